@@ -1,0 +1,220 @@
+"""Every error of this package, one tree.
+
+::
+
+    RotationError                        code, retryable
+    ├─ ConfigurationError                a setting is missing or wrong
+    ├─ InvalidEventError                 the rotation event is not one that Secrets Manager sends
+    ├─ InvalidCredentialError            a secret's value is not an API key
+    ├─ VersionStateError                 not staged, rotation disabled, empty pending, deleted secret
+    ├─ CompromisedKeyError               the key was declared compromised
+    ├─ SecretStoreError                  Secrets Manager refused or failed; retryable if it says so
+    ├─ VendorError                       operation, status, request id; never a body
+    │  ├─ VendorUnavailableError         unreachable, timeout, 429, 5xx: retryable
+    │  ├─ VendorRefusedError             any other 4xx: understood, and refused
+    │  ├─ CredentialRejectedError        401: this key does not sign
+    │  │  └─ ClockSkewError              401, and the clocks differ: retryable once they agree
+    │  └─ MalformedResponseError         an answer that is not what the interface promises
+    ├─ KeyIssueError                     the issuer would not give a key
+    │  └─ KeyQuotaError                  because too many keys exist
+    ├─ SealVerificationError             the CMS does not cover our digest, or is not our signer's
+    └─ SealingError                      a document could not be sealed
+       ├─ InvalidRequestError            the request itself cannot be carried out
+       ├─ UnsupportedPdfError            this file cannot be sealed honestly
+       ├─ DocumentTooLargeError          larger than this function accepts
+       ├─ SourceNotFoundError            no such object, or no right to read it
+       ├─ SourceChangedError             the source was replaced while it was being sealed
+       ├─ DestinationError               the sealed document could not be stored
+       └─ SignatureTooLargeError         the signature does not fit its placeholder
+
+``code`` is stable: machines may compare it. ``retryable`` says whether the same call may succeed
+later without anybody changing anything. Messages name what was attempted, on what, and what to do;
+they never carry key material, a request body or a response body.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RotationError(Exception):
+    """The root of the tree."""
+
+    code: ClassVar[str] = "rotation_error"
+    retryable: bool = False
+
+
+class ConfigurationError(RotationError):
+    """A setting is missing or wrong."""
+
+    code = "configuration"
+
+
+class InvalidEventError(RotationError):
+    """The event is not a rotation step that Secrets Manager sends."""
+
+    code = "invalid_event"
+
+
+class InvalidCredentialError(RotationError):
+    """A secret's value is not an API key."""
+
+    code = "invalid_credential"
+
+
+class VersionStateError(RotationError):
+    """A secret or one of its versions is not in the state that the act needs."""
+
+    code = "version_state"
+
+
+class CompromisedKeyError(RotationError):
+    """The key was declared compromised and must never become current."""
+
+    code = "compromised_key"
+
+
+class SecretStoreError(RotationError):
+    """Secrets Manager refused a call, or could not be reached.
+
+    Attributes:
+        operation: the API operation, such as ``PutSecretValue``.
+        aws_code: the error code that AWS gave, such as ``AccessDeniedException``.
+    """
+
+    code = "secret_store"
+
+    def __init__(
+        self, message: str, *, operation: str, aws_code: str, retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.aws_code = aws_code
+        self.retryable = retryable
+
+
+class VendorError(RotationError):
+    """A call to the vendor failed.
+
+    Attributes:
+        operation: what was asked, such as ``sign``.
+        status: the HTTP status, or None where there was no answer.
+        request_id: the vendor's own id of the request, where it gave one.
+    """
+
+    code = "vendor"
+
+    def __init__(
+        self,
+        operation: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.operation = operation
+        self.status = status
+        self.request_id = request_id
+        answer = f" (HTTP {status})" if status is not None else ""
+        reference = f" [vendor request {request_id}]" if request_id else ""
+        super().__init__(f"{operation}: {detail}{answer}{reference}")
+
+
+class VendorUnavailableError(VendorError):
+    """The vendor could not be reached, was too slow, or said to come back later."""
+
+    code = "vendor_unavailable"
+    retryable = True
+
+
+class VendorRefusedError(VendorError):
+    """The vendor understood the request and will not carry it out."""
+
+    code = "vendor_refused"
+
+
+class CredentialRejectedError(VendorError):
+    """The vendor answered 401: it does not accept this key."""
+
+    code = "credential_rejected"
+
+
+class ClockSkewError(CredentialRejectedError):
+    """The vendor answered 401, and its clock is not ours."""
+
+    code = "clock_skew"
+    retryable = True
+
+
+class MalformedResponseError(VendorError):
+    """The vendor's answer is not what its interface promises."""
+
+    code = "malformed_response"
+
+
+class KeyIssueError(RotationError):
+    """The issuer would not give a new key."""
+
+    code = "key_issue"
+
+
+class KeyQuotaError(KeyIssueError):
+    """The issuer would not give a new key because too many exist."""
+
+    code = "key_quota"
+
+
+class SealVerificationError(RotationError):
+    """The CMS does not cover our digest, is damaged, or was signed by somebody else."""
+
+    code = "seal_verification"
+
+
+class SealingError(RotationError):
+    """A document could not be sealed; nothing appeared at its destination."""
+
+    code = "sealing"
+
+
+class InvalidRequestError(SealingError):
+    """The sealing request cannot be carried out as it stands."""
+
+    code = "invalid_request"
+
+
+class UnsupportedPdfError(SealingError):
+    """The file is no PDF, or one that cannot be sealed honestly."""
+
+    code = "unsupported_pdf"
+
+
+class DocumentTooLargeError(SealingError):
+    """The document is larger than this function accepts."""
+
+    code = "document_too_large"
+
+
+class SourceNotFoundError(SealingError):
+    """The source object does not exist, or the function may not read it."""
+
+    code = "source_not_found"
+
+
+class SourceChangedError(SealingError):
+    """The source object was replaced while it was being sealed."""
+
+    code = "source_changed"
+    retryable = True
+
+
+class DestinationError(SealingError):
+    """The sealed document could not be stored."""
+
+    code = "destination"
+    retryable = True
+
+
+class SignatureTooLargeError(SealingError):
+    """The signature does not fit the space that was reserved for it."""
+
+    code = "signature_too_large"

@@ -1,0 +1,105 @@
+"""What rotation needs of a vendor. `rotation.vendor` implements it for Trusted Signatures.
+
+`rotation.steps` knows a vendor through these types alone; another vendor is another folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from rotation.credential import ApiKey
+
+
+@dataclass(frozen=True)
+class KeyLabel:
+    """Whose key it is: written on the key at the vendor when it is issued.
+
+    Attributes:
+        installation: the id of this installation, so that two of them never touch each other's.
+        secret_arn: the secret that the key was issued for.
+        token: the ClientRequestToken of the rotation that asked for it.
+    """
+
+    installation: str
+    secret_arn: str
+    token: str
+
+
+@dataclass(frozen=True)
+class VendorKey:
+    """A key as the vendor lists it: never with its material."""
+
+    id: str
+    label: KeyLabel
+    created_at: datetime
+    expires_at: datetime | None
+    active: bool
+
+
+@dataclass(frozen=True)
+class KeyListing:
+    """The vendor's keys of one secret, and the vendor's clock when it listed them."""
+
+    keys: Sequence[VendorKey]
+    vendor_time: datetime
+
+
+class Revocation(Enum):
+    """What came of asking for a key to be revoked."""
+
+    REVOKED = "revoked"
+    ALREADY_GONE = "already gone"
+    MANUAL_ACTION_NEEDED = "manual action needed"
+
+
+class KeyIssuer(Protocol):
+    """Creates, lists and revokes keys at the vendor."""
+
+    def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
+        """Create a key that bears ``label``. Not idempotent: a lost answer leaves a stray.
+
+        Raises:
+            KeyQuotaError: too many keys exist.
+            KeyIssueError: the issuer would not give a key.
+            VendorError: the issuer could not be asked.
+        """
+
+    def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
+        """The keys that bear a label of this installation and this secret, and no others."""
+
+    def revoke(self, key_id: str) -> Revocation:
+        """Ask that the key stop working. Idempotent. Does NOT prove that it did."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That the vendor signed with a key, and who signed.
+
+    Attributes:
+        signer: the signing certificate's subject, RFC 4514.
+        organization: its organisation (O), where it names one.
+        chained: whether it was held against configured trust anchors (False: none configured).
+        proven_at: our clock when the answer had been checked, aware UTC.
+    """
+
+    signer: str
+    organization: str | None
+    chained: bool
+    proven_at: datetime
+
+
+class KeyProver(Protocol):
+    """Asks the vendor for a test seal and judges the answer."""
+
+    def prove(self, key: ApiKey, statement: str) -> Proof:
+        """A seal over the SHA-256 of ``statement``, a sentence that no document can be.
+
+        Raises:
+            CredentialRejectedError: the vendor does not accept the key (yet).
+            SealVerificationError: it signed, and the signature is not what it must be.
+            VendorError: it could not be asked.
+        """

@@ -1,0 +1,100 @@
+"""What must never be printed, and the scrubbing of text that may hold it.
+
+The second line of defence: secrets are kept out of messages to begin with (`rotation.credential`),
+and whatever a library prints all the same is scrubbed here. Known key material is removed in every
+rendering that a log could carry (hex, base64, base64 of the hex text), whole or in pieces of
+twelve characters and more; fields whose name says that they hold a secret, and long runs of hex,
+are removed even when the value was never seen before.
+
+Does NOT reach text that other code writes to a file or a socket by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from threading import Lock
+
+HIDDEN = "<hidden>"
+
+_PIECE = 12
+_REMEMBERED = 32
+
+_run_of_key_characters = re.compile(r"[A-Za-z0-9+/=_-]{12,}")
+_long_hex = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{40,}(?![0-9A-Fa-f])")
+# "apiKey": "…" in JSON, 'SecretString': '…' in a repr, each also with escaped quotes.
+_secret_field = re.compile(
+    r"""(?ix) ( \\*["'] (?: apiKey | key | material | SecretString | SecretBinary | RotationToken )
+        \\*["'] \s* : \s* b? ) ( \\*["'] ) .*? (?<!\\) \2""",
+    re.DOTALL,
+)
+
+_known: OrderedDict[str, frozenset[str]] = OrderedDict()
+_lock = Lock()
+
+
+def remember(secret: str) -> None:
+    """Keep ``secret`` out of everything scrubbed from now on; the last 32 are remembered."""
+    if len(secret) < _PIECE:
+        return
+    with _lock:
+        if secret in _known:
+            _known.move_to_end(secret)
+            return
+        _known[secret] = frozenset(_pieces(secret))
+        while len(_known) > _REMEMBERED:
+            _known.popitem(last=False)
+
+
+def scrub(text: str) -> str:
+    """``text`` without key material; text that holds none comes back unchanged."""
+    text = _secret_field.sub(rf"\1\2{HIDDEN}\2", text)
+    text = _long_hex.sub(HIDDEN, text)
+    with _lock:
+        known = tuple(_known.values())
+    if known:
+        text = _run_of_key_characters.sub(lambda run: _hide_pieces(run.group(), known), text)
+    return text
+
+
+def renderings(secret: str) -> Iterator[str]:
+    """The forms in which ``secret`` could appear in text, the secret itself first."""
+    yield secret
+    encoded = secret.encode()
+    yield encoded.hex()
+    # Inside a larger base64 text the same bytes look different at each of three alignments.
+    for shift in range(3):
+        yield base64.b64encode(b"\0" * shift + encoded).decode().rstrip("=")[2 * shift :]
+    try:
+        raw = bytes.fromhex(secret)
+    except ValueError:
+        return
+    yield secret.lower()
+    yield secret.upper()
+    yield base64.b64encode(raw).decode()
+    yield base64.urlsafe_b64encode(raw).decode()
+
+
+def _pieces(secret: str) -> Iterator[str]:
+    for form in renderings(secret):
+        for start in range(len(form) - _PIECE + 1):
+            yield form[start : start + _PIECE]
+
+
+def _hide_pieces(run: str, known: tuple[frozenset[str], ...]) -> str:
+    hits = [
+        start
+        for start in range(len(run) - _PIECE + 1)
+        if any(run[start : start + _PIECE] in pieces for pieces in known)
+    ]
+    if not hits:
+        return run
+    kept: list[str] = []
+    end = 0
+    for start in hits:
+        if start > end or not kept:
+            kept.append(run[end:start] + HIDDEN)
+        end = start + _PIECE
+    return "".join(kept) + run[end:]

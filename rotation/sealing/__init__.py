@@ -1,0 +1,1 @@
+"""Sealing one PDF: prepared here, signed by the vendor, checked, stored."""

@@ -1,0 +1,1 @@
+"""Trusted Signatures, and nothing but it."""
