@@ -6,7 +6,7 @@
     ├─ ConfigurationError                a setting is missing or wrong
     ├─ InvalidEventError                 the rotation event is not one that Secrets Manager sends
     ├─ InvalidCredentialError            a secret's value is not an API key
-    ├─ VersionStateError                 not staged, rotation disabled, empty pending, deleted secret
+    ├─ VersionStateError                 not staged, disabled, empty pending, deleted secret
     ├─ CompromisedKeyError               the key was declared compromised
     ├─ SecretStoreError                  Secrets Manager refused or failed; retryable if it says so
     ├─ VendorError                       operation, status, request id; never a body
