@@ -1,0 +1,167 @@
+"""KeyIssuer over HTTP: ``docs/admin-api.yaml``.
+
+This interface is OUR assumption. Trusted Signatures has published no API to create, list or revoke
+keys; we wrote down what rotation needs, signed like every other request under an admin credential
+that is kept in a secret of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+from rotation.credential import ApiKey, iso_utc
+from rotation.errors import (
+    InvalidCredentialError,
+    KeyIssueError,
+    KeyQuotaError,
+    MalformedResponseError,
+)
+from rotation.ports import KeyLabel, KeyListing, Revocation, VendorKey
+from rotation.vendor.http import Answer, VendorHttp, VendorRequest
+
+_SEPARATOR: Final = "|"
+_MOST_PAGES: Final = 1000
+
+
+class AdminApi:
+    """The key administration interface.
+
+    Args:
+        http: a session with its origin.
+        path: where keys live, such as ``/v1/keys``.
+        admin_key: gives the admin credential; called once per request.
+        clock: our clock, aware UTC.
+    """
+
+    def __init__(
+        self,
+        http: VendorHttp,
+        path: str,
+        admin_key: Callable[[], ApiKey],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._http = http
+        self._path = path
+        self._admin_key = admin_key
+        self._clock = clock
+
+    def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
+        """As `KeyIssuer.issue`. Never repeated once the vendor may have begun: a stray is left."""
+        now = self._clock()
+        body = {"label": _join(label), "expiresAt": iso_utc(now + lifetime)}
+        request = VendorRequest(
+            "create key",
+            "POST",
+            self._path,
+            repeatable=False,
+            body=json.dumps(body).encode(),
+            accept=frozenset({400, 409}),
+        )
+        answer = self._http.call(request, self._admin_key())
+        if answer.status == 409:
+            raise KeyQuotaError(
+                f"The vendor will create no more keys for {label.secret_arn}: too many exist. "
+                "Revoke keys that nothing uses."
+            )
+        if answer.status == 400:
+            raise KeyIssueError(
+                f"The vendor refused to create a key for {label.secret_arn} that lives "
+                f"{lifetime.days} days (HTTP 400). Check KEY_LIFETIME_DAYS."
+            )
+        key = _issued(answer, now)
+        if key is None:
+            raise _malformed("create key", answer)
+        return key
+
+    def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
+        """As `KeyIssuer.list_keys`: every page, newest first; the clock is the last answer's."""
+        prefix = _SEPARATOR.join((installation, secret_arn, ""))
+        keys: list[VendorKey] = []
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            query = {"label": prefix} | ({"cursor": cursor} if cursor else {})
+            request = VendorRequest("list keys", "GET", self._path, repeatable=True, query=query)
+            answer = self._http.call(request, self._admin_key())
+            page = _page(answer)
+            if page is None or answer.date is None:
+                raise _malformed("list keys", answer)
+            found, cursor = page
+            # A listing that ignored the prefix must not hand us somebody else's keys.
+            keys += [key for key in found if _join(key.label).startswith(prefix)]
+            if cursor is None:
+                return KeyListing(tuple(keys), answer.date)
+        raise _malformed("list keys", answer)
+
+    def revoke(self, key_id: str) -> Revocation:
+        """As `KeyIssuer.revoke`: 204 is done, 404 is already gone."""
+        request = VendorRequest(
+            "revoke key",
+            "DELETE",
+            f"{self._path}/{quote(key_id, safe='')}",
+            repeatable=True,
+            accept=frozenset({404}),
+        )
+        answer = self._http.call(request, self._admin_key())
+        return Revocation.ALREADY_GONE if answer.status == 404 else Revocation.REVOKED
+
+
+def _join(label: KeyLabel) -> str:
+    return _SEPARATOR.join((label.installation, label.secret_arn, label.token))
+
+
+def _issued(answer: Answer, now: datetime) -> ApiKey | None:
+    members = answer.json_object() or {}
+    try:
+        return ApiKey.from_text(
+            members.get("id"),
+            members.get("key"),
+            issued_at=members.get("createdAt", iso_utc(now)),
+            expires_at=members.get("expiresAt"),
+        )
+    except InvalidCredentialError:
+        return None
+
+
+def _page(answer: Answer) -> tuple[list[VendorKey], str | None] | None:
+    members = answer.json_object()
+    if members is None:
+        return None
+    cursor = members.get("next")
+    try:
+        keys = [key for key in map(_listed, members["keys"]) if key is not None]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return keys, cursor if isinstance(cursor, str) else None
+
+
+def _listed(entry: dict[str, Any]) -> VendorKey | None:
+    """One entry of a listing; None for a key whose label is not of our form."""
+    parts = (entry["label"] or "").split(_SEPARATOR)
+    if len(parts) != 3:
+        return None
+    expires = entry.get("expiresAt")
+    return VendorKey(
+        id=str(entry["id"]),
+        label=KeyLabel(*parts),
+        created_at=_time(entry["createdAt"]),
+        expires_at=_time(expires) if expires else None,
+        active=entry["status"] == "active",
+    )
+
+
+def _time(value: str) -> datetime:
+    return datetime.fromisoformat(value).astimezone(UTC)
+
+
+def _malformed(operation: str, answer: Answer) -> MalformedResponseError:
+    return MalformedResponseError(
+        operation,
+        "the answer is not what docs/admin-api.yaml describes; check ADMIN_API_URL and "
+        "ADMIN_API_KEYS_PATH",
+        status=answer.status,
+        request_id=answer.request_id,
+    )

@@ -1,0 +1,32 @@
+"""Is this key alive, and ours? A test seal, judged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+
+from rotation.credential import ApiKey
+from rotation.ports import Proof
+from rotation.vendor.api import SigningApi
+from rotation.vendor.cms import SignerPolicy, verify_cms
+
+
+class TestSealProver:
+    """KeyProver: asks for a signature over the digest of a sentence and checks it whole."""
+
+    __test__ = False  # the name is the field's, not pytest's
+
+    def __init__(
+        self, api: SigningApi, policy: SignerPolicy, clock: Callable[[], datetime]
+    ) -> None:
+        self._api = api
+        self._policy = policy
+        self._clock = clock
+
+    def prove(self, key: ApiKey, statement: str) -> Proof:
+        """As `rotation.ports.KeyProver.prove`. One signature is bought."""
+        digest = hashlib.sha256(statement.encode()).digest()
+        now = self._clock()
+        signer = verify_cms(self._api.sign(key, digest), digest, self._policy, now)
+        return Proof(signer.subject, signer.organization, signer.chained, proven_at=now)
