@@ -1,0 +1,82 @@
+"""The rotation function: Secrets Manager calls it once for each step of a rotation."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.utilities.data_classes import SecretsManagerEvent
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from rotation.credential import Confidential
+from rotation.errors import InvalidEventError, RotationError
+from rotation.handlers.wiring import RotationWiring
+from rotation.observability import count, logger, metrics, protect_process
+from rotation.redaction import remember
+from rotation.settings import RotationSettings
+from rotation.steps import STEPS
+
+_ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:\S+")
+_TOKEN = re.compile(r"[A-Za-z0-9-]{32,64}")
+
+protect_process()
+
+
+@cache
+def _wiring() -> RotationWiring:
+    return RotationWiring(RotationSettings.from_environment())
+
+
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Run one step. Success is silence; a step that fails raises, and AWS repeats the rotation.
+
+    Raises:
+        RotationError: with its code in the log; nothing confidential in its message or causes.
+    """
+    rotation_token = _take_rotation_token(event)
+    count("RotationSteps")
+    step = str(event.get("Step"))
+    try:
+        _run(SecretsManagerEvent(event), rotation_token, context)
+        return
+    except RotationError as error:
+        failure = error
+        logger.error("step failed", extra={"step": step, "code": error.code, "reason": str(error)})
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is scrubbed and named
+        failure = RotationError(f"{step} failed unexpectedly ({type(error).__name__}).")
+        logger.exception("step failed unexpectedly", extra={"step": step})
+    count("RotationStepsFailed")
+    raise failure
+
+
+def _run(
+    event: SecretsManagerEvent, rotation_token: Confidential | None, context: LambdaContext
+) -> None:
+    step = STEPS.get(str(event.get("Step")))
+    if step is None:
+        raise InvalidEventError(f"Step is not one of {', '.join(STEPS)}.")
+    if not _ARN.fullmatch(str(event.get("SecretId"))):
+        raise InvalidEventError("SecretId is not the ARN of a secret.")
+    if not _TOKEN.fullmatch(str(event.get("ClientRequestToken"))):
+        raise InvalidEventError("ClientRequestToken is not 32 to 64 letters, digits and hyphens.")
+    step(
+        _wiring().rotation(
+            secret_arn=event.secret_id,
+            token=event.client_request_token,
+            rotation_token=rotation_token,
+            function_arn=context.invoked_function_arn,
+            time_left=lambda: timedelta(milliseconds=context.get_remaining_time_in_millis()),
+        )
+    )
+
+
+def _take_rotation_token(event: dict[str, Any]) -> Confidential | None:
+    """Remove the token from the event, so that no frame, log or traceback can show it."""
+    token = event.pop("RotationToken", None)
+    if token is None:
+        return None
+    remember(str(token))
+    return Confidential(str(token))

@@ -1,0 +1,115 @@
+"""The API key as a value: what it accepts, and what it gives away (nothing)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import pickle
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from rotation.credential import ApiKey, Confidential, SecretDocument, iso_utc
+from rotation.errors import InvalidCredentialError
+
+KEY_ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
+MATERIAL = "c80dd3f9db3330aa5daae1b469613cce2212e2beba7882b08fcc80acedba4c43"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def document(**members: object) -> Confidential:
+    return Confidential(json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID} | members))
+
+
+def everything_said(error: BaseException) -> str:
+    """An exception as the most talkative logger would print it."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(told.format()) + repr(error.__cause__) + repr(error.__context__)
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("not json", "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ("", "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
+        (json.dumps({"apiKeyId": KEY_ID}), '"apiKey" is missing'),
+        (json.dumps({"apiKey": MATERIAL}), '"apiKeyId" is missing'),
+        (json.dumps({"apiKey": MATERIAL[:-1], "apiKeyId": KEY_ID}), "hexadecimal"),
+        (json.dumps({"apiKey": MATERIAL[:-2] + "zz", "apiKeyId": KEY_ID}), "hexadecimal"),
+        (json.dumps({"apiKey": 7, "apiKeyId": KEY_ID}), "hexadecimal"),
+        (json.dumps({"apiKey": MATERIAL, "apiKeyId": "me"}), "not a UUID"),
+        (json.dumps({"apiKey": MATERIAL, "apiKeyId": 7}), "not a UUID"),
+        (json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID, "expiresAt": "soon"}), "ISO 8601"),
+        (
+            json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID, "expiresAt": "2026-01-01T00:00"}),
+            "ISO 8601",
+        ),
+    ],
+)
+def test_a_value_that_is_no_key_is_refused_by_name_and_not_repeated(
+    value: str, complaint: str
+) -> None:
+    """The error names the secret and the fault; not even its frames hold the value."""
+    with pytest.raises(InvalidCredentialError, match="secret-name") as refused:
+        SecretDocument.parse(Confidential(value), of="secret-name")
+    assert complaint in str(refused.value)
+    if value:
+        assert value not in str(refused.value)
+
+
+def test_a_refusal_shows_no_material_in_the_frames_of_this_package() -> None:
+    """A traceback with locals of a refused document prints no piece of the key."""
+
+    def refuse() -> None:
+        SecretDocument.parse(document(expiresAt="soon"), of="a secret")
+
+    with pytest.raises(InvalidCredentialError) as refused:
+        refuse()
+    said = everything_said(refused.value)
+    assert not any(MATERIAL[i : i + 12] in said for i in range(len(MATERIAL) - 12))
+
+
+def test_nothing_but_reveal_gives_the_key_away() -> None:
+    """repr, str, format and % show no material; pickle, copy and asdict refuse."""
+    key = ApiKey.from_text(KEY_ID, MATERIAL)
+    for text in (repr(key), str(key), f"{key}", f"{key.material!s:>80}"):
+        assert MATERIAL not in text
+    acts: list[Callable[[object], object]] = [pickle.dumps, copy.copy, copy.deepcopy]
+    for act in acts:
+        with pytest.raises(TypeError):
+            act(key.material)
+    with pytest.raises(TypeError):
+        pickle.dumps(key)
+    with pytest.raises(TypeError):
+        dataclasses.asdict(key)
+    with pytest.raises(TypeError):
+        pickle.dumps(SecretDocument.empty(key))
+    assert key.material.reveal() == MATERIAL
+
+
+def test_a_new_key_leaves_the_organisation_s_own_members_alone() -> None:
+    """Members that are not ours survive a change of the key, whatever their type."""
+    own = {"team": "archive", "limits": {"day": 5}, "note": "ü", "flags": [1, None]}
+    before = SecretDocument.parse(document(expiresAt="2027-01-01T00:00:00Z", **own), of="it")
+    other = ApiKey.from_text(
+        "00000000-0000-4000-8000-000000000001", "ab" * 32, issued_at=iso_utc(NOW)
+    )
+    after = json.loads(before.with_key(other).serialize().reveal())
+    assert after == own | {
+        "apiKey": "ab" * 32,
+        "apiKeyId": "00000000-0000-4000-8000-000000000001",
+        "issuedAt": "2026-03-01T12:00:00.000Z",
+    }
+
+
+def test_a_key_knows_when_it_has_expired() -> None:
+    """A key without a known expiry never has; one with, from that moment on."""
+    assert not ApiKey.from_text(KEY_ID, MATERIAL).expired(NOW)
+    dated = ApiKey.from_text(KEY_ID, MATERIAL, expires_at=iso_utc(NOW))
+    assert dated.expired(NOW)
+    assert not dated.expired(NOW.replace(hour=11))

@@ -1,0 +1,97 @@
+"""Settings: what is read, what is refused, and that each refusal names its variable."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rotation.errors import ConfigurationError
+from rotation.settings import Location, RotationSettings, SealingSettings, VendorSettings
+
+ROTATION = {"INSTALLATION_ID": "house-1", "ADMIN_SECRET": "trusted-signatures-admin"}
+SEALING = {"SOURCE_LOCATIONS": "in/incoming/", "DESTINATION_LOCATIONS": "out, archive/sealed/"}
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    """With the two required variables alone the rotation function is ready."""
+    settings = RotationSettings.from_environment(ROTATION)
+    assert settings.vendor.url == settings.admin_url == "https://api.trusted-signatures.com"
+    assert settings.vendor.sign_path == "/v1/sign"
+    assert settings.admin_keys_path == "/v1/keys"
+    assert settings.key_lifetime == timedelta(days=180)
+    assert settings.grace == timedelta(hours=2)
+    assert settings.vendor.trust_anchors is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("INSTALLATION_ID", ""),
+        ("INSTALLATION_ID", "a|b"),
+        ("ADMIN_SECRET", " "),
+        ("VENDOR_URL", "http://api.trusted-signatures.com"),
+        ("VENDOR_URL", "http://localhost.example.com"),
+        ("VENDOR_URL", "https://user:pass@host"),
+        ("VENDOR_URL", "https://host/?q=1"),
+        ("VENDOR_URL", "ftp://host"),
+        ("ADMIN_API_URL", "nonsense"),
+        ("VENDOR_SIGN_PATH", "v1/sign"),
+        ("VENDOR_SIGN_PATH", "/v1/sign?x=1"),
+        ("KEY_LIFETIME_DAYS", "366"),
+        ("KEY_LIFETIME_DAYS", "0"),
+        ("KEY_LIFETIME_DAYS", "nan"),
+        ("KEY_LIFETIME_DAYS", "long"),
+        ("GRACE_HOURS", "-1"),
+        ("PROPAGATION_LIMIT_SECONDS", "inf"),
+        ("SIGNER_TRUST_ANCHORS", "/no/such/file.pem"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_variable_s_name(name: str, value: str) -> None:
+    """Nobody has to guess which variable is meant."""
+    with pytest.raises(ConfigurationError, match=name):
+        RotationSettings.from_environment(ROTATION | {name: value})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:9/"])
+def test_plain_http_is_for_loopback_alone(url: str) -> None:
+    """A sandbox on this machine may do without TLS."""
+    assert VendorSettings.from_environment({"VENDOR_URL": url}).url == url.rstrip("/")
+
+
+def test_trust_anchors_are_pem_text_or_a_file(tmp_path: Path) -> None:
+    """Both forms give the same bytes; a file without a certificate is refused."""
+    pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
+    file = tmp_path / "anchors.pem"
+    file.write_text(pem)
+    for value in (pem, str(file)):
+        read = VendorSettings.from_environment({"SIGNER_TRUST_ANCHORS": value})
+        assert read.trust_anchors == pem.encode()
+    file.write_text("nothing")
+    with pytest.raises(ConfigurationError, match="SIGNER_TRUST_ANCHORS"):
+        VendorSettings.from_environment({"SIGNER_TRUST_ANCHORS": str(file)})
+
+
+def test_locations_are_buckets_with_or_without_a_prefix() -> None:
+    """An object lies in a location if bucket and prefix agree."""
+    settings = SealingSettings.from_environment(SEALING)
+    assert settings.sources == (Location("in", "incoming/"),)
+    assert settings.destinations == (Location("out", ""), Location("archive", "sealed/"))
+    assert settings.sources[0].holds("in", "incoming/a.pdf")
+    assert not settings.sources[0].holds("in", "other/a.pdf")
+    assert not settings.sources[0].holds("out", "incoming/a.pdf")
+
+
+@pytest.mark.parametrize("value", ["", "in,,out", "/in"])
+def test_a_malformed_list_of_locations_is_refused(value: str) -> None:
+    """An empty entry would allow everything, so there is none."""
+    with pytest.raises(ConfigurationError, match="SOURCE_LOCATIONS"):
+        SealingSettings.from_environment(SEALING | {"SOURCE_LOCATIONS": value})
+
+
+@pytest.mark.parametrize("value", ["0", "16777217", "1.5"])
+def test_the_largest_document_is_bounded(value: str) -> None:
+    """Sixteen MiB is what this function can hold; more is refused, not hoped for."""
+    with pytest.raises(ConfigurationError, match="MAX_DOCUMENT_BYTES"):
+        SealingSettings.from_environment(SEALING | {"MAX_DOCUMENT_BYTES": value})
