@@ -1,0 +1,146 @@
+"""The key administration interface: issue, list, revoke, and what is never repeated."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from rotation.errors import (
+    CredentialRejectedError,
+    KeyIssueError,
+    KeyQuotaError,
+    MalformedResponseError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
+from rotation.ports import KeyLabel, Revocation
+from rotation.sandbox.vendor import Fault, VendorEmulator
+from rotation.vendor.admin_api import AdminApi
+from tests.vendor.conftest import Act, Client
+
+ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"
+LIFE = timedelta(days=90)
+
+
+def label(arn: str = ARN) -> KeyLabel:
+    return KeyLabel("house", arn, str(uuid.uuid4()))
+
+
+def test_an_issued_key_works_and_is_listed_under_its_label(client: Client) -> None:
+    """What is issued signs at once, expires when it should, and bears its label."""
+    wanted = label()
+    key = client.admin.issue(wanted, LIFE)
+    assert client.prover.prove(key, "rotation test seal").chained
+    listing = client.admin.list_keys("house", ARN)
+    (listed,) = listing.keys
+    assert (listed.id, listed.label, listed.active) == (key.id, wanted, True)
+    assert key.expires_at is not None
+    assert abs(key.expires_at - client.now() - LIFE) < timedelta(minutes=1)
+    assert abs(listing.vendor_time - client.now()) < timedelta(seconds=5)
+
+
+def test_only_this_secret_s_keys_are_listed(client: Client) -> None:
+    """Keys of secrets whose ARN begins alike, of other installations and of people stay out."""
+    mine = client.admin.issue(label(), LIFE)
+    client.admin.issue(label(ARN + "2"), LIFE)
+    client.admin.issue(KeyLabel("house2", ARN, str(uuid.uuid4())), LIFE)
+    client.emulator.keys.create(label=f"house|{ARN}|{'x' * 8}|more")
+    assert [key.id for key in client.admin.list_keys("house", ARN).keys] == [mine.id]
+
+
+def test_every_page_is_read(pki: object, client: Client) -> None:
+    """A listing longer than a page is whole."""
+    client.emulator.keys.quota = 300
+    issued = {
+        client.emulator.keys.create(label=f"house|{ARN}|{uuid.uuid4()}").id for _ in range(250)
+    }
+    assert {key.id for key in client.admin.list_keys("house", ARN).keys} == issued
+    assert len([r for r in client.emulator.requests if r.operation == "list"]) == 3
+
+
+def test_revoking_is_idempotent_and_works(client: Client) -> None:
+    """A revoked key no longer signs; revoking it again finds it gone."""
+    key = client.admin.issue(label(), LIFE)
+    assert client.admin.revoke(key.id) is Revocation.REVOKED
+    assert client.admin.revoke(key.id) is Revocation.ALREADY_GONE
+    with pytest.raises(CredentialRejectedError):
+        client.prover.prove(key, "rotation test seal")
+    (listed,) = client.admin.list_keys("house", ARN).keys
+    assert not listed.active
+
+
+def test_a_full_quota_is_told_apart(client: Client) -> None:
+    """Too many keys is an error of its own: there is something to do about it."""
+    client.emulator.keys.quota = 1
+    with pytest.raises(KeyQuotaError, match="too many"):
+        client.admin.issue(label(), LIFE)
+
+
+def test_a_life_that_the_vendor_refuses_names_the_setting(client: Client) -> None:
+    """More than a year is refused, and the message says which setting to change."""
+    with pytest.raises(KeyIssueError, match="KEY_LIFETIME_DAYS"):
+        client.admin.issue(label(), timedelta(days=400))
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.SERVER_ERROR, Fault.CUT_BODY])
+def test_issuing_is_never_repeated_once_it_may_have_begun(client: Client, fault: Fault) -> None:
+    """A lost answer leaves at most one stray, never two."""
+    client.emulator.faults.next("create", fault)
+    with pytest.raises(VendorUnavailableError):
+        client.admin.issue(label(), LIFE)
+    assert len([r for r in client.emulator.requests if r.operation == "create"]) == 1
+
+
+def test_issuing_is_repeated_when_it_cannot_have_begun(client: Client) -> None:
+    """429 means that nothing was made."""
+    client.emulator.faults.next("create", Fault.THROTTLED, times=2)
+    client.admin.issue(label(), LIFE)
+    assert len(client.admin.list_keys("house", ARN).keys) == 1
+
+
+def test_issuing_does_not_ride_on_a_connection_that_may_be_dead(client: Client) -> None:
+    """After another call, an issue opens its own connection."""
+    client.admin.list_keys("house", ARN)
+    pool = client.http._session.get_adapter(client.emulator.url)
+    client.admin.issue(label(), LIFE)
+    (connections,) = pool.poolmanager.pools._container.values()  # type: ignore[attr-defined]
+    assert connections.num_requests == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.HTML, Fault.TRUNCATED_JSON, Fault.EMPTY_JSON])
+@pytest.mark.parametrize("operation", ["create", "list"])
+def test_an_answer_of_another_shape_is_typed_and_hidden(
+    client: Client, operation: str, fault: Fault
+) -> None:
+    """The error names the document that describes the shape; the body, a key perhaps, stays out."""
+    client.emulator.faults.next(operation, fault)  # type: ignore[arg-type]
+    acts: dict[str, Act] = {
+        "create": lambda: client.admin.issue(label(), LIFE),
+        "list": lambda: client.admin.list_keys("house", ARN),
+    }
+    with pytest.raises(MalformedResponseError, match=r"admin-api\.yaml") as failed:
+        acts[operation]()
+    assert failed.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(Fault.UNAUTHORIZED, CredentialRejectedError), (Fault.FORBIDDEN, VendorRefusedError)],
+)
+def test_a_refused_admin_credential_is_typed(
+    client: Client, fault: Fault, error: type[VendorError]
+) -> None:
+    """401 and 403 on the administration interface name the operation."""
+    client.emulator.faults.next("list", fault)
+    with pytest.raises(error, match="list keys"):
+        client.admin.list_keys("house", ARN)
+
+
+def test_a_signing_key_is_no_admin_credential(client: Client, emulator: VendorEmulator) -> None:
+    """The two kinds of key are told apart by the vendor."""
+    admin = AdminApi(client.http, "/v1/keys", lambda: client.key, client.now)
+    with pytest.raises(VendorRefusedError):
+        admin.list_keys("house", ARN)

@@ -1,0 +1,188 @@
+"""The signing call over real sockets: what it returns, what it repeats, how it fails."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+
+from rotation.errors import (
+    ClockSkewError,
+    CredentialRejectedError,
+    MalformedResponseError,
+    SealVerificationError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
+from rotation.sandbox.vendor import Fault, Outage
+from rotation.vendor.api import SigningApi
+from rotation.vendor.cms import verify_cms
+from tests.vendor.conftest import Client, as_api_key
+
+DIGEST = hashlib.sha256(b"a document").digest()
+
+
+@pytest.mark.parametrize("timestamp", [False, True])
+def test_a_signature_covers_the_digest_that_was_sent(client: Client, timestamp: bool) -> None:
+    """The vendor's CMS passes every check, with a timestamp or without."""
+    der = client.signing.sign(client.key, DIGEST, timestamp=timestamp)
+    signer = verify_cms(der, DIGEST, client.policy, client.now())
+    assert signer.organization == "Trusted Signatures Sandbox"
+    assert signer.chained
+
+
+def test_two_calls_share_one_connection(client: Client) -> None:
+    """The session is kept alive: the second call opens no connection."""
+    pool = client.http._session.get_adapter(client.emulator.url)
+    for _ in range(3):
+        client.signing.sign(client.key, DIGEST)
+    (connections,) = pool.poolmanager.pools._container.values()  # type: ignore[attr-defined]
+    assert connections.num_connections == 1
+    assert connections.num_requests == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.UNAUTHORIZED, CredentialRejectedError),
+        (Fault.FORBIDDEN, VendorRefusedError),
+        (Fault.REDIRECT, MalformedResponseError),
+        (Fault.HTML, MalformedResponseError),
+        (Fault.TRUNCATED_JSON, MalformedResponseError),
+        (Fault.EMPTY_JSON, MalformedResponseError),
+        (Fault.NOT_BASE64, MalformedResponseError),
+    ],
+)
+def test_an_answer_that_will_not_change_is_not_asked_for_again(
+    client: Client, fault: Fault, error: type[VendorError]
+) -> None:
+    """A refusal or nonsense ends the call at once, with a typed error and no body in it."""
+    client.emulator.faults.next("sign", fault, times=None)
+    with pytest.raises(error) as failed:
+        client.signing.sign(client.key, DIGEST)
+    assert len(client.emulator.requests) == 1
+    assert client.pauses == []
+    assert failed.value.operation == "sign"
+    assert failed.value.__cause__ is None
+    assert failed.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.THROTTLED,
+        Fault.SERVER_ERROR,
+        Fault.UNAVAILABLE,
+        Fault.DISCONNECT,
+        Fault.LOSE_REPLY,
+        Fault.CUT_BODY,
+    ],
+)
+def test_a_passing_fault_is_survived(client: Client, fault: Fault) -> None:
+    """A seal harms nothing twice, so the call is repeated until it succeeds."""
+    client.emulator.faults.next("sign", fault, times=2)
+    der = client.signing.sign(client.key, DIGEST)
+    assert verify_cms(der, DIGEST, client.policy, client.now()).chained
+    assert len(client.pauses) == 2
+
+
+def test_a_lasting_fault_ends_after_four_attempts(client: Client) -> None:
+    """Retries are bounded, their pauses grow, and the error says that it may pass."""
+    client.emulator.faults.next("sign", Fault.SERVER_ERROR, times=None)
+    with pytest.raises(VendorUnavailableError) as failed:
+        client.signing.sign(client.key, DIGEST)
+    assert len(client.emulator.requests) == 4
+    assert len(client.pauses) == 3
+    assert client.pauses == sorted(client.pauses)
+    assert failed.value.retryable
+    assert failed.value.status == 500
+
+
+def test_each_attempt_is_signed_at_its_own_time(client: Client) -> None:
+    """A retry after a long pause is still within the vendor's minute."""
+
+    def pause(_: float) -> None:
+        client.offset += timedelta(minutes=5)
+        client.emulator.clock_offset += timedelta(minutes=5)
+
+    client.http._sleep = pause
+    client.emulator.faults.next("sign", Fault.UNAVAILABLE)
+    assert client.signing.sign(client.key, DIGEST)
+    assert [record.status for record in client.emulator.requests] == [503, 200]
+
+
+@pytest.mark.parametrize(("minutes", "word"), [(2, "ahead of"), (-2, "behind")])
+def test_a_wrong_clock_is_told_apart_from_a_wrong_key(
+    client: Client, minutes: int, word: str
+) -> None:
+    """Two minutes off is a clock to set, not a key to replace."""
+    client.offset = timedelta(minutes=minutes)
+    with pytest.raises(ClockSkewError, match=word) as failed:
+        client.signing.sign(client.key, DIGEST)
+    assert failed.value.retryable
+
+
+def test_a_revoked_key_is_rejected_as_such(client: Client) -> None:
+    """With the clocks in agreement, a 401 is about the key."""
+    client.emulator.keys.revoke(client.key.id)
+    with pytest.raises(CredentialRejectedError, match=client.key.id) as failed:
+        client.signing.sign(client.key, DIGEST)
+    assert not isinstance(failed.value, ClockSkewError)
+    assert not failed.value.retryable
+
+
+def test_an_unreachable_vendor_is_named_with_what_to_check(client: Client) -> None:
+    """Nobody listening: the error names the origin and where to look."""
+    client.emulator.outage = Outage.REFUSED
+    with pytest.raises(VendorUnavailableError, match="cannot connect to http://127") as failed:
+        client.signing.sign(client.key, DIGEST)
+    assert failed.value.status is None
+    assert len(client.pauses) == 3
+
+
+def test_a_silent_vendor_does_not_hold_the_caller(client: Client) -> None:
+    """An answer that never comes ends at the read timeout, four times."""
+    client.emulator.faults.next("sign", Fault.HANG, times=None)
+    signing = SigningApi(client.session(client.emulator.url, read_timeout=0.1), "/v1/sign")
+    with pytest.raises(VendorUnavailableError, match=r"no whole answer|lost the connection"):
+        signing.sign(client.key, DIGEST)
+    client.emulator.faults.release()
+    assert len(client.pauses) == 3
+
+
+def test_the_environment_s_proxy_is_not_used(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in the environment never sees a digest."""
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert client.signing.sign(client.key, DIGEST)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.OTHER_DIGEST,
+        Fault.CORRUPTED_SIGNATURE,
+        Fault.NOT_CMS,
+        Fault.STRANGER,
+        Fault.IMPOSTOR,
+        Fault.NEIGHBOUR,
+    ],
+)
+def test_a_test_seal_is_judged_whole(client: Client, fault: Fault) -> None:
+    """A signature over something else, damaged, or by somebody else proves nothing."""
+    client.emulator.faults.next("sign", fault)
+    with pytest.raises(SealVerificationError):
+        client.prover.prove(client.key, "rotation test seal")
+    assert client.prover.prove(client.key, "rotation test seal").chained
+
+
+def test_another_key_s_material_is_rejected(client: Client) -> None:
+    """The id alone does not sign."""
+    other = as_api_key(client.emulator.keys.create())
+    forged = type(other)(id=client.key.id, material=other.material)
+    with pytest.raises(CredentialRejectedError):
+        client.signing.sign(forged, DIGEST)
