@@ -3,17 +3,13 @@
 Powertools Logger and Metrics (EMF), with a formatter that scrubs each finished line. Logs carry
 facts with their ids (``secret``, ``version``, ``key_id``, ``step``), never values.
 
-Call `protect_process` once, before the first call to AWS: it keeps the DEBUG output of botocore,
-urllib3 and http.client, which prints whole request and response bodies, out of every log.
+The debugging of other libraries is kept out of the same logs by `rotation.wire_logging`.
 """
 
 from __future__ import annotations
 
-import http.client
-import logging
 from typing import Any, Final
 
-import urllib3.connection
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
@@ -22,8 +18,6 @@ from rotation.redaction import scrub
 
 SERVICE: Final = "trusted-signatures-rotation"
 NAMESPACE: Final = "TrustedSignatures"
-
-_libraries = ("botocore", "boto3", "s3transfer", "urllib3", "requests", "asyncio")
 
 
 class RedactingFormatter(LambdaPowertoolsFormatter):
@@ -43,37 +37,3 @@ metrics: Final = Metrics(namespace=NAMESPACE, service=SERVICE)
 def count(name: str, value: float = 1) -> None:
     """Add ``value`` to the metric ``name`` of this invocation."""
     metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
-
-
-def protect_process() -> None:
-    """Keep other libraries' debugging from printing bodies. Idempotent; for our own processes.
-
-    Records of the AWS and HTTP libraries are scrubbed as they are made, so that no handler sees
-    the original, and ``http.client``'s debug level, which prints request bodies to stdout, is
-    pinned to 0 on the classes that those libraries use.
-    """
-    import botocore.awsrequest
-
-    for connection in (
-        urllib3.connection.HTTPConnection,
-        urllib3.connection.HTTPSConnection,
-        botocore.awsrequest.AWSHTTPConnection,
-        botocore.awsrequest.AWSHTTPSConnection,
-        http.client.HTTPConnection,
-    ):
-        connection.debuglevel = 0
-    if logging.getLogRecordFactory() is not _scrubbing_factory:
-        global _make_record  # noqa: PLW0603 - the factory that was there before ours
-        _make_record = logging.getLogRecordFactory()
-        logging.setLogRecordFactory(_scrubbing_factory)
-
-
-_make_record = logging.getLogRecordFactory()
-
-
-def _scrubbing_factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
-    record = _make_record(*args, **kwargs)
-    if record.name.partition(".")[0] in _libraries:
-        record.msg = scrub(record.getMessage())
-        record.args = ()
-    return record

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "rotation.credential": ["errors", "redaction"],
     "rotation.settings": ["errors"],
     "rotation.observability": ["redaction"],
+    "rotation.wire_logging": ["redaction"],
     "rotation.ports": ["credential"],
     "rotation.versions": ["credential", "errors"],
     "rotation.invocation": ["credential", "errors", "observability", "ports", "versions"],
@@ -54,9 +55,10 @@ MAY_IMPORT = {
     "rotation.sealing": ["credential", "errors", "observability", "vendor.api", "vendor.cms"],
     "rotation.handlers": [
         *("credential", "errors", "observability", "ports", "redaction", "settings", "versions"),
+        "wire_logging",
         *("invocation", "steps", "sealing", "vendor"),
     ],
-    "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify"],
+    "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify", "wire_logging"],
     "rotation.cli": ["credential", "errors", "redaction", "sandbox", "sealing", "settings"],
 }
 

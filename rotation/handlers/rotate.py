@@ -13,10 +13,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from rotation.credential import Confidential
 from rotation.errors import InvalidEventError, RotationError
 from rotation.handlers.wiring import RotationWiring
-from rotation.observability import count, logger, metrics, protect_process
+from rotation.observability import count, logger, metrics
 from rotation.redaction import remember
 from rotation.settings import RotationSettings
 from rotation.steps import STEPS
+from rotation.wire_logging import protect_process
 
 _ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:\S+")
 _TOKEN = re.compile(r"[A-Za-z0-9-]{32,64}")

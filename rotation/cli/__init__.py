@@ -1,0 +1,17 @@
+"""The operator's command line: ``rotation``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run ``rotation``; says what to install where the command line's libraries are missing."""
+    try:
+        from rotation.cli.commands import rotation
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"rotation: the module {error.name} is missing. Install what the command line needs: "
+            "pip install 'trusted-signatures-rotation[cli]'"
+        )
+    rotation(prog_name="rotation")

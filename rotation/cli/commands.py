@@ -1,0 +1,69 @@
+"""The commands, each taught by its ``--help``.
+
+Exit codes: 0 it was done; 1 it was tried and failed, and the message says what to do; 2 the command
+line was wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import rotation as package
+
+FOLDER = Path(".sandbox")
+
+_folder = click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=FOLDER,
+    show_default=True,
+    help="Where documents, the trust root and the functions' logs go.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package.__version__, message="%(version)s")
+def rotation() -> None:
+    """Rotate a Trusted Signatures API key in AWS Secrets Manager, and seal PDFs with it."""
+
+
+@rotation.command()
+@_folder
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also draw the timeline into this file.",
+)
+def demo(folder: Path, as_json: bool, svg: Path | None) -> None:
+    """Rotate a key and seal a PDF, on this machine alone.
+
+    Starts an emulated vendor and an emulated AWS, stores a key, seals a document, rotates the key
+    through the real rotation function, seals again, and verifies everything. Takes a few seconds
+    and leaves the sealed documents and the logs in the folder.
+    """
+    from rotation.cli.demo import show_demo
+
+    show_demo(folder, as_json=as_json, svg=svg)
+
+
+@rotation.command()
+@_folder
+@click.option("--json", "as_json", is_flag=True, help="Print the variables as one JSON object.")
+@click.option(
+    "--empty",
+    is_flag=True,
+    help="Leave the secret without a key; the first rotation then issues it.",
+)
+def sandbox(folder: Path, as_json: bool, empty: bool) -> None:
+    """Keep the sandbox running for the aws command line.
+
+    Prints what to export in another terminal, and then each rotation step as it happens, until
+    Ctrl-C. `aws secretsmanager rotate-secret --secret-id trusted-signatures-api` then drives the
+    real rotation function, asynchronously and with AWS's retries.
+    """
+    from rotation.cli.sandbox import keep_sandbox
+
+    keep_sandbox(folder, as_json=as_json, empty=empty)

@@ -1,0 +1,73 @@
+"""``rotation demo``: the timeline, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from rotation.sandbox.demo import Demo, DemoFailedError, DemoResult, Moment
+
+WIDTH = 110
+_WHO = 17
+_WHAT = WIDTH - 8 - 2 - _WHO - 2 - 9
+
+
+def show_demo(folder: Path, *, as_json: bool, svg: Path | None) -> None:
+    """Run the demo and tell it; exits 1 if it fails."""
+    console = Console(
+        width=WIDTH, highlight=False, soft_wrap=True, quiet=as_json, record=svg is not None
+    )
+    console.print(Text("Trusted Signatures: one key rotated, on this machine alone", style="bold"))
+    console.print()
+    try:
+        result = Demo(folder, lambda moment: console.print(line(moment))).run()
+    except DemoFailedError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    _close(console, result, folder)
+    if svg is not None:
+        svg.write_text(console.export_svg(title="rotation demo"))
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+
+
+def line(moment: Moment) -> Text:
+    """One moment as one line of fixed columns: when, who, what, how long."""
+    return Text.assemble(
+        (f"{moment.at.total_seconds():6.2f} s", "dim"),
+        "  ",
+        (f"{moment.who:<{_WHO}}", _style(moment.who)),
+        "  ",
+        f"{moment.what:<{_WHAT}}",
+        (f"{_duration(moment.took):>9}", "dim"),
+    )
+
+
+def _style(who: str) -> str:
+    return "cyan" if who.endswith("Secret") else "green" if who == "verifier" else "bold"
+
+
+def _duration(took: timedelta | None) -> str:
+    return "" if took is None else f"{took / timedelta(milliseconds=1):.0f} ms"
+
+
+def _close(console: Console, result: DemoResult, folder: Path) -> None:
+    console.print()
+    console.print(Text.assemble(("sealed PDF  ", "dim"), str(result.sealed_pdf)))
+    console.print(Text.assemble(("trust root  ", "dim"), str(result.trust_root)))
+    console.print(Text.assemble(("logs        ", "dim"), str(folder.resolve() / "logs")))
+
+
+def _fail(error: DemoFailedError) -> None:
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("The demo failed. ", "bold red"), str(error)))
+    console.print(f"Log: {error.log}")
+    console.print(f"Next: tail -n 20 {error.log}")
+    sys.exit(1)

@@ -1,0 +1,77 @@
+"""The sealing function: one request, one answer; ``docs/sealing.md`` describes both.
+
+The event carries the API key. It is never logged, whatever the environment asks of Powertools, and
+no exception leaves this module: its traceback would lead through frames that hold the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from rotation.errors import RotationError
+from rotation.observability import count, logger, metrics
+from rotation.sealing.request import SealRequest
+from rotation.sealing.sealer import Sealer, failure, failure_recorded, refusal
+from rotation.sealing.source import S3Documents
+from rotation.settings import SealingSettings
+from rotation.vendor.api import SigningApi
+from rotation.vendor.cms import SignerPolicy, verify_cms
+from rotation.vendor.http import VendorHttp
+from rotation.wire_logging import protect_process
+
+protect_process()
+
+
+@logger.inject_lambda_context(log_event=False)
+@metrics.log_metrics
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+    """Seal the document that the event names, and say what came of it."""
+    return answer(event, _sealer)
+
+
+def answer(event: object, sealer: Callable[[], Sealer]) -> dict[str, Any]:
+    """The answer for ``event``: sealed, or why not."""
+    try:
+        with failure_recorded():
+            request = SealRequest.parse(event)
+            wired = sealer()
+        return wired.seal(request).answer()
+    except RotationError as error:
+        return refusal(error)
+    except Exception:  # noqa: BLE001 - a crash would print the event's frames
+        count("SealsFailed")
+        logger.exception("sealing failed in a way that nobody foresaw")
+        return failure(
+            "internal", "The function failed; its log says how and where.", retryable=False
+        )
+
+
+@cache
+def _sealer() -> Sealer:
+    settings = SealingSettings.from_environment()
+    vendor = settings.vendor
+    clock = partial(datetime.now, UTC)
+    http = VendorHttp(
+        vendor.url,
+        connect_timeout=vendor.connect_timeout,
+        read_timeout=vendor.read_timeout,
+        clock=clock,
+    )
+    policy = SignerPolicy.from_pem(vendor.trust_anchors, vendor.organization)
+    retries = Config(retries={"mode": "standard", "total_max_attempts": 3})
+    return Sealer(
+        S3Documents(boto3.client("s3", config=retries)),
+        SigningApi(http, vendor.sign_path).sign,
+        lambda cms, digest, at: verify_cms(cms, digest, policy, at),
+        clock,
+        sources=settings.sources,
+        destinations=settings.destinations,
+        max_document_bytes=settings.max_document_bytes,
+    )

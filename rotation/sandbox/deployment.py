@@ -1,0 +1,199 @@
+"""What ``template.yaml`` deploys, on this machine: two functions, two buckets, two secrets.
+
+The vendor is emulated, AWS is moto made faithful, and both functions run in processes of their
+own. Nothing is reachable from outside, and key material is written to no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Self
+
+from rotation.sandbox.aws.cloud import Cloud
+from rotation.sandbox.aws.functions import FunctionRunner
+from rotation.sandbox.aws.processes import ProcessFunction
+from rotation.sandbox.aws.rotations import RetryPolicy
+from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
+from rotation.wire_logging import protect_process
+
+SECRET: Final = "trusted-signatures-api"  # noqa: S105 - the secret's name
+ADMIN_SECRET: Final = "trusted-signatures-admin"  # noqa: S105 - the secret's name
+SOURCE_BUCKET: Final = "documents-to-seal"
+DESTINATION_BUCKET: Final = "sealed-documents"
+ROTATE: Final = "trusted-signatures-rotate"
+SEAL: Final = "trusted-signatures-seal"
+#: The timeouts of ``template.yaml``.
+TIMEOUTS: Final = {ROTATE: timedelta(seconds=300), SEAL: timedelta(seconds=60)}
+GRACE: Final = timedelta(hours=2)
+
+#: Makes what runs a function, of its name, its handler and its environment.
+MakeRunner = Callable[[str, str, Mapping[str, str]], FunctionRunner]
+
+
+class Deployment:
+    """The whole deployment; a context manager.
+
+    Args:
+        folder: where logs and the trust root go; made if it does not exist.
+        propagation_delay: how long the vendor takes to accept a new key.
+        retries: how often and how soon a failed rotation is repeated.
+        make_runner: runs the functions otherwise than from this source tree.
+
+    Attributes:
+        vendor: the emulated vendor.
+        cloud: the emulated AWS.
+        trust_root: the PEM file of the vendor's root certificate.
+        logs: the folder with one log file a function.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        propagation_delay: timedelta = timedelta(0),
+        retries: RetryPolicy | None = None,
+        make_runner: MakeRunner | None = None,
+    ) -> None:
+        protect_process()
+        self.folder = folder.resolve()
+        self.logs = self.folder / "logs"
+        self.trust_root = self.folder / "trust-root.pem"
+        self._make_runner = make_runner or self._in_a_process
+        self._pki = Pki.create(datetime.now(UTC))
+        self.vendor = VendorEmulator(
+            self._pki, clock=lambda: datetime.now(UTC), propagation_delay=propagation_delay
+        )
+        self.cloud = Cloud(retries=retries or RetryPolicy())
+        self.secret_arn = ""
+
+    def __enter__(self) -> Self:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.trust_root.write_bytes(self._pki.root_pem)
+        with ExitStack() as undo:
+            undo.enter_context(self.vendor)
+            undo.enter_context(self.cloud)
+            self._deploy()
+            self._running = undo.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End every process, connection and thread."""
+        self._running.close()
+
+    def environment(self) -> dict[str, str]:
+        """What to export so that boto3 and the stock ``aws`` command line work against it."""
+        return self.cloud.environment()
+
+    def store_first_key(self) -> PortalKey:
+        """Do what a person does once: make a key in the vendor's portal and put it in the secret."""
+        key = self.vendor.keys.create()
+        self.cloud.client("secretsmanager").put_secret_value(
+            SecretId=SECRET,
+            SecretString=json.dumps({"apiKey": key.material, "apiKeyId": key.id}),
+        )
+        return key
+
+    def turn_on_rotation(self) -> None:
+        """Configure the schedule, as the template's RotationSchedule does, without rotating."""
+        answer = self.cloud.client("secretsmanager").rotate_secret(
+            SecretId=SECRET,
+            RotationLambdaARN=self._functions[ROTATE],
+            RotationRules={"AutomaticallyAfterDays": 30},
+            RotateImmediately=False,
+        )
+        self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
+
+    def seal(self, source: str, destination: str, *, stage: str = "AWSCURRENT") -> dict[str, Any]:
+        """Do what an application does: take the key from the secret and ask the sealing function.
+
+        Args:
+            source: the document's key in the source bucket.
+            destination: the sealed document's key in the destination bucket.
+            stage: the staging label of the version whose key is used.
+        """
+        held = self._secret(stage)
+        answer = self.cloud.client("lambda").invoke(
+            FunctionName=SEAL,
+            Payload=json.dumps(
+                {
+                    "source": {"bucket": SOURCE_BUCKET, "key": source},
+                    "destination": {"bucket": DESTINATION_BUCKET, "key": destination},
+                    "credential": {name: held[name] for name in ("apiKey", "apiKeyId")},
+                }
+            ).encode(),
+        )
+        answered: dict[str, Any] = json.loads(answer["Payload"].read())
+        return answered
+
+    def key_id(self, stage: str) -> str:
+        """The id of the key in the version that bears the staging label ``stage``."""
+        return str(self._secret(stage)["apiKeyId"])
+
+    def _secret(self, stage: str) -> dict[str, str]:
+        value = self.cloud.client("secretsmanager").get_secret_value(
+            SecretId=SECRET, VersionStage=stage
+        )
+        held: dict[str, str] = json.loads(value["SecretString"])
+        return held
+
+    def _deploy(self) -> None:
+        s3 = self.cloud.client("s3")
+        for bucket in (SOURCE_BUCKET, DESTINATION_BUCKET):
+            s3.create_bucket(Bucket=bucket)
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        secrets = self.cloud.client("secretsmanager")
+        admin = self.vendor.keys.create(role=Role.ADMIN)
+        secrets.create_secret(
+            Name=ADMIN_SECRET,
+            SecretString=json.dumps({"apiKey": admin.material, "apiKeyId": admin.id}),
+        )
+        self.secret_arn = secrets.create_secret(Name=SECRET)["ARN"]
+        handlers = {
+            ROTATE: "rotation.handlers.rotate.handler",
+            SEAL: "rotation.handlers.seal.handler",
+        }
+        self._functions = {
+            name: self.cloud.add_function(
+                name,
+                self._make_runner(name, handler, self._function_environment(name)),
+                timeout=TIMEOUTS[name],
+            )
+            for name, handler in handlers.items()
+        }
+
+    def _function_environment(self, name: str) -> dict[str, str]:
+        vendor = {
+            "VENDOR_URL": self.vendor.url,
+            "SIGNER_TRUST_ANCHORS": str(self.trust_root),
+            "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
+            "POWERTOOLS_LOG_LEVEL": "INFO",
+        }
+        own = {
+            ROTATE: {
+                "INSTALLATION_ID": "sandbox",
+                "ADMIN_SECRET": ADMIN_SECRET,
+                "GRACE_HOURS": str(GRACE / timedelta(hours=1)),
+                "PROPAGATION_LIMIT_SECONDS": "20",
+            },
+            SEAL: {
+                "SOURCE_LOCATIONS": SOURCE_BUCKET,
+                "DESTINATION_LOCATIONS": DESTINATION_BUCKET,
+            },
+        }[name]
+        return {**self.cloud.environment(), **vendor, **own}
+
+    def _in_a_process(
+        self, name: str, handler: str, environment: Mapping[str, str]
+    ) -> FunctionRunner:
+        return ProcessFunction(
+            handler,
+            environment=environment,
+            log_path=self.logs / f"{name}.log",
+            timeout=TIMEOUTS[name],
+            concurrency=4,
+            name=name,
+        )
