@@ -107,7 +107,7 @@ def statement(rotation: Rotation) -> str:
 def say(fact: str, rotation: Rotation, **ids: object) -> None:
     """One line in the log, with the secret and the version it speaks of."""
     where = {"secret": rotation.secret.arn, "version": rotation.token}
-    logger.info(fact, extra=where | ids)
+    logger.info(fact, extra=where | ids, stacklevel=3)
 
 
 def require_staged(rotation: Rotation) -> None:

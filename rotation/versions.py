@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from rotation.aws_calls import store_call
 from rotation.credential import Confidential, SecretDocument
-from rotation.errors import RotationError, SecretStoreError, VersionStateError
+from rotation.errors import SecretStoreError, VersionStateError
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -30,19 +29,6 @@ AWSPREVIOUS: Final = "AWSPREVIOUS"
 #: Staging label of a version whose key was declared compromised; the version's id follows.
 COMPROMISED: Final = "rotation-compromised-"
 
-# API_RotateSecret, "Errors", and the SDK guide's list of throttling codes.
-_PASSING: Final = frozenset(
-    {
-        "InternalServiceError",
-        "InternalFailure",
-        "ServiceUnavailable",
-        "ThrottlingException",
-        "Throttling",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "LimitExceededException",
-    }
-)
 _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
 
@@ -223,47 +209,6 @@ def read_credential(client: SecretsManagerClient, secret_id: str) -> SecretDocum
         lambda: _text(client.get_secret_value(SecretId=secret_id, VersionStage=AWSCURRENT)),
     )
     return SecretDocument.parse(value, of=secret_id)
-
-
-def store_call(operation: str, secret: str, call: Callable[[], Any]) -> Any:
-    """Make one Secrets Manager call and translate its errors.
-
-    botocore's exceptions can repeat a parameter's value, and their frames hold requests and
-    responses; neither leaves this function, so the error that does has no cause.
-    """
-    error: RotationError
-    try:
-        return call()
-    except ClientError as failure:
-        error = _translate(operation, secret, failure)
-    except BotoCoreError as failure:
-        error = SecretStoreError(
-            f"{operation} on {secret} got no answer from Secrets Manager "
-            f"({type(failure).__name__}). Check the network path and the endpoint.",
-            operation=operation,
-            aws_code=type(failure).__name__,
-            retryable=True,
-        )
-    raise error
-
-
-def _translate(operation: str, secret: str, failure: ClientError) -> SecretStoreError:
-    code = failure.response.get("Error", {}).get("Code", "Unknown")
-    advice = {
-        "AccessDeniedException": f"Allow secretsmanager:{operation} on it to the caller's role, "
-        "and the use of its KMS key.",
-        "ResourceNotFoundException": "Check the secret's name or ARN, the region, and whether the "
-        "version has a value.",
-        "InvalidRequestException": "Check whether it is scheduled for deletion, or a replica.",
-        "DecryptionFailure": "Check the key policy of its KMS key.",
-        "EncryptionFailure": "Check the key policy of its KMS key.",
-    }.get(code, "")
-    return SecretStoreError(
-        f"{operation} on {secret} failed: {code}. {advice}".rstrip(),
-        operation=operation,
-        aws_code=code,
-        retryable=code in _PASSING,
-    )
 
 
 def _text(answer: Mapping[str, Any]) -> Confidential:

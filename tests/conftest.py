@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from rotation.sandbox.aws.cloud import Cloud
+from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, VendorEmulator
+from tests.house import FailsOnce, House
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,19 @@ def emulator(pki: Pki) -> Iterator[VendorEmulator]:
     """A vendor of the test's own."""
     with VendorEmulator(pki, clock=lambda: datetime.now(UTC)) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_cloud() -> Iterator[Cloud]:
+    """One AWS for all tests of a module that use a house; each of them begins with a reset."""
+    with Cloud(retries=RetryPolicy(delays=())) as cloud:
+        cloud.add_function("rotate", FailsOnce())
+        yield cloud
+
+
+@pytest.fixture
+def house(shared_cloud: Cloud, emulator: VendorEmulator, pki: Pki) -> Iterator[House]:
+    """A secret of the test's own."""
+    shared_cloud.reset()
+    yield House(shared_cloud, emulator, pki)
+    shared_cloud.reset()

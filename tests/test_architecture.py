@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "rotation.observability": ["redaction"],
     "rotation.wire_logging": ["redaction"],
     "rotation.ports": ["credential"],
-    "rotation.versions": ["credential", "errors"],
+    "rotation.aws_calls": ["errors"],
+    "rotation.versions": ["aws_calls", "credential", "errors"],
     "rotation.invocation": ["credential", "errors", "observability", "ports", "versions"],
     "rotation.issuing": [
         "credential",

@@ -89,7 +89,7 @@ class Deployment:
         return self.cloud.environment()
 
     def store_first_key(self) -> PortalKey:
-        """Do what a person does once: make a key in the vendor's portal and put it in the secret."""
+        """What a person does once: make a key in the vendor's portal, put it in the secret."""
         key = self.vendor.keys.create()
         self.cloud.client("secretsmanager").put_secret_value(
             SecretId=SECRET,

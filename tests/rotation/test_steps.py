@@ -22,7 +22,7 @@ from rotation.errors import (
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.steps import STEPS, create_secret, finish_secret, set_secret
-from tests.rotation.conftest import House, new_token
+from tests.house import House, new_token
 
 prove_secret = steps.test_secret
 

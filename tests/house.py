@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-import pytest
 
 from rotation.credential import ApiKey, SecretDocument
 from rotation.invocation import Rotation, RotationPolicy
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import InvocationResult
-from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.api import SigningApi
@@ -37,14 +33,6 @@ class FailsOnce:
 
     def close(self) -> None:
         """Nothing runs."""
-
-
-@pytest.fixture(scope="session")
-def shared_cloud() -> Iterator[Cloud]:
-    """One AWS for all tests of the steps; each test resets it."""
-    with Cloud(retries=RetryPolicy(delays=())) as cloud:
-        cloud.add_function("rotate", FailsOnce())
-        yield cloud
 
 
 @dataclass
@@ -160,14 +148,6 @@ class House:
         """What a finished rotation looks like."""
         assert self.version(AWSCURRENT) is not None
         assert self.version(AWSPENDING) is None
-
-
-@pytest.fixture
-def house(shared_cloud: Cloud, emulator: VendorEmulator, pki: Pki) -> Iterator[House]:
-    """A secret of the test's own."""
-    shared_cloud.reset()
-    yield House(shared_cloud, emulator, pki)
-    shared_cloud.reset()
 
 
 def new_token() -> str:
