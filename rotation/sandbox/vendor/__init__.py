@@ -1,0 +1,25 @@
+"""The vendor Trusted Signatures on this machine: real HTTP, real HMAC checks, real CMS.
+
+The independent judge of ``rotation.vendor``: it shares no code with it.
+"""
+
+from rotation.sandbox.vendor.faults import Fault, Faults
+from rotation.sandbox.vendor.keys import KeyPage, KeyQuotaReachedError, KeyStore, PortalKey, Role
+from rotation.sandbox.vendor.pki import Identity, Pki
+from rotation.sandbox.vendor.server import Outage, VendorEmulator
+from rotation.sandbox.vendor.service import RequestRecord
+
+__all__ = [
+    "Fault",
+    "Faults",
+    "Identity",
+    "KeyPage",
+    "KeyQuotaReachedError",
+    "KeyStore",
+    "Outage",
+    "Pki",
+    "PortalKey",
+    "RequestRecord",
+    "Role",
+    "VendorEmulator",
+]

@@ -1,0 +1,131 @@
+"""The CMS SignedData that the emulated vendor answers with: real, and spoilt on demand.
+
+Detached over a digest, with the attributes that PAdES asks of the seal in a PDF (ETSI EN 319
+142-1: content-type, message-digest, ESS signing-certificate-v2, no signing-time), the whole chain
+enclosed, and optionally an RFC 3161 timestamp over the signature value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import datetime
+from typing import Final
+
+from asn1crypto import cms, core, tsp, x509
+from cryptography import x509 as pyca
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
+from pyhanko.sign.signers.pdf_cms import Signer
+from pyhanko.sign.timestamps import TimeStamper
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from rotation.sandbox.vendor.pki import TIMESTAMP_POLICY, Identity
+
+_PADDING_ATTRIBUTE: Final = "2.999.1.3"
+
+
+def sign(
+    digest: bytes, signer: Identity, *, timestamp: tuple[Identity, datetime] | None = None
+) -> bytes:
+    """A DER CMS SignedData over ``digest``, the 32 bytes of a SHA-256.
+
+    Args:
+        digest: what the messageDigest attribute will hold.
+        signer: who signs; its chain is enclosed.
+        timestamp: the time-stamping unit and the time it shall attest, or None.
+    """
+    timestamper = None if timestamp is None else _TimestampingUnit(*timestamp)
+    signing = _InMemorySigner(signer).async_sign(
+        digest, "sha256", use_pades=True, timestamper=timestamper
+    )
+    return bytes(asyncio.run(signing).dump())
+
+
+def with_corrupted_signature(der: bytes) -> bytes:
+    """The same CMS with one bit of its signature value turned; everything else still fits."""
+    info = cms.ContentInfo.load(der)
+    signer_info = info["content"]["signer_infos"][0]
+    value = bytearray(signer_info["signature"].native)
+    value[-1] ^= 1
+    signer_info["signature"] = bytes(value)
+    return bytes(info.dump())
+
+
+def with_padding(der: bytes, size: int) -> bytes:
+    """The same CMS, still valid, with ``size`` more bytes in an unsigned attribute."""
+    info = cms.ContentInfo.load(der)
+    signer_info = info["content"]["signer_infos"][0]
+    existing = signer_info["unsigned_attrs"]
+    attributes = [] if existing.native is None else list(existing)
+    attributes.append(
+        cms.CMSAttribute(
+            {
+                "type": cms.CMSAttributeType(_PADDING_ATTRIBUTE),
+                "values": cms.SetOfAny([core.Any(core.OctetString(bytes(size)))]),
+            }
+        )
+    )
+    signer_info["unsigned_attrs"] = cms.CMSAttributes(attributes)
+    return bytes(info.dump())
+
+
+class _InMemorySigner(Signer):
+    """Signs with a key that is already loaded; pyHanko's own would parse it for each signature.
+
+    Made anew for each signature: asn1crypto's certificates parse themselves lazily and are not
+    safe to share between threads.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        store = SimpleCertificateStore()  # type: ignore[no-untyped-call]
+        store.register_multiple([_asn1(certificate) for certificate in identity.chain])
+        super().__init__(signing_cert=_asn1(identity.certificate), cert_registry=store)
+        self._key = identity.key
+
+    async def async_sign_raw(
+        self,
+        data: bytes,
+        digest_algorithm: str,
+        dry_run: bool = False,  # noqa: ARG002 - pyHanko's signature
+    ) -> bytes:
+        assert digest_algorithm == "sha256"
+        return self._key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+
+class _TimestampingUnit(TimeStamper):
+    """Answers RFC 3161 requests in this process, for one moment."""
+
+    def __init__(self, identity: Identity, at: datetime) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._identity = identity
+        self._at = at
+
+    async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
+        info = tsp.TSTInfo(
+            {
+                "version": "v1",
+                "policy": TIMESTAMP_POLICY.dotted_string,
+                "message_imprint": req["message_imprint"],
+                "serial_number": secrets.randbits(64),
+                "gen_time": self._at.replace(microsecond=0),
+                "nonce": req["nonce"],
+            }
+        ).dump()
+        digest = hashes.Hash(hashes.SHA256())
+        digest.update(info)
+        token = await _InMemorySigner(self._identity).async_sign(
+            digest.finalize(),
+            "sha256",
+            is_pdf_sig=False,
+            encap_content_info=cms.EncapsulatedContentInfo(
+                {"content_type": "tst_info", "content": cms.ParsableOctetString(info)}
+            ),
+        )
+        granted = tsp.PKIStatusInfo({"status": "granted"})
+        return tsp.TimeStampResp({"status": granted, "time_stamp_token": token})
+
+
+def _asn1(certificate: pyca.Certificate) -> x509.Certificate:
+    return x509.Certificate.load(certificate.public_bytes(Encoding.DER))

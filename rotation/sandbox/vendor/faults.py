@@ -1,0 +1,152 @@
+"""What the emulated vendor does wrong, on demand.
+
+A test queues faults for an operation, each for the next ``times`` requests or, with ``None``,
+until cleared. Every request takes at most one, in the order they were queued, whether or not it
+would have succeeded; a refusal that is due anyway is not spoilt further. Safe to use from several
+threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from threading import Condition
+from typing import Final, Literal
+
+Operation = Literal["sign", "create", "list", "delete"]
+
+
+class Fault(Enum):
+    """One way to fail. "Took effect" means that the key exists, is dead, or the seal is billed."""
+
+    UNAUTHORIZED = "a bare 401, whoever asks; no effect"
+    FORBIDDEN = "403; no effect"
+    THROTTLED = "429 with Retry-After; no effect"
+    SERVER_ERROR = "500; no effect"
+    UNAVAILABLE = "503; no effect"
+    REDIRECT = "302 to another path of this server; no effect"
+    DISCONNECT = "the connection is closed without an answer; no effect"
+
+    LOSE_REPLY = "took effect, and the connection is closed without an answer"
+    HANG = "took effect, and the answer is withheld until `Faults.release`"
+    SLOW = "took effect; the body comes in ten pieces, `Faults.pace` apart"
+    CUT_BODY = "took effect; the connection is closed halfway through the body"
+    HTML = "took effect; 200 with a page of HTML"
+    TRUNCATED_JSON = "took effect; a complete HTTP answer with half of the JSON"
+    EMPTY_JSON = "took effect; the JSON object has no members"
+
+    NOT_BASE64 = "signed; the signature is not base64"
+    NOT_CMS = "signed; base64 of bytes that are no CMS"
+    OTHER_DIGEST = "signed; a good CMS over another digest"
+    CORRUPTED_SIGNATURE = "signed; one bit of the signature value is wrong"
+    STRANGER = "signed by another organisation under an unrelated root"
+    IMPOSTOR = "signed by a certificate with the right names under an unrelated root"
+    NEIGHBOUR = "signed by another organisation under the right root"
+    LARGE = "signed well, in a CMS of over 48 KiB"
+
+
+STATUSES: Final = {
+    Fault.UNAUTHORIZED: 401,
+    Fault.FORBIDDEN: 403,
+    Fault.THROTTLED: 429,
+    Fault.SERVER_ERROR: 500,
+    Fault.UNAVAILABLE: 503,
+}
+SIGNATURE_FAULTS: Final = frozenset(
+    {
+        Fault.NOT_BASE64,
+        Fault.NOT_CMS,
+        Fault.OTHER_DIGEST,
+        Fault.CORRUPTED_SIGNATURE,
+        Fault.STRANGER,
+        Fault.IMPOSTOR,
+        Fault.NEIGHBOUR,
+        Fault.LARGE,
+    }
+)
+_NEEDS_A_BODY: Final = frozenset({Fault.CUT_BODY, Fault.TRUNCATED_JSON, Fault.EMPTY_JSON})
+
+
+@dataclass
+class _Planned:
+    fault: Fault
+    left: int | None
+
+
+class Faults:
+    """The faults in waiting.
+
+    Attributes:
+        pace: how long `Fault.SLOW` pauses between two pieces.
+    """
+
+    def __init__(self) -> None:
+        self.pace = timedelta(milliseconds=50)
+        self._planned: dict[str, deque[_Planned]] = {}
+        self._holding = 0
+        self._releases = 0
+        self._condition = Condition()
+
+    def next(self, operation: Operation, fault: Fault, *, times: int | None = 1) -> None:
+        """Queue ``fault`` for the next ``times`` requests of ``operation``; None: until cleared.
+
+        Raises:
+            ValueError: that operation cannot fail that way.
+        """
+        if fault in SIGNATURE_FAULTS and operation != "sign":
+            raise ValueError(f"{fault.name} is a fault of a signature, and {operation} makes none.")
+        if fault in _NEEDS_A_BODY and operation == "delete":
+            raise ValueError(f"{fault.name} spoils a body, and the answer to delete has none.")
+        if times is not None and times < 1:
+            raise ValueError("A fault happens once or more often.")
+        with self._condition:
+            self._planned.setdefault(operation, deque()).append(_Planned(fault, times))
+
+    def clear(self, operation: Operation | None = None) -> None:
+        """Forget what is queued for ``operation``, or for all; answers being withheld stay so."""
+        with self._condition:
+            if operation is None:
+                self._planned.clear()
+            else:
+                self._planned.pop(operation, None)
+
+    def release(self) -> None:
+        """Let every answer go that is being withheld or slowed at this moment."""
+        with self._condition:
+            self._releases += 1
+            self._condition.notify_all()
+
+    def wait_until_holding(self, timeout: timedelta = timedelta(seconds=10)) -> bool:
+        """Wait until an answer is being withheld; False if none is after ``timeout``."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._holding > 0, timeout.total_seconds())
+
+    def take(self, operation: str) -> Fault | None:
+        """The fault of the request that has just arrived. For the server."""
+        with self._condition:
+            queue = self._planned.get(operation)
+            if not queue:
+                return None
+            planned = queue[0]
+            if planned.left is not None:
+                planned.left -= 1
+                if planned.left == 0:
+                    queue.popleft()
+            return planned.fault
+
+    def hold(self) -> None:
+        """Wait for `release`. For the server."""
+        with self._condition:
+            releases = self._releases
+            self._holding += 1
+            self._condition.notify_all()
+            self._condition.wait_for(lambda: self._releases > releases)
+            self._holding -= 1
+
+    def pause(self) -> None:
+        """Wait for `pace`, or until `release`. For the server."""
+        with self._condition:
+            releases = self._releases
+            self._condition.wait_for(lambda: self._releases > releases, self.pace.total_seconds())

@@ -1,0 +1,219 @@
+"""The certificates of the emulated vendor: a root, an issuing CA, a seal, a time-stamping unit.
+
+Shaped like the certificates of a European electronic seal (ETSI EN 319 412-3: a legal person with
+an organizationIdentifier, key usage digitalSignature and nonRepudiation), so that code which
+judges a chain meets here what it will meet outside. Everything is made in memory and private keys
+never leave it; there are no CRLs and no OCSP. Policy identifiers lie under 2.999, the arc that
+ITU-T X.660 sets aside for examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+ORGANIZATION: Final = "Trusted Signatures Sandbox"
+SEAL_POLICY: Final = x509.ObjectIdentifier("2.999.1.1")
+TIMESTAMP_POLICY: Final = x509.ObjectIdentifier("2.999.1.2")
+
+_YEAR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A certificate, its private key, and the issuers above it.
+
+    Attributes:
+        certificate: the certificate itself.
+        key: its RSA key.
+        chain: the issuers, nearest first, the root last; empty for a root.
+    """
+
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey = field(repr=False)
+    chain: tuple[x509.Certificate, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pki:
+    """The vendor's hierarchy: ``root`` → ``issuing`` → ``signer``, and ``root`` → ``tsa``.
+
+    Attributes:
+        made_at: the time it was made for, aware UTC; every certificate is valid then and for
+            three years after.
+    """
+
+    made_at: datetime
+    root: Identity
+    issuing: Identity
+    signer: Identity
+    tsa: Identity
+
+    @classmethod
+    def create(cls, now: datetime, *, organization: str = ORGANIZATION) -> Pki:
+        """New keys and certificates, about half a second of work."""
+        root = _root(organization, now)
+        issuing = _issuing(organization, root, now)
+        return cls(
+            made_at=now,
+            root=root,
+            issuing=issuing,
+            signer=_seal(organization, issuing, now),
+            tsa=_timestamping(organization, root, now),
+        )
+
+    @property
+    def root_pem(self) -> bytes:
+        """The trust anchor, as PEM."""
+        return self.root.certificate.public_bytes(Encoding.PEM)
+
+    def neighbour(self) -> Identity:
+        """A seal of another organisation from the same issuing CA: it chains to our anchor."""
+        return _seal("Neighbouring Sandbox", self.issuing, self.made_at)
+
+    def impostor(self) -> Identity:
+        """A seal with the signer's very names under a root of its own: no anchor knows it."""
+        (organization,) = self.signer.certificate.subject.get_attributes_for_oid(
+            NameOID.ORGANIZATION_NAME
+        )
+        return Pki.create(self.made_at, organization=str(organization.value)).signer
+
+    def stranger(self) -> Identity:
+        """A seal that shares neither names nor root with the signer."""
+        return Pki.create(self.made_at, organization="Unrelated Sandbox").signer
+
+
+def _root(organization: str, now: datetime) -> Identity:
+    key = rsa.generate_private_key(65537, 3072)
+    name = _name(organization, f"{organization} Root CA")
+    builder = _builder(name, name, key.public_key(), now - 5 * _YEAR, now + 15 * _YEAR)
+    builder = _as_ca(builder, key.public_key(), path_length=1)
+    return Identity(builder.sign(key, hashes.SHA384()), key)
+
+
+def _issuing(organization: str, root: Identity, now: datetime) -> Identity:
+    key = rsa.generate_private_key(65537, 3072)
+    name = _name(organization, f"{organization} Issuing CA 1")
+    builder = _builder(
+        name, root.certificate.subject, key.public_key(), now - 2 * _YEAR, now + 8 * _YEAR
+    )
+    builder = _as_ca(builder, key.public_key(), path_length=0)
+    builder = builder.add_extension(_policies(SEAL_POLICY), critical=False)
+    return _issued(builder, key, root)
+
+
+def _seal(organization: str, issuer: Identity, now: datetime) -> Identity:
+    key = rsa.generate_private_key(65537, 2048)
+    builder = _builder(
+        _name(organization, f"{organization} Seal"),
+        issuer.certificate.subject,
+        key.public_key(),
+        now - timedelta(days=30),
+        now + 3 * _YEAR,
+    )
+    builder = _as_end_entity(builder, key.public_key(), non_repudiation=True)
+    builder = builder.add_extension(_policies(SEAL_POLICY), critical=False)
+    return _issued(builder, key, issuer)
+
+
+def _timestamping(organization: str, root: Identity, now: datetime) -> Identity:
+    key = rsa.generate_private_key(65537, 2048)
+    builder = _builder(
+        _name(organization, f"{organization} Time-stamping Unit"),
+        root.certificate.subject,
+        key.public_key(),
+        now - _YEAR,
+        now + 9 * _YEAR,
+    )
+    builder = _as_end_entity(builder, key.public_key(), non_repudiation=False)
+    builder = builder.add_extension(_policies(TIMESTAMP_POLICY), critical=False)
+    # RFC 3161 section 2.3: this one usage, critical, and no other.
+    builder = builder.add_extension(
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True
+    )
+    return _issued(builder, key, root)
+
+
+def _name(organization: str, common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "XX"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, "NTRXX-000000"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: rsa.RSAPublicKey,
+    not_before: datetime,
+    not_after: datetime,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before.replace(microsecond=0))
+        .not_valid_after(not_after.replace(microsecond=0))
+    )
+
+
+def _as_ca(
+    builder: x509.CertificateBuilder, key: rsa.RSAPublicKey, *, path_length: int
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), True)
+        .add_extension(_usage(certificates=True), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
+    )
+
+
+def _as_end_entity(
+    builder: x509.CertificateBuilder, key: rsa.RSAPublicKey, *, non_repudiation: bool
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+        .add_extension(_usage(signature=True, non_repudiation=non_repudiation), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
+    )
+
+
+def _issued(builder: x509.CertificateBuilder, key: rsa.RSAPrivateKey, issuer: Identity) -> Identity:
+    identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    builder = builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value), False
+    )
+    certificate = builder.sign(issuer.key, hashes.SHA256())
+    return Identity(certificate, key, (issuer.certificate, *issuer.chain))
+
+
+def _policies(policy: x509.ObjectIdentifier) -> x509.CertificatePolicies:
+    return x509.CertificatePolicies([x509.PolicyInformation(policy, None)])
+
+
+def _usage(
+    *, signature: bool = False, non_repudiation: bool = False, certificates: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=signature,
+        content_commitment=non_repudiation,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
