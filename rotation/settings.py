@@ -61,7 +61,8 @@ class RotationSettings:
 
     Attributes:
         installation: the id of this installation, written on every key it issues.
-        key_lifetime: how long an issued key may live.
+        key_lifetime: how long an issued key may live; a day less than the vendor's year at most,
+            since the vendor's clock decides.
         grace: how long a displaced key goes on working; longer than any client's cache.
         propagation_limit: how long a new key may take to be accepted everywhere.
         admin_url: the origin of the key administration interface.
@@ -86,7 +87,7 @@ class RotationSettings:
         return cls(
             vendor=vendor,
             installation=env.identifier("INSTALLATION_ID"),
-            key_lifetime=env.days("KEY_LIFETIME_DAYS", 180, least=1, most=365),
+            key_lifetime=env.days("KEY_LIFETIME_DAYS", 180, least=1, most=364),
             grace=env.hours("GRACE_HOURS", 2, least=0, most=24 * 30),
             propagation_limit=env.seconds("PROPAGATION_LIMIT_SECONDS", 60, least=0, most=3600),
             admin_url=env.url("ADMIN_API_URL", vendor.url),

@@ -39,7 +39,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ("ADMIN_API_URL", "nonsense"),
         ("VENDOR_SIGN_PATH", "v1/sign"),
         ("VENDOR_SIGN_PATH", "/v1/sign?x=1"),
-        ("KEY_LIFETIME_DAYS", "366"),
+        ("KEY_LIFETIME_DAYS", "365"),
         ("KEY_LIFETIME_DAYS", "0"),
         ("KEY_LIFETIME_DAYS", "nan"),
         ("KEY_LIFETIME_DAYS", "long"),

@@ -22,6 +22,7 @@ class Canary:
 
     def __init__(self) -> None:
         self._pieces: dict[bytes, str] = {}
+        self._printed: dict[bytes, str] = {}
         self.planted: list[str] = []
 
     def plant(self, secret: str, what: str) -> None:
@@ -32,6 +33,8 @@ class Canary:
         for rendering in _renderings(secret):
             for start in range(len(rendering) - PIECE + 1):
                 self._pieces[rendering[start : start + PIECE]] = what
+        for printed in _as_python_prints(secret):
+            self._printed[printed] = what
 
     def find(self, content: bytes) -> str | None:
         """What was found, and around which offset; None: nothing."""
@@ -39,7 +42,7 @@ class Canary:
             what = self._pieces.get(content[start : start + PIECE])
             if what is not None:
                 return f"{what} at byte {start}"
-        return None
+        return next((what for printed, what in self._printed.items() if printed in content), None)
 
     def findings(self, folder: Path) -> list[str]:
         """Every file below ``folder`` that holds something planted."""
@@ -99,8 +102,17 @@ def _renderings(secret: str) -> Iterator[bytes]:
     except ValueError:
         return
     yield raw
-    yield repr(raw)[2:-1].encode()
     yield from _base64(raw)
+
+
+def _as_python_prints(secret: str) -> Iterator[bytes]:
+    """Eight bytes of the raw key at a time: twelve characters of a repr may be three bytes only."""
+    try:
+        raw = bytes.fromhex(secret)
+    except ValueError:
+        return
+    for start in range(len(raw) - 7):
+        yield repr(raw[start : start + 8])[2:-1].encode()
 
 
 def _base64(content: bytes) -> Iterator[bytes]:

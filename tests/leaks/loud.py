@@ -1,4 +1,4 @@
-"""The real handlers in a process that says everything it can.
+"""A real handler in a process that says everything it can.
 
 Root logging at DEBUG, Powertools' event logging on, http.client printing what it sends, and every
 exception printed with the locals of its frames before it is raised on.
@@ -7,6 +7,7 @@ exception printed with the locals of its frames before it is raised on.
 from __future__ import annotations
 
 import http.client
+import importlib
 import logging
 import os
 import sys
@@ -19,24 +20,15 @@ os.environ["POWERTOOLS_LOGGER_LOG_EVENT"] = "true"
 os.environ["POWERTOOLS_DEV"] = "true"
 http.client.HTTPConnection.debuglevel = 1
 
-from rotation.handlers.rotate import handler as rotate_handler  # noqa: E402
-from rotation.handlers.seal import handler as seal_handler  # noqa: E402
+# Only the one that is asked for: each must protect its process by itself.
+_handler = importlib.import_module(os.environ["LOUD_MODULE"]).handler
 
 
-def rotate(event: dict[str, Any], context: Any) -> Any:
-    """The rotation function, loudly."""
-    return _loudly(rotate_handler, event, context)
-
-
-def seal(event: dict[str, Any], context: Any) -> Any:
-    """The sealing function, loudly."""
-    return _loudly(seal_handler, event, context)
-
-
-def _loudly(handler: Any, event: dict[str, Any], context: Any) -> Any:
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """The handler of LOUD_MODULE, loudly."""
     logging.getLogger("botocore").debug("the loudspeaker is on")
     try:
-        return handler(event, context)
+        return _handler(event, context)
     except Exception as error:
         # Only the frames of the handler and below: the caller's own hold the event, as Lambda's do.
         told = traceback.TracebackException.from_exception(error, capture_locals=True)

@@ -15,12 +15,11 @@ from rotation.sandbox.aws.functions import FunctionRunner, InvocationResult
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.traffic import AwsError
-from rotation.sandbox.deployment import ROTATE, SEAL, SECRET, SOURCE_BUCKET, Deployment
+from rotation.sandbox.deployment import ROTATE, SECRET, SOURCE_BUCKET, Deployment
 from rotation.sandbox.vendor import Fault
 from tests.leaks.canary import PIECE, Canary, debug_log, everything_said
 
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
-LOUD = {ROTATE: "tests.leaks.loud.rotate", SEAL: "tests.leaks.loud.seal"}
 
 
 class PlantsTokens:
@@ -51,10 +50,10 @@ def test_a_loud_rotation_and_seal_say_no_key(
     """Everything at DEBUG, on both sides, with failures on the way: no piece of a key anywhere."""
     canary = Canary()
 
-    def make_runner(name: str, _: str, environment: Mapping[str, str]) -> FunctionRunner:
+    def make_runner(name: str, real: str, environment: Mapping[str, str]) -> FunctionRunner:
         runner = ProcessFunction(
-            LOUD[name],
-            environment=environment,
+            "tests.leaks.loud.handler",
+            environment={**environment, "LOUD_MODULE": real.removesuffix(".handler")},
             log_path=tmp_path / "logs" / f"{name}.log",
             timeout=timedelta(seconds=60),
             name=name,
