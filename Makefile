@@ -52,5 +52,76 @@ format: $(VENV)/.developers  ## Format the code and mend what the linter can
 lock: | $(UV)  ## Renew uv.lock from pyproject.toml
 	@$(UV) lock
 
+# --- The Lambda artifacts -------------------------------------------------------------------------
+#
+# make package                                  for arm64 and the template's runtime
+# make package ARCH=x86_64                      for the other architecture that Lambda has
+# make package RUNTIME_PYTHON=/path/to/python   with an interpreter that is not on PATH
+#
+# PYTHON_VERSION is template.yaml's Runtime. Wheels are fetched for it, whatever runs here; only
+# the bytecode needs exactly that interpreter, and nothing is downloaded to have it.
+# boto3 and what it alone needs come from the Lambda runtime (Lambda developer guide,
+# "Runtime-included SDK versions"). Amazon Linux 2023 has glibc 2.34, so manylinux_2_28 loads there.
+ARCH := arm64
+PYTHON_VERSION := 3.13
+BUILD := build
+RUNTIME_PYTHON ?= $(shell for candidate in python$(PYTHON_VERSION) \
+	"$$($(UV) python find --no-project $(PYTHON_VERSION) 2>/dev/null)"; do \
+	"$$candidate" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' \
+	2>/dev/null && command -v "$$candidate" && break; done)
+PLATFORM = $(patsubst arm64,aarch64,$(ARCH))-manylinux_2_28
+
+# Each artifact carries what its handlers import, directly or not, and no other module of ours.
+rotation_HANDLERS := rotate
+sealing_HANDLERS := seal
+
+define IMPORTED
+import os, sys
+from modulefinder import ModuleFinder
+finder = ModuleFinder(path=["."])
+for handler in sys.argv[1:]:
+    finder.import_hook("rotation.handlers." + handler)
+files = [module.__file__ for module in finder.modules.values() if module.__file__]
+print(*sorted(map(os.path.relpath, files)))
+endef
+export IMPORTED
+
+.PHONY: package package-rotation package-sealing runtime-python
+
+package: package-rotation package-sealing  ## Build the Lambda artifacts: build/rotation, build/sealing
+
+# An artifact appears under its name when it is whole. The same lock and source give the same bytes:
+# no RECORD, no absolute path, no time, one hash seed, one mode. unchecked-hash, because SAM dates
+# every zip entry 1980, which makes timestamp bytecode stale on each cold start.
+package-rotation package-sealing: package-%: runtime-python | $(UV)
+	@rm -rf $(BUILD)/$* $(BUILD)/.$*
+	@mkdir -p $(BUILD)/.$*
+	@$(UV) export --quiet --frozen --no-emit-project --extra $* --prune boto3 \
+		--output-file $(BUILD)/.$*/requirements.txt >/dev/null
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps \
+		--only-binary :all: --python-platform $(PLATFORM) --python-version $(PYTHON_VERSION) \
+		--link-mode copy --target $(BUILD)/.$*/tree -r $(BUILD)/.$*/requirements.txt
+	@set -e; modules=$$("$(RUNTIME_PYTHON)" -c "$$IMPORTED" $($*_HANDLERS)); \
+		for module in $$modules; do \
+		mkdir -p "$(BUILD)/.$*/tree/$${module%/*}"; cp "$$module" "$(BUILD)/.$*/tree/$$module"; done
+	@cd $(BUILD)/.$*/tree && rm -rf bin .lock */tests \
+		&& find . \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' \
+		-o -name '_testcapi.*' -o -path '*.dist-info/RECORD' -o -path '*.dist-info/INSTALLER' \
+		-o -path '*.dist-info/REQUESTED' \) -type f -exec rm -f {} +
+	@PYTHONHASHSEED=0 "$(RUNTIME_PYTHON)" -S -s -m compileall -q -j 1 -s $(BUILD)/.$*/tree \
+		-p /var/task --invalidation-mode unchecked-hash $(BUILD)/.$*/tree
+	@chmod -R u=rwX,go=rX $(BUILD)/.$*/tree
+	@mv $(BUILD)/.$*/tree $(BUILD)/$*
+	@rm -rf $(BUILD)/.$*
+	@echo "$(BUILD)/$*: python$(PYTHON_VERSION), $(ARCH), $$(du -sk $(BUILD)/$* | cut -f 1) kB"
+
+runtime-python: | $(UV)
+	@case "$(ARCH)" in arm64|x86_64) ;; *) \
+		echo "ARCH must be arm64 or x86_64, not $(ARCH)." >&2; exit 1;; esac
+	@"$(RUNTIME_PYTHON)" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' \
+		2>/dev/null || { echo "python$(PYTHON_VERSION) is needed to compile for Lambda's" \
+		"python$(PYTHON_VERSION) runtime and is not on PATH. Install it, or name it:" \
+		"make package RUNTIME_PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
+
 clean:  ## Remove everything that was built or installed
 	rm -rf $(VENV) build .sandbox .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

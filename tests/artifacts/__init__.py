@@ -1,0 +1,1 @@
+"""Tests of what is deployed: the built artifacts and the template."""

@@ -1,0 +1,272 @@
+"""What the template promises, read from the template itself."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotation.errors import ConfigurationError
+from rotation.settings import Location, RotationSettings, SealingSettings
+
+from .template import PSEUDO, Template, actions
+from .toolchain import ROOT, succeed
+
+_KEY = "arn:aws:kms:eu-central-1:012345678912:key/0f1e2d3c"
+_FUNCTIONS = {"RotationFunction": "rotation", "SealingFunction": "sealing"}
+_SECRETS = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:*"
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """The template with its defaults."""
+    return Template.read()
+
+
+@pytest.mark.parametrize(("function", "artifact"), _FUNCTIONS.items())
+def test_a_function_is_the_artifact_that_was_built_for_it(
+    template: Template, built: Path, function: str, artifact: str
+) -> None:
+    """CodeUri is what `make package` writes, the handler is in it, and SAM leaves it alone."""
+    resource = template.resource(function)
+    assert resource["Metadata"] == {"SkipBuild": True}
+    assert resource["Properties"]["CodeUri"] == f"build/{artifact}"
+    *module, attribute = resource["Properties"]["Handler"].split(".")
+    source = (built / artifact).joinpath(*module).with_suffix(".py").read_text()
+    assert f"def {attribute}(" in source
+
+
+def test_the_artifacts_are_built_for_the_templates_runtime(template: Template) -> None:
+    """`make package` without arguments builds for the runtime and architecture deployed to."""
+    variables = succeed("make", "--print-data-base", "--dry-run", "help")
+    defaults = dict(re.findall(r"^(ARCH|PYTHON_VERSION) :?= (\S+)$", variables, re.MULTILINE))
+    for function in _FUNCTIONS:
+        properties = template.properties(function)
+        assert properties["Runtime"] == f"python{defaults['PYTHON_VERSION']}"
+        assert properties["Architectures"] == [defaults["ARCH"]]
+
+
+def test_the_rotation_function_gets_settings_that_it_accepts(template: Template) -> None:
+    """The template's names and defaults are those that the code reads."""
+    settings = RotationSettings.from_environment(template.environment("RotationFunction"))
+    assert settings.installation == PSEUDO["AWS::StackName"]
+    assert settings.admin_secret == "AdminSecret"
+    assert settings.admin_url == settings.vendor.url == "https://api.trusted-signatures.com"
+    assert settings.key_lifetime == timedelta(days=180)
+    assert settings.grace == timedelta(hours=2)
+    assert settings.vendor.trust_anchors is None
+
+
+def test_the_sealing_function_gets_settings_that_it_accepts() -> None:
+    """Buckets and prefixes arrive as the locations that the code allows."""
+    template = Template.read(SourcePrefix="incoming/", DestinationPrefix="")
+    settings = SealingSettings.from_environment(template.environment("SealingFunction"))
+    assert settings.sources == (Location("inbox", "incoming/"),)
+    assert settings.destinations == (Location("outbox", ""),)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "variable"),
+    [("KeyLifetimeDays", "KEY_LIFETIME_DAYS"), ("GraceHours", "GRACE_HOURS")],
+)
+def test_the_templates_limits_are_the_codes(
+    template: Template, parameter: str, variable: str
+) -> None:
+    """What CloudFormation accepts the function accepts; one more or less neither would."""
+    environment = template.environment("RotationFunction")
+    declared = template.document["Parameters"][parameter]
+    for accepted in (declared["MinValue"], declared["MaxValue"]):
+        RotationSettings.from_environment(environment | {variable: str(accepted)})
+    for refused in (declared["MinValue"] - 1, declared["MaxValue"] + 1):
+        with pytest.raises(ConfigurationError, match=variable):
+            RotationSettings.from_environment(environment | {variable: str(refused)})
+
+
+def test_every_variable_is_one_that_the_code_reads(template: Template) -> None:
+    """No variable is set for nobody."""
+    source = (ROOT / "rotation" / "settings.py").read_text()
+    for function in _FUNCTIONS:
+        for variable in template.environment(function):
+            assert f'"{variable}"' in source
+
+
+@pytest.mark.parametrize("name", ["Secret", "AdminSecret"])
+def test_a_secret_is_created_empty_and_outlives_the_stack(template: Template, name: str) -> None:
+    """No key material passes through CloudFormation, and deleting the stack deletes no key."""
+    secret = template.resource(name)
+    assert secret["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert secret["UpdateReplacePolicy"] == "Retain"
+    assert secret["Properties"].keys() == {"Name", "Description"}
+
+
+def test_an_existing_secret_is_rotated_instead_of_a_new_one() -> None:
+    """With ExistingSecretArn none is created, and the schedule and the output name that one."""
+    arn = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:ours-AbCdEf"
+    template = Template.read(ExistingSecretArn=arn)
+    assert template.resource("Secret")["Condition"] == "CreatesSecret"
+    assert template.resolve(template.document["Conditions"]["CreatesSecret"]) is False
+    assert template.properties("RotationSchedule")["SecretId"] == arn
+    assert template.resolve(template.document["Outputs"]["SecretArn"]["Value"]) == arn
+
+
+def test_deploying_does_not_rotate(template: Template) -> None:
+    """The first rotation waits for the admin credential; the schedule waits for the permission."""
+    schedule = template.resource("RotationSchedule")
+    assert schedule["Properties"]["RotateImmediatelyOnUpdate"] is False
+    assert schedule["Properties"]["RotationRules"] == {"AutomaticallyAfterDays": "30"}
+    assert set(schedule["DependsOn"]) == {"RotationPermission", "RotatedSecretsPolicy"}
+
+
+def test_only_secrets_manager_of_this_account_may_invoke_rotation(template: Template) -> None:
+    """SourceAccount, and no SourceArn, which would tie the function to one secret."""
+    assert template.properties("RotationPermission") == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": "RotationFunction",
+        "Principal": "secretsmanager.amazonaws.com",
+        "SourceAccount": PSEUDO["AWS::AccountId"],
+    }
+
+
+def test_rotation_may_touch_secrets_that_name_it_and_read_the_admin_credential(
+    template: Template,
+) -> None:
+    """Four actions on secrets that name the function, one on the admin secret, and its log."""
+    by_sid = {statement["Sid"]: statement for statement in template.statements("RotationRole")}
+    assert by_sid.keys() == {
+        "RotateSecretsThatNameThisFunction",
+        "ReadAdminCredential",
+        "WriteOwnLog",
+    }
+    rotating = by_sid["RotateSecretsThatNameThisFunction"]
+    assert rotating["Resource"] == _SECRETS
+    assert rotating["Condition"] == {
+        "StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
+    }
+    assert actions([rotating]) == {
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+    }
+    reading = by_sid["ReadAdminCredential"]
+    assert actions([reading]) == {"secretsmanager:GetSecretValue"}
+    assert reading["Resource"] == "AdminSecret"
+    assert by_sid["WriteOwnLog"]["Resource"] == "RotationLogGroup.Arn"
+
+
+def test_sealing_reaches_no_secret(template: Template) -> None:
+    """The sealing role is denied Secrets Manager outright and allowed nothing of it."""
+    statements = template.statements("SealingRole")
+    denied = [one for one in statements if one["Effect"] == "Deny"]
+    allowed = [one for one in statements if one["Effect"] == "Allow"]
+    assert [(one["Action"], one["Resource"]) for one in denied] == [("secretsmanager:*", "*")]
+    assert not any(action.startswith("secretsmanager") for action in actions(allowed))
+
+
+def test_sealing_reads_sources_and_writes_destinations_only() -> None:
+    """Reading and writing are granted for one prefix each; nothing is listed or deleted."""
+    template = Template.read(SourcePrefix="incoming/", DestinationPrefix="sealed/")
+    by_sid = {statement["Sid"]: statement for statement in template.statements("SealingRole")}
+    reading, writing = by_sid["ReadSources"], by_sid["WriteDestinations"]
+    assert reading["Resource"] == "arn:aws:s3:::inbox/incoming/*"
+    assert actions([reading]) == {"s3:GetObject", "s3:GetObjectVersion"}
+    assert writing["Resource"] == "arn:aws:s3:::outbox/sealed/*"
+    assert actions([writing]) == {"s3:PutObject"}
+    assert {"ReadSources", "WriteDestinations"} == {
+        sid for sid, one in by_sid.items() if any(a.startswith("s3:") for a in actions([one]))
+    }
+
+
+@pytest.mark.parametrize("role", ["RotationRole", "SealingRole"])
+def test_no_role_has_more_than_is_written_here(template: Template, role: str) -> None:
+    """No managed policy, no allowed wildcard action, no X-Ray."""
+    assert "ManagedPolicyArns" not in template.properties(role)
+    allowed = actions([one for one in template.statements(role) if one["Effect"] == "Allow"])
+    assert not any("*" in action or action.startswith("xray") for action in allowed)
+
+
+@pytest.mark.parametrize(
+    ("role", "parameter", "service"),
+    [
+        ("RotationRole", "KmsKeyArn", "secretsmanager"),
+        ("SealingRole", "DocumentsKmsKeyArn", "s3"),
+    ],
+)
+def test_a_customer_managed_key_is_usable_through_its_service_alone(
+    role: str, parameter: str, service: str
+) -> None:
+    """A role gets its one key, and only by way of the service that stores what it encrypts."""
+    without = Template.read().statements(role)
+    with_key = Template.read(**{parameter: _KEY}).statements(role)
+    assert not any(action.startswith("kms") for action in actions(without))
+    [added] = [one for one in with_key if one not in without]
+    assert added["Resource"] == _KEY
+    assert actions([added]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    conditions = added["Condition"]
+    assert conditions["StringEquals"]["kms:ViaService"] == f"{service}.eu-central-1.amazonaws.com"
+    if service == "secretsmanager":
+        assert conditions["StringLike"] == {"kms:EncryptionContext:SecretARN": _SECRETS}
+
+
+def test_lambda_does_not_keep_the_sealing_request(template: Template) -> None:
+    """An asynchronous event is not retried, ages out within a minute, and goes nowhere else."""
+    properties = template.properties("SealingFunction")
+    assert properties["EventInvokeConfig"] == {
+        "MaximumRetryAttempts": 0,
+        "MaximumEventAgeInSeconds": 60,
+    }
+    assert "DeadLetterQueue" not in properties
+    assert properties["Tracing"] == "PassThrough"
+
+
+@pytest.mark.parametrize(
+    ("function", "log_group"),
+    [("RotationFunction", "RotationLogGroup"), ("SealingFunction", "SealingLogGroup")],
+)
+def test_logs_are_kept_for_a_chosen_time(template: Template, function: str, log_group: str) -> None:
+    """Each function logs to a group of the stack, which forgets after LogRetentionDays."""
+    assert template.properties(function)["LoggingConfig"] == {"LogGroup": log_group}
+    assert template.properties(log_group) == {"RetentionInDays": "90"}
+
+
+def test_the_propagation_limit_fits_into_an_invocation(template: Template) -> None:
+    """The rotation function lives long enough to wait for a new key and still to promote it."""
+    settings = RotationSettings.from_environment(template.environment("RotationFunction"))
+    timeout = timedelta(seconds=template.properties("RotationFunction")["Timeout"])
+    assert settings.propagation_limit + timedelta(minutes=2) <= timeout
+
+
+@pytest.mark.parametrize(
+    ("topic", "notified"),
+    [("", None), ("arn:aws:sns:eu-central-1:012345678912:on-call", ["on-call"])],
+)
+def test_a_failed_rotation_raises_an_alarm(topic: str, notified: list[str] | None) -> None:
+    """One failed step is enough, and the topic hears of it where one is given."""
+    alarm: dict[str, Any] = Template.read(AlarmTopicArn=topic).properties("RotationFailedAlarm")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": "RotationFunction"}]
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    told = alarm.get("AlarmActions")
+    assert (told and [arn.rpartition(":")[2] for arn in told]) == notified
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("VendorUrl", "http://api.trusted-signatures.com"),
+        ("VendorUrl", "https://user@api.trusted-signatures.com"),
+        ("SourcePrefix", "/incoming"),
+        ("SourcePrefix", "incoming*"),
+        ("DestinationPrefix", "a,b"),
+        ("ExistingSecretArn", "trusted-signatures-api"),
+    ],
+)
+def test_a_value_that_the_functions_would_refuse_is_refused_at_deployment(
+    parameter: str, value: str
+) -> None:
+    """A pattern stops what the settings or a policy could not mean."""
+    with pytest.raises(AssertionError, match=parameter):
+        Template.read(**{parameter: value})
