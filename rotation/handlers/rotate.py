@@ -30,15 +30,18 @@ def _wiring() -> RotationWiring:
     return RotationWiring(RotationSettings.from_environment())
 
 
+@logger.inject_lambda_context(log_event=False)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> None:
+def handler(event: Any, context: LambdaContext) -> None:
     """Run one step. Success is silence; a step that fails raises, and AWS repeats the rotation.
 
     Raises:
         RotationError: with its code in the log; nothing confidential in its message or causes.
     """
-    rotation_token = _take_rotation_token(event)
     count("RotationSteps")
+    if not isinstance(event, dict):
+        raise InvalidEventError("The event is not a JSON object.")
+    rotation_token = _take_rotation_token(event)
     step = str(event.get("Step"))
     try:
         _run(SecretsManagerEvent(event), rotation_token, context)
