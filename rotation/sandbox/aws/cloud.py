@@ -1,0 +1,272 @@
+"""AWS on one machine: start it, register functions, look on, stop it.
+
+::
+
+    with Cloud() as cloud:
+        function = cloud.add_function("rotate", ProcessFunction("handlers.rotate", ...))
+        cloud.client("secretsmanager").rotate_secret(SecretId=..., RotationLambdaARN=function)
+        outcome = cloud.wait_for_rotation(..., token)
+
+moto keeps its state in the process, so one Cloud runs at a time; another may follow it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from moto.awslambda_simple.models import lambda_simple_backends
+from moto.core.base_backend import AccountSpecificBackend, BackendDict
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.secretsmanager import urls as secretsmanager_urls
+from moto.secretsmanager.models import secretsmanager_backends
+
+from rotation.sandbox.aws import ACCOUNT, REGION
+from rotation.sandbox.aws.functions import (
+    EventRetries,
+    FunctionRunner,
+    Functions,
+    InvocationResult,
+)
+from rotation.sandbox.aws.lambda_service import FaithfulLambda
+from rotation.sandbox.aws.rotations import RetryPolicy, RotationOutcome, Rotations, StepRun
+from rotation.sandbox.aws.secrets_manager import FaithfulResponse, FaithfulSecretsManager
+from rotation.sandbox.aws.server import LocalServer
+from rotation.sandbox.aws.traffic import Call, Faults, Traffic
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_KEY_ID: Final = "AKIASANDBOX000000000"
+_KEY: Final = "sandbox"
+
+_only_one = Lock()
+
+
+class Cloud(AbstractContextManager["Cloud"]):
+    """Secrets Manager, Lambda, S3 and IAM of one account in one region, on loopback.
+
+    Args:
+        retries: how often and after how long a failed rotation is tried again.
+        event_retries: how long Lambda waits before it repeats a failed asynchronous invocation.
+        clock: the service's clock, aware UTC.
+    """
+
+    account = ACCOUNT
+    region = REGION
+
+    def __init__(
+        self,
+        *,
+        retries: RetryPolicy | None = None,
+        event_retries: EventRetries | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._clock = clock
+        self._functions = Functions(event_retries or EventRetries())
+        self._rotations = Rotations(self._invoke, retries or RetryPolicy(), clock)
+        self._traffic = Traffic(DomainDispatcherApplication(create_backend_app), self.account)
+        self._registered: dict[str, tuple[timedelta, int]] = {}
+        self._session = isolated_session()
+        self._running = ExitStack()
+        self._server: LocalServer | None = None
+
+    def __enter__(self) -> Self:
+        """Start. Raises RuntimeError when another Cloud is running in this process."""
+        if not _only_one.acquire(blocking=False):
+            raise RuntimeError("another Cloud is running in this process")
+        with ExitStack() as undo:
+            undo.callback(_only_one.release)
+            self._install(undo)
+            self._server = LocalServer(self._traffic)
+            undo.callback(self._server.stop)
+            self._running = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop: rotations end before their next step, functions are closed, state is gone."""
+        self._rotations.forget()
+        self._functions.close()
+        self._rotations.join(timedelta(seconds=5))
+        self._running.close()
+
+    @property
+    def url(self) -> str:
+        """The endpoint of every service."""
+        if self._server is None:
+            raise RuntimeError("this Cloud was not started")
+        return self._server.url
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every request so far, in the order of their arrival."""
+        return self._traffic.calls
+
+    @property
+    def faults(self) -> Faults:
+        """Which of the next calls fail."""
+        return self._traffic.faults
+
+    @property
+    def rotations(self) -> list[StepRun]:
+        """Every rotation step that was run so far."""
+        return self._rotations.history
+
+    def environment(self) -> dict[str, str]:
+        """What makes boto3 and the ``aws`` command line talk to this Cloud, and only to it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": _KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": _KEY,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }
+
+    @overload
+    def client(
+        self, service: Literal["secretsmanager"], region: str = REGION
+    ) -> SecretsManagerClient: ...
+    @overload
+    def client(self, service: Literal["lambda"], region: str = REGION) -> LambdaClient: ...
+    @overload
+    def client(self, service: Literal["s3"], region: str = REGION) -> S3Client: ...
+    def client(self, service: Any, region: str = REGION) -> Any:
+        """A boto3 client for this Cloud, whatever the environment and the profiles say.
+
+        Another region than the Cloud's is where replicas of its secrets are.
+        """
+        return self._session.client(
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id=_KEY_ID,
+            aws_secret_access_key=_KEY,
+            config=Config(proxies={}),
+        )
+
+    def add_function(
+        self,
+        name: str,
+        runner: FunctionRunner,
+        *,
+        timeout: timedelta = timedelta(seconds=30),
+        memory_mb: int = 512,
+    ) -> str:
+        """Create the function ``name``, run by ``runner`` until the Cloud stops; return its ARN.
+
+        Timeout and memory are what GetFunction reports; the runner keeps to its own.
+        """
+        self._functions.add(name, runner)
+        self._registered[name] = timeout, memory_mb
+        return self._lambda().register(name, timeout, memory_mb)
+
+    def wait_for_rotation(
+        self, secret_id: str, token: str, timeout: timedelta = timedelta(seconds=30)
+    ) -> RotationOutcome:
+        """Wait until the rotation with this ClientRequestToken is over.
+
+        Args:
+            secret_id: the secret's name or ARN.
+            token: the VersionId that RotateSecret answered.
+            timeout: how long to wait.
+
+        Raises:
+            LookupError: no such rotation was started.
+            TimeoutError: it is still running.
+        """
+        with self._rotations.lock:
+            secret = secretsmanager_backends[self.account][self.region].secrets.get(secret_id)
+        return self._rotations.wait(secret.arn if secret else secret_id, token, timeout)
+
+    def wait_for_events(self, timeout: timedelta = timedelta(seconds=30)) -> None:
+        """Wait until every asynchronous invocation is over, retries included.
+
+        Raises:
+            TimeoutError: one is not.
+        """
+        self._functions.wait_for_events(timeout)
+
+    def reset(self) -> None:
+        """Forget secrets, objects, calls, faults and history. Functions stay, with their ARNs."""
+        self._functions.forget_events()
+        with self._rotations.lock:
+            self._forget_state()
+            for name, (timeout, memory_mb) in self._registered.items():
+                self._lambda().register(name, timeout, memory_mb)
+        self._traffic.reset()
+
+    def _install(self, undo: ExitStack) -> None:
+        secrets = partial(FaithfulSecretsManager, rotations=self._rotations, clock=self._clock)
+        undo.callback(self._forget_state)
+        _replace(undo, secretsmanager_backends, "backend", secrets)
+        _replace(
+            undo,
+            lambda_simple_backends,
+            "backend",
+            partial(FaithfulLambda, functions=self._functions),
+        )
+        # moto would read the host's profile here, and fail on one that does not exist.
+        _replace(undo, AccountSpecificBackend, "get_session", lambda: self._session)
+        undo.callback(secretsmanager_urls.url_paths.update, dict(secretsmanager_urls.url_paths))
+        secretsmanager_urls.url_paths["{0}/$"] = FaithfulResponse.dispatch
+        undo.callback(default_user_config["lambda"].update, dict(default_user_config["lambda"]))
+        default_user_config["lambda"]["use_docker"] = False
+        # moto would prefer this account to the one that the requests name.
+        if (account := os.environ.pop("MOTO_ACCOUNT_ID", None)) is not None:
+            undo.callback(os.environ.__setitem__, "MOTO_ACCOUNT_ID", account)
+        self._forget_state()
+
+    def _forget_state(self) -> None:
+        # Ours first: requests take the locks in this order too.
+        with self._rotations.lock:
+            self._rotations.forget()
+            BackendDict.reset()
+
+    def _invoke(self, function_arn: str, payload: bytes) -> InvocationResult:
+        return self._lambda().run(function_arn, payload)
+
+    def _lambda(self) -> FaithfulLambda:
+        backend: FaithfulLambda = lambda_simple_backends[self.account][self.region]
+        return backend
+
+
+@lru_cache
+def isolated_session() -> boto3.Session:
+    """A boto3 session that reads nothing of the host: no AWS_* variable, profile or config file.
+
+    One for the process: it caches the service models, most of the price of a client.
+    """
+    session = botocore.session.Session()
+    for name in session.session_var_map:
+        config_name, _, default, convert = session.session_var_map[name]
+        session.session_var_map[name] = (config_name, None, default, convert)
+    for name in ("config_file", "credentials_file"):
+        session.session_var_map[name] = (None, None, os.devnull, None)
+    return boto3.Session(botocore_session=session, region_name=REGION)
+
+
+def _replace(undo: ExitStack, owner: Any, name: str, value: Any) -> None:
+    undo.callback(setattr, owner, name, owner.__dict__.get(name, getattr(owner, name)))
+    setattr(owner, name, value)

@@ -1,0 +1,110 @@
+"""Lambda as moto serves it, with invocations that run a function and tell how it ended.
+
+moto's simple Lambda answers every invocation with its own payload, whatever the invocation type,
+and keeps the first of two event invoke configurations.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.iam.models import iam_backends
+
+from rotation.sandbox.aws.functions import Functions, InvocationResult
+
+_MOST_RETRIES: Final = 2
+_MOST_AGE: Final = timedelta(hours=6)
+
+
+class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
+    """The functions of one account in one region."""
+
+    # moto finds a backend's URLs by the name of the module that its class claims to be from.
+    __module__ = "moto.awslambda_simple.models"
+
+    def __init__(self, region_name: str, account_id: str, *, functions: Functions) -> None:
+        super().__init__(region_name, account_id)
+        self._functions = functions
+
+    def reset(self) -> None:
+        """Forget what moto knows of functions; their runners stay."""
+        super().__init__(self.region_name, self.account_id)
+
+    def register(self, name: str, timeout: timedelta, memory_mb: int) -> str:
+        """Create a function without code, so that GetFunction finds it, and return its ARN."""
+        roles = iam_backends[self.account_id][self.partition]
+        role = roles.create_role(
+            role_name=f"{name}-role",
+            assume_role_policy_document="{}",
+            path="/",
+            permissions_boundary=None,
+            description="",
+            tags=[],
+            max_session_duration=None,
+        )
+        function = self.create_function(
+            {
+                "FunctionName": name,
+                "Runtime": "python3.13",
+                "Role": role.arn,
+                "Handler": "handler",
+                "Code": {"ZipFile": ""},
+                "Timeout": int(timeout.total_seconds()),
+                "MemorySize": memory_mb,
+            }
+        )
+        return str(function.function_arn)
+
+    def run(self, function_name: str, payload: bytes) -> InvocationResult:
+        """Invoke a function, by name or ARN, and wait for its answer."""
+        return self._functions.run(self.get_function(function_name).function_name, payload)
+
+    def invoke(
+        self,
+        function_name: str,
+        qualifier: str | None,
+        body: Any,
+        headers: Any,
+        response_headers: Any,
+    ) -> bytes:
+        """API_Invoke: RequestResponse waits and tells an error apart; Event queues; DryRun checks.
+
+        Raises:
+            UnknownFunctionException: no such function.
+        """
+        name = self.get_function(function_name, qualifier).function_name
+        payload = body.encode() if isinstance(body, str) else bytes(body)
+        payload = payload or b"{}"
+        kind = headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        if kind == "DryRun":
+            return b""
+        if kind == "Event":
+            settings = self._event_settings(name)
+            self._functions.deliver(
+                name,
+                payload,
+                retries=settings.get("MaximumRetryAttempts", _MOST_RETRIES),
+                age=timedelta(
+                    seconds=settings.get("MaximumEventAgeInSeconds", _MOST_AGE.total_seconds())
+                ),
+            )
+            return b""
+        result = self._functions.run(name, payload)
+        response_headers["X-Amz-Executed-Version"] = "$LATEST"
+        if result.error:
+            response_headers["X-Amz-Function-Error"] = "Unhandled"
+        return result.payload
+
+    def put_function_event_invoke_config(
+        self, function_name: str, config: dict[str, Any]
+    ) -> dict[str, Any]:
+        """API_PutFunctionEventInvokeConfig: an existing configuration is overwritten."""
+        self.get_function(function_name).event_invoke_config.clear()
+        answer: dict[str, Any] = super().put_function_event_invoke_config(function_name, config)
+        return answer
+
+    def _event_settings(self, name: str) -> dict[str, Any]:
+        configurations = self.get_function(name).event_invoke_config
+        return dict(configurations[0].config) if configurations else {}
