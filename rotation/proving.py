@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
 
@@ -45,6 +46,27 @@ def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
     refuse_compromised(rotation, snapshot)
     if key.expired(rotation.clock()):
         abandon(rotation, VersionStateError(f"Pending key {key.id} expired at {key.expires_at}."))
+    return _patiently(
+        rotation, key, lambda error: _abandon_if_current_signs(rotation, snapshot, error)
+    )
+
+
+def prove_first(rotation: Rotation, key: ApiKey) -> None:
+    """Prove a key that is not stored yet, waiting out its propagation.
+
+    API_PutSecretValue: the first version of a secret gets AWSCURRENT, whatever labels are asked
+    for. So in a secret without a current version, storing is promoting, and the proof comes first.
+    """
+
+    def give_up(rejection: CredentialRejectedError) -> NoReturn:
+        raise rejection
+
+    _patiently(rotation, key, give_up)
+
+
+def _patiently(
+    rotation: Rotation, key: ApiKey, hopeless: Callable[[CredentialRejectedError], NoReturn]
+) -> Proof:
     pause = 0.25
     while True:
         try:
@@ -53,7 +75,7 @@ def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
             raise
         except CredentialRejectedError as rejection:
             if _past_propagation(rotation, key):
-                _abandon_if_current_signs(rotation, snapshot, rejection)
+                hopeless(rejection)
             if rotation.time_left() < _RESERVE + timedelta(seconds=pause):
                 raise
         rotation.sleep(pause)

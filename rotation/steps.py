@@ -30,6 +30,7 @@ from rotation.proving import (
     abandon,
     compare_signers,
     pending_key,
+    prove_first,
     prove_pending,
     refuse_compromised,
     refuse_short_life,
@@ -41,11 +42,12 @@ _LATE_RETRY: Final = timedelta(days=1)
 
 
 def create_secret(rotation: Rotation) -> None:
-    """Issue a key and store it as AWSPENDING. Promotes nothing; the current key is untouched.
+    """Issue a key and store it as AWSPENDING. A current key is untouched.
 
-    A version that has a value keeps it. Only when the stored value has been read back are other
-    keys that bear this token revoked: the strays of lost answers and the losers of races, which
-    thereby adopt the winner's value.
+    In a secret that never had a value the first stored one is current at once, so there the key
+    is proven before it is stored. A version that has a value keeps it. Only when the stored value
+    has been read back are other keys that bear this token revoked: the strays of lost answers and
+    the losers of races, which thereby adopt the winner's value.
 
     Raises:
         VersionStateError: the token is not staged (any more), rotation is off, or the secret is
@@ -61,7 +63,10 @@ def create_secret(rotation: Rotation) -> None:
         spare = rotation.policy.key_lifetime - _LATE_RETRY
         refuse_short_life("The life of a new key, less a day", spare, rotation, snapshot)
         key = issue(rotation, snapshot)
-        store(rotation, document.with_key(key) if document else SecretDocument.empty(key))
+        if document is None:
+            prove_first(rotation, key)
+            document = SecretDocument.empty(key)
+        store(rotation, document.with_key(key))
     stored = read_back(rotation)
     revoke_strays_of_token(rotation, stored.key.id)
     say("key staged", rotation, key_id=stored.key.id, expires_at=stored.key.expires_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 
@@ -14,4 +15,6 @@ def main() -> None:
             f"rotation: the module {error.name} is missing. Install what the command line needs: "
             "pip install 'trusted-signatures-rotation[cli]'"
         )
+    # Commands speak for themselves; what libraries log would stand between their lines.
+    logging.getLogger().addHandler(logging.NullHandler())
     rotation(prog_name="rotation")

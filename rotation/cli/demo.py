@@ -3,39 +3,72 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from rotation.sandbox.demo import Demo, DemoFailedError, DemoResult, Moment
+from rotation.sandbox.deployment import Deployment
 
 WIDTH = 110
 _WHO = 17
 _WHAT = WIDTH - 8 - 2 - _WHO - 2 - 9
 
 
-def show_demo(folder: Path, *, as_json: bool, svg: Path | None) -> None:
+def show_demo(
+    folder: Path,
+    *,
+    as_json: bool,
+    svg: Path | None,
+    deploy: Callable[[Path], Deployment] = Deployment,
+) -> None:
     """Run the demo and tell it; exits 1 if it fails."""
     console = Console(
         width=WIDTH, highlight=False, soft_wrap=True, quiet=as_json, record=svg is not None
     )
     console.print(Text("Trusted Signatures: one key rotated, on this machine alone", style="bold"))
     console.print()
+    interrupted = _remember_interrupts()
+
+    def tell(moment: Moment) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        console.print(line(moment))
+
     try:
-        result = Demo(folder, lambda moment: console.print(line(moment))).run()
-    except DemoFailedError as error:
+        result = Demo(folder, tell, deploy).run()
+    except (DemoFailedError, KeyboardInterrupt) as error:
+        if interrupted.is_set() or isinstance(error, KeyboardInterrupt):
+            sys.exit(130)
         _fail(error)
-    except KeyboardInterrupt:
-        sys.exit(130)
     _close(console, result, folder)
     if svg is not None:
         svg.write_text(console.export_svg(title="rotation demo"))
     if as_json:
         click.echo(json.dumps(result.as_json()))
+
+
+def _remember_interrupts() -> Event:
+    """Ctrl-C ends the demo at its next moment, a second one at once.
+
+    A KeyboardInterrupt that falls into a destructor is printed and lost; this one is not.
+    """
+    interrupted = Event()
+
+    def interrupt(*_: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    signal.signal(signal.SIGINT, interrupt)
+    return interrupted
 
 
 def line(moment: Moment) -> Text:
@@ -68,6 +101,7 @@ def _close(console: Console, result: DemoResult, folder: Path) -> None:
 def _fail(error: DemoFailedError) -> None:
     console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
     console.print(Text.assemble(("The demo failed. ", "bold red"), str(error)))
-    console.print(f"Log: {error.log}")
-    console.print(f"Next: tail -n 20 {error.log}")
+    console.print(f"Log:  {error.log}")
+    logs = error.log if error.log.suffix else f"{error.log}/*.log"
+    console.print(f"Next: tail -n 20 {logs}")
     sys.exit(1)

@@ -39,14 +39,14 @@ def keep_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
 def _explain(console: Console, environment: dict[str, str], deployment: Deployment) -> None:
     exports = deployment.folder / "env.sh"
     exports.write_text(
-        "".join(f"export {name}={shlex.quote(value)}\\n" for name, value in environment.items())
+        "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     )
-    console.print("[bold]The sandbox is running.[/] In another terminal:\\n")
+    console.print("[bold]The sandbox is running.[/] In another terminal:\n")
     console.print(f"  source {exports}")
     console.print(f"  aws secretsmanager rotate-secret --secret-id {SECRET}")
-    console.print(f"  aws secretsmanager describe-secret --secret-id {SECRET}\\n")
+    console.print(f"  aws secretsmanager describe-secret --secret-id {SECRET}\n")
     console.print(f"Logs: {deployment.logs}")
-    console.print("Ctrl-C ends it. Rotation steps as they happen:\\n")
+    console.print("Ctrl-C ends it. Rotation steps as they happen:\n")
 
 
 def _tell(console: Console, run: StepRun) -> None:

@@ -89,11 +89,18 @@ class Demo:
     Args:
         folder: where the documents, the trust root and the logs go.
         tell: called with each moment as it happens.
+        deploy: makes the deployment that is shown.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[Moment], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tell: Callable[[Moment], None],
+        deploy: Callable[[Path], Deployment] = Deployment,
+    ) -> None:
         self._folder = folder
         self._tell = tell
+        self._deploy = deploy
         self._begun = time.monotonic()
 
     def run(self) -> DemoResult:
@@ -102,8 +109,17 @@ class Demo:
         Raises:
             DemoFailedError: something did not go as it must.
         """
+        try:
+            return self._run()
+        except DemoFailedError:
+            raise
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise DemoFailedError(cause, self._folder.resolve() / "logs") from error
+
+    def _run(self) -> DemoResult:
         before = self._now()
-        with Deployment(self._folder) as deployment:
+        with self._deploy(self._folder) as deployment:
             self._deployment = deployment
             self._moment("sandbox", "the vendor, AWS and both functions are up", since=before)
             key = deployment.store_first_key()
@@ -199,7 +215,7 @@ class Demo:
     def _flip_one_byte(self) -> None:
         before = self._now()
         changed = bytearray(self._result.sealed_pdf.read_bytes())
-        changed[len(changed) // 4] ^= 1
+        changed[_content_of_a_page(changed)] ^= 1
         (report,) = verify(bytes(changed), self._deployment.trust_root.read_bytes())
         if report.intact:
             raise self._failed("A changed document was taken for an intact one.", SEAL)
@@ -221,6 +237,11 @@ class Demo:
         now = time.monotonic()
         took = None if since is None else timedelta(seconds=now - since)
         self._tell(Moment(timedelta(seconds=now - self._begun), who, what, took))
+
+
+def _content_of_a_page(document: bytes | bytearray) -> int:
+    """The position of a byte that a reader would see changed."""
+    return document.index(b"stream") + 20
 
 
 def short(key_id: str) -> str:

@@ -54,6 +54,17 @@ def test_an_empty_secret_gets_its_first_key_by_rotation(house: House) -> None:
     assert house.labels() == {token: {"AWSCURRENT"}}
 
 
+def test_the_first_key_of_an_empty_secret_is_proven_before_it_is_stored(house: House) -> None:
+    """The first version is current at once, so an unproven key never gets that far."""
+    token = house.stage()
+    house.vendor.faults.next("sign", Fault.STRANGER)
+    with pytest.raises(SealVerificationError):
+        create_secret(house.rotation(token))
+    assert house.version("AWSCURRENT") is None
+    run_all(house, token)
+    assert house.active_keys() == {house.value("AWSCURRENT")["apiKeyId"]}
+
+
 @pytest.mark.parametrize("times", [2, 3])
 def test_every_step_may_run_again(house: House, times: int) -> None:
     """Each step repeated, and the whole process repeated, leaves one key and one promotion."""

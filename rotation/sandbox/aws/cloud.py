@@ -129,6 +129,10 @@ class Cloud(AbstractContextManager["Cloud"]):
         """Every rotation step that was run so far."""
         return self._rotations.history
 
+    def watch_rotations(self, tell: Callable[[StepRun], None]) -> None:
+        """Call ``tell`` with each rotation step as it ends; it must be brief."""
+        self._rotations.watch = tell
+
     def environment(self) -> dict[str, str]:
         """What makes boto3 and the ``aws`` command line talk to this Cloud, and only to it."""
         return {

@@ -88,6 +88,7 @@ class Rotations:
 
     Attributes:
         lock: held by every operation of the service; re-entrant.
+        watch: called with each step as it ends, under the lock.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Rotations:
         self._clock = clock
         self._rotations: dict[tuple[str, str], Rotation] = {}
         self._history: list[StepRun] = []
+        self.watch: Callable[[StepRun], None] = lambda _: None
         self._workers: list[Thread] = []
 
     @property
@@ -220,6 +222,7 @@ class Rotations:
                 # A forgotten rotation must not appear in the history of what came after it.
                 if self.known(rotation.secret_arn, rotation.token):
                     self._history.append(run)
+                    self.watch(run)
             if error is not None:
                 return f"{step}: {error}"
         return None

@@ -1,0 +1,216 @@
+"""One document from start to end: read, prepared, signed, checked, embedded, stored.
+
+Only the SHA-256 digest of the document leaves the account. The destination is written last and at
+once, so that a failure at any point leaves nothing there.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from rotation.credential import ApiKey
+from rotation.errors import InvalidRequestError, RotationError
+from rotation.observability import count, logger
+from rotation.sealing.pdf import PreparedPdf, prepare
+from rotation.sealing.request import ObjectLocation, SealRequest
+from rotation.sealing.source import Documents, SourceDocument, StoredDocument
+from rotation.vendor.cms import Signer
+
+_LARGEST_RESERVE: Final = 256 * 1024
+
+
+class Area(Protocol):
+    """A part of S3 that the function may use."""
+
+    def holds(self, bucket: str, key: str) -> bool:
+        """Whether the object lies in it."""
+
+
+class Sign(Protocol):
+    """The vendor's signature: `rotation.vendor.api.SigningApi.sign`."""
+
+    def __call__(self, key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
+        """A DER CMS over ``digest``. Raises VendorError."""
+
+
+class Check(Protocol):
+    """The judgement of a signature: `rotation.vendor.cms.verify_cms`, with a policy."""
+
+    def __call__(self, cms: bytes, digest: bytes, at: datetime) -> Signer:
+        """Who signed. Raises SealVerificationError."""
+
+
+@dataclass(frozen=True)
+class SealedDocument:
+    """What came of it.
+
+    Attributes:
+        digest: SHA-256 over the ByteRange, the 32 bytes that were signed.
+        size: the sealed document's bytes.
+    """
+
+    request: SealRequest
+    source: SourceDocument
+    stored: StoredDocument
+    digest: bytes
+    signer: Signer
+    size: int
+
+    def answer(self) -> dict[str, Any]:
+        """The JSON object that the caller gets; ``docs/sealing.md`` describes it."""
+        return {
+            "status": "sealed",
+            "source": _object(self.request.source, self.source),
+            "destination": _object(self.request.destination, self.stored),
+            "keyId": self.request.key.id,
+            "digest": base64.b64encode(self.digest).decode(),
+            "signer": {
+                "subject": self.signer.subject,
+                "organization": self.signer.organization,
+                "chained": self.signer.chained,
+            },
+            "bytes": self.size,
+        }
+
+
+class Sealer:
+    """Seals one document at a time, from and to places on an allow-list.
+
+    Args:
+        documents: where they are read and stored.
+        sign: buys a signature over a digest.
+        check: judges the signature before it is embedded.
+        clock: our clock, aware UTC.
+        sources: where documents may be read.
+        destinations: where sealed documents may be written.
+        max_document_bytes: the largest document accepted.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        sign: Sign,
+        check: Check,
+        clock: Callable[[], datetime],
+        *,
+        sources: Sequence[Area],
+        destinations: Sequence[Area],
+        max_document_bytes: int,
+    ) -> None:
+        self._documents = documents
+        self._sign = sign
+        self._check = check
+        self._clock = clock
+        self._sources = sources
+        self._destinations = destinations
+        self._max_document_bytes = max_document_bytes
+
+    def seal(self, request: SealRequest) -> SealedDocument:
+        """Seal the document; log it and count it.
+
+        Buys one signature, or two where the first does not fit the space that was reserved.
+
+        Raises:
+            SealingError: the document, its source or its destination is not fit.
+            VendorError: the vendor did not sign; nothing was stored.
+            SealVerificationError: the vendor's signature is not what it must be.
+        """
+        ids = {
+            "source": str(request.source),
+            "destination": str(request.destination),
+            "key_id": request.key.id,
+        }
+        with failure_recorded(**ids):
+            sealed = self._seal(request)
+        count("DocumentsSealed")
+        logger.info(
+            "document sealed",
+            extra={
+                **ids,
+                "source_version": sealed.source.version_id,
+                "source_etag": sealed.source.etag,
+                "source_bytes": len(sealed.source.content),
+                "sealed_version": sealed.stored.version_id,
+                "sealed_bytes": sealed.size,
+                "signer": sealed.signer.subject,
+            },
+        )
+        return sealed
+
+    def _seal(self, request: SealRequest) -> SealedDocument:
+        _refuse_outside(self._sources, request.source, "source", "SOURCE_LOCATIONS")
+        _refuse_outside(
+            self._destinations, request.destination, "destination", "DESTINATION_LOCATIONS"
+        )
+        source = self._documents.fetch(request.source, most=self._max_document_bytes)
+        prepared = prepare(source.content, request.options, self._clock())
+        cms, signer = self._signature(request, prepared)
+        if prepared.reserved < len(cms) <= _LARGEST_RESERVE:
+            # The next signature may be a little larger: certificates and timestamps vary.
+            prepared = prepare(source.content, request.options, self._clock(), reserve=2 * len(cms))
+            cms, signer = self._signature(request, prepared)
+        content = prepared.embed(cms)
+        stored = self._documents.store(
+            request.destination, content, metadata=_provenance(request, source)
+        )
+        return SealedDocument(request, source, stored, prepared.digest, signer, len(content))
+
+    def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:
+        cms = self._sign(request.key, prepared.digest, timestamp=request.options.timestamp)
+        return cms, self._check(cms, prepared.digest, self._clock())
+
+
+def refusal(error: RotationError) -> dict[str, Any]:
+    """The answer for an expected failure: its stable code, what to do, and whether to ask again."""
+    return failure(error.code, str(error), retryable=error.retryable)
+
+
+def failure(code: str, message: str, *, retryable: bool) -> dict[str, Any]:
+    """The shape of every answer that is not a sealed document."""
+    return {
+        "status": "error",
+        "error": {"code": code, "message": message, "retryable": retryable},
+    }
+
+
+@contextmanager
+def failure_recorded(**ids: str) -> Iterator[None]:
+    """Log an expected failure of the block, with ``ids``, and count it; it goes on its way."""
+    try:
+        yield
+    except RotationError as error:
+        count("SealsFailed")
+        logger.warning(
+            "document not sealed",
+            extra={
+                **ids,
+                "code": error.code,
+                "reason": str(error),
+                "retryable": error.retryable,
+            },
+        )
+        raise
+
+
+def _refuse_outside(areas: Sequence[Area], place: ObjectLocation, name: str, variable: str) -> None:
+    if not any(area.holds(place.bucket, place.key) for area in areas):
+        raise InvalidRequestError(
+            f"{name}: this function may not use {place}. It may use what {variable} names."
+        )
+
+
+def _provenance(request: SealRequest, source: SourceDocument) -> dict[str, str]:
+    metadata = {"source-etag": source.etag, "seal-key-id": request.key.id}
+    if source.version_id is not None:
+        metadata["source-version-id"] = source.version_id
+    return metadata
+
+
+def _object(place: ObjectLocation, found: SourceDocument | StoredDocument) -> dict[str, str]:
+    version = {} if found.version_id is None else {"versionId": found.version_id}
+    return {"bucket": place.bucket, "key": place.key, **version, "etag": found.etag}

@@ -1,0 +1,148 @@
+"""A sealer whose parts are real: S3 over sockets (moto), the vendor over sockets (the emulator)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from pyhanko.sign.signers.pdf_cms import SimpleSigner
+
+from rotation.credential import ApiKey
+from rotation.sandbox.vendor import Pki, VendorEmulator
+from rotation.sealing.request import SealRequest
+from rotation.sealing.sealer import Check, Sealer, Sign
+from rotation.sealing.source import S3Documents
+from rotation.settings import Location
+from rotation.vendor.api import SigningApi
+from rotation.vendor.cms import Signer, SignerPolicy, verify_cms
+from rotation.vendor.http import VendorHttp
+from tests.sealing.pdfs import signer_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LARGEST = 64 * 1024
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The address of an S3 of this process's own."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_url: str) -> Iterator[S3Client]:
+    """A client with credentials that open nothing."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def signer(pki: Pki) -> SimpleSigner:
+    """The vendor's identity, signing in this process."""
+    return signer_of(pki.signer)
+
+
+@dataclass
+class Office:
+    """Two buckets with versions, a vendor, a key, and the sealer between them."""
+
+    s3: S3Client
+    emulator: VendorEmulator
+    pki: Pki
+
+    def __post_init__(self) -> None:
+        name = uuid.uuid4().hex
+        self.incoming, self.outgoing = f"in-{name}", f"out-{name}"
+        for bucket in (self.incoming, self.outgoing):
+            self.s3.create_bucket(Bucket=bucket)
+            self.s3.put_bucket_versioning(
+                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
+        portal_key = self.emulator.keys.create()
+        self.material = portal_key.material
+        self.key = ApiKey.from_text(portal_key.id, portal_key.material)
+        self.http = VendorHttp(
+            self.emulator.url,
+            connect_timeout=timedelta(seconds=2),
+            read_timeout=timedelta(seconds=10),
+            clock=now,
+            sleep=lambda _: None,
+        )
+        self.sign: Sign = SigningApi(self.http, "/v1/sign").sign
+        self.check: Check = self._check
+        self.policy = SignerPolicy.from_pem(self.pki.root_pem, "Trusted Signatures Sandbox")
+
+    @property
+    def sealer(self) -> Sealer:
+        """Reads from the incoming bucket, writes to ``sealed/`` of the outgoing one."""
+        return Sealer(
+            S3Documents(self.s3),
+            self.sign,
+            self.check,
+            now,
+            sources=(Location(self.incoming, ""),),
+            destinations=(Location(self.outgoing, "sealed/"),),
+            max_document_bytes=LARGEST,
+        )
+
+    def _check(self, cms: bytes, digest: bytes, at: datetime) -> Signer:
+        return verify_cms(cms, digest, self.policy, at)
+
+    def put(self, key: str, content: bytes) -> str:
+        """Put a document into the incoming bucket; its version."""
+        return self.s3.put_object(Bucket=self.incoming, Key=key, Body=content)["VersionId"]
+
+    def sealed(self, key: str = "sealed/a.pdf") -> bytes:
+        return self.s3.get_object(Bucket=self.outgoing, Key=key)["Body"].read()
+
+    def nothing_sealed(self) -> bool:
+        """Whether the outgoing bucket holds no object and no trace of one."""
+        versions = self.s3.list_object_versions(Bucket=self.outgoing)
+        uploads = self.s3.list_multipart_uploads(Bucket=self.outgoing)
+        return not {"Versions", "DeleteMarkers"} & versions.keys() and "Uploads" not in uploads
+
+    def event(
+        self, key: str = "a.pdf", *, options: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """What an application sends."""
+        return {
+            "source": {"bucket": self.incoming, "key": key},
+            "destination": {"bucket": self.outgoing, "key": "sealed/a.pdf"},
+            "credential": {"apiKey": self.material, "apiKeyId": self.key.id},
+            **({"options": dict(options)} if options else {}),
+        }
+
+    def request(
+        self, key: str = "a.pdf", *, options: Mapping[str, object] | None = None
+    ) -> SealRequest:
+        return SealRequest.parse(self.event(key, options=options))
+
+
+@pytest.fixture
+def office(s3: S3Client, emulator: VendorEmulator, pki: Pki) -> Iterator[Office]:
+    """Everything that a seal needs, of the test's own."""
+    office = Office(s3, emulator, pki)
+    yield office
+    office.http.close()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

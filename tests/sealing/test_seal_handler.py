@@ -1,0 +1,199 @@
+"""The sealing function's answers and what its process prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from rotation.errors import ConfigurationError
+from rotation.handlers.seal import answer
+from rotation.observability import logger
+from rotation.redaction import renderings
+from rotation.sandbox.vendor import Outage
+from rotation.sealing.verify import verify
+from tests.sealing.conftest import Office
+from tests.sealing.pdfs import pdf
+
+# Answers each line of stdin on stdout; what the function itself prints goes to stderr with its log.
+RUNTIME = """
+import json, sys
+from types import SimpleNamespace
+answers, sys.stdout = sys.stdout, sys.stderr
+from rotation.handlers.seal import handler
+context = SimpleNamespace(
+    function_name="seal", memory_limit_in_mb=512, aws_request_id="r-1",
+    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:seal",
+)
+for line in sys.stdin:
+    print(json.dumps(handler(json.loads(line), context)), file=answers, flush=True)
+"""
+
+
+class Function:
+    """The function in a process of its own, as it would run in Lambda."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", RUNTIME],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent.parent,
+            env={"PATH": os.environ["PATH"], **environment},
+        )
+
+    def invoke(self, *events: object) -> tuple[list[dict[str, Any]], str]:
+        """The answers to ``events``, and everything that the process has printed besides."""
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        answers, printed = self._process.communicate(lines, timeout=60)
+        assert self._process.returncode == 0, printed
+        return [json.loads(line) for line in answers.splitlines()], printed
+
+
+@pytest.fixture
+def environment(office: Office, s3_url: str, tmp_path: Path) -> dict[str, str]:
+    """The function's environment, with Powertools asked to log everything it can."""
+    anchors = tmp_path / "anchors.pem"
+    anchors.write_bytes(office.pki.root_pem)
+    return {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": s3_url,
+        "VENDOR_URL": office.emulator.url,
+        "SIGNER_TRUST_ANCHORS": str(anchors),
+        "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
+        "SOURCE_LOCATIONS": office.incoming,
+        "DESTINATION_LOCATIONS": f"{office.outgoing}/sealed/",
+        "POWERTOOLS_LOGGER_LOG_EVENT": "true",
+        "POWERTOOLS_LOG_LEVEL": "DEBUG",
+    }
+
+
+def json_lines(printed: str) -> Iterator[dict[str, Any]]:
+    for line in printed.splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def test_the_function_seals_and_says_so_in_one_line(
+    office: Office, environment: Mapping[str, str]
+) -> None:
+    """The answer, the sealed file, one line in the log, one count, and no key anywhere."""
+    office.put("a.pdf", pdf())
+    (sealed,), printed = Function(environment).invoke(office.event())
+    assert sealed["status"] == "sealed"
+    (report,) = verify(office.sealed(), office.pki.root_pem)
+    assert report.problem is None
+    facts = [line for line in json_lines(printed) if "level" in line]
+    counts = [line for line in json_lines(printed) if "_aws" in line]
+    assert [fact["message"] for fact in facts] == ["document sealed"]
+    assert facts[0]["source"] == f"s3://{office.incoming}/a.pdf"
+    assert facts[0]["key_id"] == office.key.id
+    assert facts[0]["source_bytes"] == len(pdf())
+    assert [line["DocumentsSealed"] for line in counts] == [[1.0]]
+
+
+def test_expected_failures_are_answers(office: Office, environment: Mapping[str, str]) -> None:
+    """Each failure is an answer with a stable code; the process lives on and seals the next."""
+    office.put("a.pdf", pdf())
+    office.put("b.pdf", b"no PDF")
+    wrong_key = office.event()
+    wrong_key["credential"]["apiKey"] = "ab" * 32
+    bad_key = office.event()
+    bad_key["credential"]["apiKey"] += "z"
+    typo = office.event() | {"optoins": {}}
+    answers, printed = Function(environment).invoke(
+        office.event("b.pdf"),
+        office.event("missing.pdf"),
+        wrong_key,
+        bad_key,
+        typo,
+        None,
+        office.event(),
+    )
+    assert [one["error"]["code"] if "error" in one else "" for one in answers] == [
+        "unsupported_pdf",
+        "source_not_found",
+        "credential_rejected",
+        "invalid_credential",
+        "invalid_request",
+        "invalid_request",
+        "",
+    ]
+    assert all(one["error"].keys() == {"code", "message", "retryable"} for one in answers[:-1])
+    counts = [line for line in json_lines(printed) if "_aws" in line]
+    assert [("SealsFailed" in line, "DocumentsSealed" in line) for line in counts] == [
+        (True, False)
+    ] * 6 + [(False, True)]
+    assert len([line for line in json_lines(printed) if "level" in line]) == 7
+
+
+def test_no_key_is_printed_whatever_the_environment_asks_for(
+    office: Office, environment: Mapping[str, str]
+) -> None:
+    """With event logging and DEBUG asked for, no rendering of the key is in answers or logs."""
+    office.put("a.pdf", pdf())
+    bad_key = office.event()
+    bad_key["credential"]["apiKey"] += "z"
+    office.emulator.outage = Outage.UNAVAILABLE
+    answers, printed = Function(environment).invoke(office.event(), bad_key)
+    said = printed + json.dumps(answers)
+    assert "vendor_unavailable" in said
+    for form in renderings(office.material):
+        assert form not in said
+        assert form[:16] not in said
+
+
+def test_a_missing_setting_is_an_answer_too(office: Office, environment: dict[str, str]) -> None:
+    """A function that was deployed wrong says which variable is missing."""
+    del environment["DESTINATION_LOCATIONS"]
+    (refused,), _ = Function(environment).invoke(office.event())
+    assert refused["error"]["code"] == "configuration"
+    assert "DESTINATION_LOCATIONS" in refused["error"]["message"]
+
+
+def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(office: Office) -> None:
+    """The caller gets the code "internal" and no detail; the log gets the traceback, scrubbed."""
+
+    def broken() -> NoReturn:
+        raise ZeroDivisionError(office.material)
+
+    printed = StringIO()
+    before = logger.registered_handler.setStream(printed)  # type: ignore[attr-defined]
+    try:
+        answered = answer(office.event(), broken)
+    finally:
+        logger.registered_handler.setStream(before)  # type: ignore[attr-defined]
+    assert answered["error"]["code"] == "internal"
+    assert answered["error"]["retryable"] is False
+    assert "ZeroDivisionError" not in str(answered)
+    assert "ZeroDivisionError" in printed.getvalue()
+    assert "in broken" in printed.getvalue()
+    assert office.material[:12] not in printed.getvalue() + str(answered)
+
+
+def test_an_expected_failure_of_the_wiring_keeps_its_code(office: Office) -> None:
+    """What the settings complain of is told as it is."""
+
+    def unset() -> NoReturn:
+        raise ConfigurationError("SOURCE_LOCATIONS is not set.")
+
+    assert answer(office.event(), unset) == {
+        "status": "error",
+        "error": {
+            "code": "configuration",
+            "message": "SOURCE_LOCATIONS is not set.",
+            "retryable": False,
+        },
+    }

@@ -1,0 +1,254 @@
+"""Documents in S3: read with one GET, stored with one PUT."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from rotation.errors import (
+    DestinationError,
+    DocumentTooLargeError,
+    SealingError,
+    SourceNotFoundError,
+)
+from rotation.sealing.request import ObjectLocation
+from rotation.sealing.source import S3Documents
+from tests.sealing.conftest import Office
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def test_a_document_is_fetched_with_its_version(office: Office) -> None:
+    """Content, version, entity tag, type and metadata are those of one and the same version."""
+    stored = office.s3.put_object(
+        Bucket=office.incoming,
+        Key="ä b.pdf",
+        Body=b"the first",
+        ContentType="application/pdf",
+        Metadata={"case": "4711"},
+    )
+    document = S3Documents(office.s3).fetch(ObjectLocation(office.incoming, "ä b.pdf"), most=9)
+    assert document.content == b"the first"
+    assert document.version_id == stored["VersionId"]
+    assert document.etag == stored["ETag"].strip('"')
+    assert document.content_type == "application/pdf"
+    assert document.metadata == {"case": "4711"}
+
+
+def test_a_named_version_is_fetched_although_a_newer_one_exists(office: Office) -> None:
+    """A request that pins a version gets that version."""
+    first = office.put("a.pdf", b"the first")
+    office.put("a.pdf", b"the second")
+    documents = S3Documents(office.s3)
+    pinned = documents.fetch(ObjectLocation(office.incoming, "a.pdf", first), most=100)
+    assert pinned.content == b"the first"
+    assert pinned.version_id == first
+
+
+def test_a_bucket_without_versions_gives_none(s3: S3Client) -> None:
+    """Where S3 keeps no versions there is no version id to speak of."""
+    s3.create_bucket(Bucket="no-versions")
+    documents = S3Documents(s3)
+    place = ObjectLocation("no-versions", "a.pdf")
+    assert documents.store(place, b"content", metadata={}).version_id is None
+    assert documents.fetch(place, most=100).version_id is None
+
+
+def test_a_document_that_is_too_large_is_refused(office: Office) -> None:
+    """One byte more than is accepted: refused, with both sizes."""
+    office.put("a.pdf", b"x" * 11)
+    with pytest.raises(DocumentTooLargeError, match=r"11 bytes.* at most 10"):
+        S3Documents(office.s3).fetch(ObjectLocation(office.incoming, "a.pdf"), most=10)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        ObjectLocation("{bucket}", "missing.pdf"),
+        ObjectLocation("{bucket}", "a.pdf", "no-such-version"),
+        ObjectLocation("no-such-bucket-anywhere", "a.pdf"),
+    ],
+)
+def test_a_source_that_is_not_there_is_said_to_be_missing(
+    location: ObjectLocation, office: Office
+) -> None:
+    """No such key, version or bucket: one error, which names the object."""
+    office.put("a.pdf", b"x")
+    bucket = location.bucket.format(bucket=office.incoming)
+    place = ObjectLocation(bucket, location.key, location.version_id)
+    with pytest.raises(SourceNotFoundError, match=location.key) as missing:
+        S3Documents(office.s3).fetch(place, most=10)
+    assert not missing.value.retryable
+
+
+def test_a_sealed_document_is_stored_as_a_pdf_with_its_provenance(office: Office) -> None:
+    """Type, metadata and the SHA-256 that S3 has compared are on the stored object."""
+    place = ObjectLocation(office.outgoing, "b.pdf")
+    stored = S3Documents(office.s3).store(place, b"sealed", metadata={"seal-key-id": "k"})
+    found = office.s3.head_object(Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED")
+    assert found["ContentType"] == "application/pdf"
+    assert found["Metadata"] == {"seal-key-id": "k"}
+    assert found["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"sealed").digest()).decode()
+    assert (found["VersionId"], found["ETag"]) == (stored.version_id, f'"{stored.etag}"')
+
+
+def test_a_destination_that_does_not_exist_is_an_error_that_stays(s3: S3Client) -> None:
+    """A missing bucket does not come to be by asking again."""
+    with pytest.raises(DestinationError, match="NoSuchBucket") as refused:
+        S3Documents(s3).store(ObjectLocation("no-such-bucket", "b.pdf"), b"", metadata={})
+    assert not refused.value.retryable
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def refusal(status: int, code: str) -> Answer:
+    """S3's way to say no (API ErrorResponses)."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def broken_off(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "1000")
+    request.send_header("ETag", '"e"')
+    request.end_headers()
+    request.wfile.write(b"%PDF-1.7")
+    request.wfile.flush()
+    request.connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def failing_s3() -> Iterator[Callable[[Answer], S3Documents]]:
+    """Documents in an S3 that answers everything in one way."""
+    servers: list[tuple[ThreadingHTTPServer, Thread]] = []
+    clients: list[S3Client] = []
+
+    def start(answer: Answer) -> S3Documents:
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *arguments: Any) -> None:
+                """Keep the terminal quiet."""
+
+            def do_GET(self) -> None:
+                answer(self)
+
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                answer(self)
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{server.server_port}",
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+        clients.append(client)
+        return S3Documents(client)
+
+    yield start
+    for client in clients:
+        client.close()
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+PLACE = ObjectLocation("bucket", "a.pdf")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error", "retryable"),
+    [
+        (403, "AccessDenied", SourceNotFoundError, False),
+        (403, "InvalidObjectState", SourceNotFoundError, False),
+        (405, "MethodNotAllowed", SourceNotFoundError, False),
+        (400, "RequestTimeout", SealingError, True),
+        (500, "InternalError", SealingError, True),
+        (503, "SlowDown", SealingError, True),
+    ],
+)
+def test_each_refusal_to_read_becomes_one_of_our_errors(
+    status: int,
+    code: str,
+    error: type[SealingError],
+    retryable: bool,
+    failing_s3: Callable[[Answer], S3Documents],
+) -> None:
+    """Denied and archived are final, slow and broken pass; the AWS code is named."""
+    with pytest.raises(SealingError, match=code) as refused:
+        failing_s3(refusal(status, code)).fetch(PLACE, most=10_000)
+    assert type(refused.value) is error
+    assert refused.value.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retryable"),
+    [
+        (403, "AccessDenied", False),
+        (400, "BadDigest", False),
+        (409, "OperationAborted", True),
+        (503, "SlowDown", True),
+    ],
+)
+def test_each_refusal_to_write_becomes_a_destination_error(
+    status: int, code: str, retryable: bool, failing_s3: Callable[[Answer], S3Documents]
+) -> None:
+    """What may pass is told from what will not."""
+    with pytest.raises(DestinationError, match=code) as refused:
+        failing_s3(refusal(status, code)).store(PLACE, b"content", metadata={})
+    assert refused.value.retryable is retryable
+
+
+def test_a_body_that_breaks_off_is_an_error_and_not_a_short_document(
+    failing_s3: Callable[[Answer], S3Documents],
+) -> None:
+    """Half a document is never taken for a document."""
+    with pytest.raises(SealingError, match="could not be read just now") as broken:
+        failing_s3(broken_off).fetch(PLACE, most=10_000)
+    assert broken.value.retryable
+
+
+def test_an_s3_that_cannot_be_reached_is_an_error_that_passes() -> None:
+    """No connection, for reading and for writing."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{unused.getsockname()[1]}",
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+        documents = S3Documents(client)
+        with pytest.raises(SealingError, match="EndpointConnectionError") as unread:
+            documents.fetch(PLACE, most=10)
+        with pytest.raises(DestinationError, match="EndpointConnectionError") as unwritten:
+            documents.store(PLACE, b"content", metadata={})
+        client.close()
+    assert unread.value.retryable
+    assert unwritten.value.retryable
