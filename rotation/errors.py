@@ -23,6 +23,7 @@
        ├─ UnsupportedPdfError            this file cannot be sealed honestly
        ├─ DocumentTooLargeError          larger than this function accepts
        ├─ SourceNotFoundError            no such object, or no right to read it
+       ├─ SourceUnavailableError          the source could not be read just now: retryable
        ├─ SourceChangedError             the source was replaced while it was being sealed
        ├─ DestinationError               the sealed document could not be stored
        └─ SignatureTooLargeError         the signature does not fit its placeholder
@@ -198,6 +199,13 @@ class SourceNotFoundError(SealingError):
     """The source object does not exist, or the function may not read it."""
 
     code = "source_not_found"
+
+
+class SourceUnavailableError(SealingError):
+    """The source object could not be read just now."""
+
+    code = "source_unavailable"
+    retryable = True
 
 
 class SourceChangedError(SealingError):

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.credential import Confidential
 from rotation.errors import InvalidEventError, RotationError
-from rotation.handlers.wiring import RotationWiring
+from rotation.handlers.rotation_wiring import RotationWiring
 from rotation.observability import count, logger, metrics
 from rotation.redaction import remember
 from rotation.settings import RotationSettings

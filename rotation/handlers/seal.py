@@ -7,8 +7,7 @@ no exception leaves this module: its traceback would lead through frames that ho
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import boto3
@@ -16,14 +15,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from rotation.errors import RotationError
+from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
 from rotation.observability import count, logger, metrics
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, failure, failure_recorded, refusal
 from rotation.sealing.source import S3Documents
 from rotation.settings import SealingSettings
 from rotation.vendor.api import SigningApi
-from rotation.vendor.cms import SignerPolicy, verify_cms
-from rotation.vendor.http import VendorHttp
+from rotation.vendor.cms import verify_cms
 from rotation.wire_logging import protect_process
 
 protect_process()
@@ -57,20 +56,13 @@ def answer(event: object, sealer: Callable[[], Sealer]) -> dict[str, Any]:
 def _sealer() -> Sealer:
     settings = SealingSettings.from_environment()
     vendor = settings.vendor
-    clock = partial(datetime.now, UTC)
-    http = VendorHttp(
-        vendor.url,
-        connect_timeout=vendor.connect_timeout,
-        read_timeout=vendor.read_timeout,
-        clock=clock,
-    )
-    policy = SignerPolicy.from_pem(vendor.trust_anchors, vendor.organization)
+    policy = signer_policy(vendor)
     retries = Config(retries={"mode": "standard", "total_max_attempts": 3})
     return Sealer(
         S3Documents(boto3.client("s3", config=retries)),
-        SigningApi(http, vendor.sign_path).sign,
+        SigningApi(vendor_http(vendor, vendor.url), vendor.sign_path).sign,
         lambda cms, digest, at: verify_cms(cms, digest, policy, at),
-        clock,
+        utc_now,
         sources=settings.sources,
         destinations=settings.destinations,
         max_document_bytes=settings.max_document_bytes,

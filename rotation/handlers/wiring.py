@@ -1,26 +1,16 @@
-"""The parts of the Lambda functions, put together from their settings.
+"""What every function needs from its settings: the clock, a session with the vendor, a policy.
 
-What is costly and holds no secret (the HTTPS session, the boto3 client) lives as long as the
+What is costly and holds no secret (an HTTPS session, a boto3 client) lives as long as the
 execution environment; what belongs to one event is made for that event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-import boto3
-from botocore.config import Config
-
-from rotation.credential import ApiKey, Confidential
-from rotation.invocation import Rotation, RotationPolicy
-from rotation.settings import RotationSettings, VendorSettings
-from rotation.vendor.admin_api import AdminApi
-from rotation.vendor.api import SigningApi
+from rotation.settings import VendorSettings
 from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp
-from rotation.vendor.key_prover import TestSealProver
-from rotation.versions import SecretVersions, read_credential
 
 
 def utc_now() -> datetime:
@@ -38,61 +28,6 @@ def vendor_http(settings: VendorSettings, origin: str) -> VendorHttp:
     )
 
 
-class RotationWiring:
-    """Everything that the rotation function needs, from its settings."""
-
-    def __init__(self, settings: RotationSettings) -> None:
-        self._settings = settings
-        vendor = settings.vendor
-        self._secrets = boto3.client(
-            "secretsmanager",
-            config=Config(
-                connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4}
-            ),
-        )
-        self._signing = vendor_http(vendor, vendor.url)
-        self._admin = vendor_http(vendor, settings.admin_url)
-        self._prover = TestSealProver(
-            SigningApi(self._signing, vendor.sign_path),
-            SignerPolicy.from_pem(vendor.trust_anchors, vendor.organization),
-            utc_now,
-        )
-
-    def rotation(
-        self,
-        *,
-        secret_arn: str,
-        token: str,
-        rotation_token: Confidential | None,
-        function_arn: str,
-        time_left: Callable[[], timedelta],
-    ) -> Rotation:
-        """One invocation of one step."""
-        settings = self._settings
-        return Rotation(
-            secret=SecretVersions(self._secrets, secret_arn, rotation_token),
-            token=token,
-            function_arn=function_arn,
-            issuer=AdminApi(
-                self._admin, settings.admin_keys_path, self._admin_key_reader(), utc_now
-            ),
-            prover=self._prover,
-            policy=RotationPolicy(
-                installation=settings.installation,
-                key_lifetime=settings.key_lifetime,
-                grace=settings.grace,
-                propagation_limit=settings.propagation_limit,
-            ),
-            time_left=time_left,
-        )
-
-    def _admin_key_reader(self) -> Callable[[], ApiKey]:
-        """Reads the admin credential once per event, and only if the event needs it."""
-        found: list[ApiKey] = []
-
-        def read() -> ApiKey:
-            if not found:
-                found.append(read_credential(self._secrets, self._settings.admin_secret).key)
-            return found[0]
-
-        return read
+def signer_policy(settings: VendorSettings) -> SignerPolicy:
+    """Whose signatures are accepted."""
+    return SignerPolicy.from_pem(settings.trust_anchors, settings.organization)

@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rotation.errors import (
     DestinationError,
     DocumentTooLargeError,
-    SealingError,
     SourceNotFoundError,
+    SourceUnavailableError,
 )
 from rotation.sealing.request import ObjectLocation
 
@@ -66,7 +66,7 @@ class Documents(Protocol):
         Raises:
             SourceNotFoundError: it does not exist, or the function may not read it.
             DocumentTooLargeError: it is larger.
-            SealingError: it could not be read just now; retryable.
+            SourceUnavailableError: it could not be read just now; retryable.
         """
 
     def store(
@@ -154,10 +154,8 @@ def _refuse_source(source: ObjectLocation, error: ClientError) -> NoReturn:
     ) from error
 
 
-def _unreadable(source: ObjectLocation, cause: str) -> SealingError:
-    error = SealingError(f"{source} could not be read just now ({cause}). Ask again.")
-    error.retryable = True
-    return error
+def _unreadable(source: ObjectLocation, cause: str) -> SourceUnavailableError:
+    return SourceUnavailableError(f"{source} could not be read just now ({cause}). Ask again.")
 
 
 def _passes(error: ClientError) -> bool:

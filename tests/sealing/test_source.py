@@ -19,6 +19,7 @@ from rotation.errors import (
     DocumentTooLargeError,
     SealingError,
     SourceNotFoundError,
+    SourceUnavailableError,
 )
 from rotation.sealing.request import ObjectLocation
 from rotation.sealing.source import S3Documents
@@ -186,9 +187,9 @@ PLACE = ObjectLocation("bucket", "a.pdf")
         (403, "AccessDenied", SourceNotFoundError, False),
         (403, "InvalidObjectState", SourceNotFoundError, False),
         (405, "MethodNotAllowed", SourceNotFoundError, False),
-        (400, "RequestTimeout", SealingError, True),
-        (500, "InternalError", SealingError, True),
-        (503, "SlowDown", SealingError, True),
+        (400, "RequestTimeout", SourceUnavailableError, True),
+        (500, "InternalError", SourceUnavailableError, True),
+        (503, "SlowDown", SourceUnavailableError, True),
     ],
 )
 def test_each_refusal_to_read_becomes_one_of_our_errors(

@@ -1,0 +1,78 @@
+"""The parts of a rotation, put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import boto3
+from botocore.config import Config
+
+from rotation.credential import ApiKey, Confidential
+from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
+from rotation.invocation import Rotation, RotationPolicy
+from rotation.settings import RotationSettings
+from rotation.vendor.admin_api import AdminApi
+from rotation.vendor.api import SigningApi
+from rotation.vendor.key_prover import TestSealProver
+from rotation.versions import SecretVersions, read_credential
+
+
+class RotationWiring:
+    """Everything that the rotation function needs, from its settings."""
+
+    def __init__(self, settings: RotationSettings) -> None:
+        self._settings = settings
+        vendor = settings.vendor
+        self._secrets = boto3.client(
+            "secretsmanager",
+            config=Config(
+                connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4}
+            ),
+        )
+        self._signing = vendor_http(vendor, vendor.url)
+        self._admin = vendor_http(vendor, settings.admin_url)
+        self._prover = TestSealProver(
+            SigningApi(self._signing, vendor.sign_path),
+            signer_policy(vendor),
+            utc_now,
+        )
+
+    def rotation(
+        self,
+        *,
+        secret_arn: str,
+        token: str,
+        rotation_token: Confidential | None,
+        function_arn: str,
+        time_left: Callable[[], timedelta],
+    ) -> Rotation:
+        """One invocation of one step."""
+        settings = self._settings
+        return Rotation(
+            secret=SecretVersions(self._secrets, secret_arn, rotation_token),
+            token=token,
+            function_arn=function_arn,
+            issuer=AdminApi(
+                self._admin, settings.admin_keys_path, self._admin_key_reader(), utc_now
+            ),
+            prover=self._prover,
+            policy=RotationPolicy(
+                installation=settings.installation,
+                key_lifetime=settings.key_lifetime,
+                grace=settings.grace,
+                propagation_limit=settings.propagation_limit,
+            ),
+            time_left=time_left,
+        )
+
+    def _admin_key_reader(self) -> Callable[[], ApiKey]:
+        """Reads the admin credential once per event, and only if the event needs it."""
+        found: list[ApiKey] = []
+
+        def read() -> ApiKey:
+            if not found:
+                found.append(read_credential(self._secrets, self._settings.admin_secret).key)
+            return found[0]
+
+        return read
