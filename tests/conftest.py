@@ -1,4 +1,4 @@
-"""Fixtures that many tests share: one certificate hierarchy, and an emulated vendor each."""
+"""Fixtures that many tests share, and the watch over the whole run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,31 @@ from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from tests.house import FailsOnce, House
+from tests.leaks.whole_run import WholeRun
+
+WHOLE_RUN = WholeRun()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to listen before the first test."""
+    config.addinivalue_line("markers", "last: runs after all other tests")
+    WHOLE_RUN.listen()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What judges the whole run comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Hand on what each test printed."""
+    WHOLE_RUN.note(report)
+
+
+@pytest.fixture
+def whole_run() -> WholeRun:
+    """What was heard so far."""
+    return WHOLE_RUN
 
 
 @pytest.fixture(scope="session")

@@ -93,24 +93,31 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [one.__cause__, one.__context__]
 
 
-def _renderings(secret: str) -> Iterator[bytes]:
+def text_renderings(secret: str) -> Iterator[bytes]:
+    """Every form that is plain text: hex, hex of the text, base64 of the text and of the bytes."""
     text = secret.encode()
     yield from (text, text.upper(), text.hex().encode(), text.hex().upper().encode())
     yield from _base64(text)
+    if raw := _raw(secret):
+        yield from _base64(raw)
+
+
+def _renderings(secret: str) -> Iterator[bytes]:
+    yield from text_renderings(secret)
+    yield _raw(secret)
+
+
+def _raw(secret: str) -> bytes:
+    """The bytes that a hex text stands for; none for any other text."""
     try:
-        raw = bytes.fromhex(secret)
+        return bytes.fromhex(secret)
     except ValueError:
-        return
-    yield raw
-    yield from _base64(raw)
+        return b""
 
 
 def _as_python_prints(secret: str) -> Iterator[bytes]:
     """Eight bytes of the raw key at a time: twelve characters of a repr may be three bytes only."""
-    try:
-        raw = bytes.fromhex(secret)
-    except ValueError:
-        return
+    raw = _raw(secret)
     for start in range(len(raw) - 7):
         yield repr(raw[start : start + 8])[2:-1].encode()
 
