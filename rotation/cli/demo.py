@@ -93,9 +93,18 @@ def _duration(took: timedelta | None) -> str:
 
 def _close(console: Console, result: DemoResult, folder: Path) -> None:
     console.print()
-    console.print(Text.assemble(("sealed PDF  ", "dim"), str(result.sealed_pdf)))
-    console.print(Text.assemble(("trust root  ", "dim"), str(result.trust_root)))
-    console.print(Text.assemble(("logs        ", "dim"), str(folder.resolve() / "logs")))
+    places = {
+        "sealed PDF": result.sealed_pdf,
+        "trust root": result.trust_root,
+        "logs": folder.resolve() / "logs",
+    }
+    for name, path in places.items():
+        console.print(Text.assemble((f"{name:<12}", "dim"), _short(path)))
+
+
+def _short(path: Path) -> str:
+    """The path as a person would type it here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _fail(error: DemoFailedError) -> None:

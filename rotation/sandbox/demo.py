@@ -142,7 +142,7 @@ class Demo:
             self._result.sealed_pdf = self._seal("sealed-with-new-key.pdf", "AWSCURRENT")
             alive_until = datetime.now(UTC) + GRACE
             self._seal(
-                "sealed-in-grace.pdf", "AWSPREVIOUS", f"; alive until {alive_until:%H:%M} UTC"
+                "sealed-in-grace.pdf", "AWSPREVIOUS", f"; alive until {alive_until:%H:%M} UTC at least"
             )
             self._verify()
             self._flip_one_byte()
@@ -193,7 +193,7 @@ class Demo:
         which = "old" if answer["keyId"] == self._result.old_key_id else "new"
         self._moment(
             "sealing function",
-            f"sealed {DOCUMENT} with the {which} key {short(answer['keyId'])}{remark}",
+            f"sealed a PDF with the {which} key {short(answer['keyId'])}{remark}",
             since=before,
         )
         return path
