@@ -102,6 +102,7 @@ class Demo:
         self._tell = tell
         self._deploy = deploy
         self._begun = time.monotonic()
+        self._sealed: list[Path] = []
 
     def run(self) -> DemoResult:
         """Tell the whole story.
@@ -140,10 +141,9 @@ class Demo:
             self._seal("sealed-with-old-key.pdf", "AWSCURRENT")
             self._rotate()
             self._result.sealed_pdf = self._seal("sealed-with-new-key.pdf", "AWSCURRENT")
-            alive_until = datetime.now(UTC) + GRACE
-            self._seal(
-                "sealed-in-grace.pdf", "AWSPREVIOUS", f"; alive until {alive_until:%H:%M} UTC at least"
-            )
+            until = datetime.now(UTC) + GRACE
+            remark = f"; alive until {until:%H:%M} UTC at least"
+            self._seal("sealed-in-grace.pdf", "AWSPREVIOUS", remark)
             self._verify()
             self._flip_one_byte()
         return self._result
@@ -190,6 +190,7 @@ class Demo:
         stored = deployment.cloud.client("s3").get_object(Bucket=DESTINATION_BUCKET, Key=name)
         path = deployment.folder / name
         path.write_bytes(stored["Body"].read())
+        self._sealed.append(path)
         which = "old" if answer["keyId"] == self._result.old_key_id else "new"
         self._moment(
             "sealing function",
@@ -201,14 +202,13 @@ class Demo:
     def _verify(self) -> None:
         before = self._now()
         anchors = self._deployment.trust_root.read_bytes()
-        sealed = sorted(self._deployment.folder.glob("sealed-*.pdf"))
-        for path in sealed:
+        for path in self._sealed:
             (report,) = verify(path.read_bytes(), anchors)
             if not (report.intact and report.trusted and report.covers_whole_file):
                 raise self._failed(f"The seal of {path} is not valid: {report.problem}", SEAL)
         self._moment(
             "verifier",
-            f"{len(sealed)} seals: intact, trusted, covering the whole file",
+            f"{len(self._sealed)} seals: intact, trusted, covering the whole file",
             since=before,
         )
 

@@ -1,8 +1,9 @@
 """Does this CMS cover that digest, and who signed it?
 
 A detached CMS SignedData (RFC 5652) with one signer, CAdES attributes (ETSI EN 319 122-1) and the
-certificate chain inside, as the vendor documents. Path validation is `cryptography`'s; revocation
-of the signer's certificate is NOT checked: that is for whoever validates the sealed document.
+certificate chain inside, as the vendor documents. Whose certificate it may be is
+`rotation.vendor.signer`'s. Revocation of the certificate is NOT checked, and of a timestamp only
+that it covers this signature: both are for whoever validates the sealed document.
 """
 
 from __future__ import annotations
@@ -11,72 +12,41 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from asn1crypto import cms as asn1_cms
+from asn1crypto import tsp as _tsp  # noqa: F401 - names the signing-certificate-v2 attribute
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509.oid import NameOID
-from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
-from rotation.errors import ConfigurationError, SealVerificationError
+from rotation.errors import SealVerificationError
+from rotation.vendor.signer import Signer, SignerPolicy, judge_signer
+
+__all__ = ["Signer", "SignerPolicy", "verify_cms"]
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha256": hashes.SHA256,
     "sha384": hashes.SHA384,
     "sha512": hashes.SHA512,
 }
+_SMALLEST_RSA: Final = 2048
 # What asn1crypto, cryptography and our own unpacking raise on bytes that are no such structure.
-_NOT_CMS: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-
-
-@dataclass(frozen=True)
-class SignerPolicy:
-    """Whose signature is accepted.
-
-    Attributes:
-        anchors: certificates that the signer must chain to; empty: any signer, and the answer says
-            that no chain was held against anything.
-        organization: the organisation (O) that its certificate must name, or None for any.
-    """
-
-    anchors: tuple[x509.Certificate, ...] = ()
-    organization: str | None = None
-
-    @classmethod
-    def from_pem(cls, pem: bytes | None, organization: str | None) -> SignerPolicy:
-        """A policy from PEM text with one certificate or more.
-
-        Raises:
-            ConfigurationError: the text is no PEM certificate.
-        """
-        if pem is None:
-            return cls((), organization)
-        try:
-            anchors = tuple(x509.load_pem_x509_certificates(pem))
-        except ValueError as error:
-            raise ConfigurationError(
-                "SIGNER_TRUST_ANCHORS is not PEM text with certificates."
-            ) from error
-        return cls(anchors, organization)
-
-
-@dataclass(frozen=True)
-class Signer:
-    """Who signed.
-
-    Attributes:
-        subject: the certificate's subject, RFC 4514.
-        organization: its organisation (O), where it names one.
-        chained: whether it was held against trust anchors, and chains to one.
-    """
-
-    subject: str
-    organization: str | None
-    chained: bool
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def verify_cms(der: bytes, digest: bytes, policy: SignerPolicy, at: datetime) -> Signer:
@@ -93,16 +63,18 @@ def verify_cms(der: bytes, digest: bytes, policy: SignerPolicy, at: datetime) ->
     """
     try:
         signed = _open(der)
-    except _NOT_CMS as error:
+        if not hmac.compare_digest(signed.message_digest, digest):
+            raise SealVerificationError(
+                "The vendor's signature covers another digest than the one that was sent."
+            )
+        _check_signature(signed)
+        timestamped_at = _timestamp(signed)
+        return judge_signer(signed.certificate, signed.others, policy, at, timestamped_at)
+    except _UNREADABLE as error:
         raise SealVerificationError(
-            "The vendor's signature is not a detached CMS SignedData with one signer."
+            "The vendor's signature is not a detached CMS SignedData in DER with one signer, "
+            f"or uses what is not supported ({type(error).__name__})."
         ) from error
-    if not hmac.compare_digest(signed.message_digest, digest):
-        raise SealVerificationError(
-            "The vendor's signature covers another digest than the one that was sent."
-        )
-    _check_signature(signed)
-    return _check_signer(signed, policy, at)
 
 
 @dataclass(frozen=True)
@@ -113,13 +85,13 @@ class _Signed:
     attributes: bytes
     signature: bytes
     signature_algorithm: Any
-    digest_algorithm: str
+    unsigned: dict[str, Any]
 
 
 def _open(der: bytes) -> _Signed:
     content = asn1_cms.ContentInfo.load(der, strict=True)
-    if content["content_type"].native != "signed_data":
-        raise ValueError("not SignedData")
+    if der[1:2] == b"\x80" or content["content_type"].native != "signed_data":
+        raise ValueError("not SignedData in DER")
     signed_data = content["content"]
     encapsulated = signed_data["encap_content_info"]
     if encapsulated["content_type"].native != "data" or encapsulated["content"].native is not None:
@@ -127,33 +99,46 @@ def _open(der: bytes) -> _Signed:
     (signer,) = signed_data["signer_infos"]
     if signer["digest_algorithm"]["algorithm"].native != "sha256":
         raise ValueError("another digest algorithm")
-    attributes: dict[str, Any] = {}
-    for attribute in signer["signed_attrs"]:
-        name = attribute["type"].native
-        if name in attributes:
-            raise ValueError("a repeated attribute")
-        attributes[name] = attribute["values"]
+    attributes = _by_name(signer["signed_attrs"])
     (content_type,) = attributes["content_type"]
     if content_type.native != "data":
         raise ValueError("another content type")
     (message_digest,) = attributes["message_digest"]
-    certificates = [choice.chosen for choice in signed_data["certificates"]]
-    (own,) = [found for found in certificates if _identifies(signer["sid"], found)]
-    _check_signing_certificate(attributes, own.dump())
+    # A certificate that is enclosed twice is one certificate.
+    enclosed = {choice.chosen.dump(): choice.chosen for choice in signed_data["certificates"]}
+    (own,) = [raw for raw, found in enclosed.items() if _identifies(signer["sid"], found)]
+    _check_signing_certificate(attributes, own)
     return _Signed(
-        certificate=x509.load_der_x509_certificate(own.dump()),
-        others=tuple(
-            x509.load_der_x509_certificate(other.dump())
-            for other in certificates
-            if other is not own
-        ),
+        certificate=x509.load_der_x509_certificate(own),
+        others=tuple(x509.load_der_x509_certificate(raw) for raw in enclosed if raw != own),
         message_digest=message_digest.native,
-        # RFC 5652 section 5.4: what is signed is the DER of the SET OF, not of the [0] tag.
-        attributes=signer["signed_attrs"].untag().dump(),
+        attributes=_what_is_signed(signer["signed_attrs"]),
         signature=signer["signature"].native,
         signature_algorithm=signer["signature_algorithm"],
-        digest_algorithm="sha256",
+        unsigned=_by_name(signer["unsigned_attrs"] or ()),
     )
+
+
+def _by_name(attributes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for attribute in attributes:
+        name = attribute["type"].native
+        if name in found:
+            raise ValueError("a repeated attribute")
+        found[name] = attribute["values"]
+    return found
+
+
+def _what_is_signed(attributes: Any) -> bytes:
+    """The DER of the SET OF, which RFC 5652 section 5.4 says is signed in place of the [0] tag.
+
+    asn1crypto sorts what it encodes. Attributes that were not sorted on the wire are no DER, and
+    other validators would reject the document that they end up in.
+    """
+    der = bytes(attributes.untag().dump())
+    if b"\x31" + bytes(attributes.dump())[1:] != der:
+        raise ValueError("the signed attributes are not in DER")
+    return der
 
 
 def _identifies(sid: Any, certificate: Any) -> bool:
@@ -174,18 +159,21 @@ def _check_signing_certificate(attributes: dict[str, Any], certificate: bytes) -
     first = value["certs"][0]
     algorithm = first["hash_algorithm"]["algorithm"].native
     if hashlib.new(algorithm, certificate).digest() != first["cert_hash"].native:
-        raise ValueError("the attributes name another certificate")
+        raise SealVerificationError(
+            "The vendor's signature names another signing certificate than the enclosed one."
+        )
 
 
 def _check_signature(signed: _Signed) -> None:
     algorithm = signed.signature_algorithm
     key = signed.certificate.public_key()
+    scheme = algorithm.signature_algo
+    # RFC 5754 section 3.2: with plain rsaEncryption the digest algorithm is the signer's.
+    plain = algorithm["algorithm"].native == "rsassa_pkcs1v15"
+    hash_algorithm = _HASHES["sha256" if plain else algorithm.hash_algo]()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _SMALLEST_RSA:
+        raise SealVerificationError(f"The signer's RSA key has {key.key_size} bits only.")
     try:
-        scheme = algorithm.signature_algo
-        name = signed.digest_algorithm if scheme == "rsassa_pkcs1v15" else algorithm.hash_algo
-        if algorithm["algorithm"].native not in {"rsassa_pkcs1v15", "rsassa_pss", "ecdsa"}:
-            name = algorithm.hash_algo
-        hash_algorithm = _HASHES[name]()
         if isinstance(key, rsa.RSAPublicKey) and scheme == "rsassa_pkcs1v15":
             key.verify(signed.signature, signed.attributes, padding.PKCS1v15(), hash_algorithm)
         elif isinstance(key, rsa.RSAPublicKey) and scheme == "rsassa_pss":
@@ -200,47 +188,21 @@ def _check_signature(signed: _Signed) -> None:
         raise SealVerificationError(
             "The vendor's signature does not verify with its own certificate."
         ) from error
-    except (UnsupportedAlgorithm, *_NOT_CMS) as error:
-        raise SealVerificationError(
-            "The vendor's signature uses an algorithm that is not accepted "
-            "(RSA or ECDSA with SHA-256, SHA-384 or SHA-512)."
-        ) from error
 
 
-def _check_signer(signed: _Signed, policy: SignerPolicy, at: datetime) -> Signer:
-    certificate = signed.certificate
-    subject = certificate.subject.rfc4514_string()
-    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    organization = str(names[0].value) if names else None
-    if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
-        raise SealVerificationError(f"The certificate of {subject} is not valid at this time.")
-    if policy.anchors:
-        _check_chain(signed, policy.anchors, at, subject)
-    if policy.organization is not None and organization != policy.organization:
-        raise SealVerificationError(
-            f"The signer {subject} is not of the organisation {policy.organization!r}. "
-            "If the vendor changed its certificate, change SIGNER_ORGANIZATION."
-        )
-    return Signer(subject, organization, chained=bool(policy.anchors))
+def _timestamp(signed: _Signed) -> datetime | None:
+    """When the enclosed timestamp says that this signature existed, or None if there is none.
 
-
-def _check_chain(
-    signed: _Signed, anchors: tuple[x509.Certificate, ...], at: datetime, subject: str
-) -> None:
-    # The rules for CAs are the web's (basicConstraints, keyUsage); those for a server's leaf
-    # (subjectAltName, serverAuth) do not apply to a seal's certificate.
-    builder = (
-        PolicyBuilder()
-        .store(Store(list(anchors)))
-        .time(at)
-        .extension_policies(
-            ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=ExtensionPolicy.permit_all()
-        )
-    )
-    try:
-        builder.build_client_verifier().verify(signed.certificate, list(signed.others))
-    except (VerificationError, x509.UnsupportedGeneralNameType, ValueError) as error:
-        raise SealVerificationError(
-            f"The signer {subject} does not chain to a configured trust anchor. If the vendor "
-            "changed its CA, change SIGNER_TRUST_ANCHORS."
-        ) from error
+    RFC 3161 appendix A: the token's imprint is the hash of the signature value.
+    """
+    values = signed.unsigned.get("signature_time_stamp_token")
+    if values is None:
+        return None
+    (token,) = values
+    info = token["content"]["encap_content_info"]["content"].parsed
+    imprint = info["message_imprint"]
+    algorithm = imprint["hash_algorithm"]["algorithm"].native
+    if hashlib.new(algorithm, signed.signature).digest() != imprint["hashed_message"].native:
+        raise SealVerificationError("The signature's timestamp was made for something else.")
+    time: datetime = info["gen_time"].native
+    return time.astimezone(UTC)

@@ -1,0 +1,178 @@
+"""Whose certificate may sign: trust anchors, the organisation, and what the certificate is for.
+
+Path validation is `cryptography`'s. Its rules for CAs are the web's, relaxed where CAs that issue
+for documents differ: they may carry an extended key usage of their own, and old roots leave out
+what RFC 5280 asks of newer ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from rotation.errors import ConfigurationError, SealVerificationError
+
+# A certificate for these alone was not issued to sign documents.
+_OTHER_TRADES: Final = frozenset(
+    {
+        ExtendedKeyUsageOID.SERVER_AUTH,
+        ExtendedKeyUsageOID.TIME_STAMPING,
+        ExtendedKeyUsageOID.OCSP_SIGNING,
+    }
+)
+
+
+@dataclass(frozen=True)
+class SignerPolicy:
+    """Whose signature is accepted.
+
+    Attributes:
+        anchors: certificates that the signer must chain to; empty: any signer, and the answer says
+            that no chain was held against anything.
+        organization: the organisation (O) that its certificate must name, or None for any.
+    """
+
+    anchors: tuple[x509.Certificate, ...] = ()
+    organization: str | None = None
+
+    @classmethod
+    def from_pem(cls, pem: bytes | None, organization: str | None) -> SignerPolicy:
+        """A policy from PEM text with one certificate or more.
+
+        Raises:
+            ConfigurationError: the text is no PEM certificate.
+        """
+        if pem is None:
+            return cls((), organization)
+        try:
+            anchors = tuple(x509.load_pem_x509_certificates(pem))
+        except ValueError as error:
+            raise ConfigurationError(
+                "SIGNER_TRUST_ANCHORS is not PEM text with certificates."
+            ) from error
+        return cls(anchors, organization)
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signed.
+
+    Attributes:
+        subject: the certificate's subject, RFC 4514.
+        organization: its organisation (O), where it names one.
+        chained: whether it was held against trust anchors, and chains to one.
+        timestamped_at: the time of the enclosed timestamp, aware UTC, where there is one.
+    """
+
+    subject: str
+    organization: str | None
+    chained: bool
+    timestamped_at: datetime | None = None
+
+
+def judge_signer(
+    certificate: x509.Certificate,
+    others: tuple[x509.Certificate, ...],
+    policy: SignerPolicy,
+    at: datetime,
+    timestamped_at: datetime | None,
+) -> Signer:
+    """Who signed, if the policy accepts it.
+
+    Args:
+        certificate: the signer's.
+        others: what else the signature encloses, the intermediate CAs among it.
+        policy: whose signature is accepted.
+        at: the time at which certificates must be valid, aware UTC.
+        timestamped_at: handed on into the answer.
+
+    Raises:
+        SealVerificationError: it does not.
+    """
+    subject = certificate.subject.rfc4514_string()
+    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    organization = str(names[0].value) if names else None
+    if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+        raise SealVerificationError(f"The certificate of {subject} is not valid at this time.")
+    _check_purpose(certificate, subject)
+    if policy.anchors:
+        _check_chain(certificate, others, policy.anchors, at, subject)
+    if policy.organization is not None and organization != policy.organization:
+        raise SealVerificationError(
+            f"The signer {subject} is not of the organisation {policy.organization!r}. "
+            "If the vendor changed its certificate, change SIGNER_ORGANIZATION."
+        )
+    return Signer(subject, organization, bool(policy.anchors), timestamped_at)
+
+
+def _check_purpose(certificate: x509.Certificate, subject: str) -> None:
+    """RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12: no CA, and issued to sign documents."""
+    extensions = certificate.extensions
+    try:
+        if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            raise SealVerificationError(f"The signer {subject} is a CA, not a signer.")
+    except x509.ExtensionNotFound:
+        pass
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        if not (usage.digital_signature or usage.content_commitment):
+            raise SealVerificationError(f"The certificate of {subject} may not sign documents.")
+    except x509.ExtensionNotFound:
+        pass
+    try:
+        purposes = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+        if purposes <= _OTHER_TRADES:
+            raise SealVerificationError(f"The certificate of {subject} is for another purpose.")
+    except x509.ExtensionNotFound:
+        pass
+
+
+def _check_chain(
+    certificate: x509.Certificate,
+    others: tuple[x509.Certificate, ...],
+    anchors: tuple[x509.Certificate, ...],
+    at: datetime,
+    subject: str,
+) -> None:
+    any_criticality = Criticality.AGNOSTIC
+    for_cas = (
+        ExtensionPolicy.webpki_defaults_ca()
+        .may_be_present(x509.ExtendedKeyUsage, any_criticality, None)
+        .require_present(x509.BasicConstraints, any_criticality, _is_ca)
+        .may_be_present(x509.KeyUsage, any_criticality, _may_sign_certificates)
+    )
+    builder = (
+        PolicyBuilder()
+        .store(Store(list(anchors)))
+        .time(at)
+        .extension_policies(ca_policy=for_cas, ee_policy=ExtensionPolicy.permit_all())
+    )
+    try:
+        builder.build_client_verifier().verify(certificate, list(others))
+    except VerificationError as error:
+        raise SealVerificationError(
+            f"The signer {subject} does not chain to a configured trust anchor ({error}). If the "
+            "vendor changed its CA, change SIGNER_TRUST_ANCHORS."
+        ) from error
+
+
+def _is_ca(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    if not constraints.ca:
+        raise ValueError("not a CA")
+
+
+def _may_sign_certificates(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("may not sign certificates")
