@@ -11,6 +11,7 @@ from botocore.exceptions import (
     HTTPClientError,
     NoCredentialsError,
 )
+from botocore.exceptions import ConnectionError as NotConnectedError
 
 from rotation.errors import RotationError, SecretStoreError
 
@@ -66,7 +67,7 @@ def _translate(operation: str, secret: str, failure: ClientError) -> SecretStore
 
 def _not_answered(operation: str, secret: str, failure: BotoCoreError) -> SecretStoreError:
     name = type(failure).__name__
-    passing = isinstance(failure, HTTPClientError)
+    passing = isinstance(failure, (HTTPClientError, NotConnectedError))
     if passing:
         problem = "got no answer from Secrets Manager. Check the network path and the endpoint."
     elif isinstance(failure, NoCredentialsError):

@@ -1,7 +1,7 @@
 """The API key as a value, and the secret that holds it.
 
 Whatever is confidential here is readable by one explicit call, ``reveal()``, and by nothing else:
-repr, str, format and a traceback that prints locals give ``<hidden>``; pickle, copy and
+repr, str, format and a traceback that prints locals give ``<hidden>``; pickle, deepcopy and
 dataclasses.asdict refuse.
 
 The secret's value is a JSON object ``{"apiKey": "<hex>", "apiKeyId": "<uuid>"}`` (Trusted
@@ -128,9 +128,6 @@ class SecretDocument:
             for name, value in members.items()
             if name not in {API_KEY, API_KEY_ID, ISSUED_AT, EXPIRES_AT}
         }
-        for value in self.__members.values():
-            if isinstance(value, str):
-                remember(value)
 
     @classmethod
     def parse(cls, value: Confidential, *, of: str) -> SecretDocument:
@@ -221,6 +218,6 @@ def _time_problem(name: str, value: object) -> str | None:
 def _parse_time(value: object) -> datetime | None:
     try:
         time = datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
+        return None if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return None if time.tzinfo is None else time.astimezone(UTC)

@@ -110,15 +110,16 @@ def say(fact: str, rotation: Rotation, **ids: object) -> None:
     logger.info(fact, extra=where | ids, stacklevel=3)
 
 
-def require_staged(rotation: Rotation) -> None:
-    """Look again whether the token is staged.
+def require_staged(rotation: Rotation) -> Snapshot:
+    """Look again whether the token is staged, and hand on what was seen.
 
     Raises:
-        VersionStateError: it was unstaged or declared compromised while the step was at work.
+        VersionStateError: it was unstaged while the step was at work.
     """
     snapshot = rotation.secret.snapshot()
-    if not snapshot.has(rotation.token, AWSPENDING) or snapshot.compromised(rotation.token):
+    if not snapshot.has(rotation.token, AWSPENDING):
         raise VersionStateError(
             f"Version {rotation.token} of {rotation.secret.arn} was unstaged while its key was "
             "being made. Begin a new rotation with RotateSecret."
         )
+    return snapshot

@@ -11,23 +11,24 @@ from datetime import timedelta
 from typing import Final
 
 from rotation.credential import ApiKey, SecretDocument
-from rotation.errors import KeyQuotaError, VersionStateError
+from rotation.errors import CompromisedKeyError, KeyQuotaError, VersionStateError
 from rotation.invocation import Rotation, require_staged, say
 from rotation.observability import count, logger
-from rotation.ports import KeyLabel
+from rotation.ports import KeyLabel, Revocation
+from rotation.proving import refuse_compromised
 from rotation.versions import Snapshot
 
-#: A key that bears our label and that no version names is a stray once it is this old.
+#: No invocation lives this long: a key of its token that was not stored by then never will be.
 STRAY_AGE: Final = timedelta(minutes=30)
 
 
 def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
-    """A new key. If the vendor's quota stands in the way, old strays are revoked first."""
+    """A new key. If the vendor's quota stands in the way, this token's old strays go first."""
     label = KeyLabel(rotation.policy.installation, snapshot.arn, rotation.token)
     try:
         key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
     except KeyQuotaError:
-        if not _revoke_old_strays(rotation, snapshot):
+        if not _make_room(rotation):
             raise
         key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
     count("KeysIssued")
@@ -35,19 +36,27 @@ def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
 
 
 def store(rotation: Rotation, document: SecretDocument) -> None:
-    """Store the new key, unless the token was unstaged meanwhile (by a forced rotation)."""
+    """Store the new key, unless the token was unstaged or declared compromised meanwhile.
+
+    Does NOT keep a put that comes late from taking AWSPENDING back: between the look and the put a
+    forced rotation may have unstaged the token. Whoever forces looks again after unstaging.
+
+    Raises:
+        VersionStateError: the token is not staged any more.
+        CompromisedKeyError: the version was declared compromised; the token was abandoned.
+    """
     key_id = document.key.id
     try:
-        require_staged(rotation)
-    except VersionStateError:
+        refuse_compromised(rotation, require_staged(rotation))
+    except (VersionStateError, CompromisedKeyError):
         # Nobody else ever saw this key, and it will not be stored: it may go at once.
-        _revoke(rotation, key_id, "token unstaged before the put")
+        discard(rotation, key_id, "token given up before the put")
         raise
     try:
         rotation.secret.put_pending(rotation.token, document)
     except VersionStateError:
         logger.info("another invocation stored its key first", version=rotation.token)
-    require_staged(rotation)
+    refuse_compromised(rotation, require_staged(rotation))
 
 
 def read_back(rotation: Rotation) -> SecretDocument:
@@ -69,31 +78,33 @@ def revoke_strays_of_token(rotation: Rotation, kept: str) -> None:
     listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
     for stray in listing.keys:
         if stray.active and stray.label.token == rotation.token and stray.id != kept:
-            _revoke(rotation, stray.id, "stray of this token")
+            discard(rotation, stray.id, "stray of this token")
 
 
-def _revoke_old_strays(rotation: Rotation, snapshot: Snapshot) -> bool:
-    """Revoke this secret's old keys that no version can name; whether there was any."""
-    listing = rotation.issuer.list_keys(rotation.policy.installation, snapshot.arn)
-    named = {
-        document.key.id
-        for version in snapshot.labels
-        if (document := rotation.secret.read(version)) is not None
-    }
+def discard(rotation: Rotation, key_id: str, reason: str) -> None:
+    """Revoke a key that no version names and none will; says what came of it."""
+    outcome = rotation.issuer.revoke(key_id)
+    if outcome is Revocation.REVOKED:
+        count("StrayKeysRevoked")
+    say("stray key", rotation, key_id=key_id, reason=reason, outcome=outcome.value)
+
+
+def _make_room(rotation: Rotation) -> bool:
+    """Revoke this token's own strays if they are old; whether there was any.
+
+    Keys of other tokens are left to reconciliation, which sees every version; from here a version
+    without labels, and with it a key in its grace, would look like no version at all.
+    """
+    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    stored = rotation.secret.read(rotation.token)
     strays = [
         key
         for key in listing.keys
         if key.active
-        and key.id not in named
-        and key.label.token not in snapshot.labels
+        and key.label.token == rotation.token
+        and (stored is None or key.id != stored.key.id)
         and listing.vendor_time - key.created_at > STRAY_AGE
     ]
     for stray in strays:
-        _revoke(rotation, stray.id, "stray in the way of the vendor's quota")
+        discard(rotation, stray.id, "stray in the way of the vendor's quota")
     return bool(strays)
-
-
-def _revoke(rotation: Rotation, key_id: str, reason: str) -> None:
-    outcome = rotation.issuer.revoke(key_id)
-    count("StrayKeysRevoked")
-    say("stray key revoked", rotation, key_id=key_id, reason=reason, outcome=outcome.value)

@@ -162,7 +162,7 @@ class _Environment:
         value = self.text(name, default).rstrip("/")
         parts = urlsplit(value)
         secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-        if not secure or not parts.hostname or parts.username or parts.query or parts.fragment:
+        if not secure or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
             raise ConfigurationError(
                 f"{name} must be an https:// URL without credentials, query or fragment "
                 "(plain http:// is accepted for a loopback address alone)."

@@ -21,10 +21,15 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from rotation.credential import SecretDocument
-from rotation.errors import ConfigurationError, SecretStoreError, VersionStateError
+from rotation.credential import ApiKey, SecretDocument
+from rotation.errors import (
+    ConfigurationError,
+    RotationError,
+    SecretStoreError,
+    VersionStateError,
+)
 from rotation.invocation import Rotation, classify, current_document, say, statement
-from rotation.issuing import issue, read_back, revoke_strays_of_token, store
+from rotation.issuing import discard, issue, read_back, revoke_strays_of_token, store
 from rotation.observability import count, logger
 from rotation.proving import (
     abandon,
@@ -58,13 +63,14 @@ def create_secret(rotation: Rotation) -> None:
     snapshot = classify(rotation)
     if snapshot is None:
         return
+    refuse_compromised(rotation, snapshot)
     if rotation.secret.read(rotation.token) is None:
         document = current_document(rotation, snapshot)
         spare = rotation.policy.key_lifetime - _LATE_RETRY
         refuse_short_life("The life of a new key, less a day", spare, rotation, snapshot)
         key = issue(rotation, snapshot)
         if document is None:
-            prove_first(rotation, key)
+            _prove_or_discard(rotation, key)
             document = SecretDocument.empty(key)
         store(rotation, document.with_key(key))
     stored = read_back(rotation)
@@ -73,11 +79,11 @@ def create_secret(rotation: Rotation) -> None:
 
 
 def set_secret(rotation: Rotation) -> None:
-    """Make sure that the vendor knows the pending key and that it lives long enough.
+    """Make sure that the pending key was not revoked and lives long enough.
 
-    At this vendor a key works from birth, so there is nothing to set. A pending key that is
-    revoked, or expires before the next rotation and its grace, can never be promoted: it is
-    abandoned, so that the next rotation begins anew.
+    At this vendor a key works from birth, so there is nothing to set; whether it does work is
+    testSecret's. A pending key that is revoked, or expires before the next rotation and its grace,
+    can never be promoted: it is abandoned, so that the next rotation begins anew.
 
     Raises:
         VersionStateError: as in create_secret; or the key was abandoned.
@@ -148,7 +154,12 @@ def finish_secret(rotation: Rotation) -> None:
         return
     refuse_compromised(rotation, snapshot)
     displaced = snapshot.version_with(AWSCURRENT)
-    rotation.secret.promote(rotation.token, displaced)
+    try:
+        rotation.secret.promote(rotation.token, displaced)
+    except SecretStoreError:
+        # A lost answer, or botocore's own retry of it: the label tells whether it moved.
+        if not rotation.secret.snapshot().has(rotation.token, AWSCURRENT):
+            raise
     count("KeysPromoted")
     _remove_leftover(rotation)
     say("key promoted", rotation, key_id=key.id, displaced_version=displaced)
@@ -162,6 +173,15 @@ STEPS: Final[Mapping[str, Callable[[Rotation], None]]] = MappingProxyType(
         "finishSecret": finish_secret,
     }
 )
+
+
+def _prove_or_discard(rotation: Rotation, key: ApiKey) -> None:
+    try:
+        prove_first(rotation, key)
+    except RotationError:
+        # It will not be stored, and every attempt would leave one more.
+        discard(rotation, key.id, "first key could not be proven")
+        raise
 
 
 def _remove_leftover(rotation: Rotation) -> None:

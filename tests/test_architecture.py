@@ -34,12 +34,7 @@ MAY_IMPORT = {
     "rotation.versions": ["aws_calls", "credential", "errors"],
     "rotation.invocation": ["credential", "errors", "observability", "ports", "versions"],
     "rotation.issuing": [
-        "credential",
-        "errors",
-        "invocation",
-        "observability",
-        "ports",
-        "versions",
+        *("credential", "errors", "invocation", "observability", "ports", "proving", "versions"),
     ],
     "rotation.proving": [
         "credential",
@@ -70,7 +65,7 @@ MAY_KNOW = {
     "moto": ["sandbox.aws"],
     "click": ["cli"],
     "rich": ["cli"],
-    "requests": ["vendor.http"],
+    "requests": ["vendor.answer", "vendor.http"],
     "aws_lambda_powertools": ["observability", "handlers"],
     "boto3": ["handlers", "sandbox", "cli"],
 }

@@ -39,12 +39,11 @@ def handler(event: Any, context: LambdaContext) -> None:
         RotationError: with its code in the log; nothing confidential in its message or causes.
     """
     count("RotationSteps")
-    if not isinstance(event, dict):
-        raise InvalidEventError("The event is not a JSON object.")
-    rotation_token = _take_rotation_token(event)
-    step = str(event.get("Step"))
+    members = event if isinstance(event, dict) else {}
+    rotation_token = _take_rotation_token(members)
+    step = str(members.get("Step"))
     try:
-        _run(SecretsManagerEvent(event), rotation_token, context)
+        _run(SecretsManagerEvent(members), rotation_token, context)
         return
     except RotationError as error:
         failure = error

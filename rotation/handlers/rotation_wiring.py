@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
 import boto3
 from botocore.config import Config
@@ -17,6 +18,9 @@ from rotation.vendor.api import SigningApi
 from rotation.vendor.key_prover import TestSealProver
 from rotation.versions import SecretVersions, read_credential
 
+#: What a call to the vendor leaves of the function's time, for the calls to AWS after it.
+_RESERVE: Final = timedelta(seconds=5)
+
 
 class RotationWiring:
     """Everything that the rotation function needs, from its settings."""
@@ -27,7 +31,9 @@ class RotationWiring:
         self._secrets = boto3.client(
             "secretsmanager",
             config=Config(
-                connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4}
+                connect_timeout=3,
+                read_timeout=10,
+                retries={"mode": "standard", "total_max_attempts": 4},
             ),
         )
         self._signing = vendor_http(vendor, vendor.url)
@@ -49,6 +55,8 @@ class RotationWiring:
     ) -> Rotation:
         """One invocation of one step."""
         settings = self._settings
+        for session in (self._signing, self._admin):
+            session.end_within(time_left() - _RESERVE)
         return Rotation(
             secret=SecretVersions(self._secrets, secret_arn, rotation_token),
             token=token,

@@ -7,8 +7,9 @@ no exception leaves this module: its traceback would lead through frames that ho
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from datetime import timedelta
+from functools import cache, partial
+from typing import Any, Final
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -23,16 +24,21 @@ from rotation.sealing.source import S3Documents
 from rotation.settings import SealingSettings
 from rotation.vendor.api import SigningApi
 from rotation.vendor.cms import verify_cms
+from rotation.vendor.http import VendorHttp
 from rotation.wire_logging import protect_process
+
+#: What the vendor leaves of the function's time: enough to store the document and to answer.
+_RESERVE: Final = timedelta(seconds=12)
 
 protect_process()
 
 
 @logger.inject_lambda_context(log_event=False)
 @metrics.log_metrics
-def handler(event: object, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Seal the document that the event names, and say what came of it."""
-    return answer(event, _sealer)
+    time_left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+    return answer(event, partial(_sealer, time_left))
 
 
 def answer(event: object, sealer: Callable[[], Sealer]) -> dict[str, Any]:
@@ -52,18 +58,28 @@ def answer(event: object, sealer: Callable[[], Sealer]) -> dict[str, Any]:
         )
 
 
+def _sealer(time_left: timedelta) -> Sealer:
+    sealer, vendor = _wired()
+    vendor.end_within(time_left - _RESERVE)
+    return sealer
+
+
 @cache
-def _sealer() -> Sealer:
+def _wired() -> tuple[Sealer, VendorHttp]:
     settings = SealingSettings.from_environment()
     vendor = settings.vendor
     policy = signer_policy(vendor)
-    retries = Config(retries={"mode": "standard", "total_max_attempts": 3})
-    return Sealer(
-        S3Documents(boto3.client("s3", config=retries)),
-        SigningApi(vendor_http(vendor, vendor.url), vendor.sign_path).sign,
+    http = vendor_http(vendor, vendor.url)
+    patience = Config(
+        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    sealer = Sealer(
+        S3Documents(boto3.client("s3", config=patience)),
+        SigningApi(http, vendor.sign_path).sign,
         lambda cms, digest, at: verify_cms(cms, digest, policy, at),
         utc_now,
         sources=settings.sources,
         destinations=settings.destinations,
         max_document_bytes=settings.max_document_bytes,
     )
+    return sealer, http

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from rotation.credential import ApiKey
-from rotation.errors import InvalidRequestError, RotationError
+from rotation.credential import ApiKey, iso_utc
+from rotation.errors import InvalidRequestError, RotationError, SealVerificationError
 from rotation.observability import count, logger
 from rotation.sealing.pdf import PreparedPdf, prepare
 from rotation.sealing.request import ObjectLocation, SealRequest
@@ -74,6 +74,7 @@ class SealedDocument:
                 "organization": self.signer.organization,
                 "chained": self.signer.chained,
             },
+            "timestampedAt": iso_utc(time) if (time := self.signer.timestamped_at) else None,
             "bytes": self.size,
         }
 
@@ -162,7 +163,13 @@ class Sealer:
 
     def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:
         cms = self._sign(request.key, prepared.digest, timestamp=request.options.timestamp)
-        return cms, self._check(cms, prepared.digest, self._clock())
+        signer = self._check(cms, prepared.digest, self._clock())
+        if request.options.timestamp and signer.timestamped_at is None:
+            raise SealVerificationError(
+                "A timestamp was asked for, and the vendor's signature has none. Ask without it, "
+                "or have the vendor turn timestamps on for this account."
+            )
+        return cms, signer
 
 
 def refusal(error: RotationError) -> dict[str, Any]:

@@ -8,6 +8,7 @@ that is kept in a secret of its own.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -21,7 +22,8 @@ from rotation.errors import (
     MalformedResponseError,
 )
 from rotation.ports import KeyLabel, KeyListing, Revocation, VendorKey
-from rotation.vendor.http import Answer, VendorHttp, VendorRequest
+from rotation.vendor.answer import Answer
+from rotation.vendor.http import VendorHttp, VendorRequest
 
 _SEPARATOR: Final = "|"
 _MOST_PAGES: Final = 1000
@@ -119,7 +121,8 @@ def _issued(answer: Answer, now: datetime) -> ApiKey | None:
         return ApiKey.from_text(
             members.get("id"),
             members.get("key"),
-            issued_at=members.get("createdAt", iso_utc(now)),
+            # Our clock, not the vendor's: the time that a key may take to work is counted by it.
+            issued_at=iso_utc(now),
             expires_at=members.get("expiresAt"),
         )
     except InvalidCredentialError:
@@ -133,7 +136,7 @@ def _page(answer: Answer) -> tuple[list[VendorKey], str | None] | None:
     cursor = members.get("next")
     try:
         keys = [key for key in map(_listed, members["keys"]) if key is not None]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     return keys, cursor if isinstance(cursor, str) else None
 
@@ -145,7 +148,8 @@ def _listed(entry: dict[str, Any]) -> VendorKey | None:
         return None
     expires = entry.get("expiresAt")
     return VendorKey(
-        id=str(entry["id"]),
+        # In the form in which ApiKey.id has it, or the two would not be recognised as one.
+        id=str(uuid.UUID(entry["id"])),
         label=KeyLabel(*parts),
         created_at=_time(entry["createdAt"]),
         expires_at=_time(expires) if expires else None,

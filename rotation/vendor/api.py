@@ -11,7 +11,8 @@ from typing import Final
 
 from rotation.credential import ApiKey
 from rotation.errors import MalformedResponseError
-from rotation.vendor.http import Answer, VendorHttp, VendorRequest
+from rotation.vendor.answer import Answer
+from rotation.vendor.http import VendorHttp, VendorRequest
 
 OPERATION: Final = "sign"
 

@@ -6,14 +6,13 @@ effect, or may take effect twice without harm, is repeated.
 
 from __future__ import annotations
 
-import email.utils
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Final
 
 import requests
 import urllib3.exceptions
@@ -21,22 +20,14 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from rotation.credential import ApiKey
-from rotation.errors import (
-    ClockSkewError,
-    CredentialRejectedError,
-    MalformedResponseError,
-    VendorError,
-    VendorRefusedError,
-    VendorUnavailableError,
-)
-from rotation.vendor.request_auth import CLOCK_WINDOW, auth_headers
+from rotation.errors import MalformedResponseError, VendorError, VendorUnavailableError
+from rotation.vendor.answer import Answer, Failure, judge
+from rotation.vendor.request_auth import auth_headers
 
-_LARGEST_ANSWER: Final = 1024 * 1024
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
-# The Date header has whole seconds, and an answer takes a moment.
-_DATE_TOLERANCE: Final = timedelta(seconds=2)
+_SHORTEST_ATTEMPT: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,31 +53,6 @@ class VendorRequest:
     accept: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the vendor answered.
-
-    Attributes:
-        status: the HTTP status.
-        body: at most 1 MiB; never printed, since it may hold a new key.
-        date: the vendor's clock, whole seconds, where it gave one.
-        request_id: the vendor's id of the request, where it gave one.
-    """
-
-    status: int
-    body: bytes = field(repr=False)
-    date: datetime | None
-    request_id: str | None
-
-    def json_object(self) -> dict[str, Any] | None:
-        """The body as a JSON object, or None if it is anything else."""
-        try:
-            members = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        return members if isinstance(members, dict) else None
-
-
 class VendorHttp:
     """A keep-alive session with one origin.
 
@@ -107,6 +73,7 @@ class VendorHttp:
         self._timeout = (connect_timeout.total_seconds(), read_timeout.total_seconds())
         self._clock = clock
         self._sleep = sleep
+        self._ends = float("inf")
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers = CaseInsensitiveDict(
@@ -117,6 +84,13 @@ class VendorHttp:
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         self._session.close()
+
+    def end_within(self, time: timedelta) -> None:
+        """Let every call from now on end within ``time``, retries and pauses included.
+
+        For a process with one task at a time and a time limit, such as a Lambda function.
+        """
+        self._ends = monotonic() + time.total_seconds()
 
     def call(self, request: VendorRequest, key: ApiKey) -> Answer:
         """Ask, at most four times, and return an answer with an accepted status.
@@ -132,20 +106,22 @@ class VendorHttp:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             if not request.repeatable:
-                self._session.close()
+                self.close()
             outcome = self._once(request, key)
             if isinstance(outcome, Answer):
                 return outcome
             passing = isinstance(outcome.error, VendorUnavailableError)
             safe = request.repeatable or outcome.untouched
-            if attempt == _ATTEMPTS or not (passing and safe):
-                raise outcome.error
             ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
-            pause = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter
-            self._sleep(max(outcome.pause, pause))
+            jittered = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter
+            pause = max(min(outcome.pause, _LONGEST_PAUSE), jittered)
+            time_is_up = self._time_left() <= pause + _SHORTEST_ATTEMPT
+            if attempt == _ATTEMPTS or time_is_up or not (passing and safe):
+                raise outcome.error
+            self._sleep(pause)
         raise AssertionError("the loop ends by returning or raising")
 
-    def _once(self, request: VendorRequest, key: ApiKey) -> Answer | _Failure:
+    def _once(self, request: VendorRequest, key: ApiKey) -> Answer | Failure:
         sent_at = self._clock()
         headers = auth_headers(key, request.body, sent_at)
         if request.body:
@@ -153,12 +129,24 @@ class VendorHttp:
         answer = self._send(request, headers)
         if not isinstance(answer, Answer):
             return answer
+        if answer.too_large:
+            detail = "the answer is larger than 1 MiB"
+            return Failure(MalformedResponseError(request.operation, detail, status=answer.status))
         if 200 <= answer.status < 300 or answer.status in request.accept:
             return answer
-        return _judge(request.operation, answer, key, sent_at)
+        return judge(request.operation, answer, key, sent_at)
 
-    def _send(self, request: VendorRequest, headers: dict[str, str]) -> Answer | _Failure:
-        operation = request.operation
+    def _time_left(self) -> float:
+        return self._ends - monotonic()
+
+    def _send(self, request: VendorRequest, headers: dict[str, str]) -> Answer | Failure:
+        connect_timeout, read_timeout = self._timeout
+        left = self._time_left()
+        if left <= _SHORTEST_ATTEMPT:
+            detail = "no time is left to ask; give the function a longer timeout"
+            return Failure(VendorUnavailableError(request.operation, detail), untouched=True)
+        # The read timeout is for each wait; a slow drip must not outlast the whole answer's.
+        until = monotonic() + min(left, 2 * read_timeout)
         # The exceptions of requests carry the request and the response. They end here.
         try:
             with self._session.request(
@@ -167,100 +155,25 @@ class VendorHttp:
                 params=request.query,
                 data=request.body or None,
                 headers=headers,
-                timeout=self._timeout,
+                timeout=(min(connect_timeout, left), min(read_timeout, left)),
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content = response.raw.read(_LARGEST_ANSWER + 1, decode_content=True)
-                answer = Answer(
-                    response.status_code,
-                    content,
-                    _parse_date(response.headers.get("Date")),
-                    response.headers.get("X-Request-Id"),
-                )
-                pause = _retry_after(response.headers.get("Retry-After"))
-        except requests.exceptions.SSLError:
+                return Answer.read(response, until)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+            return self._explain(request.operation, exc)
+
+    def _explain(self, operation: str, failure: Exception) -> Failure:
+        if isinstance(failure, requests.exceptions.SSLError):
             detail = f"the certificate of {self._origin} was not accepted"
-            return _Failure(VendorError(operation, detail), untouched=True)
-        except (requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError) as exc:
-            untouched = _never_connected(exc)
+            return Failure(VendorError(operation, detail), untouched=True)
+        if isinstance(failure, requests.exceptions.ConnectionError):
+            untouched = _never_connected(failure)
             what = "cannot connect to" if untouched else "lost the connection to"
             detail = f"{what} {self._origin}. Check the network, DNS and VENDOR_URL."
-            return _Failure(VendorUnavailableError(operation, detail), untouched=untouched)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
-            detail = f"no whole answer from {self._origin} ({type(exc).__name__})"
-            return _Failure(VendorUnavailableError(operation, detail), untouched=False)
-        if len(content) > _LARGEST_ANSWER:
-            detail = "the answer is larger than 1 MiB"
-            return _Failure(
-                MalformedResponseError(operation, detail, status=answer.status), untouched=False
-            )
-        if answer.status == 429:
-            error = VendorUnavailableError(
-                operation, "too many requests", status=429, request_id=answer.request_id
-            )
-            return _Failure(error, untouched=True, pause=pause)
-        return answer
-
-
-@dataclass(frozen=True)
-class _Failure:
-    error: VendorError
-    untouched: bool = False
-    pause: float = 0.0
-
-
-def _judge(operation: str, answer: Answer, key: ApiKey, sent_at: datetime) -> _Failure:
-    status, request_id = answer.status, answer.request_id
-    error: VendorError
-    if status == 401:
-        error = _rejection(operation, answer, key, sent_at)
-    elif status >= 500:
-        error = VendorUnavailableError(
-            operation, "the vendor failed", status=status, request_id=request_id
-        )
-    elif 300 <= status < 400:
-        error = MalformedResponseError(
-            operation,
-            "answered with a redirect, which is not followed; check VENDOR_URL and the path",
-            status=status,
-            request_id=request_id,
-        )
-    elif status >= 400:
-        error = VendorRefusedError(
-            operation,
-            f"the vendor refuses it for key {key.id}; check the account, the key's rights and "
-            "the configured path",
-            status=status,
-            request_id=request_id,
-        )
-    else:
-        error = MalformedResponseError(
-            operation, "an unexpected status", status=status, request_id=request_id
-        )
-    return _Failure(error)
-
-
-def _rejection(
-    operation: str, answer: Answer, key: ApiKey, sent_at: datetime
-) -> CredentialRejectedError:
-    skew = answer.date - sent_at if answer.date else timedelta(0)
-    if abs(skew) > CLOCK_WINDOW - _DATE_TOLERANCE:
-        direction = "behind" if skew > timedelta(0) else "ahead of"
-        return ClockSkewError(
-            operation,
-            f"key {key.id} was rejected and our clock is {abs(skew).total_seconds():.0f} s "
-            f"{direction} the vendor's; a request must be within one minute. Set the clock.",
-            status=401,
-            request_id=answer.request_id,
-        )
-    return CredentialRejectedError(
-        operation,
-        f"the vendor does not accept key {key.id}: expired, revoked, not yet active, or not this "
-        "key's material",
-        status=401,
-        request_id=answer.request_id,
-    )
+            return Failure(VendorUnavailableError(operation, detail), untouched=untouched)
+        detail = f"no whole answer from {self._origin} ({type(failure).__name__})"
+        return Failure(VendorUnavailableError(operation, detail))
 
 
 def _never_connected(error: Exception) -> bool:
@@ -269,14 +182,3 @@ def _never_connected(error: Exception) -> bool:
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(reason, urllib3.exceptions.NewConnectionError)
-
-
-def _parse_date(value: str | None) -> datetime | None:
-    try:
-        return email.utils.parsedate_to_datetime(value or "").astimezone(UTC)
-    except ValueError:
-        return None
-
-
-def _retry_after(value: str | None) -> float:
-    return min(_LONGEST_PAUSE, float(value)) if value and value.isdigit() else 0.0

@@ -27,6 +27,7 @@ class TestSealProver:
     def prove(self, key: ApiKey, statement: str) -> Proof:
         """As `rotation.ports.KeyProver.prove`. One signature is bought."""
         digest = hashlib.sha256(statement.encode()).digest()
+        der = self._api.sign(key, digest)
         now = self._clock()
-        signer = verify_cms(self._api.sign(key, digest), digest, self._policy, now)
+        signer = verify_cms(der, digest, self._policy, now)
         return Proof(signer.subject, signer.organization, signer.chained, proven_at=now)

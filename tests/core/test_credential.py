@@ -49,6 +49,12 @@ def everything_said(error: BaseException) -> str:
             json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID, "expiresAt": "2026-01-01T00:00"}),
             "ISO 8601",
         ),
+        (
+            json.dumps(
+                {"apiKey": MATERIAL, "apiKeyId": KEY_ID, "expiresAt": "9999-12-31T23:59:59-01:00"}
+            ),
+            "ISO 8601",
+        ),
     ],
 )
 def test_a_value_that_is_no_key_is_refused_by_name_and_not_repeated(

@@ -34,6 +34,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ("VENDOR_URL", "http://api.trusted-signatures.com"),
         ("VENDOR_URL", "http://localhost.example.com"),
         ("VENDOR_URL", "https://user:pass@host"),
+        ("VENDOR_URL", "https://:pass@host"),
         ("VENDOR_URL", "https://host/?q=1"),
         ("VENDOR_URL", "ftp://host"),
         ("ADMIN_API_URL", "nonsense"),

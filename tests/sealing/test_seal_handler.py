@@ -16,7 +16,7 @@ import pytest
 from rotation.errors import ConfigurationError
 from rotation.handlers.seal import answer
 from rotation.observability import logger
-from rotation.redaction import renderings
+from rotation.redaction import remember, renderings
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.verify import verify
 from tests.sealing.conftest import Office
@@ -31,6 +31,7 @@ from rotation.handlers.seal import handler
 context = SimpleNamespace(
     function_name="seal", memory_limit_in_mb=512, aws_request_id="r-1",
     invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:seal",
+    get_remaining_time_in_millis=lambda: 60_000,
 )
 for line in sys.stdin:
     print(json.dumps(handler(json.loads(line), context)), file=answers, flush=True)
@@ -165,9 +166,12 @@ def test_a_missing_setting_is_an_answer_too(office: Office, environment: dict[st
 
 def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(office: Office) -> None:
     """The caller gets the code "internal" and no detail; the log gets the traceback, scrubbed."""
+    # Not a key of the vendor's: pytest's own log capture prints this exception as it is.
+    material = "9d3e" * 16
+    remember(material)
 
     def broken() -> NoReturn:
-        raise ZeroDivisionError(office.material)
+        raise ZeroDivisionError(material)
 
     printed = StringIO()
     before = logger.registered_handler.setStream(printed)  # type: ignore[attr-defined]
@@ -180,7 +184,7 @@ def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(office: Office) 
     assert "ZeroDivisionError" not in str(answered)
     assert "ZeroDivisionError" in printed.getvalue()
     assert "in broken" in printed.getvalue()
-    assert office.material[:12] not in printed.getvalue() + str(answered)
+    assert material[:12] not in printed.getvalue() + str(answered)
 
 
 def test_an_expected_failure_of_the_wiring_keeps_its_code(office: Office) -> None:

@@ -122,6 +122,21 @@ def test_a_timestamp_is_embedded_when_it_is_asked_for(office: Office) -> None:
     assert b"060b2a864886f70d010910020e" in office.sealed().lower()
 
 
+def test_a_seal_without_the_timestamp_that_was_asked_for_is_not_stored(office: Office) -> None:
+    """A vendor that ignores the wish is not passed off as one that granted it."""
+    office.put("a.pdf", pdf())
+    sign = office.sign
+
+    def forgetful(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
+        return sign(key, digest)
+
+    office.sign = forgetful
+    with pytest.raises(SealVerificationError, match="timestamp was asked for"):
+        office.sealer.seal(office.request(options={"timestamp": True}))
+    assert office.nothing_sealed()
+    assert office.sealer.seal(office.request()).answer()["timestampedAt"] is None
+
+
 def test_a_pinned_version_is_the_one_that_is_sealed(office: Office) -> None:
     """A newer version of the source does not find its way into the seal."""
     version = office.put("a.pdf", pdf())

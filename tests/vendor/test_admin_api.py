@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 
@@ -17,8 +18,9 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.ports import KeyLabel, Revocation
-from rotation.sandbox.vendor import Fault, VendorEmulator
-from rotation.vendor.admin_api import AdminApi
+from rotation.sandbox.vendor import Fault, Outage, VendorEmulator
+from rotation.vendor.admin_api import AdminApi, _page
+from rotation.vendor.answer import Answer
 from tests.vendor.conftest import Act, Client
 
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"
@@ -99,6 +101,50 @@ def test_issuing_is_repeated_when_it_cannot_have_begun(client: Client) -> None:
     client.emulator.faults.next("create", Fault.THROTTLED, times=2)
     client.admin.issue(label(), LIFE)
     assert len(client.admin.list_keys("house", ARN).keys) == 1
+
+
+def test_issuing_is_repeated_when_nobody_could_be_reached(client: Client) -> None:
+    """A refused connection began nothing: four attempts."""
+    client.emulator.outage = Outage.REFUSED
+    with pytest.raises(VendorUnavailableError):
+        client.admin.issue(label(), LIFE)
+    assert len(client.pauses) == 3
+
+
+def test_ids_are_compared_in_one_form(client: Client) -> None:
+    """A vendor that writes ids in capitals lists the same keys."""
+    listed = {
+        "id": "4F1C2D3E-5A6B-4C7D-8E9F-A0B1C2D3E4F5",
+        "label": f"house|{ARN}|token",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "expiresAt": None,
+        "status": "active",
+    }
+    page = _page(Answer(200, json.dumps({"keys": [listed]}).encode(), None, None))
+    assert page is not None
+    assert [key.id for key in page[0]] == ["4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "x"},
+        {"label": 7},
+        {"createdAt": "9999-12-31T23:59:59-01:00"},
+        {"createdAt": None},
+        {"label": ["x"]},
+    ],
+)
+def test_a_listed_key_of_another_shape_spoils_the_page(change: dict[str, object]) -> None:
+    """Nothing is guessed from an entry that is not what it should be."""
+    good: dict[str, object] = {
+        "id": str(uuid.uuid4()),
+        "label": f"house|{ARN}|token",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "status": "active",
+    }
+    assert _page(Answer(200, json.dumps({"keys": [good]}).encode(), None, None)) is not None
+    assert _page(Answer(200, json.dumps({"keys": [good | change]}).encode(), None, None)) is None
 
 
 def test_issuing_does_not_ride_on_a_connection_that_may_be_dead(client: Client) -> None:

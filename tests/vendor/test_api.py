@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
+import requests
+import urllib3
 
 from rotation.errors import (
     ClockSkewError,
@@ -17,6 +21,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.sandbox.vendor import Fault, Outage
+from rotation.vendor.answer import Answer
 from rotation.vendor.api import SigningApi
 from rotation.vendor.cms import verify_cms
 from tests.vendor.conftest import Client, as_api_key
@@ -150,6 +155,50 @@ def test_a_silent_vendor_does_not_hold_the_caller(client: Client) -> None:
         signing.sign(client.key, DIGEST)
     client.emulator.faults.release()
     assert len(client.pauses) == 3
+
+
+def test_a_call_ends_within_the_time_that_is_left(client: Client) -> None:
+    """A hanging vendor cannot outlast the function: no attempt begins that could not end."""
+    client.emulator.faults.next("sign", Fault.HANG, times=None)
+    http = client.session(client.emulator.url, read_timeout=30)
+    http.end_within(timedelta(seconds=0.6))
+    begun = time.monotonic()
+    with pytest.raises(VendorUnavailableError):
+        SigningApi(http, "/v1/sign").sign(client.key, DIGEST)
+    assert time.monotonic() - begun < 2
+    with pytest.raises(VendorUnavailableError, match="no time is left"):
+        SigningApi(http, "/v1/sign").sign(client.key, DIGEST)
+    client.emulator.faults.release()
+
+
+def test_a_dripping_answer_does_not_hold_the_caller(client: Client) -> None:
+    """Each piece comes in time and the whole does not: the call ends."""
+    client.emulator.faults.next("sign", Fault.SLOW, times=None)
+    client.emulator.faults.pace = timedelta(seconds=0.15)
+    signing = SigningApi(client.session(client.emulator.url, read_timeout=0.3), "/v1/sign")
+    with pytest.raises(VendorUnavailableError, match="TimeoutError"):
+        signing.sign(client.key, DIGEST)
+    client.emulator.faults.release()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Date", "Fri, 31 Dec 9999 23:59:59 -0100"),
+        ("Date", "yesterday"),
+        ("Retry-After", "\u00b2"),
+        ("Retry-After", "soon"),
+    ],
+)
+def test_a_header_of_nonsense_is_passed_over(name: str, value: str) -> None:
+    """An answer's headers are the vendor's to get wrong."""
+    response = requests.Response()
+    response.status_code = 200
+    response.headers[name] = value
+    response.raw = urllib3.HTTPResponse(BytesIO(b"{}"), preload_content=False)
+    answer = Answer.read(response, time.monotonic() + 5)
+    assert (answer.date, answer.retry_after) == (None, 0.0)
+    assert answer.json_object() == {}
 
 
 def test_the_environment_s_proxy_is_not_used(
