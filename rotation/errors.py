@@ -4,7 +4,7 @@
 
     RotationError                        code, retryable
     ├─ ConfigurationError                a setting is missing or wrong
-    ├─ InvalidEventError                 the rotation event is not one that Secrets Manager sends
+    ├─ InvalidEventError                 the event is not one that the function knows
     ├─ InvalidCredentialError            a secret's value is not an API key
     ├─ VersionStateError                 not staged, disabled, empty pending, deleted secret
     ├─ CompromisedKeyError               the key was declared compromised
@@ -16,7 +16,11 @@
     │  │  └─ ClockSkewError              401, and the clocks differ: retryable once they agree
     │  └─ MalformedResponseError         an answer that is not what the interface promises
     ├─ KeyIssueError                     the issuer would not give a key
-    │  └─ KeyQuotaError                  because too many keys exist
+    │  ├─ KeyQuotaError                  because too many keys exist
+    │  └─ KeyPoolEmptyError              because the pool has no free key that lives long enough
+    ├─ KeyPoolError                      the pool cannot be changed in this way
+    ├─ NotificationError                 a person could not be notified; retryable if SNS says so
+    ├─ EvidenceError                     a record of an incident could not be kept
     ├─ SealVerificationError             the CMS does not cover our digest, or is not our signer's
     └─ SealingError                      a document could not be sealed
        ├─ InvalidRequestError            the request itself cannot be carried out
@@ -35,6 +39,7 @@ they never carry key material, a request body or a response body.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -52,7 +57,7 @@ class ConfigurationError(RotationError):
 
 
 class InvalidEventError(RotationError):
-    """The event is not a rotation step that Secrets Manager sends."""
+    """The event is not one that the function knows."""
 
     code = "invalid_event"
 
@@ -135,9 +140,25 @@ class VendorRefusedError(VendorError):
 
 
 class CredentialRejectedError(VendorError):
-    """The vendor answered 401: it does not accept this key."""
+    """The vendor answered 401: it does not accept this key.
+
+    Attributes:
+        vendor_time: the vendor's clock when it answered, whole seconds, where it gave one.
+    """
 
     code = "credential_rejected"
+
+    def __init__(
+        self,
+        operation: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        vendor_time: datetime | None = None,
+    ) -> None:
+        super().__init__(operation, detail, status=status, request_id=request_id)
+        self.vendor_time = vendor_time
 
 
 class ClockSkewError(CredentialRejectedError):
@@ -163,6 +184,35 @@ class KeyQuotaError(KeyIssueError):
     """The issuer would not give a new key because too many exist."""
 
     code = "key_quota"
+
+
+class KeyPoolEmptyError(KeyIssueError):
+    """The pool has no free key that lives long enough; a person must add one."""
+
+    code = "key_pool_empty"
+
+
+class KeyPoolError(RotationError):
+    """The pool cannot be changed in this way: a key is leased, known, missing, or one too many."""
+
+    code = "key_pool"
+
+
+class NotificationError(RotationError):
+    """A message to a person could not be handed over."""
+
+    code = "notification"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class EvidenceError(RotationError):
+    """The record of an incident could not be kept; the next reconciliation tries again."""
+
+    code = "evidence"
+    retryable = True
 
 
 class SealVerificationError(RotationError):

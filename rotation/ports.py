@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -31,13 +31,18 @@ class KeyLabel:
 
 @dataclass(frozen=True)
 class VendorKey:
-    """A key as the vendor lists it: never with its material."""
+    """A key as the vendor lists it: never with its material.
+
+    Attributes:
+        revocation_asked: whether a person was asked to revoke it, and it may work until they do.
+    """
 
     id: str
     label: KeyLabel
     created_at: datetime
     expires_at: datetime | None
     active: bool
+    revocation_asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,26 @@ class Revocation(Enum):
     MANUAL_ACTION_NEEDED = "manual action needed"
 
 
+@dataclass(frozen=True)
+class IssuerCondition:
+    """How an issuer itself is doing.
+
+    Attributes:
+        credential_id: the id of the admin credential, where it needs one.
+        credential_expires_at: when that stops working, aware UTC, where known.
+        keys_left: how many keys it can still give, where that is limited.
+    """
+
+    credential_id: str | None = None
+    credential_expires_at: datetime | None = None
+    keys_left: int | None = None
+
+
 class KeyIssuer(Protocol):
     """Creates, lists and revokes keys at the vendor."""
 
     def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
-        """Create a key that bears ``label``. Not idempotent: a lost answer leaves a stray.
+        """Get a key that bears ``label``. May not be idempotent: then a lost answer leaves a stray.
 
         Raises:
             KeyQuotaError: too many keys exist.
@@ -74,6 +94,9 @@ class KeyIssuer(Protocol):
     def revoke(self, key_id: str) -> Revocation:
         """Ask that the key stop working. Idempotent. Does NOT prove that it did."""
 
+    def forget(self, key_id: str) -> None:
+        """Drop what the issuer itself keeps of a key that was proven dead. Idempotent."""
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -84,12 +107,14 @@ class Proof:
         organization: its organisation (O), where it names one.
         chained: whether it was held against configured trust anchors (False: none configured).
         proven_at: our clock when the answer had been checked, aware UTC.
+        vendor_time: the vendor's clock when it answered, whole seconds, where it gave one.
     """
 
     signer: str
     organization: str | None
     chained: bool
     proven_at: datetime
+    vendor_time: datetime | None = None
 
 
 class KeyProver(Protocol):
@@ -102,4 +127,26 @@ class KeyProver(Protocol):
             CredentialRejectedError: the vendor does not accept the key (yet).
             SealVerificationError: it signed, and the signature is not what it must be.
             VendorError: it could not be asked.
+        """
+
+
+class Notifier(Protocol):
+    """Tells a person that something is left for them to do."""
+
+    def notify(self, subject: str, facts: Mapping[str, str]) -> None:
+        """Send ``subject``, one line, with ``facts``. Never key material.
+
+        Raises:
+            RotationError: the message could not be handed over.
+        """
+
+
+class EvidenceStore(Protocol):
+    """Keeps records that nobody can change or remove for a time."""
+
+    def keep(self, name: str, record: bytes) -> str:
+        """Store ``record`` under ``name`` and return where it is. The first record of a name stays.
+
+        Raises:
+            EvidenceError: it was not stored.
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,13 @@ from urllib.parse import urlsplit
 from rotation.errors import ConfigurationError
 
 _identifier = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_topic = re.compile(r"arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w-]{1,256}")
+_function = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w:-]+")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+#: The issuers: keys made over the administration interface, or by people and kept in a pool.
+ADMIN_API = "admin-api"
+KEY_POOL = "key-pool"
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,13 @@ class RotationSettings:
         propagation_limit: how long a new key may take to be accepted everywhere.
         admin_url: the origin of the key administration interface.
         admin_keys_path: its path for keys.
-        admin_secret: the name or ARN of the secret that holds the admin credential.
+        key_issuer: where keys come from: ``ADMIN_API`` or ``KEY_POOL``.
+        admin_secret: the name or ARN of the secret that holds the admin credential; the key pool
+            needs none.
+        pool_secret: the name or ARN of the secret that holds the key pool; the administration
+            interface needs none.
+        notification_topic: the ARN of the SNS topic for what a person has to do, or None.
+        reconcile_function: the name of the function that is asked after a promotion, or None.
     """
 
     vendor: VendorSettings
@@ -77,13 +89,18 @@ class RotationSettings:
     propagation_limit: timedelta
     admin_url: str
     admin_keys_path: str
+    key_issuer: str
     admin_secret: str
+    pool_secret: str
+    notification_topic: str | None
+    reconcile_function: str | None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read every variable of the rotation function."""
         env = _Environment(environ)
         vendor = VendorSettings.from_environment(environ)
+        issuer = env.choice("KEY_ISSUER", (ADMIN_API, KEY_POOL))
         return cls(
             vendor=vendor,
             installation=env.identifier("INSTALLATION_ID"),
@@ -92,7 +109,40 @@ class RotationSettings:
             propagation_limit=env.seconds("PROPAGATION_LIMIT_SECONDS", 60, least=0, most=3600),
             admin_url=env.url("ADMIN_API_URL", vendor.url),
             admin_keys_path=env.path("ADMIN_API_KEYS_PATH", "/v1/keys"),
-            admin_secret=env.required("ADMIN_SECRET"),
+            key_issuer=issuer,
+            admin_secret=env.required_if(issuer == ADMIN_API, "ADMIN_SECRET"),
+            pool_secret=env.required_if(issuer == KEY_POOL, "POOL_SECRET"),
+            notification_topic=env.topic("NOTIFICATION_TOPIC"),
+            reconcile_function=env.text("RECONCILE_FUNCTION") or None,
+        )
+
+
+@dataclass(frozen=True)
+class ReconcileSettings:
+    """The reconcile function's settings.
+
+    Attributes:
+        rotation: those of the rotation function, which hold here too.
+        rotation_function: the ARN of the rotation function; secrets that name it are reconciled.
+        evidence_bucket: the bucket for records of incidents.
+    """
+
+    rotation: RotationSettings
+    rotation_function: str
+    evidence_bucket: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read every variable of the reconcile function."""
+        env = _Environment(environ)
+        rotation = RotationSettings.from_environment(environ)
+        # A proof of death is spread over this limit, within one invocation of 15 minutes at most.
+        if rotation.propagation_limit > timedelta(minutes=10):
+            raise ConfigurationError("PROPAGATION_LIMIT_SECONDS must be 600 at most here.")
+        return cls(
+            rotation=rotation,
+            rotation_function=env.function("ROTATION_FUNCTION"),
+            evidence_bucket=env.required("EVIDENCE_BUCKET"),
         )
 
 
@@ -150,6 +200,28 @@ class _Environment:
         value = self.text(name)
         if not value:
             raise ConfigurationError(f"{name} is not set. Set it in the function's environment.")
+        return value
+
+    def required_if(self, needed: bool, name: str) -> str:
+        return self.required(name) if needed else self.text(name)
+
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """One of ``choices``; the first is the default."""
+        value = self.text(name, choices[0])
+        if value not in choices:
+            raise ConfigurationError(f"{name} must be {' or '.join(choices)}.")
+        return value
+
+    def topic(self, name: str) -> str | None:
+        value = self.text(name)
+        if value and not _topic.fullmatch(value):
+            raise ConfigurationError(f"{name} must be the ARN of an SNS topic.")
+        return value or None
+
+    def function(self, name: str) -> str:
+        value = self.required(name)
+        if not _function.fullmatch(value):
+            raise ConfigurationError(f"{name} must be the ARN of a Lambda function.")
         return value
 
     def identifier(self, name: str) -> str:

@@ -10,59 +10,25 @@ AWS rules used here, each cited where it is used, are those of the Secrets Manag
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rotation.aws_calls import store_call
 from rotation.credential import Confidential, SecretDocument
 from rotation.errors import SecretStoreError, VersionStateError
+from rotation.labels import AWSCURRENT, AWSPENDING
+from rotation.snapshot import ListedVersion, Snapshot
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-AWSCURRENT: Final = "AWSCURRENT"
-AWSPENDING: Final = "AWSPENDING"
-AWSPREVIOUS: Final = "AWSPREVIOUS"
-#: Staging label of a version whose key was declared compromised; the version's id follows.
-COMPROMISED: Final = "rotation-compromised-"
-
-_RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What DescribeSecret says of one secret at one moment. Eventually consistent.
-
-    Attributes:
-        arn: the secret's full ARN.
-        deleted_at: when it is scheduled to be deleted, or None.
-        rotation_enabled: whether its rotation is turned on.
-        rotation_function: the ARN of the function that rotates it, or None.
-        labels: the staging labels of each version that has one, by version id.
-        rotation_interval: the time between two rotations, where the schedule tells.
-    """
-
-    arn: str
-    deleted_at: datetime | None
-    rotation_enabled: bool
-    rotation_function: str | None
-    labels: Mapping[str, frozenset[str]]
-    rotation_interval: timedelta | None
-
-    def version_with(self, label: str) -> str | None:
-        """The id of the version that bears ``label``; a label sits on one version at a time."""
-        return next((version for version, has in self.labels.items() if label in has), None)
-
-    def has(self, version: str, label: str) -> bool:
-        """Whether ``version`` bears ``label``."""
-        return label in self.labels.get(version, frozenset())
-
-    def compromised(self, version: str) -> bool:
-        """Whether the key of ``version`` was declared compromised."""
-        return any(label.startswith(COMPROMISED) for label in self.labels.get(version, ()))
+__all__ = [
+    "AWSCURRENT",
+    "AWSPENDING",
+    "SecretVersions",
+    "Snapshot",
+    "read_credential",
+]
 
 
 class SecretVersions:
@@ -91,17 +57,24 @@ class SecretVersions:
         answer = self._call(
             "DescribeSecret", lambda: self._client.describe_secret(SecretId=self.arn)
         )
-        return Snapshot(
-            arn=answer["ARN"],
-            deleted_at=answer.get("DeletedDate"),
-            rotation_enabled=answer.get("RotationEnabled", False),
-            rotation_function=answer.get("RotationLambdaARN"),
-            labels={
-                version: frozenset(labels)
-                for version, labels in answer.get("VersionIdsToStages", {}).items()
-            },
-            rotation_interval=_interval(answer.get("RotationRules", {})),
-        )
+        return Snapshot.read(answer)
+
+    def list_versions(self) -> tuple[ListedVersion, ...]:
+        """Every version that has a value, deprecated ones too (API_ListSecretVersionIds)."""
+        found: list[ListedVersion] = []
+        page: dict[str, str] | None = {}
+        while page is not None:
+            answer = self._versions_page(page)
+            found += [
+                ListedVersion(
+                    one["VersionId"],
+                    frozenset(one.get("VersionStages", ())),
+                    one.get("CreatedDate"),
+                )
+                for one in answer.get("Versions", ())
+            ]
+            page = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
+        return tuple(found)
 
     def read(self, version: str) -> SecretDocument | None:
         """The document that ``version`` holds, or None if it has no value (yet).
@@ -173,11 +146,52 @@ class SecretVersions:
 
         A version that bears no other label is deprecated by this, and AWS may delete it.
         """
+        self.detach(AWSPENDING, token)
+
+    def attach(self, label: str, version: str) -> None:
+        """Put a label of ours, which no other version bears, on ``version``."""
+        self._move(label, remove_from=None, move_to=version)
+
+    def detach(self, label: str, version: str) -> None:
+        """Take ``label`` off ``version``; nothing happens if it is not there."""
         try:
-            self._move(AWSPENDING, remove_from=token, move_to=None)
+            self._move(label, remove_from=version, move_to=None)
         except SecretStoreError as error:
             if error.aws_code not in {"InvalidParameterException", "ResourceNotFoundException"}:
                 raise
+
+    def tag(self, values: Mapping[str, str]) -> None:
+        """Set tags on the secret, all or none, whatever they were before (API_TagResource)."""
+        tags: Any = [{"Key": name, "Value": value} for name, value in values.items()]
+        self._call("TagResource", lambda: self._client.tag_resource(SecretId=self.arn, Tags=tags))
+
+    def rotate(self, token: str) -> None:
+        """Begin a rotation under ``token``, with the function and schedule that are configured.
+
+        API_RotateSecret: the answer proves nothing; the same token again is no second rotation.
+
+        Raises:
+            SecretStoreError: refused, ``InvalidRequestException`` while another one is under way.
+        """
+        self._call(
+            "RotateSecret",
+            lambda: self._client.rotate_secret(SecretId=self.arn, ClientRequestToken=token),
+        )
+
+    def untag(self, *names: str) -> None:
+        """Remove tags from the secret; nothing happens to names that it does not bear."""
+        self._call(
+            "UntagResource",
+            lambda: self._client.untag_resource(SecretId=self.arn, TagKeys=list(names)),
+        )
+
+    def _versions_page(self, page: Mapping[str, str]) -> Any:
+        return self._call(
+            "ListSecretVersionIds",
+            lambda: self._client.list_secret_version_ids(
+                SecretId=self.arn, IncludeDeprecated=True, MaxResults=100, **page
+            ),
+        )
 
     def _move(self, label: str, *, remove_from: str | None, move_to: str | None) -> None:
         versions: dict[str, Any] = {}
@@ -214,17 +228,3 @@ def read_credential(client: SecretsManagerClient, secret_id: str) -> SecretDocum
 def _text(answer: Mapping[str, Any]) -> Confidential:
     """The SecretString of an answer; a binary value reads as no JSON object."""
     return Confidential(answer.get("SecretString", ""))
-
-
-def _interval(rules: Mapping[str, Any]) -> timedelta | None:
-    """The time between rotations.
-
-    API_RotationRulesType: AutomaticallyAfterDays, which DescribeSecret also calculates from a
-    schedule expression after every successful rotation; before the first, a rate tells it too.
-    """
-    if days := rules.get("AutomaticallyAfterDays"):
-        return timedelta(days=days)
-    if rate := _RATE.fullmatch(rules.get("ScheduleExpression", "")):
-        count = int(rate[1])
-        return timedelta(hours=count) if rate[2] == "hour" else timedelta(days=count)
-    return None

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property
 from typing import Final
 
 import boto3
 from botocore.config import Config
 
 from rotation.credential import ApiKey, Confidential
+from rotation.handlers.pool_wiring import key_pool
 from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
 from rotation.invocation import Rotation, RotationPolicy
-from rotation.settings import RotationSettings
+from rotation.ports import KeyIssuer
+from rotation.settings import KEY_POOL, RotationSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.api import SigningApi
+from rotation.vendor.key_pool import StepsKeyPool
 from rotation.vendor.key_prover import TestSealProver
 from rotation.versions import SecretVersions, read_credential
 
@@ -27,6 +31,7 @@ class RotationWiring:
 
     def __init__(self, settings: RotationSettings) -> None:
         self._settings = settings
+        self.reconcile_function = settings.reconcile_function
         vendor = settings.vendor
         self._secrets = boto3.client(
             "secretsmanager",
@@ -61,9 +66,7 @@ class RotationWiring:
             secret=SecretVersions(self._secrets, secret_arn, rotation_token),
             token=token,
             function_arn=function_arn,
-            issuer=AdminApi(
-                self._admin, settings.admin_keys_path, self._admin_key_reader(), utc_now
-            ),
+            issuer=self._issuer(),
             prover=self._prover,
             policy=RotationPolicy(
                 installation=settings.installation,
@@ -73,6 +76,16 @@ class RotationWiring:
             ),
             time_left=time_left,
         )
+
+    def _issuer(self) -> KeyIssuer:
+        settings = self._settings
+        if settings.key_issuer == KEY_POOL:
+            return self._pool
+        return AdminApi(self._admin, settings.admin_keys_path, self._admin_key_reader(), utc_now)
+
+    @cached_property
+    def _pool(self) -> StepsKeyPool:
+        return StepsKeyPool(key_pool(self._settings, self._secrets))
 
     def _admin_key_reader(self) -> Callable[[], ApiKey]:
         """Reads the admin credential once per event, and only if the event needs it."""

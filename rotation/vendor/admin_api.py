@@ -110,6 +110,9 @@ class AdminApi:
         answer = self._http.call(request, self._admin_key())
         return Revocation.ALREADY_GONE if answer.status == 404 else Revocation.REVOKED
 
+    def forget(self, key_id: str) -> None:
+        """As `KeyIssuer.forget`: nothing, since nothing is kept here."""
+
 
 def _join(label: KeyLabel) -> str:
     return _SEPARATOR.join((label.installation, label.secret_arn, label.token))

@@ -139,6 +139,7 @@ def _rejection(
             f"{direction} the vendor's; a request must be within one minute. Set the clock.",
             status=401,
             request_id=answer.request_id,
+            vendor_time=answer.date,
         )
     return CredentialRejectedError(
         operation,
@@ -146,6 +147,7 @@ def _rejection(
         "key's material",
         status=401,
         request_id=answer.request_id,
+        vendor_time=answer.date,
     )
 
 

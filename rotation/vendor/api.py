@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from typing import Final
 
 from rotation.credential import ApiKey
@@ -25,7 +26,13 @@ class SigningApi:
         self._path = path
 
     def sign(self, key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
-        """The DER of a detached CMS SignedData over ``digest``, 32 bytes.
+        """As `answered`, without the vendor's clock."""
+        return self.answered(key, digest, timestamp=timestamp)[0]
+
+    def answered(
+        self, key: ApiKey, digest: bytes, *, timestamp: bool = False
+    ) -> tuple[bytes, datetime | None]:
+        """The DER of a detached CMS SignedData over ``digest``, 32 bytes, and the vendor's clock.
 
         Each accepted call is a signature that the vendor counts; a call whose answer was lost is
         repeated, since a second signature over the same digest harms nothing. Does NOT check the
@@ -58,7 +65,7 @@ class SigningApi:
                 status=answer.status,
                 request_id=answer.request_id,
             )
-        return signature
+        return signature, answer.date
 
 
 def _signature(answer: Answer) -> bytes | None:

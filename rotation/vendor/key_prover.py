@@ -27,7 +27,13 @@ class TestSealProver:
     def prove(self, key: ApiKey, statement: str) -> Proof:
         """As `rotation.ports.KeyProver.prove`. One signature is bought."""
         digest = hashlib.sha256(statement.encode()).digest()
-        der = self._api.sign(key, digest)
+        der, vendor_time = self._api.answered(key, digest)
         now = self._clock()
         signer = verify_cms(der, digest, self._policy, now)
-        return Proof(signer.subject, signer.organization, signer.chained, proven_at=now)
+        return Proof(
+            signer.subject,
+            signer.organization,
+            signer.chained,
+            proven_at=now,
+            vendor_time=vendor_time,
+        )

@@ -17,7 +17,9 @@ _run = re.compile(rb"[A-Za-z0-9+/=_-]{%d,}" % PIECE)
 class WholeRun:
     """The keys of a run and its printed output.
 
-    Its search is the canary's, less raw bytes: fast enough for every file of a run.
+    Its search is the canary's, less raw bytes: fast enough for every file of a run. A piece is
+    twelve characters of the key: where a rendering has two for each of those, it is twice as long,
+    or among the many keys of a run a piece of one would be found in another by chance.
     """
 
     def __init__(self) -> None:
@@ -40,8 +42,9 @@ class WholeRun:
         """Look for ``material`` from now on."""
         self.keys += 1
         for rendering in text_renderings(material):
-            for start in range(len(rendering) - PIECE + 1):
-                self._pieces.add(rendering[start : start + PIECE])
+            size = 2 * PIECE if len(rendering) == 2 * len(material) else PIECE
+            for start in range(len(rendering) - size + 1):
+                self._pieces.add(rendering[start : start + size])
 
     def note(self, report: pytest.TestReport) -> None:
         """Keep what a test printed and logged, and how a failure was shown."""
@@ -51,9 +54,10 @@ class WholeRun:
     def holds_a_key(self, content: bytes) -> bool:
         """Whether a piece of any key is in ``content``."""
         return any(
-            run[start : start + PIECE] in self._pieces
+            run[start : start + size] in self._pieces
             for run in _run.findall(content)
-            for start in range(len(run) - PIECE + 1)
+            for size in (PIECE, 2 * PIECE)
+            for start in range(len(run) - size + 1)
         )
 
     def findings(self, folder: Path) -> list[str]:

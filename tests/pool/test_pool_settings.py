@@ -1,0 +1,43 @@
+"""The settings that choose where keys come from."""
+
+from __future__ import annotations
+
+import pytest
+
+from rotation.errors import ConfigurationError
+from rotation.settings import KEY_POOL, RotationSettings
+
+POOL = {"INSTALLATION_ID": "house-1", "KEY_ISSUER": "key-pool", "POOL_SECRET": "our-pool"}
+
+
+def test_a_pool_needs_no_admin_credential() -> None:
+    """The pool secret alone is required, and a topic may be named."""
+    settings = RotationSettings.from_environment(POOL)
+    assert (settings.key_issuer, settings.pool_secret) == (KEY_POOL, "our-pool")
+    assert (settings.admin_secret, settings.notification_topic) == ("", None)
+    topic = "arn:aws:sns:us-east-1:012345678912:people"
+    told = RotationSettings.from_environment(POOL | {"NOTIFICATION_TOPIC": topic})
+    assert told.notification_topic == topic
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KEY_ISSUER", "pool"),
+        ("KEY_ISSUER", "KEY-POOL"),
+        ("POOL_SECRET", ""),
+        ("NOTIFICATION_TOPIC", "people"),
+        ("NOTIFICATION_TOPIC", "arn:aws:sns:us-east-1:012345678912:people.fifo"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_variable_s_name(name: str, value: str) -> None:
+    """Nobody has to guess which variable is meant."""
+    with pytest.raises(ConfigurationError, match=name):
+        RotationSettings.from_environment(POOL | {name: value})
+
+
+def test_the_administration_interface_needs_its_credential() -> None:
+    """Named or by default, admin-api asks for ADMIN_SECRET and for no pool."""
+    for issuer in ({}, {"KEY_ISSUER": "admin-api"}):
+        with pytest.raises(ConfigurationError, match="ADMIN_SECRET is not set"):
+            RotationSettings.from_environment({"INSTALLATION_ID": "house-1", **issuer})
