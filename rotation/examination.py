@@ -1,0 +1,238 @@
+"""Reads one secret's keys: the vendor's list, then the labels, then the values that matter.
+
+In this order, so that a key which is stored meanwhile is missing from the older list rather than
+from the newer one. The only module of reconciliation that holds key material; what it says of it
+is a `rotation.situation.Situation`, which does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from rotation.credential import ApiKey
+from rotation.errors import (
+    ClockSkewError,
+    CredentialRejectedError,
+    InvalidCredentialError,
+    RotationError,
+    VersionStateError,
+)
+from rotation.ports import KeyIssuer, KeyListing, KeyProver
+from rotation.situation import (
+    HeldVersion,
+    Reading,
+    ReconciliationPolicy,
+    Situation,
+    once_a_day,
+)
+from rotation.snapshot import ListedVersion, Snapshot, same_function
+from rotation.versions import SecretVersions
+
+#: A key lives a year at most (Trusted Signatures' documentation), so an older version holds none.
+_LONGEST_LIFE: Final = timedelta(days=366)
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One secret as it was found.
+
+    Attributes:
+        situation: what was found.
+        keys: the keys that its versions hold, by key id.
+        trouble: why the vendor's keys could not be listed, or None.
+    """
+
+    situation: Situation
+    keys: Mapping[str, ApiKey] = field(repr=False)
+    trouble: RotationError | None = None
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """What an examination needs.
+
+    Attributes:
+        issuer: lists the vendor's keys.
+        prover: asks whether a key is accepted.
+        asks: whether keys may be asked at all; asking a live key buys a signature.
+        clock: our clock, aware UTC.
+    """
+
+    issuer: KeyIssuer
+    prover: KeyProver
+    policy: ReconciliationPolicy
+    asks: bool
+    clock: Callable[[], datetime]
+
+    def examine(self, secret: SecretVersions) -> Examined:
+        """Read everything that a plan for ``secret`` is made of.
+
+        Raises:
+            VersionStateError: the secret does not name our rotation function (any more).
+            SecretStoreError: Secrets Manager refused or failed; half the facts make no plan.
+        """
+        listing, trouble = self._list_keys(secret)
+        snapshot = secret.snapshot()
+        if not same_function(snapshot.rotation_function, self.policy.rotation_function):
+            raise VersionStateError(
+                f"{snapshot.arn} is not rotated by {self.policy.rotation_function} but by "
+                f"{snapshot.rotation_function or 'none'}."
+            )
+        versions = _united(snapshot, secret.list_versions())
+        situation = Situation(snapshot, versions, listing, self.clock())
+        if snapshot.deleted_at is not None:
+            return Examined(situation, {}, trouble)
+        keys: dict[str, ApiKey] = {}
+        wanted = [version for version in versions if self._wanted(version, situation)]
+        situation = self._read(secret, situation, wanted, keys)
+        if _perhaps_stray(situation):
+            rest = [v for v in situation.versions if v.reading is Reading.NOT_READ and not v.dead]
+            situation = self._read(secret, situation, rest, keys)
+        return Examined(self._asked(situation, keys), keys, trouble)
+
+    def _list_keys(self, secret: SecretVersions) -> tuple[KeyListing | None, RotationError | None]:
+        try:
+            return self.issuer.list_keys(self.policy.installation, secret.arn), None
+        except RotationError as error:
+            # An issuer that cannot be asked must not keep displaced versions from being marked.
+            return None, error
+
+    def _wanted(self, version: HeldVersion, situation: Situation) -> bool:
+        """Whether the value of ``version`` matters: it may hold a key that is alive."""
+        if version.current or version.pending or version.compromised:
+            return True
+        if version.labels:
+            return not version.dead
+        listed = situation.listing.keys if situation.listing else ()
+        states = {key.active for key in listed if key.label.token == version.id}
+        return True in states or (not states and self._curious(version, situation))
+
+    def _curious(self, version: HeldVersion, situation: Situation) -> bool:
+        """Whether a deprecated version that no listed key names is looked at in this run.
+
+        A key made by hand bears no label at the vendor, and two promotions in a row may have taken
+        its version out of sight: so for a day after a version was made, and once a day later.
+        """
+        made = [v.created_at for v in situation.versions if v.created_at is not None]
+        if version.created_at is None or situation.now - version.created_at > _LONGEST_LIFE:
+            return False
+        newest = max(made)
+        recent = situation.now - newest <= timedelta(days=1)
+        return recent or once_a_day(newest, situation.now)
+
+    def _read(
+        self,
+        secret: SecretVersions,
+        situation: Situation,
+        wanted: list[HeldVersion],
+        keys: dict[str, ApiKey],
+    ) -> Situation:
+        read = {version.id: _read_one(secret, version, keys) for version in wanted}
+        versions = tuple(read.get(version.id, version) for version in situation.versions)
+        return replace(situation, versions=versions)
+
+    def _asked(self, situation: Situation, keys: Mapping[str, ApiKey]) -> Situation:
+        """Ask for the keys of which nobody else can say whether they are alive."""
+        if not self.asks:
+            return situation
+        versions = tuple(self._ask(version, situation, keys) for version in situation.versions)
+        return replace(situation, versions=versions)
+
+    def _ask(
+        self, version: HeldVersion, situation: Situation, keys: Mapping[str, ApiKey]
+    ) -> HeldVersion:
+        key = keys.get(version.key_id or "")
+        if key is None or not self._unvouched(version, situation):
+            return version
+        return replace(version, answers=self._accepted(situation, key))
+
+    def _unvouched(self, version: HeldVersion, situation: Situation) -> bool:
+        now = situation.now
+        expired = version.expires_at is not None and version.expires_at <= now
+        if expired:
+            return False
+        if version.current:
+            # Once a day, at the hour at which it was made, whatever the vendor's list says.
+            return version.created_at is not None and once_a_day(version.created_at, now)
+        deprecated = not version.labels and version.key_id not in situation.needed
+        return deprecated and situation.listed(version.key_id) is None
+
+    def _accepted(self, situation: Situation, key: ApiKey) -> bool | None:
+        try:
+            self.prover.prove(key, statement(situation.snapshot.arn))
+        except ClockSkewError:
+            return None
+        except CredentialRejectedError:
+            return False
+        except RotationError:
+            return None
+        return True
+
+
+def renewed(secret: SecretVersions, examined: Examined) -> Examined:
+    """The same secret at a second look: its labels as they are now, and who is current now.
+
+    Raises:
+        SecretStoreError: Secrets Manager refused or failed.
+    """
+    snapshot = secret.snapshot()
+    keys = dict(examined.keys)
+    known = {version.id: version for version in examined.situation.versions}
+    versions = []
+    for version in known.keys() | snapshot.labels.keys():
+        labels = snapshot.labels.get(version, frozenset())
+        again = replace(known.get(version, HeldVersion(version, labels)), labels=labels)
+        if not again.displaced and again.reading is not Reading.READ:
+            again = _read_one(secret, again, keys)
+        versions.append(again)
+    situation = replace(examined.situation, snapshot=snapshot, versions=_in_order(versions))
+    return replace(examined, situation=situation, keys=keys)
+
+
+def statement(arn: str) -> str:
+    """What reconciliation's test seals are over: a sentence that can be no document."""
+    return f"reconciliation test seal for {arn}"
+
+
+def _united(snapshot: Snapshot, listed: tuple[ListedVersion, ...]) -> tuple[HeldVersion, ...]:
+    """The versions of both lists, each with the labels of both, the oldest first."""
+    found = {
+        version: HeldVersion(version, labels, reading=Reading.NOT_READ)
+        for version, labels in snapshot.labels.items()
+    }
+    for one in listed:
+        labels = one.labels | snapshot.labels.get(one.id, frozenset())
+        found[one.id] = HeldVersion(one.id, labels, one.created_at)
+    return _in_order(found.values())
+
+
+def _in_order(versions: Iterable[HeldVersion]) -> tuple[HeldVersion, ...]:
+    return tuple(sorted(versions, key=lambda version: (version.created_at or _NEVER, version.id)))
+
+
+def _read_one(secret: SecretVersions, version: HeldVersion, keys: dict[str, ApiKey]) -> HeldVersion:
+    try:
+        document = secret.read(version.id)
+    except InvalidCredentialError:
+        return replace(version, reading=Reading.UNREADABLE)
+    if document is None:
+        return replace(version, reading=Reading.EMPTY)
+    key = document.key
+    keys[key.id] = key
+    return replace(
+        version,
+        reading=Reading.READ,
+        key_id=key.id,
+        issued_at=key.issued_at,
+        expires_at=key.expires_at,
+    )
+
+
+def _perhaps_stray(situation: Situation) -> bool:
+    named = {version.key_id for version in situation.versions} | situation.in_flight
+    listed = situation.listing.keys if situation.listing else ()
+    return any(key.active and key.id not in named for key in listed)

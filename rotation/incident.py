@@ -1,0 +1,273 @@
+"""Forced rotation: every key that a secret holds at one moment is declared compromised, and dies.
+
+What was decided is written on the secret itself before anything else happens, so that whoever
+comes next (this command run again, another laptop, the hourly reconciliation) can go on from there:
+
+1. tags, in one call: when, why and by whom, and the ids of all versions that are suspect, which is
+   every version with a label at that moment. From here on the incident is open, and no clock is
+   needed to tell suspect versions from later ones;
+2. the staging label ``rotation-compromised-<VersionId>`` on every suspect version;
+3. AWSPENDING is taken off every suspect version;
+4. a new rotation, with a token that follows from the incident and the number of the attempt;
+5. once a key that is not suspect is current, reconciliation revokes the suspects, proves them dead,
+   keeps the evidence, and removes labels and tag.
+
+`advance` does the next of these acts and nothing that was done before; it reads no value and needs
+no right to read one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from rotation.credential import iso_utc
+from rotation.errors import SecretStoreError, VersionStateError
+from rotation.labels import (
+    ATTEMPT_TAG,
+    AWSCURRENT,
+    AWSPENDING,
+    COMPROMISED,
+    INCIDENT_TAG,
+    SUSPECT_TAGS,
+    proven_dead,
+)
+from rotation.snapshot import Snapshot
+from rotation.versions import SecretVersions
+
+#: How many rotations an incident begins before it needs a person.
+MOST_ATTEMPTS: Final = 5
+#: How long a rotation of an incident may take before the next one is begun: AWS retries a failed
+#: rotation several times.
+PATIENCE: Final = timedelta(minutes=5)
+
+# DescribeSecret is eventually consistent: a rotation that was begun may not show at once.
+_SETTLING: Final = timedelta(seconds=10)
+# A version's id has 32 to 64 characters, a tag's value 256, and a secret has 20 labels at most.
+_IN_A_TAG: Final = 256
+_NO_SUCH_VERSION: Final = frozenset({"InvalidParameterException", "ResourceNotFoundException"})
+_NAMESPACE: Final = uuid.UUID("6d1c1c0e-6f5e-5d0c-9a58-4f1f0f0a7f11")
+# API_Tag: 256 characters at most.
+_LONGEST_TAG: Final = 256
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """When, why and by whom a secret's keys were declared compromised.
+
+    Attributes:
+        at: aware UTC, whole milliseconds.
+        reason: one word or a few, such as ``key-compromise``.
+        actor: who, such as an ARN; no spaces.
+    """
+
+    at: datetime
+    reason: str
+    actor: str
+
+    def tag(self) -> str:
+        """The tag's value: time, reason, actor."""
+        reason = " ".join(self.reason.split())
+        room = _LONGEST_TAG - len(iso_utc(self.at)) - len(self.actor) - 2
+        return f"{iso_utc(self.at)} {reason[:room]} {self.actor}"
+
+    @classmethod
+    def read(cls, tag: str) -> Declaration:
+        """What a tag's value says.
+
+        Raises:
+            VersionStateError: the tag is not ours.
+        """
+        words = tag.split()
+        try:
+            at = datetime.fromisoformat(words[0])
+        except (IndexError, ValueError):
+            at = None
+        if at is None or at.tzinfo is None or len(words) < 3:
+            raise VersionStateError(
+                f"The tag {INCIDENT_TAG} is not what a forced rotation writes. Remove it with "
+                "aws secretsmanager untag-resource, and declare the incident again."
+            )
+        return cls(at.astimezone(UTC), " ".join(words[1:-1]), words[-1])
+
+
+class Stage(Enum):
+    """What an incident waits for."""
+
+    NONE = "no incident is open"
+    ROTATING = "the new key is being made, proven and promoted"
+    RETIRING = "a key that is not suspect is current; the others are to die"
+    EXHAUSTED = "no rotation got through; a person has to look"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an incident stands after an act.
+
+    Attributes:
+        stage: what it waits for.
+        declaration: what was declared, while the incident is open.
+        acts: what was done just now, in words.
+        suspects: the versions that were declared compromised.
+        current: the version that is current.
+        attempt: the number of the last rotation, from 1; 0: none yet.
+    """
+
+    stage: Stage
+    declaration: Declaration | None = None
+    acts: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+    current: str | None = None
+    attempt: int = 0
+
+
+def declare(secret: SecretVersions, declaration: Declaration) -> Declaration:
+    """Open an incident, or find the one that is open: the declaration that holds.
+
+    Nothing is marked or rotated by this; `advance` does that.
+
+    Raises:
+        VersionStateError: the secret is scheduled for deletion, or no function rotates it.
+        SecretStoreError: AWS refused or failed; asking again is safe.
+    """
+    snapshot = secret.snapshot()
+    if snapshot.deleted_at is not None:
+        raise VersionStateError(
+            f"{snapshot.arn} is scheduled for deletion. Restore it first "
+            "(aws secretsmanager restore-secret), or revoke its keys in the vendor's portal."
+        )
+    if snapshot.rotation_function is None:
+        raise VersionStateError(
+            f"{snapshot.arn} names no rotation function. Configure one with "
+            "aws secretsmanager rotate-secret, or replace the key by hand."
+        )
+    tag = snapshot.tags.get(INCIDENT_TAG)
+    if tag is not None:
+        return Declaration.read(tag)
+    tag = declaration.tag()
+    secret.tag({INCIDENT_TAG: tag, **_suspect_tags(snapshot)})
+    return Declaration.read(tag)
+
+
+def advance(secret: SecretVersions, now: datetime) -> Progress:
+    """Do what the open incident needs next. Idempotent; several may do it at the same time.
+
+    Does NOT revoke a key and does NOT wait: call it again until its stage is RETIRING, then have
+    the secret reconciled.
+
+    Raises:
+        VersionStateError: the incident's tag cannot be read.
+        SecretStoreError: AWS refused or failed; asking again is safe.
+    """
+    snapshot = secret.snapshot()
+    tag = snapshot.tags.get(INCIDENT_TAG)
+    if tag is None:
+        return Progress(Stage.NONE, current=snapshot.version_with(AWSCURRENT))
+    declaration = Declaration.read(tag)
+    acts: list[str] = []
+    suspects = _mark(secret, snapshot, acts)
+    current = snapshot.version_with(AWSCURRENT)
+    pending = snapshot.version_with(AWSPENDING)
+    if pending is not None and pending in suspects:
+        secret.detach(AWSPENDING, pending)
+        acts.append(f"took AWSPENDING off {pending}")
+        pending = None
+    attempt = _attempt(snapshot, declaration)
+    stage = Stage.RETIRING
+    if current is None or current in suspects:
+        stage = Stage.ROTATING
+        patience = PATIENCE if pending is not None else _SETTLING
+        begun = pending is not None or attempt.number > 0
+        if not begun or now - attempt.begun >= patience:
+            if attempt.number >= MOST_ATTEMPTS:
+                stage = Stage.EXHAUSTED
+            else:
+                _unstick(secret, pending, acts)
+                attempt = _rotate(secret, snapshot.arn, declaration, before=attempt, now=now)
+                acts.append(attempt.story)
+    return Progress(stage, declaration, tuple(acts), tuple(suspects), current, attempt.number)
+
+
+def own_token(arn: str, declaration: Declaration, attempt: int) -> str:
+    """The ClientRequestToken of an incident's rotation, so that all who work on it use one."""
+    return str(uuid.uuid5(_NAMESPACE, f"{arn} {iso_utc(declaration.at)} {attempt}"))
+
+
+def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
+    """Tags that hold the ids of every labelled version; as many ids in each as fit."""
+    texts = [""]
+    for version in sorted(snapshot.labels):
+        if len(texts[-1]) + len(version) + 1 > _IN_A_TAG:
+            texts.append("")
+        texts[-1] = f"{texts[-1]} {version}".strip()
+    return dict(zip(SUSPECT_TAGS, texts, strict=False))
+
+
+def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[str]:
+    """Label what was declared and is not labelled yet; every suspect version."""
+    declared = " ".join(snapshot.tags.get(name, "") for name in SUSPECT_TAGS).split()
+    marked = [version for version in snapshot.labels if snapshot.compromised(version)]
+    for version in declared:
+        labels = snapshot.labels.get(version, frozenset())
+        if version in marked or proven_dead(labels):
+            continue
+        try:
+            secret.attach(COMPROMISED + version, version)
+        except SecretStoreError as error:
+            # A version that lost its last label may have been deleted since.
+            if labels or error.aws_code not in _NO_SUCH_VERSION:
+                raise
+        else:
+            acts.append(f"declared version {version} compromised")
+            marked.append(version)
+    return marked
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    number: int
+    begun: datetime
+    story: str = ""
+
+
+def _attempt(snapshot: Snapshot, declaration: Declaration) -> _Attempt:
+    """The incident's last rotation, as the tag tells; an earlier incident's does not count."""
+    words = snapshot.tags.get(ATTEMPT_TAG, "").split()
+    try:
+        number, begun, declared = words
+        if declared == iso_utc(declaration.at):
+            return _Attempt(int(number), datetime.fromisoformat(begun))
+    except ValueError:
+        pass
+    return _Attempt(0, declaration.at)
+
+
+def _unstick(secret: SecretVersions, pending: str | None, acts: list[str]) -> None:
+    if pending is not None:
+        secret.detach(AWSPENDING, pending)
+        acts.append(f"took a stuck AWSPENDING off {pending}")
+
+
+def _rotate(
+    secret: SecretVersions, arn: str, declaration: Declaration, *, before: _Attempt, now: datetime
+) -> _Attempt:
+    """Begin the next rotation; a refused one does not count."""
+    number = before.number + 1
+    # Written first: whoever is killed between the two has only lost a moment's patience.
+    _note(secret, declaration, number, now)
+    try:
+        secret.rotate(own_token(arn, declaration, number))
+    except SecretStoreError as error:
+        if error.aws_code != "InvalidRequestException":
+            raise
+        # A step that was running put its pending version back; the next look takes it off again.
+        _note(secret, declaration, before.number, now)
+        return _Attempt(before.number, now, "a rotation was refused: another is under way")
+    return _Attempt(number, now, f"began rotation {number} of {MOST_ATTEMPTS} at most")
+
+
+def _note(secret: SecretVersions, declaration: Declaration, number: int, now: datetime) -> None:
+    secret.tag({ATTEMPT_TAG: f"{number} {iso_utc(now)} {iso_utc(declaration.at)}"})

@@ -1,0 +1,300 @@
+"""Which keys must die, and when: a pure plan.
+
+Level-triggered: every run plans anew from what it finds, and whatever a run did not finish the next
+one finds again. Reconciliation alone retires keys. Invariants of a plan:
+
+1. Outside incidents it revokes no key that is current, in flight or in its grace, whatever version
+   holds it; in an incident it revokes no key that is current.
+2. Nothing is marked and revoked in one plan (a compromised key excepted): labels are eventually
+   consistent, and a mark that was read in a later run was there for everybody to see.
+3. More than three ordinary revocations of one secret are none: something is wrong, and a person
+   has to look.
+4. A key that does not bear our label is revoked only if a version of this secret holds it, and,
+   outside incidents, no other secret uses it.
+
+Carrying it out is `rotation.retirement`'s; what people should know of it, `rotation.concerns`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+from rotation.labels import AWSPREVIOUS, COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
+from rotation.ports import VendorKey
+from rotation.situation import (
+    STRAY_AGE,
+    HeldVersion,
+    Reading,
+    ReconciliationPolicy,
+    Situation,
+    time_to_ask,
+)
+
+MOST_REVOCATIONS: Final = 3
+#: With the labels of AWS and of an incident, no more than 20 fit on a secret (reference_limits).
+MOST_MARKS: Final = 6
+
+
+class Reason(Enum):
+    """Why a key is retired."""
+
+    GRACE_OVER = "grace_over"
+    STRAY = "stray"
+    COMPROMISED = "compromised"
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """A key that is to die.
+
+    Attributes:
+        key_id: the key.
+        versions: the versions that hold it; none for a key whose material was never stored.
+        reason: why.
+        due: when it may be revoked, aware UTC.
+        revoke: whether to have it revoked, or only to prove that it is dead.
+    """
+
+    key_id: str
+    versions: tuple[str, ...]
+    reason: Reason
+    due: datetime
+    revoke: bool = True
+
+
+@dataclass(frozen=True)
+class Label:
+    """A staging label, and the version that is to get or to lose it."""
+
+    version: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run does to one secret.
+
+    Attributes:
+        mark: retirement marks for versions that are seen displaced for the first time.
+        remove: labels that no longer say what is so.
+        untag: whether the tag of an incident was left behind.
+        abandon: versions whose AWSPENDING blocks every later rotation.
+        retire: the keys whose time has come.
+        waiting: the keys whose time will come, and when.
+        refused: ordinary retirements that are too many to be right.
+        suspended: why no key is retired unless compromised, or None.
+        unmarked: how many versions wait for a mark because the secret has no room for labels.
+    """
+
+    mark: tuple[Label, ...] = ()
+    remove: tuple[Label, ...] = ()
+    untag: bool = False
+    abandon: tuple[str, ...] = ()
+    retire: tuple[Retirement, ...] = ()
+    waiting: tuple[Retirement, ...] = ()
+    refused: tuple[Retirement, ...] = ()
+    suspended: str | None = None
+    unmarked: int = 0
+
+    @property
+    def revocations(self) -> tuple[Retirement, ...]:
+        """The retirements that revoke."""
+        return tuple(one for one in self.retire if one.revoke)
+
+
+def plan(situation: Situation, policy: ReconciliationPolicy) -> Plan:
+    """What to do about the keys of one secret. Decides; does NOT do it."""
+    if situation.snapshot.deleted_at is not None:
+        return Plan(suspended="the secret is scheduled for deletion")
+    suspended = _suspension(situation)
+    marks, unmarked = _marks(situation, policy)
+    due, waiting = _ordinary(situation, policy)
+    refused: tuple[Retirement, ...] = ()
+    if sum(one.revoke for one in due) > MOST_REVOCATIONS:
+        refused = tuple(one for one in due if one.revoke)
+        # A person may have revoked them meanwhile; of a key that is not listed only asking tells.
+        due = [
+            replace(one, revoke=False)
+            for one in due
+            if not one.revoke
+            or (situation.listed(one.key_id) is None and time_to_ask(one.due, situation.now))
+        ]
+    at_once = list(_compromised(situation, policy))
+    worth = [one for one in at_once if _worth_asking(situation, one)]
+    return Plan(
+        mark=marks,
+        remove=tuple(_removals(situation)),
+        untag=situation.stale_incident,
+        abandon=tuple(_abandoned(situation)),
+        retire=(*worth, *(() if suspended else due)),
+        waiting=(
+            *(one for one in at_once if one not in worth),
+            *waiting,
+            *(due if suspended else ()),
+        ),
+        refused=refused,
+        suspended=suspended,
+        unmarked=unmarked,
+    )
+
+
+def _suspension(situation: Situation) -> str | None:
+    """Why ordinary retirement has to wait."""
+    current = situation.current
+    if situation.listing is None:
+        return "the vendor's keys cannot be listed"
+    if current is None or current.reading is Reading.EMPTY:
+        return "there is no current key"
+    unclear = [v for v in situation.versions if not v.displaced and v.reading is Reading.UNREADABLE]
+    if unclear:
+        return f"the value of version {unclear[0].id} is not an API key"
+    if situation.out_of_sync:
+        return "a replica is not in sync"
+    until = situation.hold_until
+    if until is not None and situation.now < until:
+        return "a person put a hold on it"
+    return None
+
+
+def _marks(situation: Situation, policy: ReconciliationPolicy) -> tuple[tuple[Label, ...], int]:
+    """Marks for displaced versions whose key may be alive, the newest first as far as they fit."""
+    after = situation.now + policy.grace
+    wanted = [
+        Label(version.id, retirement_mark(version.id, after))
+        for version in reversed(situation.versions)
+        if _retirable(situation, version) and version.retire_after is None
+    ]
+    marked = sum(version.retire_after is not None for version in situation.versions)
+    room = max(0, MOST_MARKS - marked)
+    return tuple(wanted[:room]), len(wanted[room:])
+
+
+def _retirable(situation: Situation, version: HeldVersion) -> bool:
+    """Whether ``version`` holds a key that nobody should use for long, and that may be alive."""
+    if not version.displaced or version.dead or version.key_id is None:
+        return False
+    if version.key_id in situation.needed | situation.leaked:
+        return False
+    if version.labels:
+        return True
+    # Deprecated: a key that the vendor calls dead, or that it does not accept, needs no label.
+    listed = situation.listed(version.key_id)
+    return version.answers is True if listed is None else listed.active
+
+
+def _removals(situation: Situation) -> Iterator[Label]:
+    for version in situation.versions:
+        stale = not version.displaced or version.key_id in situation.needed
+        if version.dead or (stale and not version.compromised):
+            yield from (Label(version.id, mark) for mark in sorted(_ours(version, RETIRE_AFTER)))
+        if version.dead and version.displaced and version.labels == _ours(version, DEAD):
+            yield from (Label(version.id, dead) for dead in sorted(version.labels))
+        if version.compromised and version.displaced and AWSPREVIOUS in version.labels:
+            # So that no rollback revives it.
+            yield Label(version.id, AWSPREVIOUS)
+        if version.compromised and situation.void(version):
+            yield from (Label(version.id, one) for one in sorted(_ours(version, COMPROMISED)))
+
+
+def _ours(version: HeldVersion, prefix: str) -> frozenset[str]:
+    return frozenset(label for label in version.labels if label.startswith(prefix))
+
+
+def _abandoned(situation: Situation) -> Iterator[str]:
+    for version in situation.versions:
+        if version.pending and (version.compromised or situation.stuck(version)):
+            yield version.id
+
+
+def _ordinary(
+    situation: Situation, policy: ReconciliationPolicy
+) -> tuple[list[Retirement], list[Retirement]]:
+    """The retirements outside of incidents: those that are due, and those that wait."""
+    retirements = [*_over_grace(situation), *_strays(situation, policy)]
+    now = [one for one in retirements if one.due <= situation.now and _now(situation, one)]
+    return now, [one for one in retirements if one not in now]
+
+
+def _now(situation: Situation, retirement: Retirement) -> bool:
+    """Whether a retirement that is due is for this run."""
+    listed = situation.listed(retirement.key_id)
+    if listed is None and situation.in_use_elsewhere is None:
+        # Made by hand, and perhaps put into another secret too, which this run did not look at.
+        return False
+    return _worth_asking(situation, retirement)
+
+
+def _worth_asking(situation: Situation, retirement: Retirement) -> bool:
+    """A key that waits for a person's hand is not asked for every time."""
+    listed = situation.listed(retirement.key_id)
+    asked = listed is not None and listed.revocation_asked
+    return not asked or time_to_ask(retirement.due, situation.now)
+
+
+def _over_grace(situation: Situation) -> Iterator[Retirement]:
+    holders: dict[str, list[HeldVersion]] = {}
+    for version in situation.versions:
+        if version.key_id is not None and not version.dead:
+            holders.setdefault(version.key_id, []).append(version)
+    for key_id, versions in holders.items():
+        if not all(_retirable(situation, version) for version in versions):
+            continue
+        # Marked versions only: a version that is seen for the first time has all its grace left.
+        times = [version.retire_after for version in versions]
+        marked = [time for time in times if time is not None]
+        if len(marked) == len(times):
+            ids = tuple(version.id for version in versions)
+            revoke = _may_live(situation, key_id)
+            yield Retirement(key_id, ids, Reason.GRACE_OVER, max(marked), revoke=revoke)
+
+
+def _may_live(situation: Situation, key_id: str) -> bool:
+    listed = situation.listed(key_id)
+    return listed is None or listed.active
+
+
+def _strays(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Retirement]:
+    """Keys that bear our label, that no version names, and that no rotation is about to store."""
+    unseen = any(v.reading is Reading.NOT_READ and not v.dead for v in situation.versions)
+    if situation.listing is None or unseen:
+        return
+    named = {version.key_id for version in situation.versions}
+    unclear = any(version.reading is Reading.UNREADABLE for version in situation.versions)
+    for key in _alive_and_ours(situation, policy):
+        spared = key.id in named | situation.needed or unclear
+        if not spared and not _of_compromised(situation, key):
+            # By the vendor's clock throughout: the age that it has there is counted back from now.
+            age = situation.listing.vendor_time - key.created_at
+            yield Retirement(key.id, (), Reason.STRAY, situation.now - age + STRAY_AGE)
+
+
+def _alive_and_ours(situation: Situation, policy: ReconciliationPolicy) -> Iterator[VendorKey]:
+    """The active keys with our label, even if the list was of more than was asked for."""
+    for key in situation.listing.keys if situation.listing else ():
+        whose = (key.label.installation, key.label.secret_arn)
+        if key.active and whose == (policy.installation, situation.snapshot.arn):
+            yield key
+
+
+def _of_compromised(situation: Situation, key: VendorKey) -> bool:
+    return any(v.compromised for v in situation.versions if v.id == key.label.token)
+
+
+def _compromised(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Retirement]:
+    """Every key that was declared compromised and is not current: at once, hold or no hold."""
+    holders: dict[str, list[str]] = {}
+    for version in situation.versions:
+        if version.compromised and version.key_id is not None:
+            holders.setdefault(version.key_id, []).append(version.id)
+    for key in _alive_and_ours(situation, policy):
+        if _of_compromised(situation, key):
+            holders.setdefault(key.id, [])
+    for key_id, versions in holders.items():
+        if key_id not in situation.in_use:
+            due = situation.declared_at or situation.now
+            revoke = _may_live(situation, key_id)
+            yield Retirement(key_id, tuple(versions), Reason.COMPROMISED, due, revoke=revoke)

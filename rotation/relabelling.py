@@ -1,0 +1,60 @@
+"""Puts our staging labels on versions and takes them off, in an order that a crash cannot hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from rotation.labels import COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
+from rotation.reconciliation import Label
+from rotation.snapshot import Snapshot
+from rotation.versions import SecretVersions
+
+
+class Relabelling:
+    """The labels of one secret.
+
+    Args:
+        secret: the secret.
+        pace: waits until the next write may be sent; UpdateSecretVersionStage shares 50 writes a
+            second with the rest of the account (UserGuide reference_limits).
+    """
+
+    def __init__(self, secret: SecretVersions, pace: Callable[[], None]) -> None:
+        self._secret = secret
+        self._pace = pace
+
+    def attach(self, label: Label) -> None:
+        """Put a label on its version."""
+        self._pace()
+        self._secret.attach(label.label, label.version)
+
+    def detach(self, label: Label) -> None:
+        """Take a label off its version; nothing happens if it is not there."""
+        self._pace()
+        self._secret.detach(label.label, label.version)
+
+    def bury(self, version: str, seen: Snapshot) -> None:
+        """Replace our labels on ``version`` by one that says that its key is dead.
+
+        First the new label, then the old ones go: a crash in between leaves both, and the next
+        run finishes. A version that bears no other label needs none: AWS may delete it.
+        """
+        ours = [*_ours(version, seen, RETIRE_AFTER), *_ours(version, seen, COMPROMISED)]
+        if seen.labels.get(version, frozenset()) - set(ours) and not _ours(version, seen, DEAD):
+            self.attach(Label(version, DEAD + version))
+        for label in ours:
+            self.detach(Label(version, label))
+
+    def postpone(self, version: str, seen: Snapshot, until: datetime) -> None:
+        """Replace the retirement mark of ``version`` by a later one."""
+        later = retirement_mark(version, until)
+        self.attach(Label(version, later))
+        for label in _ours(version, seen, RETIRE_AFTER):
+            if label != later:
+                self.detach(Label(version, label))
+
+
+def _ours(version: str, seen: Snapshot, prefix: str) -> list[str]:
+    labels = seen.labels.get(version, frozenset())
+    return sorted(label for label in labels if label.startswith(prefix))

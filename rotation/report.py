@@ -1,0 +1,146 @@
+"""The report of a reconciliation, as JSON members. ``docs/reconciliation.md`` describes each.
+
+Nothing in it is key material: it is what an operator sees who may not read the secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from rotation.concerns import Concern
+from rotation.credential import iso_utc
+from rotation.errors import RotationError
+from rotation.incident_record import death_facts, time_text
+from rotation.labels import INCIDENT_TAG
+from rotation.ports import IssuerCondition, VendorKey
+from rotation.reconciliation import Plan, Reason, Retirement
+from rotation.retirement import Done
+from rotation.situation import HeldVersion, Reading, Situation
+
+SCHEMA: Final = "trusted-signatures-rotation/report/1"
+
+
+def secret_report(
+    situation: Situation, plan: Plan, concerns: Iterable[Concern], done: Done | None
+) -> dict[str, Any]:
+    """One secret: what was found, what is due, what was done (None: nothing, it was a report)."""
+    snapshot = situation.snapshot
+    hold = situation.hold_until
+    # A hold that is no time has no year that JSON could carry.
+    held = None if hold is None else "unreadable" if hold.year == 9999 else iso_utc(hold)
+    refused = {one.key_id for one in plan.refused}
+    facts: dict[str, Any] = {
+        "arn": snapshot.arn,
+        "name": snapshot.name,
+        "deletedAt": time_text(snapshot.deleted_at),
+        "rotationEnabled": snapshot.rotation_enabled,
+        "nextRotationAt": time_text(snapshot.next_rotation),
+        "replication": dict(snapshot.replication),
+        "holdUntil": held,
+        "incident": snapshot.tags.get(INCIDENT_TAG),
+        "suspended": plan.suspended,
+        "versions": [_version(version, situation) for version in situation.versions],
+        "vendorKeys": None
+        if situation.listing is None
+        else [_vendor_key(key) for key in situation.listing.keys],
+        "retirements": [
+            _retirement(one, "waiting" if one in plan.waiting else "due")
+            for one in (*plan.retire, *plan.waiting)
+            if one.key_id not in refused
+        ]
+        + [_retirement(one, "refused") for one in plan.refused],
+        "warnings": warnings(concerns),
+        "failures": [],
+    }
+    if done is not None:
+        facts["done"] = _done(done)
+        facts["failures"] = [failure(error) for error in done.failures]
+    return facts
+
+
+def unexamined(arn: str, error: RotationError) -> dict[str, Any]:
+    """One secret of which nothing is known but why."""
+    return {"arn": arn, "warnings": [], "failures": [failure(error)]}
+
+
+def issuer_report(condition: IssuerCondition) -> dict[str, Any]:
+    """How the issuer is doing."""
+    return {
+        "credentialId": condition.credential_id,
+        "credentialExpiresAt": time_text(condition.credential_expires_at),
+        "keysLeft": condition.keys_left,
+    }
+
+
+def warnings(concerns: Iterable[Concern]) -> list[dict[str, str]]:
+    """Warnings, each code once or more often."""
+    return [{"code": one.code.value, "message": one.message} for one in concerns]
+
+
+def failure(error: RotationError) -> dict[str, Any]:
+    """What went wrong: a code of ``docs/errors.md`` and its message."""
+    return {"code": error.code, "message": str(error), "retryable": error.retryable}
+
+
+def _version(version: HeldVersion, situation: Situation) -> dict[str, Any]:
+    return {
+        "versionId": version.id,
+        "labels": sorted(version.labels),
+        "state": _state(version, situation),
+        "createdAt": time_text(version.created_at),
+        "keyId": version.key_id,
+        "issuedAt": time_text(version.issued_at),
+        "expiresAt": time_text(version.expires_at),
+        "retireAfter": time_text(version.retire_after),
+    }
+
+
+def _state(version: HeldVersion, situation: Situation) -> str:
+    """One word; the first that is true."""
+    states = {
+        "current": version.current,
+        "compromised": version.compromised,
+        "in_flight": version.pending,
+        "dead": version.dead,
+        "unreadable": version.reading is Reading.UNREADABLE,
+        "retiring": version.retire_after is not None,
+        "in_use": version.key_id is not None and version.key_id in situation.needed,
+        "displaced": bool(version.labels),
+    }
+    return next((word for word, true in states.items() if true), "deprecated")
+
+
+def _vendor_key(key: VendorKey) -> dict[str, Any]:
+    return {
+        "keyId": key.id,
+        "token": key.label.token,
+        "createdAt": iso_utc(key.created_at),
+        "expiresAt": time_text(key.expires_at),
+        "active": key.active,
+        "revocationAsked": key.revocation_asked,
+    }
+
+
+def _retirement(one: Retirement, state: str) -> dict[str, Any]:
+    return {
+        "keyId": one.key_id,
+        "versionIds": list(one.versions),
+        "reason": one.reason.value,
+        "after": iso_utc(one.due),
+        "state": "due" if state == "waiting" and one.reason is Reason.COMPROMISED else state,
+        "revoked": not one.revoke,
+    }
+
+
+def _done(done: Done) -> dict[str, Any]:
+    return {
+        "marked": done.marked,
+        "abandoned": done.abandoned,
+        "revoked": [
+            {"keyId": key_id, "outcome": outcome.value} for key_id, outcome in done.revoked.items()
+        ],
+        "provenDead": sorted(done.dead),
+        "proofs": [{"keyId": key_id} | death_facts(death) for key_id, death in done.deaths.items()],
+        "evidence": done.evidence,
+    }

@@ -1,0 +1,252 @@
+"""What is known of one secret's keys at one moment. Facts, without key material and without IO.
+
+Three lists are compared: the vendor's keys, the secret's versions, and the staging labels on them,
+which are reconciliation's only memory. Any of them may be a moment old (Secrets Manager's
+operations are eventually consistent), so what protects a key is believed of whichever says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from functools import cached_property
+from typing import Final
+
+from rotation.labels import (
+    AWSCURRENT,
+    AWSPENDING,
+    HOLD_TAG,
+    INCIDENT_TAG,
+    compromised,
+    proven_dead,
+    retire_after,
+)
+from rotation.ports import KeyListing, VendorKey
+from rotation.snapshot import Snapshot
+
+#: How often reconciliation runs: hourly, and after each promotion.
+INTERVAL: Final = timedelta(hours=1)
+#: A key that bears our label and that no version names is a stray once it is this old.
+STRAY_AGE: Final = timedelta(minutes=30)
+#: An AWSPENDING older than this belongs to a rotation that nothing will finish.
+STUCK_AGE: Final = timedelta(hours=24)
+
+# API_ReplicationStatusType: InSync, Failed or InProgress.
+_IN_SYNC: Final = "InSync"
+_DAY: Final = timedelta(days=1)
+_FIRST_HOURS: Final = tuple(timedelta(hours=hours) for hours in (1, 2, 4, 8))
+
+
+@dataclass(frozen=True)
+class ReconciliationPolicy:
+    """What the organisation decided.
+
+    Attributes:
+        installation: the id of this installation, written on every key.
+        rotation_function: the ARN of the function that rotates the secrets to be reconciled.
+        grace: how long a displaced key goes on working.
+        propagation_limit: how long a revoked key may still be accepted somewhere.
+    """
+
+    installation: str
+    rotation_function: str
+    grace: timedelta
+    propagation_limit: timedelta
+
+
+class Reading(Enum):
+    """What came of reading a version's value."""
+
+    READ = "read"
+    EMPTY = "empty"
+    UNREADABLE = "unreadable"
+    NOT_READ = "not read"
+
+
+@dataclass(frozen=True)
+class HeldVersion:
+    """One version of the secret and the key that it holds.
+
+    Attributes:
+        id: the version's id.
+        labels: its staging labels; none: deprecated.
+        created_at: when it was made, aware UTC, where known.
+        reading: what came of reading it.
+        key_id: the key that it holds, where it was read.
+        issued_at: when that key was issued, where known.
+        expires_at: when that key stops working, where known.
+        answers: whether the vendor accepts that key, where it was asked just now.
+    """
+
+    id: str
+    labels: frozenset[str]
+    created_at: datetime | None = None
+    reading: Reading = Reading.NOT_READ
+    key_id: str | None = None
+    issued_at: datetime | None = None
+    expires_at: datetime | None = None
+    answers: bool | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether applications are given this version."""
+        return AWSCURRENT in self.labels
+
+    @property
+    def pending(self) -> bool:
+        """Whether a rotation has this version in flight."""
+        return AWSPENDING in self.labels and not self.current
+
+    @property
+    def displaced(self) -> bool:
+        """Whether it is neither current nor in flight."""
+        return not self.current and not self.pending
+
+    @property
+    def compromised(self) -> bool:
+        """Whether its key was declared compromised."""
+        return compromised(self.labels)
+
+    @property
+    def dead(self) -> bool:
+        """Whether its key was proven dead."""
+        return proven_dead(self.labels)
+
+    @property
+    def retire_after(self) -> datetime | None:
+        """When its key's grace is over, where it was marked."""
+        return retire_after(self.labels)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything that a plan is made of.
+
+    Attributes:
+        snapshot: the secret as DescribeSecret shows it.
+        versions: its versions, deprecated ones too, in the order of their making.
+        listing: the vendor's keys of this secret; None: they could not be listed.
+        now: our clock, aware UTC.
+        in_use_elsewhere: the keys that other secrets use or are about to; None: not all were seen.
+    """
+
+    snapshot: Snapshot
+    versions: tuple[HeldVersion, ...]
+    listing: KeyListing | None
+    now: datetime
+    in_use_elsewhere: frozenset[str] | None = frozenset()
+
+    @cached_property
+    def _listed(self) -> Mapping[str, VendorKey]:
+        return {key.id: key for key in self.listing.keys} if self.listing else {}
+
+    def listed(self, key_id: str | None) -> VendorKey | None:
+        """The key as the vendor lists it, or None: not listed, as a key made by hand is."""
+        return self._listed.get(key_id or "")
+
+    @property
+    def current(self) -> HeldVersion | None:
+        """The version that applications are given."""
+        return next((version for version in self.versions if version.current), None)
+
+    @cached_property
+    def in_use(self) -> frozenset[str]:
+        """The ids of the keys that a current version holds, however many versions hold them."""
+        return _keys(version for version in self.versions if version.current)
+
+    @cached_property
+    def in_flight(self) -> frozenset[str]:
+        """The ids of the keys of a rotation under way, stored or not stored yet."""
+        tokens = {version.id for version in self.versions if version.pending}
+        issued = {key.id for key in self._listed.values() if key.label.token in tokens}
+        return _keys(version for version in self.versions if version.pending) | issued
+
+    @cached_property
+    def leaked(self) -> frozenset[str]:
+        """The ids of the keys of compromised versions, stored or issued for them."""
+        tokens = {version.id for version in self.versions if version.compromised}
+        issued = {key.id for key in self._listed.values() if key.label.token in tokens}
+        return _keys(version for version in self.versions if version.compromised) | issued
+
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """The ids of the keys that nobody may retire outside of an incident."""
+        return self.in_use | self.in_flight | (self.in_use_elsewhere or frozenset())
+
+    @property
+    def hold_until(self) -> datetime | None:
+        """Until when a person paused ordinary retirement; a hold that is no time never ends."""
+        text = self.snapshot.tags.get(HOLD_TAG)
+        return None if text is None else _time(text) or datetime.max.replace(tzinfo=UTC)
+
+    @property
+    def declared_at(self) -> datetime | None:
+        """When keys were declared compromised, as far as the secret's tag tells."""
+        return _time(self.snapshot.tags.get(INCIDENT_TAG, ""))
+
+    @property
+    def stale_incident(self) -> bool:
+        """Whether the tag of an incident is left without any version that is compromised.
+
+        Whoever declares an incident may write the tag first, so it is given a day.
+        """
+        open_still = any(version.compromised for version in self.versions)
+        if open_still or INCIDENT_TAG not in self.snapshot.tags:
+            return False
+        return self.declared_at is None or self.now - self.declared_at > STUCK_AGE
+
+    @property
+    def out_of_sync(self) -> tuple[str, ...]:
+        """The regions whose replica may not have the current version yet."""
+        replicas = self.snapshot.replication.items()
+        return tuple(sorted(region for region, status in replicas if status != _IN_SYNC))
+
+    def stuck(self, version: HeldVersion) -> bool:
+        """Whether ``version`` is in flight for so long that nothing will finish it."""
+        return version.pending and self._old(version)
+
+    def void(self, version: HeldVersion) -> bool:
+        """Whether ``version`` never got a value, and no step can be about to give it one."""
+        empty = version.reading is Reading.EMPTY and version.displaced
+        return empty and self._old(version)
+
+    def _old(self, version: HeldVersion) -> bool:
+        # A version without a value may not be listed with its date; it is at least as old as the
+        # last change of anything in the secret.
+        since = version.created_at or self.snapshot.changed_at
+        return since is not None and self.now - since > STUCK_AGE
+
+
+def _time(text: str) -> datetime | None:
+    """The time at the beginning of ``text``, in UTC where it names no offset."""
+    try:
+        time = datetime.fromisoformat(text.split(maxsplit=1)[0])
+    except (ValueError, IndexError):
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _keys(versions: Iterable[HeldVersion]) -> frozenset[str]:
+    return frozenset(version.key_id for version in versions if version.key_id is not None)
+
+
+def time_to_ask(since: datetime, now: datetime) -> bool:
+    """Whether this run is one in which a key that may well be alive is asked again.
+
+    Asking a live key buys a signature, and nobody remembers when it was asked last. So the time
+    itself decides: in the first run after ``since``, then when 1, 2, 4 and 8 hours and each whole
+    day after it went by since the last hourly run.
+    """
+    elapsed = now - since
+    before = elapsed - INTERVAL
+    if before < timedelta(0):
+        return True
+    return any(before < hours <= elapsed for hours in _FIRST_HOURS) or once_a_day(since, now)
+
+
+def once_a_day(since: datetime, now: datetime) -> bool:
+    """Whether a whole number of days after ``since`` went by since the last hourly run."""
+    elapsed = now - since
+    return elapsed // _DAY > max(timedelta(0), elapsed - INTERVAL) // _DAY

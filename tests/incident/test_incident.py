@@ -1,0 +1,282 @@
+"""An incident, act by act, against AWS and the vendor on this machine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from rotation.errors import SecretStoreError, VersionStateError
+from rotation.incident import (
+    MOST_ATTEMPTS,
+    PATIENCE,
+    Declaration,
+    Stage,
+    advance,
+    declare,
+    own_token,
+)
+from rotation.labels import ATTEMPT_TAG, COMPROMISED, INCIDENT_TAG, SUSPECT_TAGS
+from rotation.sandbox.aws.traffic import Dropped
+from rotation.steps import STEPS
+from rotation.versions import SecretVersions
+from tests.house import House, new_token
+
+ACTOR = "arn:aws:sts::012345678912:assumed-role/responder/alex"
+
+
+def versions(house: House) -> SecretVersions:
+    return SecretVersions(house.client, house.arn)
+
+
+def declared(house: House) -> Declaration:
+    return declare(versions(house), Declaration(house.now(), "key-compromise", ACTOR))
+
+
+def tags(house: House) -> dict[str, str]:
+    described = house.client.describe_secret(SecretId=house.arn)
+    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+
+def marked(house: House) -> set[str]:
+    return {
+        version
+        for version, labels in house.labels().items()
+        if any(label.startswith(COMPROMISED) for label in labels)
+    }
+
+
+def begin(house: House) -> None:
+    declared(house)
+    advance(versions(house), house.now())
+
+
+def run_steps(house: House, token: str) -> None:
+    for step in STEPS.values():
+        step(house.rotation(token))
+
+
+def settle(house: House) -> None:
+    """Time for whatever was begun to have shown."""
+    house.later(timedelta(seconds=11))
+
+
+@pytest.fixture
+def rotated(house: House) -> House:
+    """A secret with a current and a previous key, and rotation turned on."""
+    house.store()
+    run_steps(house, house.stage())
+    return house
+
+
+def test_every_version_with_a_key_is_declared_compromised(rotated: House) -> None:
+    """Current, previous and pending: each gets its own label, and AWSPENDING is taken off."""
+    pending = rotated.stage()
+    STEPS["createSecret"](rotated.rotation(pending))
+    suspects = set(rotated.labels())
+    assert len(suspects) == 3
+    declared(rotated)
+    progress = advance(versions(rotated), rotated.now())
+    assert set(progress.suspects) == suspects
+    assert marked(rotated) == suspects
+    assert "AWSPENDING" not in rotated.labels()[pending]
+    assert progress.stage is Stage.ROTATING
+    assert progress.attempt == 1
+
+
+def test_a_running_step_cannot_promote_a_suspect_key(rotated: House) -> None:
+    """Each step of the rotation that was pending refuses; the suspect is never current."""
+    pending = rotated.stage()
+    STEPS["createSecret"](rotated.rotation(pending))
+    declaration = declared(rotated)
+    advance(versions(rotated), rotated.now())
+    for step in ("setSecret", "testSecret", "finishSecret"):
+        with pytest.raises(VersionStateError):
+            STEPS[step](rotated.rotation(pending))
+    run_steps(rotated, own_token(rotated.arn, declaration, 1))
+    progress = advance(versions(rotated), rotated.now())
+    assert progress.stage is Stage.RETIRING
+    assert progress.current not in progress.suspects
+    assert pending in progress.suspects
+
+
+def test_a_pending_version_that_is_put_back_is_taken_off_again(rotated: House) -> None:
+    """A running step stored its key late: the next look unstages it, and rotation goes on."""
+    pending = rotated.stage()
+    declared(rotated)
+    advance(versions(rotated), rotated.now())
+    own = rotated.version("AWSPENDING")
+    assert own is not None
+    assert own != pending
+    rotated.stage_key(pending)
+    assert rotated.version("AWSPENDING") == pending
+    settle(rotated)
+    progress = advance(versions(rotated), rotated.now())
+    assert rotated.version("AWSPENDING") != pending
+    assert progress.stage is Stage.ROTATING
+
+
+def test_advancing_again_changes_nothing_while_the_rotation_runs(rotated: House) -> None:
+    """One rotation at a time: whoever else works on the incident waits for it too."""
+    declared(rotated)
+    advance(versions(rotated), rotated.now())
+    before = (rotated.labels(), tags(rotated))
+    settle(rotated)
+    progress = advance(versions(rotated), rotated.now())
+    assert progress.acts == ()
+    assert (rotated.labels(), tags(rotated)) == before
+
+
+def test_a_rotation_that_does_not_get_through_is_followed_by_another(rotated: House) -> None:
+    """Its AWSPENDING is taken off when patience is over, five times; then a person looks."""
+    declaration = declared(rotated)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        progress = advance(versions(rotated), rotated.now())
+        assert (progress.stage, progress.attempt) == (Stage.ROTATING, attempt)
+        token = own_token(rotated.arn, declaration, attempt)
+        assert not rotated.cloud.wait_for_rotation(rotated.arn, token).succeeded
+        assert rotated.version("AWSPENDING") == token
+        rotated.later(PATIENCE)
+    assert advance(versions(rotated), rotated.now()).stage is Stage.EXHAUSTED
+    assert len(marked(rotated)) == 2
+
+
+def test_an_abandoned_rotation_is_followed_by_another_soon(rotated: House) -> None:
+    """When the incident's own token lost its label, nobody waits five minutes for it."""
+    declaration = declared(rotated)
+    advance(versions(rotated), rotated.now())
+    versions(rotated).unstage_pending(own_token(rotated.arn, declaration, 1))
+    settle(rotated)
+    assert advance(versions(rotated), rotated.now()).attempt == 2
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("operation", ["TagResource", "UpdateSecretVersionStage", "RotateSecret"])
+def test_whoever_comes_next_goes_on_where_it_stopped(
+    rotated: House, operation: str, when: str
+) -> None:
+    """Cut off at any call, before or after it took effect: the next one ends in the same state."""
+    rotated.stage()
+    suspects = set(rotated.labels())
+    getattr(rotated.cloud.faults, when)(operation, Dropped(), times=20)
+    with pytest.raises(SecretStoreError):
+        begin(rotated)
+    rotated.cloud.faults.clear()
+    rotated.later(timedelta(minutes=6))
+    declaration = declared(rotated)
+    for _ in range(MOST_ATTEMPTS):
+        progress = advance(versions(rotated), rotated.now())
+        if rotated.version("AWSPENDING") == own_token(rotated.arn, declaration, progress.attempt):
+            break
+        settle(rotated)
+    assert marked(rotated) == suspects
+    run_steps(rotated, own_token(rotated.arn, declaration, progress.attempt))
+    progress = advance(versions(rotated), rotated.now())
+    assert progress.stage is Stage.RETIRING
+    assert set(progress.suspects) == suspects
+
+
+def test_declaring_twice_is_one_incident(rotated: House) -> None:
+    """The second person, or the same one again, joins the incident that is open."""
+    first = declared(rotated)
+    rotated.later(timedelta(minutes=1))
+    again = declare(versions(rotated), Declaration(rotated.now(), "other", "somebody"))
+    assert again == first
+
+
+def test_a_key_that_came_after_the_declaration_is_not_suspect(rotated: House) -> None:
+    """The incident's own new key is never marked, however often anybody advances."""
+    declaration = declared(rotated)
+    advance(versions(rotated), rotated.now())
+    token = own_token(rotated.arn, declaration, 1)
+    run_steps(rotated, token)
+    for _ in range(3):
+        settle(rotated)
+        progress = advance(versions(rotated), rotated.now())
+    assert progress.current == token
+    assert token not in marked(rotated)
+    assert progress.acts == ()
+
+
+def test_a_key_that_an_ordinary_rotation_brought_meanwhile_is_not_suspect(house: House) -> None:
+    """Declared, killed before any label, rotated by schedule: only what was there is marked."""
+    house.store()
+    run_steps(house, house.stage())
+    suspects = set(house.labels())
+    declared(house)
+    later = house.stage()
+    run_steps(house, later)
+    progress = advance(versions(house), house.now())
+    assert set(progress.suspects) == suspects
+    assert (progress.stage, progress.current) == (Stage.RETIRING, later)
+
+
+def test_many_versions_fit_into_the_tags(rotated: House) -> None:
+    """Twenty labelled versions, as many as a secret can have, are all remembered."""
+    for number in range(18):
+        token = new_token()
+        rotated.client.put_secret_value(
+            SecretId=rotated.arn,
+            ClientRequestToken=token,
+            SecretString=f"{number}",
+            VersionStages=[f"label-{number}"],
+        )
+    labelled = set(rotated.labels())
+    assert len(labelled) == 20
+    declared(rotated)
+    remembered = " ".join(tags(rotated)[name] for name in SUSPECT_TAGS if name in tags(rotated))
+    assert set(remembered.split()) == labelled
+
+
+def test_without_an_incident_nothing_happens(rotated: House) -> None:
+    """A secret without the tag is left alone."""
+    before = rotated.labels()
+    assert advance(versions(rotated), rotated.now()).stage is Stage.NONE
+    assert rotated.labels() == before
+
+
+def test_no_value_is_read_or_written(rotated: House) -> None:
+    """Whoever does all this needs no right to read or put a secret's value."""
+    begun = len(rotated.cloud.calls)
+    declared(rotated)
+    advance(versions(rotated), rotated.now())
+    operations = {call.operation for call in rotated.cloud.calls[begun:]}
+    assert operations <= {
+        *("DescribeSecret", "ListSecretVersionIds", "TagResource"),
+        *("UpdateSecretVersionStage", "RotateSecret"),
+    }
+
+
+@pytest.mark.parametrize("tag", ["", "soon key-compromise me", "2026-01-01T00:00:00.000Z me"])
+def test_a_tag_of_somebody_else_s_is_refused(rotated: House, tag: str) -> None:
+    """The error says how to begin again."""
+    versions(rotated).tag({INCIDENT_TAG: tag})
+    with pytest.raises(VersionStateError, match="untag-resource"):
+        advance(versions(rotated), rotated.now())
+
+
+def test_a_deleted_or_unconfigured_secret_cannot_be_declared(house: House) -> None:
+    """Each refusal says what to do instead."""
+    house.store()
+    with pytest.raises(VersionStateError, match="no rotation function"):
+        declared(house)
+    house.stage()
+    house.client.delete_secret(SecretId=house.arn)
+    with pytest.raises(VersionStateError, match="Restore it"):
+        declared(house)
+
+
+def test_a_tag_keeps_to_what_aws_allows(house: House) -> None:
+    """A long reason is cut; the time and the actor are not."""
+    declaration = Declaration(house.now(), "a very " + "long " * 80 + "reason", ACTOR)
+    assert len(declaration.tag()) <= 256
+    read = Declaration.read(declaration.tag())
+    assert read.actor == ACTOR
+    assert abs(read.at - declaration.at) < timedelta(milliseconds=1)
+
+
+def test_an_earlier_incident_s_attempts_do_not_count(rotated: House) -> None:
+    """The number of attempts belongs to one declaration."""
+    versions(rotated).tag({ATTEMPT_TAG: "5 2026-01-01T00:00:00.000Z 2026-01-01T00:00:00.000Z"})
+    declared(rotated)
+    assert advance(versions(rotated), rotated.now()).attempt == 1

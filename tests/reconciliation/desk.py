@@ -1,0 +1,142 @@
+"""The reconciler over a house: the real parts, with the house's clock and nobody waiting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from rotation.credential import ApiKey
+from rotation.death_watch import DeathWatch
+from rotation.discovery import secrets_rotated_by
+from rotation.evidence import S3Evidence
+from rotation.ports import IssuerCondition, KeyIssuer, KeyProver
+from rotation.reconciling import Pace, Reconciler
+from rotation.retirement import Parts
+from rotation.situation import ReconciliationPolicy
+from rotation.steps import STEPS
+from rotation.versions import SecretVersions
+from tests.house import House
+
+BUCKET = "evidence"
+GRACE = timedelta(hours=2)
+
+
+@dataclass
+class Inbox:
+    """Keeps what people were told."""
+
+    messages: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+    def notify(self, subject: str, facts: Mapping[str, str]) -> None:
+        self.messages.append((subject, facts))
+
+
+class Desk:
+    """Where the keys of a house are reconciled."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.s3 = house.cloud.client("s3")
+        self.s3.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+        self.inbox = Inbox()
+        self.issuer: KeyIssuer = house.issuer
+        self.prover: KeyProver = house.prover
+        self.material: Callable[[str], ApiKey | None] = lambda _: None
+        self.condition: Callable[[], IssuerCondition] = IssuerCondition
+        self.policy = ReconciliationPolicy(
+            "house", house.function_arn, GRACE, timedelta(seconds=60)
+        )
+        self.time_left = timedelta(minutes=15)
+        self.workers = 2
+
+    def reconciler(self) -> Reconciler:
+        house = self.house
+        parts = Parts(
+            issuer=self.issuer,
+            prover=self.prover,
+            notifier=self.inbox,
+            evidence=S3Evidence(self.s3, BUCKET),
+            policy=self.policy,
+            material=self.material,
+            pace=Pace(per_second=10_000),
+            clock=house.now,
+        )
+        watch = DeathWatch(
+            self.prover, timedelta(seconds=60), lambda: self.time_left, house.now, house.pause
+        )
+        return Reconciler(
+            open_secret=lambda name: SecretVersions(house.client, name),
+            discover=lambda: secrets_rotated_by(house.client, house.function_arn),
+            condition=self.condition,
+            parts=parts,
+            watch=watch,
+            time_left=lambda: self.time_left,
+            workers=self.workers,
+        )
+
+    def run(self, *secrets: str, act: bool = True) -> dict[str, Any]:
+        """One run over all secrets, or over those that are named; its report is JSON."""
+        report = self.reconciler().run(list(secrets) or None, act=act)
+        read: dict[str, Any] = json.loads(json.dumps(report))
+        return read
+
+    def reconcile(self, *, failing: bool = False) -> dict[str, Any]:
+        """One run over all secrets; what it says of the house's own."""
+        [found] = [one for one in self.run()["secrets"] if one["arn"] == self.house.arn]
+        assert bool(found["failures"]) is failing, found["failures"]
+        return dict(found)
+
+    def rotate(self) -> str:
+        """A whole rotation; the new version's id."""
+        token = self.house.stage()
+        for step in STEPS.values():
+            step(self.house.rotation(token))
+        return token
+
+    def pass_grace(self) -> None:
+        """A little more than the grace goes by."""
+        self.house.later(GRACE + timedelta(minutes=1))
+
+    def declare(self, *versions: str, tag: bool = True) -> None:
+        """What a responder writes down first: labels on the versions, and a tag."""
+        for version in versions:
+            self.house.client.update_secret_version_stage(
+                SecretId=self.house.arn,
+                VersionStage=f"rotation-compromised-{version}",
+                MoveToVersionId=version,
+            )
+        if not tag:
+            return
+        # An hour ago, so that a version which is made from here on is none of that moment.
+        at = self.house.now() - timedelta(hours=1)
+        value = f"{at.isoformat()} key-compromise arn:aws:iam::012345678912:user/ada"
+        self.tag("rotation:incident", value)
+
+    def tag(self, name: str, value: str) -> None:
+        self.house.client.tag_resource(
+            SecretId=self.house.arn, Tags=[{"Key": name, "Value": value}]
+        )
+
+    def tags(self) -> dict[str, str]:
+        described = self.house.client.describe_secret(SecretId=self.house.arn)
+        return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+    def evidence(self) -> list[dict[str, Any]]:
+        """Every record that was kept."""
+        listed = self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        bodies = (self.s3.get_object(Bucket=BUCKET, Key=one["Key"])["Body"] for one in listed)
+        return [json.loads(body.read()) for body in bodies]
+
+    def alive(self, key_id: str) -> bool:
+        return self.house.vendor.keys.accepted(key_id) is not None
+
+
+def codes(report: dict[str, Any]) -> set[str]:
+    return {warning["code"] for warning in report["warnings"]}
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, str]:
+    return {one["keyId"]: one["outcome"] for one in report["done"]["revoked"]}

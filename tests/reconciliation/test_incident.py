@@ -1,0 +1,220 @@
+"""Keys that were declared compromised: dead at once, proven, and on record."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from rotation.errors import EvidenceError
+from rotation.evidence import S3Evidence
+from rotation.incident_record import record_name
+from rotation.ports import Revocation
+from rotation.sandbox.aws.traffic import AwsError
+from rotation.sandbox.vendor import Fault
+
+from .desk import BUCKET, Desk, codes, outcomes
+
+
+def test_a_compromised_key_dies_in_the_next_run(desk: Desk) -> None:
+    """No mark, no grace: revoked and proven dead in one run, with evidence, then forgotten."""
+    old = desk.house.store()
+    before = desk.house.version("AWSCURRENT")
+    assert before is not None
+    desk.declare(before)
+    token = desk.rotate()
+    report = desk.reconcile()
+    assert outcomes(report) == {old.id: "revoked"}
+    assert report["done"]["provenDead"] == [old.id]
+    assert not desk.alive(old.id)
+    assert desk.house.labels() == {token: {"AWSCURRENT"}}
+    assert desk.tags() == {}
+
+    [record] = desk.evidence()
+    assert report["done"]["evidence"] == (
+        f"s3://{BUCKET}/{record_name('trusted-signatures-api', [before])}"
+    )
+    assert record["declared"]["reason"] == "key-compromise"
+    assert record["declared"]["actor"] == "arn:aws:iam::012345678912:user/ada"
+    assert [one["versionId"] for one in record["compromisedVersions"]] == [before]
+    [key] = record["keys"]
+    assert (key["keyId"], key["versionIds"]) == (old.id, [before])
+    assert [probe["outcome"] for probe in key["proof"]["probes"]] == ["rejected"] * 3
+    assert record["current"]["versionId"] == token
+    assert old.material not in json.dumps(record)
+
+    desk.house.later(timedelta(hours=1))
+    assert desk.reconcile()["done"]["revoked"] == []
+    assert len(desk.evidence()) == 1
+
+
+def test_while_it_is_current_a_compromised_key_is_not_revoked(desk: Desk) -> None:
+    """An outage is not ours to cause: the report says that a rotation is needed."""
+    old = desk.house.store()
+    before = desk.house.version("AWSCURRENT")
+    assert before is not None
+    desk.declare(before)
+    desk.house.stage()
+    report = desk.run(desk.house.arn)["secrets"][0]
+    assert codes(report) >= {"incident_open", "compromised_key_current"}
+    assert report["done"]["revoked"] == []
+    assert desk.alive(old.id)
+    assert desk.evidence() == []
+
+
+def test_every_key_of_the_moment_dies_together(desk: Desk) -> None:
+    """Current, previous, retiring and pending: one record names them all."""
+    first = desk.house.store()
+    desk.rotate()
+    desk.reconcile()
+    desk.rotate()
+    desk.reconcile()
+    pending = desk.house.stage()
+    key = desk.house.stage_key(pending)
+    suspects = [version for version, labels in desk.house.labels().items() if labels]
+    assert len(suspects) == 4
+    keys = desk.house.active_keys() | {first.id}
+    desk.declare(*suspects)
+    # What the responder's command does: free the way, rotate, ask for reconciliation.
+    desk.house.rotation(pending).secret.unstage_pending(pending)
+    token = desk.rotate()
+    report = desk.reconcile()
+    assert set(outcomes(report)) == keys
+    assert key.id in keys
+    assert desk.house.active_keys() == {desk.house.value("AWSCURRENT")["apiKeyId"]}
+    assert desk.house.labels() == {token: {"AWSCURRENT"}}
+    [record] = desk.evidence()
+    assert {one["keyId"] for one in record["keys"]} == keys
+    assert desk.tags() == {}
+
+
+def test_a_compromised_key_in_flight_loses_its_stage(desk: Desk) -> None:
+    """The label alone is enough: AWSPENDING is taken off, and the key dies at once."""
+    desk.house.store()
+    token = desk.house.stage()
+    key = desk.house.stage_key(token)
+    desk.declare(token, tag=False)
+    report = desk.reconcile()
+    assert report["done"]["provenDead"] == [key.id]
+    assert desk.house.version("AWSPENDING") is None
+
+
+def test_a_hold_does_not_protect_a_compromised_key(desk: Desk) -> None:
+    """Neither does a mark whose time has not come."""
+    old = desk.house.store()
+    before = desk.house.version("AWSCURRENT")
+    assert before is not None
+    desk.rotate()
+    desk.reconcile()
+    desk.tag("rotation:hold-until", (desk.house.now() + timedelta(days=9)).isoformat())
+    desk.declare(before)
+    assert desk.reconcile()["done"]["provenDead"] == [old.id]
+    assert desk.tags().keys() == {"rotation:hold-until"}
+
+
+def test_the_label_stays_until_the_death_is_proven(desk: Desk) -> None:
+    """A vendor that fails after the revocation: no record, no relabelling; the next run ends it."""
+    old = desk.house.store()
+    before = desk.house.version("AWSCURRENT")
+    assert before is not None
+    desk.rotate()
+    desk.declare(before)
+    desk.house.vendor.faults.next("sign", Fault.SERVER_ERROR, times=None)
+    report = desk.reconcile(failing=True)
+    assert outcomes(report) == {old.id: "revoked"}
+    assert desk.evidence() == []
+    assert f"rotation-compromised-{before}" in desk.house.labels()[before]
+    assert "AWSPREVIOUS" not in desk.house.labels()[before]
+    desk.house.vendor.faults.clear()
+    assert desk.reconcile()["done"]["provenDead"] == [old.id]
+    assert len(desk.evidence()) == 1
+
+
+def test_a_compromised_key_that_lives_on_is_an_alarm(desk: Desk) -> None:
+    """An issuer that says it revoked and did not: every run says that the key is alive."""
+    desk.house.store()
+    before = desk.house.version("AWSCURRENT")
+    assert before is not None
+    desk.rotate()
+    desk.declare(before)
+    issuer = desk.issuer
+
+    class Liar:
+        def revoke(self, key_id: str) -> Revocation:
+            return Revocation.REVOKED
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(issuer, name)
+
+    desk.issuer = Liar()
+    for _ in range(2):
+        report = desk.reconcile()
+        assert "key_alive_after_incident" in codes(report)
+        assert report["done"]["provenDead"] == []
+    assert desk.evidence() == []
+
+
+@pytest.mark.parametrize("crashed", ["before the record", "after the record"])
+def test_a_crash_while_an_incident_closes_leaves_one_record(desk: Desk, crashed: str) -> None:
+    """The record comes before the labels, and the first one of its name stays."""
+    old = desk.house.store()
+    before = desk.house.version("AWSCURRENT")
+    assert before is not None
+    desk.rotate()
+    desk.declare(before)
+    desk.house.client.update_secret_version_stage(
+        SecretId=desk.house.arn, VersionStage="AWSPREVIOUS", RemoveFromVersionId=before
+    )
+    operation = {
+        "before the record": f"PUT /{BUCKET}/{record_name('trusted-signatures-api', [before])}",
+        "after the record": "UpdateSecretVersionStage",
+    }[crashed]
+    desk.house.cloud.faults.before(operation, AwsError("AccessDenied", status=403), times=5)
+    desk.reconcile(failing=True)
+    assert f"rotation-compromised-{before}" in desk.house.labels()[before]
+    assert desk.tags() != {}
+    records = desk.evidence()
+    assert len(records) == (1 if crashed == "after the record" else 0)
+    desk.house.cloud.faults.clear()
+    desk.house.later(timedelta(minutes=5))
+    assert desk.reconcile()["done"]["provenDead"] == [old.id]
+    assert len(desk.evidence()) == 1
+    if records:
+        assert desk.evidence() == records
+    assert before not in desk.house.labels()
+    assert desk.tags() == {}
+
+
+def test_a_second_incident_is_a_second_record(desk: Desk) -> None:
+    """Other versions, another name: nothing of the first record is touched."""
+    desk.house.store()
+    for _ in range(2):
+        current = desk.house.version("AWSCURRENT")
+        assert current is not None
+        desk.rotate()
+        desk.declare(current)
+        desk.reconcile()
+    assert len(desk.evidence()) == 2
+
+
+def test_the_name_of_a_record_comes_from_the_versions() -> None:
+    """In any order the same name; another set, another name."""
+    assert record_name("a/b", ["1", "2"]) == record_name("a/b", ["2", "1"])
+    assert record_name("a/b", ["1", "2"]) != record_name("a/b", ["1"])
+    assert record_name("a/b", ["1"]).startswith("incidents/a/b/")
+
+
+def test_a_record_is_never_overwritten(desk: Desk) -> None:
+    """The second of one name is dropped; a bucket that is missing is an error that says so."""
+    store = S3Evidence(desk.s3, BUCKET)
+    assert store.keep("incidents/a.json", b"first") == f"s3://{BUCKET}/incidents/a.json"
+    assert store.keep("incidents/a.json", b"second") == f"s3://{BUCKET}/incidents/a.json"
+    kept = desk.s3.get_object(Bucket=BUCKET, Key="incidents/a.json")["Body"].read()
+    assert kept == b"first"
+    with pytest.raises(EvidenceError, match="NoSuchBucket") as refused:
+        S3Evidence(desk.s3, "nowhere").keep("a", b"{}")
+    assert refused.value.retryable
+    assert isinstance(refused.value.__cause__, ClientError)

@@ -1,0 +1,98 @@
+"""Retirement with nothing but the vendor as published: a person revokes, and the rest is proven."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from rotation.steps import STEPS
+from rotation.vendor.key_pool import StepsKeyPool
+from tests.pool.stock import Stock
+
+from .desk import Desk, codes, outcomes
+
+YEAR = timedelta(days=364)
+
+
+@pytest.fixture
+def stock(desk: Desk) -> Stock:
+    """A pool of four keys beside the house's secret, and the desk's issuer."""
+    stock = Stock(desk.house)
+    stock.fill([YEAR] * 4)
+    desk.issuer, desk.material = stock.pool, stock.pool.find
+    return stock
+
+
+def rotate(stock: Stock) -> str:
+    """A whole rotation with a key of the pool; its id."""
+    token = stock.house.stage()
+    for step in STEPS.values():
+        step(stock.house.rotation(token, issuer=StepsKeyPool(stock.pool)))
+    return str(stock.house.value("AWSCURRENT")["apiKeyId"])
+
+
+def test_a_pool_key_is_asked_for_until_a_person_revoked_it(desk: Desk, stock: Stock) -> None:
+    """Somebody is told once; the key stays in the report, is asked ever less, and ends dead."""
+    rotate(stock)
+    displaced = rotate(stock)
+    rotate(stock)
+    for _ in range(3):
+        desk.reconcile()
+        desk.pass_grace()
+    reports = []
+    for _ in range(30):
+        reports.append(desk.reconcile())
+        desk.house.later(timedelta(hours=1))
+    due = [{one["keyId"] for one in report["retirements"]} for report in reports]
+    assert all(displaced in keys for keys in due)
+    assert len([one for one in stock.inbox.about("Revoke") if one["key id"] == displaced]) == 1
+    assert desk.alive(displaced)
+    # Each time that it is asked it signs once, and the control twice and once before.
+    assert desk.house.vendor.signatures[displaced] < 15
+
+    desk.house.vendor.keys.revoke(displaced)
+    proven: list[str] = []
+    for _ in range(25):
+        proven += desk.reconcile()["done"]["provenDead"]
+        desk.house.later(timedelta(hours=1))
+    assert displaced in proven
+    assert displaced not in stock.states()
+    assert displaced not in {one["keyId"] for one in desk.reconcile()["retirements"]}
+    assert {request.operation for request in desk.house.vendor.requests} == {"sign"}
+
+
+def test_a_leaked_pool_key_is_put_to_a_person_and_proven_dead(desk: Desk, stock: Stock) -> None:
+    """The incident stays open, loudly, until the portal has done its part; then the record."""
+    leaked = rotate(stock)
+    version = desk.house.version("AWSCURRENT")
+    assert version is not None
+    desk.declare(version)
+    rotate(stock)
+    report = desk.reconcile()
+    assert outcomes(report) == {leaked: "manual action needed"}
+    assert codes(report) >= {"key_alive_after_incident", "manual_revocation_needed"}
+    assert [one["key id"] for one in stock.inbox.about("Revoke")] == [leaked]
+    assert desk.evidence() == []
+    desk.house.vendor.keys.revoke(leaked)
+    for _ in range(25):
+        desk.house.later(timedelta(hours=1))
+        desk.reconcile()
+    [record] = desk.evidence()
+    assert [one["keyId"] for one in record["keys"]] == [leaked]
+    assert leaked not in stock.states()
+
+
+def test_a_leased_key_that_was_never_stored_is_proven_dead_too(desk: Desk, stock: Stock) -> None:
+    """The pool has its material: a person revokes it, and the vendor's answer is the proof."""
+    rotate(stock)
+    lost = stock.lease().id
+    desk.house.later(timedelta(minutes=31))
+    assert outcomes(desk.reconcile()) == {lost: "manual action needed"}
+    desk.house.vendor.keys.revoke(lost)
+    proven: list[str] = []
+    for _ in range(3):
+        desk.house.later(timedelta(hours=1))
+        proven += desk.reconcile()["done"]["provenDead"]
+    assert proven == [lost]
+    assert lost not in stock.states()

@@ -1,0 +1,281 @@
+"""One run over many secrets: who is found, who fails, what it costs, what it warns about."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from rotation.discovery import secrets_rotated_by
+from rotation.errors import InvalidCredentialError
+from rotation.ports import IssuerCondition, Revocation
+from rotation.reconciling import Pace
+from rotation.sandbox.aws.traffic import AwsError
+from rotation.sandbox.vendor import Fault
+from rotation.steps import STEPS
+from tests.house import House
+
+from .desk import Desk, codes
+
+DAY = timedelta(days=1)
+
+
+def operations(house: House, since: int) -> list[str]:
+    """The Secrets Manager calls since a moment."""
+    return [call.operation for call in house.cloud.calls[since:] if "/" not in call.operation]
+
+
+# Why each call is made. A call that is not here is one too many.
+CLEAN_ROTATION = [
+    ("createSecret", "DescribeSecret", "is the token staged, and whose is the secret"),
+    ("createSecret", "GetSecretValue", "has the pending version a value already"),
+    ("createSecret", "GetSecretValue", "the current value, whose other members are carried over"),
+    ("createSecret", "DescribeSecret", "is the token still staged, now that a key was made"),
+    ("createSecret", "PutSecretValue", "store the key as AWSPENDING"),
+    ("createSecret", "DescribeSecret", "was the token unstaged while the key was stored"),
+    ("createSecret", "GetSecretValue", "read back what is stored: another may have been first"),
+    ("setSecret", "DescribeSecret", "is the token staged"),
+    ("setSecret", "GetSecretValue", "the pending key, which must live long enough"),
+    ("testSecret", "DescribeSecret", "is the token staged"),
+    ("testSecret", "GetSecretValue", "the pending key, to prove it"),
+    ("finishSecret", "DescribeSecret", "is the token staged"),
+    ("finishSecret", "GetSecretValue", "the pending key, to prove it in the same act"),
+    ("finishSecret", "DescribeSecret", "the proof took time: who is current now"),
+    ("finishSecret", "UpdateSecretVersionStage", "promote, from the version that was looked at"),
+    ("finishSecret", "UpdateSecretVersionStage", "remove AWSPENDING, which AWS may leave behind"),
+]
+CLEAN_RECONCILIATION = [
+    ("ListSecrets", "which secrets name our function"),
+    ("DescribeSecret", "labels, tags, replicas and schedule"),
+    ("ListSecretVersionIds", "deprecated versions too, and when each was made"),
+    ("GetSecretValue", "the current key: its id and its expiry"),
+]
+RETIRING_RECONCILIATION = [
+    *CLEAN_RECONCILIATION,
+    ("GetSecretValue", "the displaced key, which is to be proven dead"),
+    ("DescribeSecret", "the second look, before anything is revoked"),
+    ("UpdateSecretVersionStage", "label the version dead"),
+    ("UpdateSecretVersionStage", "take its mark off"),
+]
+
+
+def test_the_calls_of_a_clean_rotation(desk: Desk) -> None:
+    """Each has its reason, and there is no other."""
+    desk.house.store()
+    token = desk.house.stage()
+    made = []
+    for name, step in STEPS.items():
+        since = len(desk.house.cloud.calls)
+        step(desk.house.rotation(token))
+        made += [(name, operation) for operation in operations(desk.house, since)]
+    assert made == [(step, operation) for step, operation, _ in CLEAN_ROTATION]
+
+
+def test_the_calls_of_a_clean_reconciliation(desk: Desk) -> None:
+    """Four for one secret when there is nothing to do; and none to the vendor but its list."""
+    desk.house.store()
+    desk.rotate()
+    desk.reconcile()
+    desk.pass_grace()
+    since = len(desk.house.cloud.calls)
+    desk.reconcile()
+    assert operations(desk.house, since) == [call for call, _ in RETIRING_RECONCILIATION]
+    since, asked = len(desk.house.cloud.calls), len(desk.house.vendor.requests)
+    desk.reconcile()
+    assert operations(desk.house, since) == [call for call, _ in CLEAN_RECONCILIATION]
+    assert [one.operation for one in desk.house.vendor.requests[asked:]] == ["list"]
+
+
+def many(desk: Desk, count: int) -> list[str]:
+    """That many secrets, each with a key made by hand, all naming the rotation function."""
+    arns = []
+    for number in range(count):
+        value = {"apiKeyId": f"00000000-0000-4000-8000-{number:012}", "apiKey": f"{number:064x}"}
+        client = desk.house.client
+        arn = client.create_secret(Name=f"team-{number}", SecretString=json.dumps(value))["ARN"]
+        client.rotate_secret(
+            SecretId=arn,
+            RotationLambdaARN=desk.house.function_arn,
+            RotationRules={"AutomaticallyAfterDays": 30},
+            RotateImmediately=False,
+        )
+        arns.append(arn)
+    return arns
+
+
+def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
+    """Calls grow with the number of secrets and no faster; one that fails stops no other."""
+    arns = many(desk, 1000)
+    desk.house.client.put_secret_value(SecretId=arns[500], SecretString="not a key")
+    desk.house.cloud.faults.before(
+        "ListSecretVersionIds", AwsError("AccessDeniedException"), times=1
+    )
+    since = len(desk.house.cloud.calls)
+    began = time.monotonic()
+    report = desk.run()
+    assert time.monotonic() - began < 60
+    made = Counter(operations(desk.house, since))
+    assert len(report["secrets"]) == 1000
+    failed = [one for one in report["secrets"] if one["failures"]]
+    assert [one["failures"][0]["code"] for one in failed] == ["secret_store"]
+    unreadable = [one for one in report["secrets"] if "value_unreadable" in codes(one)]
+    assert {one["arn"] for one in unreadable} <= {arns[500]}
+    assert made["ListSecrets"] == 11, "one more secret is listed, which is not ours"
+    assert made["DescribeSecret"] == made["ListSecretVersionIds"] == 1000
+    assert made["GetSecretValue"] <= 1001
+    # One write: the version that the unreadable value displaced is marked.
+    assert made["UpdateSecretVersionStage"] <= 1
+    assert set(made) <= {
+        *("ListSecrets", "DescribeSecret", "ListSecretVersionIds"),
+        *("GetSecretValue", "UpdateSecretVersionStage"),
+    }
+    assert len(json.dumps(report)) < 6 * 1024 * 1024, "more than Lambda answers"
+
+
+def test_only_secrets_that_name_our_function_are_found(desk: Desk) -> None:
+    """Others are not touched, not even when somebody names them; incidents come first."""
+    arns = many(desk, 3)
+    client = desk.house.client
+    other = client.create_secret(Name="other", SecretString="{}")["ARN"]
+    client.tag_resource(SecretId=arns[2], Tags=[{"Key": "rotation:incident", "Value": "x"}])
+    assert secrets_rotated_by(client, desk.house.function_arn) == [arns[2], arns[0], arns[1]]
+    labels = client.describe_secret(SecretId=other)["VersionIdsToStages"]
+    report = desk.run(other, "team-1", arns[1])
+    assert [one["arn"] for one in report["secrets"]] == [other, arns[1]]
+    [refused] = report["secrets"][0]["failures"]
+    assert refused["code"] == "version_state"
+    assert report["secrets"][1]["failures"] == []
+    assert client.describe_secret(SecretId=other)["VersionIdsToStages"] == labels
+
+
+def test_a_dead_admin_credential_is_a_warning_and_no_crash(desk: Desk) -> None:
+    """Nothing can be revoked; versions are marked all the same, and the report says why."""
+    desk.house.store()
+    desk.rotate()
+    desk.house.vendor.faults.next("list", Fault.UNAUTHORIZED, times=None)
+    report = desk.reconcile()
+    assert "admin_credential_dead" in codes(report)
+    assert report["vendorKeys"] is None
+    assert len(report["done"]["marked"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "code"),
+    [
+        (timedelta(days=29), None, "admin_credential_expiring"),
+        (timedelta(days=-1), None, "admin_credential_dead"),
+        (timedelta(days=31), None, None),
+        (None, 1, "pool_low"),
+        (None, 2, None),
+    ],
+)
+def test_how_the_issuer_is_doing(
+    desk: Desk, life: timedelta | None, left: int | None, code: str | None
+) -> None:
+    """Its credential's expiry, and what is left in a pool, are warned about once a run."""
+    expires = None if life is None else desk.house.now() + life
+    desk.condition = lambda: IssuerCondition("admin", expires, left)
+    report = desk.run()
+    assert codes(report) == ({code} if code else set())
+    assert report["issuer"]["keysLeft"] == left
+
+
+def test_an_issuer_whose_secret_cannot_be_read_is_a_warning(desk: Desk) -> None:
+    """The run goes on, and says so."""
+
+    def refused() -> IssuerCondition:
+        raise InvalidCredentialError("The value of trusted-signatures-admin is no JSON object.")
+
+    desk.condition = refused
+    assert codes(desk.run()) == {"issuer_unreadable"}
+
+
+def test_a_key_near_its_end_is_warned_about(desk: Desk) -> None:
+    """Thirty days before it expires, and not a day earlier."""
+    desk.house.store()
+    desk.rotate()
+    desk.house.later(timedelta(days=59, hours=12))
+    assert "key_expiring" not in codes(desk.reconcile())
+    desk.house.later(DAY)
+    assert "key_expiring" in codes(desk.reconcile())
+
+
+def test_an_overdue_rotation_is_warned_about(desk: Desk) -> None:
+    """Two days past the schedule's interval the current key is too old."""
+    desk.house.store()
+    token = desk.house.stage()
+    desk.house.rotation(token).secret.unstage_pending(token)
+    desk.house.later(timedelta(days=31))
+    assert "rotation_overdue" not in codes(desk.reconcile())
+    desk.house.later(timedelta(days=2))
+    assert "rotation_overdue" in codes(desk.reconcile())
+
+
+def test_a_current_key_that_was_revoked_in_the_portal_is_found_within_a_day(desk: Desk) -> None:
+    """Nobody's list tells of a key made by hand, so it is asked once a day."""
+    key = desk.house.store()
+    token = desk.house.stage()
+    desk.house.rotation(token).secret.unstage_pending(token)
+    desk.house.vendor.keys.revoke(key.id)
+    found = []
+    for hour in range(26):
+        found += [hour] if "current_key_dead" in codes(desk.reconcile()) else []
+        desk.house.later(timedelta(hours=1))
+    assert len(found) == 1
+
+
+def test_a_current_key_that_works_costs_one_signature_a_day(desk: Desk) -> None:
+    """Three days of hourly runs with nothing to do buy three."""
+    key = desk.house.store()
+    token = desk.house.stage()
+    desk.house.rotation(token).secret.unstage_pending(token)
+    for _ in range(74):
+        desk.reconcile()
+        desk.house.later(timedelta(hours=1))
+    assert desk.house.vendor.signatures == {key.id: 3}
+
+
+def test_a_hand_made_key_that_the_issuer_cannot_revoke_is_put_to_a_person(desk: Desk) -> None:
+    """Nobody revokes it over an interface: somebody is told once a day until it is dead."""
+    old = desk.house.store()
+    desk.rotate()
+    desk.reconcile()
+    desk.pass_grace()
+    issuer = desk.issuer
+
+    class KnowsItNot:
+        def revoke(self, key_id: str) -> Revocation:
+            return Revocation.ALREADY_GONE
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(issuer, name)
+
+    desk.issuer = KnowsItNot()  # type: ignore[assignment]
+    for _ in range(26):
+        report = desk.reconcile()
+        desk.house.later(timedelta(hours=1))
+    assert len(desk.inbox.messages) == 2
+    subject, facts = desk.inbox.messages[0]
+    assert old.id in subject
+    assert facts["secret"] == desk.house.arn
+    assert desk.alive(old.id)
+    desk.house.vendor.keys.revoke(old.id)
+    desk.house.later(DAY)
+    report = desk.reconcile()
+    assert report["done"]["provenDead"] == [old.id]
+
+
+def test_the_pace_is_kept_by_however_many_threads() -> None:
+    """A call waits for its turn, a fortieth of a second after the one before."""
+    now = [100.0]
+    waited: list[float] = []
+    pace = Pace(40, clock=lambda: now[0], sleep=waited.append)
+    for _ in range(3):
+        pace()
+    assert waited == pytest.approx([0.025, 0.05])
+    now[0] += 60
+    pace()
+    assert len(waited) == 2
