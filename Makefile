@@ -73,7 +73,7 @@ RUNTIME_PYTHON ?= $(shell for candidate in python$(PYTHON_VERSION) \
 PLATFORM = $(patsubst arm64,aarch64,$(ARCH))-manylinux_2_28
 
 # Each artifact carries what its handlers import, directly or not, and no other module of ours.
-rotation_HANDLERS := rotate
+rotation_HANDLERS := rotate reconcile
 sealing_HANDLERS := seal
 
 define IMPORTED

@@ -31,7 +31,39 @@ MAY_IMPORT = {
     "rotation.wire_logging": ["redaction"],
     "rotation.ports": ["credential"],
     "rotation.aws_calls": ["errors"],
-    "rotation.versions": ["aws_calls", "credential", "errors"],
+    "rotation.labels": [],
+    "rotation.snapshot": ["labels"],
+    "rotation.versions": ["aws_calls", "credential", "errors", "labels", "snapshot"],
+    "rotation.discovery": ["aws_calls", "labels", "snapshot"],
+    "rotation.evidence": ["errors"],
+    # Plans and records are pure: no client, no log, no vendor.
+    "rotation.situation": ["labels", "ports", "snapshot"],
+    "rotation.reconciliation": ["labels", "ports", "situation"],
+    "rotation.concerns": ["credential", "ports", "reconciliation", "situation"],
+    "rotation.death_watch": ["credential", "errors", "ports"],
+    "rotation.incident_record": [
+        *("credential", "death_watch", "labels", "reconciliation", "situation"),
+    ],
+    "rotation.relabelling": ["labels", "reconciliation", "snapshot", "versions"],
+    "rotation.examination": ["credential", "errors", "ports", "situation", "snapshot", "versions"],
+    "rotation.retirement": [
+        *("concerns", "credential", "death_watch", "errors", "examination", "incident_record"),
+        *("labels", "observability", "ports", "reconciliation", "relabelling", "situation"),
+        "versions",
+    ],
+    "rotation.report": [
+        *("concerns", "credential", "errors", "incident_record", "labels", "ports"),
+        *("reconciliation", "retirement", "situation"),
+    ],
+    "rotation.reconciling": [
+        *("concerns", "credential", "death_watch", "errors", "examination", "observability"),
+        *("incident", "labels", "ports", "reconciliation", "report", "retirement", "versions"),
+    ],
+    "rotation.incident": ["credential", "errors", "labels", "snapshot", "versions"],
+    "rotation.containment": ["incident", "labels", "versions"],
+    "rotation.rollback": [
+        *("credential", "errors", "labels", "observability", "ports", "snapshot", "versions"),
+    ],
     "rotation.invocation": ["credential", "errors", "observability", "ports", "versions"],
     "rotation.issuing": [
         *("credential", "errors", "invocation", "observability", "ports", "proving", "versions"),
@@ -47,15 +79,33 @@ MAY_IMPORT = {
     "rotation.steps": [
         *("credential", "errors", "invocation", "issuing", "observability", "proving", "versions"),
     ],
+    "rotation.notification": ["errors", "observability", "redaction"],
     "rotation.vendor": ["credential", "errors", "ports"],
+    "rotation.vendor.pool_document": ["credential", "errors", "ports"],
+    "rotation.vendor.pool_secret": [
+        *("aws_calls", "credential", "errors", "observability", "vendor.pool_document"),
+    ],
+    "rotation.vendor.pool_stock": [
+        *("credential", "errors", "vendor.pool_document", "vendor.pool_secret"),
+    ],
+    "rotation.vendor.key_pool": [
+        *("credential", "errors", "observability", "ports", "redaction"),
+        *("vendor.pool_document", "vendor.pool_secret"),
+    ],
     "rotation.sealing": ["credential", "errors", "observability", "vendor.api", "vendor.cms"],
     "rotation.handlers": [
         *("credential", "errors", "observability", "ports", "redaction", "settings", "versions"),
         "wire_logging",
-        *("invocation", "steps", "sealing", "vendor"),
+        *("invocation", "steps", "sealing", "vendor", "notification"),
+        *("death_watch", "discovery", "evidence", "reconciling", "retirement", "rollback"),
+        *("situation", "snapshot"),
     ],
     "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify", "wire_logging"],
-    "rotation.cli": ["credential", "errors", "redaction", "sandbox", "sealing", "settings"],
+    "rotation.cli": [
+        *("credential", "errors", "redaction", "sandbox", "sealing", "settings", "wire_logging"),
+        *("containment", "handlers.wiring", "incident", "labels", "observability", "vendor"),
+        "versions",
+    ],
 }
 
 # Who may know a library; whoever is not named here may not.

@@ -6,7 +6,9 @@ line was wrong; 130 interrupted.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
@@ -23,7 +25,32 @@ _folder = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LaterCommands(click.Group):
+    """A group whose further commands are imported when they are asked for."""
+
+    later: ClassVar[dict[str, str]] = {
+        "force": "rotation.cli.force",
+        "hold": "rotation.cli.operate",
+        "pool": "rotation.cli.pool",
+        "rollback": "rotation.cli.operate",
+        "rotate": "rotation.cli.operate",
+        "status": "rotation.cli.operate",
+        "unstick": "rotation.cli.operate",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, whether it was imported or not."""
+        return sorted({*super().list_commands(ctx), *self.later})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now if need be."""
+        if cmd_name in self.later:
+            command: click.Command = getattr(import_module(self.later[cmd_name]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=LaterCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package.__version__, message="%(version)s")
 def rotation() -> None:
     """Rotate a Trusted Signatures API key in AWS Secrets Manager, and seal PDFs with it."""

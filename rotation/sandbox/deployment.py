@@ -1,6 +1,6 @@
-"""What ``template.yaml`` deploys, on this machine: two functions, two buckets, two secrets.
+"""What ``template.yaml`` deploys, on this machine: functions, buckets and secrets.
 
-The vendor is emulated, AWS is moto made faithful, and both functions run in processes of their
+The vendor is emulated, AWS is moto made faithful, and each function runs in processes of its
 own. Nothing is reachable from outside, and key material is written to no file.
 """
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
+from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import FunctionRunner
 from rotation.sandbox.aws.processes import ProcessFunction
@@ -22,12 +23,19 @@ from rotation.wire_logging import protect_process
 
 SECRET: Final = "trusted-signatures-api"  # noqa: S105 - the secret's name
 ADMIN_SECRET: Final = "trusted-signatures-admin"  # noqa: S105 - the secret's name
+POOL_SECRET: Final = "trusted-signatures-pool"  # noqa: S105 - the secret's name
 SOURCE_BUCKET: Final = "documents-to-seal"
 DESTINATION_BUCKET: Final = "sealed-documents"
 ROTATE: Final = "trusted-signatures-rotate"
+RECONCILE: Final = "trusted-signatures-reconcile"
 SEAL: Final = "trusted-signatures-seal"
+EVIDENCE_BUCKET: Final = "trusted-signatures-evidence"
 #: The timeouts of ``template.yaml``.
-TIMEOUTS: Final = {ROTATE: timedelta(seconds=300), SEAL: timedelta(seconds=60)}
+TIMEOUTS: Final = {
+    ROTATE: timedelta(seconds=300),
+    RECONCILE: timedelta(seconds=900),
+    SEAL: timedelta(seconds=60),
+}
 GRACE: Final = timedelta(hours=2)
 
 #: Makes what runs a function, of its name, its handler and its environment.
@@ -42,6 +50,9 @@ class Deployment:
         propagation_delay: how long the vendor takes to accept a new key.
         retries: how often and how soon a failed rotation is repeated.
         make_runner: runs the functions otherwise than from this source tree.
+        key_pool: rotate with keys from a pool, which `stock_pool` fills, and with no admin
+            credential, as with the vendor as it is published.
+        propagation_limit: the functions' setting of that name; a death takes so long to prove.
 
     Attributes:
         vendor: the emulated vendor.
@@ -57,12 +68,16 @@ class Deployment:
         propagation_delay: timedelta = timedelta(0),
         retries: RetryPolicy | None = None,
         make_runner: MakeRunner | None = None,
+        key_pool: bool = False,
+        propagation_limit: timedelta = timedelta(seconds=20),
     ) -> None:
         protect_process()
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
         self.trust_root = self.folder / "trust-root.pem"
         self._make_runner = make_runner or self._in_a_process
+        self._key_pool = key_pool
+        self._propagation_limit = propagation_limit
         self._pki = Pki.create(datetime.now(UTC))
         self.vendor = VendorEmulator(
             self._pki, clock=lambda: datetime.now(UTC), propagation_delay=propagation_delay
@@ -88,6 +103,20 @@ class Deployment:
         """What to export so that boto3 and the stock ``aws`` command line work against it."""
         return self.cloud.environment()
 
+    def reconcile(self, action: str = "reconcile", *secrets: str) -> dict[str, Any]:
+        """What the hourly schedule does, or an operator who asks: the report.
+
+        Args:
+            action: ``reconcile`` or ``report``.
+            secrets: names or ARNs; none for all.
+        """
+        event = {"action": action} | ({"secrets": list(secrets)} if secrets else {})
+        answer = self.cloud.client("lambda").invoke(
+            FunctionName=RECONCILE, Payload=json.dumps(event).encode()
+        )
+        report: dict[str, Any] = json.loads(answer["Payload"].read())
+        return report
+
     def store_first_key(self) -> PortalKey:
         """What a person does once: make a key in the vendor's portal, put it in the secret."""
         key = self.vendor.keys.create()
@@ -96,6 +125,19 @@ class Deployment:
             SecretString=json.dumps({"apiKey": key.material, "apiKeyId": key.id}),
         )
         return key
+
+    def stock_pool(self, *keys: PortalKey) -> None:
+        """What a person does with a pool: keys made in the portal are its free ones, and no others.
+
+        Writes the pool's value as a person would by hand; ``rotation pool add`` checks more.
+        """
+        entries = [
+            {"apiKeyId": key.id, "apiKey": key.material, "expiresAt": key.expires_at.isoformat()}
+            for key in keys
+        ]
+        self.cloud.client("secretsmanager").put_secret_value(
+            SecretId=POOL_SECRET, SecretString=json.dumps({"keys": entries})
+        )
 
     def turn_on_rotation(self) -> None:
         """Configure the schedule, as the template's RotationSchedule does, without rotating."""
@@ -145,15 +187,20 @@ class Deployment:
         for bucket in (SOURCE_BUCKET, DESTINATION_BUCKET):
             s3.create_bucket(Bucket=bucket)
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        s3.create_bucket(Bucket=EVIDENCE_BUCKET, ObjectLockEnabledForBucket=True)
         secrets = self.cloud.client("secretsmanager")
-        admin = self.vendor.keys.create(role=Role.ADMIN)
-        secrets.create_secret(
-            Name=ADMIN_SECRET,
-            SecretString=json.dumps({"apiKey": admin.material, "apiKeyId": admin.id}),
-        )
+        if self._key_pool:
+            secrets.create_secret(Name=POOL_SECRET)
+        else:
+            admin = self.vendor.keys.create(role=Role.ADMIN)
+            secrets.create_secret(
+                Name=ADMIN_SECRET,
+                SecretString=json.dumps({"apiKey": admin.material, "apiKeyId": admin.id}),
+            )
         self.secret_arn = secrets.create_secret(Name=SECRET)["ARN"]
         handlers = {
             ROTATE: "rotation.handlers.rotate.handler",
+            RECONCILE: "rotation.handlers.reconcile.handler",
             SEAL: "rotation.handlers.seal.handler",
         }
         self._functions = {
@@ -172,12 +219,18 @@ class Deployment:
             "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
             "POWERTOOLS_LOG_LEVEL": "INFO",
         }
+        rotation = {
+            "INSTALLATION_ID": "sandbox",
+            **self._issuer_environment(),
+            "GRACE_HOURS": str(GRACE / timedelta(hours=1)),
+            "PROPAGATION_LIMIT_SECONDS": str(self._propagation_limit.total_seconds()),
+        }
         own = {
-            ROTATE: {
-                "INSTALLATION_ID": "sandbox",
-                "ADMIN_SECRET": ADMIN_SECRET,
-                "GRACE_HOURS": str(GRACE / timedelta(hours=1)),
-                "PROPAGATION_LIMIT_SECONDS": "20",
+            ROTATE: {**rotation, "RECONCILE_FUNCTION": RECONCILE},
+            RECONCILE: {
+                **rotation,
+                "ROTATION_FUNCTION": _function_arn(ROTATE),
+                "EVIDENCE_BUCKET": EVIDENCE_BUCKET,
             },
             SEAL: {
                 "SOURCE_LOCATIONS": SOURCE_BUCKET,
@@ -185,6 +238,11 @@ class Deployment:
             },
         }[name]
         return {**self.cloud.environment(), **vendor, **own}
+
+    def _issuer_environment(self) -> dict[str, str]:
+        if self._key_pool:
+            return {"KEY_ISSUER": "key-pool", "POOL_SECRET": POOL_SECRET}
+        return {"ADMIN_SECRET": ADMIN_SECRET}
 
     def _in_a_process(
         self, name: str, handler: str, environment: Mapping[str, str]
@@ -197,3 +255,7 @@ class Deployment:
             concurrency=4,
             name=name,
         )
+
+
+def _function_arn(name: str) -> str:
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"

@@ -10,7 +10,7 @@ import pytest
 
 from rotation.sandbox.aws.functions import FunctionRunner
 from rotation.sandbox.aws.rotations import RetryPolicy
-from rotation.sandbox.deployment import ROTATE, SEAL, TIMEOUTS, Deployment
+from rotation.sandbox.deployment import RECONCILE, ROTATE, SEAL, TIMEOUTS, Deployment
 
 from .emulator import EmulatedFunction
 from .template import Template
@@ -19,6 +19,7 @@ from .toolchain import HOST, interface_emulator, lambda_runtime, package
 # Sandbox name, function in the template, artifact.
 _functions = {
     ROTATE: ("RotationFunction", "rotation"),
+    RECONCILE: ("ReconcileFunction", "rotation"),
     SEAL: ("SealingFunction", "sealing"),
 }
 
@@ -57,7 +58,7 @@ def interface_emulator_binary(workshop: Path) -> Path:
 def deployment(
     built: Path, runtime: Path, interface_emulator_binary: Path, tmp_path: Path
 ) -> Iterator[Deployment]:
-    """The template's two functions, from their artifacts, in the sandbox."""
+    """The template's functions, from their artifacts, in the sandbox."""
     template = Template.read()
 
     def emulated(name: str, handler: str, environment: Mapping[str, str]) -> FunctionRunner:

@@ -14,6 +14,7 @@ from pathlib import Path
 from rotation.sandbox.aws.rotations import RotationOutcome
 from rotation.sandbox.deployment import (
     DESTINATION_BUCKET,
+    EVIDENCE_BUCKET,
     ROTATE,
     SECRET,
     SOURCE_BUCKET,
@@ -57,6 +58,22 @@ def test_a_key_is_rotated_and_documents_are_sealed_before_and_after(
         [report] = verify(sealed, trust_anchors=anchor)
         assert (report.intact, report.trusted, report.covers_whole_file) == (True, True, True)
         assert report.problem is None
+
+
+def test_a_leaked_key_dies_by_the_deployed_code(deployment: Deployment) -> None:
+    """Declared compromised, rotated away, revoked, proven dead and on record."""
+    leaked = deployment.store_first_key()
+    deployment.turn_on_rotation()
+    secrets = deployment.cloud.client("secretsmanager")
+    version = secrets.get_secret_value(SecretId=SECRET)["VersionId"]
+    secrets.update_secret_version_stage(
+        SecretId=SECRET, VersionStage=f"rotation-compromised-{version}", MoveToVersionId=version
+    )
+    assert _rotate(deployment).succeeded
+    deployment.cloud.wait_for_events(timedelta(seconds=90))
+    assert deployment.vendor.keys.accepted(leaked.id) is None
+    kept = deployment.cloud.client("s3").list_objects_v2(Bucket=EVIDENCE_BUCKET)
+    assert kept["KeyCount"] == 1
 
 
 def test_the_first_rotation_issues_the_first_key(deployment: Deployment) -> None:
@@ -111,10 +128,21 @@ def test_the_functions_need_no_right_that_the_template_does_not_give(
     deployment.turn_on_rotation()
     began = len(deployment.cloud.calls)
     assert _rotate(deployment).succeeded
+    deployment.cloud.wait_for_events()
     called = {call.operation for call in deployment.cloud.calls[began:]} - {"RotateSecret"}
-    allowed = actions(template.statements("RotationRole"))
-    assert called
-    assert {f"secretsmanager:{operation}" for operation in called} <= allowed
+    rotating = actions(template.statements("RotationRole"))
+    reconciling = actions(template.statements("ReconcileRole"))
+    assert "Invoke" in called, "the rotation asked for reconciliation"
+    assert "lambda:InvokeFunction" in rotating
+    assert "ListSecretVersionIds" in called, "the reconcile function was at work"
+    needed = {f"secretsmanager:{operation}" for operation in called - {"Invoke"}}
+    assert needed <= rotating | reconciling
+
+    began = len(deployment.cloud.calls)
+    report = deployment.reconcile()
+    assert report["secrets"][0]["failures"] == []
+    called = {call.operation for call in deployment.cloud.calls[began:]} - {"Invoke"}
+    assert {f"secretsmanager:{operation}" for operation in called} <= reconciling
 
     began = len(deployment.cloud.calls)
     deployment.cloud.client("s3").put_object(Bucket=SOURCE_BUCKET, Key="a.pdf", Body=b"%PDF-1.7")

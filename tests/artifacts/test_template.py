@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,20 @@ from typing import Any
 import pytest
 
 from rotation.errors import ConfigurationError
-from rotation.settings import Location, RotationSettings, SealingSettings
+from rotation.labels import INCIDENT_TAGS
+from rotation.observability import NAMESPACE, SERVICE
+from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings
+from rotation.situation import INTERVAL
 
 from .template import PSEUDO, Template, actions
 from .toolchain import ROOT, succeed
 
 _KEY = "arn:aws:kms:eu-central-1:012345678912:key/0f1e2d3c"
-_FUNCTIONS = {"RotationFunction": "rotation", "SealingFunction": "sealing"}
+_FUNCTIONS = {
+    "RotationFunction": "rotation",
+    "ReconcileFunction": "rotation",
+    "SealingFunction": "sealing",
+}
 _SECRETS = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:*"
 
 
@@ -58,6 +66,22 @@ def test_the_rotation_function_gets_settings_that_it_accepts(template: Template)
     assert settings.key_lifetime == timedelta(days=180)
     assert settings.grace == timedelta(hours=2)
     assert settings.vendor.trust_anchors is None
+
+
+@pytest.mark.parametrize("issuer", ["admin-api", "key-pool"])
+def test_the_reconcile_function_agrees_with_the_rotation_function(issuer: str) -> None:
+    """Installation, issuer, grace, vendor and signer are the same; each names the other."""
+    template = Template.read(KeyIssuer=issuer)
+    environment = template.environment("ReconcileFunction")
+    arn = "arn:aws:lambda:eu-central-1:012345678912:function:rotate"
+    # A GetAtt stands for an ARN that only a deployment has.
+    settings = ReconcileSettings.from_environment(environment | {"ROTATION_FUNCTION": arn})
+    assert environment["ROTATION_FUNCTION"] == "RotationFunction.Arn"
+    assert settings.evidence_bucket == "EvidenceBucket"
+    rotating = RotationSettings.from_environment(template.environment("RotationFunction"))
+    assert replace(rotating, reconcile_function=None) == settings.rotation
+    name = template.properties("ReconcileFunction")["FunctionName"]
+    assert rotating.reconcile_function == name == "signatures-reconcile"
 
 
 def test_the_sealing_function_gets_settings_that_it_accepts() -> None:
@@ -138,6 +162,7 @@ def test_rotation_may_touch_secrets_that_name_it_and_read_the_admin_credential(
     assert by_sid.keys() == {
         "RotateSecretsThatNameThisFunction",
         "ReadAdminCredential",
+        "AskForReconciliation",
         "WriteOwnLog",
     }
     rotating = by_sid["RotateSecretsThatNameThisFunction"]
@@ -180,7 +205,96 @@ def test_sealing_reads_sources_and_writes_destinations_only() -> None:
     }
 
 
-@pytest.mark.parametrize("role", ["RotationRole", "SealingRole"])
+_RECONCILED = {
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:ListSecretVersionIds",
+    "secretsmanager:UpdateSecretVersionStage",
+}
+
+
+def test_reconciliation_writes_no_value(template: Template) -> None:
+    """It reads values and moves labels of secrets that name the rotation function; no more."""
+    by_sid = {statement["Sid"]: statement for statement in template.statements("ReconcileRole")}
+    assert by_sid.keys() == {
+        *("WriteOwnLog", "FindSecrets", "ReconcileSecretsThatNameTheRotationFunction"),
+        *("FinishIncidents", "RotateThroughTheFunction", "CloseIncidents", "KeepEvidence"),
+        "ReadAdminCredential",
+    }
+    ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
+    reconciling = by_sid["ReconcileSecretsThatNameTheRotationFunction"]
+    assert actions([reconciling]) == _RECONCILED
+    assert reconciling["Resource"] == _SECRETS
+    assert reconciling["Condition"] == {"StringEquals": ours}
+    closing = by_sid["CloseIncidents"]
+    assert actions([closing]) == {"secretsmanager:TagResource", "secretsmanager:UntagResource"}
+    assert closing["Condition"] == {
+        "StringEquals": ours,
+        "ForAllValues:StringEquals": {"aws:TagKeys": [*INCIDENT_TAGS]},
+    }
+    finishing = by_sid["FinishIncidents"]
+    assert actions([finishing]) == {"secretsmanager:RotateSecret"}
+    assert finishing["Condition"] == {"StringEquals": ours}
+    invoking = by_sid["RotateThroughTheFunction"]
+    assert actions([invoking]) == {"lambda:InvokeFunction"}
+    assert invoking["Resource"] == "RotationFunction.Arn"
+    assert (by_sid["FindSecrets"]["Action"], by_sid["FindSecrets"]["Resource"]) == (
+        "secretsmanager:ListSecrets",
+        "*",
+    )
+    keeping = by_sid["KeepEvidence"]
+    assert actions([keeping]) == {"s3:PutObject"}
+    assert keeping["Resource"] == [
+        *("EvidenceBucket.Arn/incidents/*", "EvidenceBucket.Arn/rollbacks/*"),
+    ]
+    assert "secretsmanager:PutSecretValue" not in actions([*by_sid.values()])
+
+
+def test_rotation_may_ask_for_reconciliation_and_invoke_nothing_else(template: Template) -> None:
+    """One action on one function, by the name that the template gives it."""
+    by_sid = {statement["Sid"]: statement for statement in template.statements("RotationRole")}
+    asking = by_sid["AskForReconciliation"]
+    assert actions([asking]) == {"lambda:InvokeFunction"}
+    assert asking["Resource"] == (
+        "arn:aws:lambda:eu-central-1:012345678912:function:signatures-reconcile"
+    )
+
+
+def test_reconciliation_runs_every_hour(template: Template) -> None:
+    """The interval is the one that the code counts with."""
+    [event] = template.properties("ReconcileFunction")["Events"].values()
+    assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(1 hour)")
+    assert timedelta(hours=1) == INTERVAL
+
+
+def test_a_proof_of_death_fits_into_an_invocation(template: Template) -> None:
+    """The longest propagation limit that is accepted leaves time for reading and for labels."""
+    timeout = timedelta(seconds=template.properties("ReconcileFunction")["Timeout"])
+    environment = template.environment("ReconcileFunction") | {
+        "ROTATION_FUNCTION": "arn:aws:lambda:eu-central-1:012345678912:function:rotate",
+        "PROPAGATION_LIMIT_SECONDS": "600",
+    }
+    limit = ReconcileSettings.from_environment(environment).rotation.propagation_limit
+    assert limit + timedelta(minutes=4) <= timeout
+
+
+@pytest.mark.parametrize("mode", ["GOVERNANCE", "COMPLIANCE"])
+def test_evidence_is_locked(mode: str) -> None:
+    """A default retention, versions, no public access; and it outlives the stack."""
+    template = Template.read(EvidenceLockMode=mode, EvidenceRetentionDays="30")
+    bucket = template.resource("EvidenceBucket")
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    assert properties["ObjectLockEnabled"] is True
+    assert properties["ObjectLockConfiguration"]["Rule"] == {
+        "DefaultRetention": {"Mode": mode, "Days": "30"}
+    }
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+@pytest.mark.parametrize("role", ["RotationRole", "ReconcileRole", "SealingRole"])
 def test_no_role_has_more_than_is_written_here(template: Template, role: str) -> None:
     """No managed policy, no allowed wildcard action, no X-Ray."""
     assert "ManagedPolicyArns" not in template.properties(role)
@@ -192,6 +306,7 @@ def test_no_role_has_more_than_is_written_here(template: Template, role: str) ->
     ("role", "parameter", "service"),
     [
         ("RotationRole", "KmsKeyArn", "secretsmanager"),
+        ("ReconcileRole", "KmsKeyArn", "secretsmanager"),
         ("SealingRole", "DocumentsKmsKeyArn", "s3"),
     ],
 )
@@ -224,7 +339,11 @@ def test_lambda_does_not_keep_the_sealing_request(template: Template) -> None:
 
 @pytest.mark.parametrize(
     ("function", "log_group"),
-    [("RotationFunction", "RotationLogGroup"), ("SealingFunction", "SealingLogGroup")],
+    [
+        ("RotationFunction", "RotationLogGroup"),
+        ("ReconcileFunction", "ReconcileLogGroup"),
+        ("SealingFunction", "SealingLogGroup"),
+    ],
 )
 def test_logs_are_kept_for_a_chosen_time(template: Template, function: str, log_group: str) -> None:
     """Each function logs to a group of the stack, which forgets after LogRetentionDays."""
@@ -251,6 +370,23 @@ def test_a_failed_rotation_raises_an_alarm(topic: str, notified: list[str] | Non
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
     told = alarm.get("AlarmActions")
     assert (told and [arn.rpartition(":")[2] for arn in told]) == notified
+
+
+@pytest.mark.parametrize(
+    ("alarm", "metric"),
+    [
+        ("ReconciliationsFailedAlarm", "ReconciliationsFailed"),
+        ("UrgentWarningsAlarm", "UrgentWarnings"),
+    ],
+)
+def test_what_reconciliation_counts_raises_an_alarm(
+    template: Template, alarm: str, metric: str
+) -> None:
+    """Namespace, dimension and name are those that the code counts under."""
+    properties = template.properties(alarm)
+    assert (properties["Namespace"], properties["MetricName"]) == (NAMESPACE, metric)
+    assert properties["Dimensions"] == [{"Name": "service", "Value": SERVICE}]
+    assert f'"{metric}"' in (ROOT / "rotation" / "reconciling.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""A forced rotation from the declaration to the proof, for whoever waits for it.
+
+Every act is `rotation.incident`'s or reconciliation's and is written on the secret, so the process
+that waits here may die at any point: run again it goes on, and left alone reconciliation finishes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from rotation.incident import Declaration, Progress, Stage, advance, declare
+from rotation.labels import compromised
+from rotation.versions import SecretVersions
+
+_LOOK_EVERY: Final = timedelta(seconds=1)
+_RECONCILE_EVERY: Final = timedelta(seconds=5)
+
+#: Reconciles one secret, by its ARN, and gives its part of the report (docs/reconciliation.md).
+Reconcile = Callable[[str], Mapping[str, Any]]
+
+
+@dataclass
+class Containment:
+    """How a forced rotation went.
+
+    Attributes:
+        arn: the secret.
+        declaration: what was declared, and holds.
+        suspects: the versions that were declared compromised.
+        current: the version that is current at the end.
+        contained: whether every suspect key was proven dead.
+        parts: how long each part took, in its order.
+        proven_dead: the ids of the keys that were proven dead while this waited.
+        evidence: where the record is, once there is one.
+        left: what is left to do, for a person to read; empty when contained.
+    """
+
+    arn: str
+    declaration: Declaration
+    suspects: tuple[str, ...] = ()
+    current: str | None = None
+    contained: bool = False
+    parts: dict[str, timedelta] = field(default_factory=dict)
+    proven_dead: list[str] = field(default_factory=list)
+    evidence: str | None = None
+    left: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Time for whoever waits: the calendar's, seconds that only grow, and waiting itself."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def contain(
+    secret: SecretVersions,
+    declaration: Declaration,
+    reconcile: Reconcile,
+    *,
+    tell: Callable[[str], None],
+    limit: timedelta,
+    clocks: Clocks,
+) -> Containment:
+    """Declare, rotate, have the suspects revoked and proven dead; wait for each at most ``limit``.
+
+    Args:
+        secret: the secret, by its full ARN.
+        declaration: what to declare, unless an incident is open.
+        reconcile: has the secret reconciled.
+        tell: called with each act, in words.
+        limit: how long to wait for the new key, and then for the proofs.
+        clocks: time.
+
+    Raises:
+        VersionStateError, SecretStoreError: nothing is lost; asking again goes on from there.
+    """
+    stopwatch = _Stopwatch(clocks.monotonic)
+    held = Containment(secret.arn, declare(secret, declaration))
+    tell(f"declared at {held.declaration.at:%H:%M:%S} UTC: {held.declaration.reason}")
+    held.parts["declared"] = stopwatch.lap()
+    progress = _rotate(secret, held, tell, limit, clocks)
+    held.parts["rotated"] = stopwatch.lap()
+    if progress.stage is not Stage.RETIRING:
+        held.left.append(f"{progress.stage.value}: rotation {progress.attempt} did not finish")
+        return held
+    tell(f"version {progress.current} is current, and its key is not suspect")
+    _retire(held, reconcile, tell, limit, clocks)
+    held.parts["proven dead"] = stopwatch.lap()
+    return held
+
+
+def _rotate(
+    secret: SecretVersions,
+    held: Containment,
+    tell: Callable[[str], None],
+    limit: timedelta,
+    clocks: Clocks,
+) -> Progress:
+    until = clocks.monotonic() + limit.total_seconds()
+    while True:
+        progress = advance(secret, clocks.now())
+        for act in progress.acts:
+            tell(act)
+        held.suspects = progress.suspects or held.suspects
+        held.current = progress.current
+        if progress.stage is not Stage.ROTATING or clocks.monotonic() > until:
+            # Reconciliation may have finished the incident in the meantime.
+            over = progress.stage is Stage.NONE
+            return Progress(Stage.RETIRING, current=progress.current) if over else progress
+        clocks.sleep(_LOOK_EVERY.total_seconds())
+
+
+def _retire(
+    held: Containment,
+    reconcile: Reconcile,
+    tell: Callable[[str], None],
+    limit: timedelta,
+    clocks: Clocks,
+) -> None:
+    until = clocks.monotonic() + limit.total_seconds()
+    while True:
+        report = reconcile(held.arn)
+        done = report.get("done", {})
+        for revoked in done.get("revoked", ()):
+            tell(f"key {revoked['keyId']}: {revoked['outcome']}")
+        for key_id in done.get("provenDead", ()):
+            if key_id not in held.proven_dead:
+                held.proven_dead.append(key_id)
+                tell(f"key {key_id} is proven dead")
+        held.evidence = done.get("evidence") or held.evidence
+        held.left = _left(report)
+        if not held.left:
+            held.contained = True
+            return
+        if clocks.monotonic() > until or _needs_a_person(report):
+            return
+        clocks.sleep(_RECONCILE_EVERY.total_seconds())
+
+
+def _left(report: Mapping[str, Any]) -> list[str]:
+    """What stands between this report and the end of the incident."""
+    suspects = [v for v in report.get("versions", ()) if compromised(v["labels"])]
+    # What a run did is not in the labels that it found: the next run's report has them.
+    finished = bool(report.get("done", {}).get("evidence"))
+    left = (
+        []
+        if finished
+        else [f"the key of version {v['versionId']} is not proven dead" for v in suspects]
+    )
+    left += [failure["message"] for failure in report.get("failures", ())]
+    if left:
+        left += [
+            warning["message"]
+            for warning in report.get("warnings", ())
+            if warning["code"] in {"manual_revocation_needed", "key_alive_after_incident"}
+        ]
+    return left
+
+
+def _needs_a_person(report: Mapping[str, Any]) -> bool:
+    return any(one["code"] == "manual_revocation_needed" for one in report.get("warnings", ()))
+
+
+class _Stopwatch:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._since = monotonic()
+
+    def lap(self) -> timedelta:
+        now = self._monotonic()
+        took, self._since = now - self._since, now
+        return timedelta(seconds=took)

@@ -1,0 +1,129 @@
+"""Going back to the previous key: proven first, and not if it is dead, suspect or dying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from rotation.credential import iso_utc
+from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
+from rotation.labels import (
+    AWSCURRENT,
+    AWSPENDING,
+    AWSPREVIOUS,
+    INCIDENT_TAG,
+    compromised,
+    proven_dead,
+    retire_after,
+)
+from rotation.observability import count, logger
+from rotation.ports import KeyProver
+from rotation.snapshot import Snapshot
+from rotation.versions import SecretVersions
+
+#: A key whose grace ends sooner may be revoked by a reconciliation that is under way.
+_MARGIN: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What was done.
+
+    Attributes:
+        arn: the secret.
+        displaced: the version that was current.
+        restored: the version that is current now.
+        key_id: its key.
+        at: our clock, aware UTC.
+    """
+
+    arn: str
+    displaced: str
+    restored: str
+    key_id: str
+    at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as JSON members, none of them confidential."""
+        return {
+            "arn": self.arn,
+            "displaced": self.displaced,
+            "restored": self.restored,
+            "keyId": self.key_id,
+            "at": iso_utc(self.at),
+        }
+
+
+def roll_back(
+    secret: SecretVersions, prover: KeyProver, clock: Callable[[], datetime]
+) -> RolledBack:
+    """Move AWSCURRENT back to the version that bears AWSPREVIOUS, once its key has signed.
+
+    The displaced key is revoked by nothing here; as a displaced key it gets its grace.
+
+    Raises:
+        VersionStateError: there is no previous key, it is dead or about to be retired, a rotation
+            or an incident is open, or the secret is scheduled for deletion.
+        CompromisedKeyError: the previous key was declared compromised.
+        VendorError, SealVerificationError: it could not be proven.
+        SecretStoreError: AWSCURRENT was moved by somebody else meanwhile, or AWS failed.
+    """
+    previous, _ = _versions(secret.snapshot(), clock())
+    document = secret.read(previous)
+    if document is None:
+        raise VersionStateError(f"Version {previous} of {secret.arn} has no value.")
+    key = document.key
+    if key.expired(clock()):
+        raise VersionStateError(f"The previous key {key.id} expired at {key.expires_at}.")
+    prover.prove(key, f"rotation test seal for {secret.arn} {previous} (rollback)")
+    # The proof took time: look again, then swap only from the version that was looked at.
+    again, current = _versions(secret.snapshot(), clock())
+    if again != previous:
+        raise VersionStateError(f"AWSPREVIOUS of {secret.arn} was moved meanwhile. Look again.")
+    try:
+        secret.promote(previous, current)
+    except SecretStoreError:
+        if not secret.snapshot().has(previous, AWSCURRENT):
+            raise
+    done = RolledBack(secret.arn, current, previous, key.id, clock())
+    count("RolledBack")
+    logger.warning("rolled back", extra={"secret": secret.arn} | done.as_json())
+    return done
+
+
+def _versions(snapshot: Snapshot, now: datetime) -> tuple[str, str]:
+    """The previous and the current version, if going back is possible."""
+    _refuse_unsettled(snapshot)
+    previous, current = snapshot.version_with(AWSPREVIOUS), snapshot.version_with(AWSCURRENT)
+    if previous is None or current is None or previous == current:
+        raise VersionStateError(f"{snapshot.arn} has no previous version to go back to.")
+    labels = snapshot.labels[previous]
+    if compromised(labels):
+        raise CompromisedKeyError(
+            f"The previous key of {snapshot.arn} was declared compromised. It stays where it is; "
+            "rotate forward instead."
+        )
+    due = retire_after(labels)
+    if proven_dead(labels) or (due is not None and due <= now + _MARGIN):
+        raise VersionStateError(
+            f"The previous key of {snapshot.arn} is dead, or about to be retired. Rotate forward "
+            "instead (rotation rotate)."
+        )
+    return previous, current
+
+
+def _refuse_unsettled(snapshot: Snapshot) -> None:
+    if snapshot.deleted_at is not None:
+        raise VersionStateError(f"{snapshot.arn} is scheduled for deletion. Restore it first.")
+    if INCIDENT_TAG in snapshot.tags:
+        raise VersionStateError(
+            f"An incident is open on {snapshot.arn}: its older keys are suspect. Rotate forward."
+        )
+    pending = snapshot.version_with(AWSPENDING)
+    if pending is not None and not snapshot.has(pending, AWSCURRENT):
+        raise VersionStateError(
+            f"A rotation of {snapshot.arn} is under way (version {pending}). Wait for it, or end "
+            "it with rotation unstick."
+        )

@@ -1,0 +1,102 @@
+"""Going back to the previous key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from rotation.errors import CredentialRejectedError, RotationError, VersionStateError
+from rotation.labels import COMPROMISED, DEAD, INCIDENT_TAG, retirement_mark
+from rotation.rollback import roll_back
+from rotation.sandbox.aws.traffic import Dropped
+from rotation.steps import STEPS
+from rotation.versions import SecretVersions
+from tests.house import House
+
+
+@pytest.fixture
+def rotated(house: House) -> House:
+    """A secret with a current and a previous key."""
+    house.store()
+    token = house.stage()
+    for step in STEPS.values():
+        step(house.rotation(token))
+    return house
+
+
+def back(house: House) -> object:
+    return roll_back(SecretVersions(house.client, house.arn), house.prover, house.now)
+
+
+def label(house: House, name: str) -> None:
+    house.client.update_secret_version_stage(
+        SecretId=house.arn,
+        VersionStage=name,
+        MoveToVersionId=str(house.version("AWSPREVIOUS")),
+    )
+
+
+def test_the_previous_key_becomes_current_again(rotated: House) -> None:
+    """AWSCURRENT and AWSPREVIOUS change places, after the key has signed."""
+    current, previous = rotated.version("AWSCURRENT"), rotated.version("AWSPREVIOUS")
+    before = rotated.vendor.signatures[rotated.value("AWSPREVIOUS")["apiKeyId"]]
+    back(rotated)
+    assert (rotated.version("AWSCURRENT"), rotated.version("AWSPREVIOUS")) == (previous, current)
+    assert rotated.vendor.signatures[rotated.value("AWSCURRENT")["apiKeyId"]] == before + 1
+
+
+def test_a_key_in_its_grace_may_come_back(rotated: House) -> None:
+    """A mark that is not due does not stand in the way."""
+    version = str(rotated.version("AWSPREVIOUS"))
+    label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=1)))
+    back(rotated)
+    assert rotated.version("AWSCURRENT") == version
+
+
+@pytest.mark.parametrize("obstacle", ["compromised", "dead", "due", "pending", "incident"])
+def test_a_key_that_must_not_come_back_does_not(rotated: House, obstacle: str) -> None:
+    """Suspect, dead, about to die, or a rotation or an incident open: refused, nothing moved."""
+    version = str(rotated.version("AWSPREVIOUS"))
+    acts: dict[str, Callable[[], object]] = {
+        "compromised": lambda: label(rotated, COMPROMISED + version),
+        "dead": lambda: label(rotated, DEAD + version),
+        "due": lambda: label(rotated, retirement_mark(version, rotated.now())),
+        "pending": rotated.stage,
+        "incident": lambda: SecretVersions(rotated.client, rotated.arn).tag(
+            {INCIDENT_TAG: "x y z"}
+        ),
+    }
+    acts[obstacle]()
+    before = rotated.version("AWSCURRENT")
+    with pytest.raises(RotationError) as refused:
+        back(rotated)
+    assert refused.value.code in {"version_state", "compromised_key"}
+    assert rotated.version("AWSCURRENT") == before
+
+
+def test_a_key_that_does_not_sign_does_not_come_back(rotated: House) -> None:
+    """Revoked in the portal without our knowing: the proof finds out."""
+    rotated.vendor.keys.revoke(rotated.value("AWSPREVIOUS")["apiKeyId"])
+    before = rotated.version("AWSCURRENT")
+    with pytest.raises(CredentialRejectedError):
+        back(rotated)
+    assert rotated.version("AWSCURRENT") == before
+
+
+def test_a_lost_answer_of_the_move_is_a_success(rotated: House) -> None:
+    """The label tells whether it moved."""
+    previous = rotated.version("AWSPREVIOUS")
+    rotated.cloud.faults.after("UpdateSecretVersionStage", Dropped(), times=1)
+    rotated.cloud.faults.before("UpdateSecretVersionStage", Dropped(), times=10)
+    back(rotated)
+    rotated.cloud.faults.clear()
+    assert rotated.version("AWSCURRENT") == previous
+
+
+def test_without_a_previous_version_there_is_nowhere_to_go(house: House) -> None:
+    """A secret that was never rotated has one key."""
+    house.store()
+    with pytest.raises(VersionStateError, match="no previous version"):
+        back(house)

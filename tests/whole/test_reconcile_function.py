@@ -1,0 +1,163 @@
+"""The reconcile function in a process of its own: asked by rotations, a schedule and people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotation.sandbox.aws.rotations import RetryPolicy
+from rotation.sandbox.aws.traffic import Dropped
+from rotation.sandbox.deployment import (
+    EVIDENCE_BUCKET,
+    RECONCILE,
+    ROTATE,
+    SECRET,
+    Deployment,
+)
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A deployment with a key and a schedule."""
+    folder: Path = tmp_path_factory.mktemp("deployment")
+    with Deployment(folder, retries=RetryPolicy(())) as running:
+        running.store_first_key()
+        running.turn_on_rotation()
+        yield running
+
+
+def invoke(deployment: Deployment, event: Any) -> dict[str, Any]:
+    answer = deployment.cloud.client("lambda").invoke(
+        FunctionName=RECONCILE, Payload=json.dumps(event).encode()
+    )
+    answered: dict[str, Any] = json.loads(answer["Payload"].read())
+    return answered
+
+
+def labels(deployment: Deployment, version: str) -> set[str]:
+    described = deployment.cloud.client("secretsmanager").describe_secret(SecretId=SECRET)
+    return set(described["VersionIdsToStages"].get(version, []))
+
+
+def rotate(deployment: Deployment) -> str:
+    token: str = deployment.cloud.client("secretsmanager").rotate_secret(SecretId=SECRET)[
+        "VersionId"
+    ]
+    outcome = deployment.cloud.wait_for_rotation(SECRET, token, timedelta(seconds=60))
+    assert outcome.succeeded, outcome.error
+    deployment.cloud.wait_for_events(timedelta(seconds=60))
+    return token
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        [],
+        7,
+        {"action": "revoke"},
+        {"action": "reconcile", "secrets": []},
+        {"action": "reconcile", "secrets": SECRET},
+        {"action": "reconcile", "secrets": [7]},
+        {"action": "reconcile", "secrets": ["a b"]},
+        {"action": "reconcile", "secrets": [SECRET] * 1001},
+        {"secrets": [SECRET]},
+        {"action": "report", "grace": 0},
+        {"source": "aws.events"},
+    ],
+)
+def test_an_event_that_is_not_known_is_refused(deployment: Deployment, event: Any) -> None:
+    """Nothing is guessed, and nothing is done."""
+    since = len(deployment.cloud.calls)
+    assert invoke(deployment, event)["errorType"] == "InvalidEventError"
+    assert [call.operation for call in deployment.cloud.calls[since:]] == ["Invoke"]
+
+
+def test_the_schedule_s_event_reconciles_everything(deployment: Deployment) -> None:
+    """What EventBridge sends, and an empty object, are the same."""
+    scheduled = {
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "012345678912",
+        "time": "2026-11-21T23:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:012345678912:rule/hourly"],
+        "detail": {},
+    }
+    for event in (scheduled, {}):
+        report = invoke(deployment, event)
+        assert report["schema"] == "trusted-signatures-rotation/report/1"
+        assert [one["name"] for one in report["secrets"]] == [SECRET]
+        assert report["secrets"][0]["failures"] == []
+
+
+def test_a_promotion_asks_for_reconciliation(deployment: Deployment) -> None:
+    """The displaced version is marked within moments, not within the hour."""
+    client = deployment.cloud.client("secretsmanager")
+    before = client.get_secret_value(SecretId=SECRET)["VersionId"]
+    rotate(deployment)
+    [mark] = labels(deployment, before) - {"AWSPREVIOUS"}
+    assert mark.startswith("rotation-retire-after-")
+
+
+def test_a_leaked_key_is_dead_with_evidence_soon_after_the_rotation(
+    deployment: Deployment,
+) -> None:
+    """Declared, rotated, and the function that the rotation asked does the rest by itself."""
+    client = deployment.cloud.client("secretsmanager")
+    leaked = client.get_secret_value(SecretId=SECRET)["VersionId"]
+    key_id = deployment.key_id("AWSCURRENT")
+    client.tag_resource(
+        SecretId=SECRET,
+        Tags=[{"Key": "rotation:incident", "Value": "2026-11-21T23:15:00Z key-compromise me"}],
+    )
+    client.update_secret_version_stage(
+        SecretId=SECRET, VersionStage=f"rotation-compromised-{leaked}", MoveToVersionId=leaked
+    )
+    rotate(deployment)
+    assert deployment.vendor.keys.accepted(key_id) is None
+    assert labels(deployment, leaked) == set()
+    s3 = deployment.cloud.client("s3")
+    [kept] = s3.list_objects_v2(Bucket=EVIDENCE_BUCKET)["Contents"]
+    record = json.loads(s3.get_object(Bucket=EVIDENCE_BUCKET, Key=kept["Key"])["Body"].read())
+    assert [one["keyId"] for one in record["keys"]] == [key_id]
+    assert record["declared"]["actor"] == "me"
+
+
+def test_a_report_for_people_holds_no_key(deployment: Deployment) -> None:
+    """By name; key ids and dates, nothing that signs; it is what status commands show."""
+    report = deployment.reconcile("report", SECRET)
+    text = json.dumps(report)
+    [secret] = report["secrets"]
+    assert report["action"] == "report"
+    assert secret["versions"][-1]["keyId"] == deployment.key_id("AWSCURRENT")
+    for key in deployment.vendor.keys.all():
+        assert key.material not in text
+
+
+def test_a_metric_counts_what_was_done(deployment: Deployment) -> None:
+    """One line of the embedded metric format holds the run's counts."""
+    invoke(deployment, {})
+    log = (deployment.logs / f"{RECONCILE}.log").read_text()
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    counted = [line for line in lines if "Reconciliations" in line]
+    assert any(line.get("KeysProvenDead") == [1.0] for line in counted)
+    assert all(line["ReconciliationsFailed"] == [0.0] for line in counted if "KeysRevoked" in line)
+
+
+def test_a_reconciliation_that_cannot_be_asked_for_stops_no_rotation(
+    deployment: Deployment,
+) -> None:
+    """The key is promoted; the log says that nobody was asked, and the next hour makes it good."""
+    deployment.cloud.faults.before("Invoke", Dropped(), times=2)
+    before = rotate(deployment)
+    token = rotate(deployment)
+    assert labels(deployment, token) == {"AWSCURRENT"}
+    assert "reconciliation was not asked for" in (deployment.logs / f"{ROTATE}.log").read_text()
+    assert any(label.startswith("rotation-retire") for label in labels(deployment, before))
