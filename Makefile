@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test check format clean lock
+.PHONY: help demo sandbox test faults check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,10 @@ sandbox: $(VENV)/.people  ## Keep the sandbox running for the aws command line
 
 test: $(VENV)/.developers  ## Run the tests
 	@$(BIN)/python -m pytest $(PYTEST)
+
+faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
+	@$(BIN)/python -m pytest -q tests/faults/test_mutants.py
+	@$(BIN)/python -m tests.faults $(FAULTS)
 
 check: $(VENV)/.developers  ## Lint, format, types, template, import directions
 	@$(BIN)/ruff check .
