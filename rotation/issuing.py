@@ -7,19 +7,13 @@ back, never before.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
-
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import CompromisedKeyError, KeyQuotaError, VersionStateError
 from rotation.invocation import Rotation, require_staged, say
 from rotation.observability import count, logger
-from rotation.ports import KeyLabel, Revocation
+from rotation.ports import STRAY_AGE, KeyLabel, Revocation
 from rotation.proving import refuse_compromised
 from rotation.versions import Snapshot
-
-#: No invocation lives this long: a key of its token that was not stored by then never will be.
-STRAY_AGE: Final = timedelta(minutes=30)
 
 
 def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:

@@ -19,10 +19,23 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
+
+def in_folder(folder: str, rows: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Rows for the modules of a folder, in which a leading dot stands for the folder."""
+    return {
+        f"rotation.{folder}.{module}": [
+            f"{folder}{place}" if place.startswith(".") else place for place in places
+        ]
+        for module, places in rows.items()
+    }
+
+
 # What a room may import of the house. A folder's name stands for all that lies in it; a room may
 # always import from its own folder.
 MAY_IMPORT = {
     "rotation": [],
+    "rotation.incident": [],
+    "rotation.reconciliation": [],
     "rotation.errors": [],
     "rotation.redaction": [],
     "rotation.credential": ["errors", "redaction"],
@@ -34,36 +47,40 @@ MAY_IMPORT = {
     "rotation.labels": [],
     "rotation.snapshot": ["labels"],
     "rotation.versions": ["aws_calls", "credential", "errors", "labels", "snapshot"],
-    "rotation.discovery": ["aws_calls", "labels", "snapshot"],
-    "rotation.evidence": ["errors"],
-    # Plans and records are pure: no client, no log, no vendor.
-    "rotation.situation": ["labels", "ports", "snapshot"],
-    "rotation.reconciliation": ["labels", "ports", "situation"],
-    "rotation.concerns": ["credential", "ports", "reconciliation", "situation"],
-    "rotation.death_watch": ["credential", "errors", "ports"],
-    "rotation.incident_record": [
-        *("credential", "death_watch", "labels", "reconciliation", "situation"),
-    ],
-    "rotation.relabelling": ["labels", "reconciliation", "snapshot", "versions"],
-    "rotation.examination": ["credential", "errors", "ports", "situation", "snapshot", "versions"],
-    "rotation.retirement": [
-        *("concerns", "credential", "death_watch", "errors", "examination", "incident_record"),
-        *("labels", "observability", "ports", "reconciliation", "relabelling", "situation"),
-        "versions",
-    ],
-    "rotation.report": [
-        *("concerns", "credential", "errors", "incident_record", "labels", "ports"),
-        *("reconciliation", "retirement", "situation"),
-    ],
-    "rotation.reconciling": [
-        *("concerns", "credential", "death_watch", "errors", "examination", "observability"),
-        *("incident", "labels", "ports", "reconciliation", "report", "retirement", "versions"),
-    ],
-    "rotation.incident": ["credential", "errors", "labels", "snapshot", "versions"],
-    "rotation.containment": ["incident", "labels", "versions"],
-    "rotation.rollback": [
+    "rotation.incident.declaration": ["credential", "errors", "labels", "snapshot", "versions"],
+    "rotation.incident.containment": ["incident.declaration", "labels", "versions"],
+    "rotation.incident.rollback": [
         *("credential", "errors", "labels", "observability", "ports", "snapshot", "versions"),
     ],
+    # Plans and records are pure: no client, no log, no vendor.
+    **in_folder(
+        "reconciliation",
+        {
+            "situation": ["labels", "ports", "snapshot"],
+            "plan": ["labels", "ports", ".situation"],
+            "concerns": ["credential", "ports", ".plan", ".situation"],
+            "record": ["credential", "labels", ".death_watch", ".plan", ".situation"],
+            "death_watch": ["credential", "errors", "ports"],
+            "discovery": ["aws_calls", "labels", "snapshot"],
+            "evidence": ["errors"],
+            "relabelling": ["labels", "snapshot", "versions", ".plan"],
+            "examination": ["credential", "errors", "ports", "snapshot", "versions", ".situation"],
+            "retirement": [
+                *("credential", "errors", "labels", "observability", "ports", "versions"),
+                *(".concerns", ".death_watch", ".examination", ".plan", ".record"),
+                *(".relabelling", ".situation"),
+            ],
+            "report": [
+                *("credential", "errors", "labels", "ports"),
+                *(".concerns", ".plan", ".record", ".retirement", ".situation"),
+            ],
+            "run": [
+                *("credential", "errors", "incident.declaration", "labels", "observability"),
+                *("ports", "versions"),
+                *(".concerns", ".death_watch", ".examination", ".plan", ".report", ".retirement"),
+            ],
+        },
+    ),
     "rotation.invocation": ["credential", "errors", "observability", "ports", "versions"],
     "rotation.issuing": [
         *("credential", "errors", "invocation", "observability", "ports", "proving", "versions"),
@@ -97,13 +114,12 @@ MAY_IMPORT = {
         *("credential", "errors", "observability", "ports", "redaction", "settings", "versions"),
         "wire_logging",
         *("invocation", "steps", "sealing", "vendor", "notification"),
-        *("death_watch", "discovery", "evidence", "reconciling", "retirement", "rollback"),
-        *("situation", "snapshot"),
+        *("incident.rollback", "reconciliation", "snapshot"),
     ],
     "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify", "wire_logging"],
     "rotation.cli": [
         *("credential", "errors", "redaction", "sandbox", "sealing", "settings", "wire_logging"),
-        *("containment", "handlers.wiring", "incident", "labels", "observability", "vendor"),
+        *("handlers.wiring", "incident", "labels", "observability", "vendor"),
         "versions",
     ],
 }

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from rotation.cli.account import Account
 from rotation.cli.operate import as_json_option, reconcile_function
-from rotation.containment import Clocks, Containment, contain
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
-from rotation.incident import Declaration
+from rotation.incident.containment import Clocks, Containment, contain
+from rotation.incident.declaration import Declaration
 
 _AT_ONCE = 8
 #: Exit code: the new key is current, and something is left to do about an old one.

@@ -13,18 +13,18 @@ import boto3
 from botocore.config import Config
 
 from rotation.credential import ApiKey, iso_utc
-from rotation.death_watch import DeathWatch
-from rotation.discovery import secrets_rotated_by
 from rotation.errors import RotationError, VersionStateError
-from rotation.evidence import S3Evidence
 from rotation.handlers.pool_wiring import key_pool, notifier
 from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
+from rotation.incident.rollback import roll_back
 from rotation.ports import IssuerCondition, KeyIssuer
-from rotation.reconciling import Pace, Reconciler
-from rotation.retirement import Parts
-from rotation.rollback import roll_back
+from rotation.reconciliation.death_watch import DeathWatch
+from rotation.reconciliation.discovery import secrets_rotated_by
+from rotation.reconciliation.evidence import S3Evidence
+from rotation.reconciliation.retirement import Parts
+from rotation.reconciliation.run import Pace, Reconciler
+from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.settings import KEY_POOL, ReconcileSettings
-from rotation.situation import ReconciliationPolicy
 from rotation.snapshot import same_function
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.api import SigningApi

@@ -13,8 +13,8 @@ import pytest
 from rotation.errors import ConfigurationError
 from rotation.labels import INCIDENT_TAGS
 from rotation.observability import NAMESPACE, SERVICE
+from rotation.reconciliation.situation import INTERVAL
 from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings
-from rotation.situation import INTERVAL
 
 from .template import PSEUDO, Template, actions
 from .toolchain import ROOT, succeed

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from rotation.errors import SecretStoreError, VersionStateError
-from rotation.incident import (
+from rotation.incident.declaration import (
     MOST_ATTEMPTS,
     PATIENCE,
     Declaration,

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from rotation.errors import CredentialRejectedError, RotationError, VersionStateError
+from rotation.incident.rollback import roll_back
 from rotation.labels import COMPROMISED, DEAD, INCIDENT_TAG, retirement_mark
-from rotation.rollback import roll_back
 from rotation.sandbox.aws.traffic import Dropped
 from rotation.steps import STEPS
 from rotation.versions import SecretVersions

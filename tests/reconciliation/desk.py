@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 from rotation.credential import ApiKey
-from rotation.death_watch import DeathWatch
-from rotation.discovery import secrets_rotated_by
-from rotation.evidence import S3Evidence
 from rotation.ports import IssuerCondition, KeyIssuer, KeyProver
-from rotation.reconciling import Pace, Reconciler
-from rotation.retirement import Parts
-from rotation.situation import ReconciliationPolicy
+from rotation.reconciliation.death_watch import DeathWatch
+from rotation.reconciliation.discovery import secrets_rotated_by
+from rotation.reconciliation.evidence import S3Evidence
+from rotation.reconciliation.retirement import Parts
+from rotation.reconciliation.run import Pace, Reconciler
+from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.steps import STEPS
 from rotation.versions import SecretVersions
 from tests.house import House

@@ -8,7 +8,7 @@ from typing import Any
 
 from rotation.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, COMPROMISED, DEAD, retirement_mark
 from rotation.ports import KeyLabel, KeyListing, VendorKey
-from rotation.situation import HeldVersion, Reading, ReconciliationPolicy, Situation
+from rotation.reconciliation.situation import HeldVersion, Reading, ReconciliationPolicy, Situation
 from rotation.snapshot import Snapshot
 
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rotation.credential import ApiKey
-from rotation.death_watch import Death, DeathWatch, Outcome, Suspect, Verdict
 from rotation.errors import (
     ClockSkewError,
     CredentialRejectedError,
@@ -17,6 +16,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.ports import Proof
+from rotation.reconciliation.death_watch import Death, DeathWatch, Outcome, Suspect, Verdict
 
 LIMIT = timedelta(seconds=60)
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:a-AbCdEf"

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
-from rotation.concerns import URGENT, Code
+from rotation.reconciliation.concerns import URGENT, Code
 from tests.docs.test_docs import LEVELS, calls, fields, named, page, rows, section
 
 from .desk import Desk
 
-SAYING = ["rotation.retirement", "rotation.reconciling", "rotation.handlers.reconcile"]
+SAYING = [
+    "rotation.reconciliation.retirement",
+    "rotation.reconciliation.run",
+    "rotation.handlers.reconcile",
+]
 
 
 def text(title: str) -> str:

@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rotation.errors import EvidenceError
-from rotation.evidence import S3Evidence
-from rotation.incident_record import record_name
 from rotation.ports import Revocation
+from rotation.reconciliation.evidence import S3Evidence
+from rotation.reconciliation.record import record_name
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation.labels import HOLD_TAG, retirement_mark
-from rotation.ports import VendorKey
-from rotation.reconciliation import MOST_MARKS, MOST_REVOCATIONS, Plan, Reason, plan
-from rotation.situation import STRAY_AGE, HeldVersion, Reading, Situation
+from rotation.ports import STRAY_AGE, VendorKey
+from rotation.reconciliation.plan import MOST_MARKS, MOST_REVOCATIONS, Plan, Reason, plan
+from rotation.reconciliation.situation import HeldVersion, Reading, Situation
 
 from .situations import (
     ARN,

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from rotation.labels import HOLD_TAG, INCIDENT_TAG, retirement_mark
-from rotation.reconciliation import Reason, plan
-from rotation.situation import Reading, Situation, once_a_day, time_to_ask
+from rotation.reconciliation.plan import Reason, plan
+from rotation.reconciliation.situation import Reading, Situation, once_a_day, time_to_ask
 
 from .situations import (
     CURRENT,

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from rotation.discovery import secrets_rotated_by
 from rotation.errors import InvalidCredentialError
 from rotation.ports import IssuerCondition, Revocation
-from rotation.reconciling import Pace
+from rotation.reconciliation.discovery import secrets_rotated_by
+from rotation.reconciliation.run import Pace
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
 from rotation.steps import STEPS

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from rotation.labels import COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
-from rotation.reconciliation import Label
+from rotation.reconciliation.plan import Label
 from rotation.snapshot import Snapshot
 from rotation.versions import SecretVersions
 

@@ -28,8 +28,6 @@ from rotation.snapshot import Snapshot
 
 #: How often reconciliation runs: hourly, and after each promotion.
 INTERVAL: Final = timedelta(hours=1)
-#: A key that bears our label and that no version names is a stray once it is this old.
-STRAY_AGE: Final = timedelta(minutes=30)
 #: An AWSPENDING older than this belongs to a rotation that nothing will finish.
 STUCK_AGE: Final = timedelta(hours=24)
 

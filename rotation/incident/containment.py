@@ -1,7 +1,8 @@
 """A forced rotation from the declaration to the proof, for whoever waits for it.
 
-Every act is `rotation.incident`'s or reconciliation's and is written on the secret, so the process
-that waits here may die at any point: run again it goes on, and left alone reconciliation finishes.
+Every act is `rotation.incident.declaration`'s or reconciliation's and is written on the secret, so
+the process that waits here may die at any point: run again it goes on, and left alone
+reconciliation finishes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from rotation.incident import Declaration, Progress, Stage, advance, declare
+from rotation.incident.declaration import Declaration, Progress, Stage, advance, declare
 from rotation.labels import compromised
 from rotation.versions import SecretVersions
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from rotation.credential import iso_utc
 from rotation.ports import IssuerCondition
-from rotation.reconciliation import MOST_REVOCATIONS, Plan
-from rotation.situation import Reading, Situation
+from rotation.reconciliation.plan import MOST_REVOCATIONS, Plan
+from rotation.reconciliation.situation import Reading, Situation
 
 #: The vendor advises to rotate at least 30 days before a key expires.
 EXPIRY_NOTICE: Final = timedelta(days=30)

@@ -14,18 +14,18 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from rotation.concerns import Code, Concern
 from rotation.credential import ApiKey
-from rotation.death_watch import Death, Suspect, Verdict
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError
-from rotation.examination import Examined, renewed, statement
-from rotation.incident_record import record, record_name
 from rotation.labels import AWSPENDING, INCIDENT_TAGS
 from rotation.observability import logger
 from rotation.ports import EvidenceStore, KeyIssuer, KeyProver, Notifier, Revocation
-from rotation.reconciliation import Label, Plan, Reason, Retirement, plan
-from rotation.relabelling import Relabelling
-from rotation.situation import Reading, ReconciliationPolicy, Situation
+from rotation.reconciliation.concerns import Code, Concern
+from rotation.reconciliation.death_watch import Death, Suspect, Verdict
+from rotation.reconciliation.examination import Examined, renewed, statement
+from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, plan
+from rotation.reconciliation.record import record, record_name
+from rotation.reconciliation.relabelling import Relabelling
+from rotation.reconciliation.situation import Reading, ReconciliationPolicy, Situation
 from rotation.versions import SecretVersions
 
 #: When a key that nobody could revoke, and that a person was asked to, is looked at again.

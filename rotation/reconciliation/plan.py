@@ -12,7 +12,8 @@ one finds again. Reconciliation alone retires keys. Invariants of a plan:
 4. A key that does not bear our label is revoked only if a version of this secret holds it, and,
    outside incidents, no other secret uses it.
 
-Carrying it out is `rotation.retirement`'s; what people should know of it, `rotation.concerns`'s.
+Carrying it out is `rotation.reconciliation.retirement`'s; what people should know of it,
+`rotation.reconciliation.concerns`'s.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ from enum import Enum
 from typing import Final
 
 from rotation.labels import AWSPREVIOUS, COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
-from rotation.ports import VendorKey
-from rotation.situation import (
-    STRAY_AGE,
+from rotation.ports import STRAY_AGE, VendorKey
+from rotation.reconciliation.situation import (
     HeldVersion,
     Reading,
     ReconciliationPolicy,

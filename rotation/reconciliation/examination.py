@@ -2,7 +2,7 @@
 
 In this order, so that a key which is stored meanwhile is missing from the older list rather than
 from the newer one. The only module of reconciliation that holds key material; what it says of it
-is a `rotation.situation.Situation`, which does not.
+is a `rotation.reconciliation.situation.Situation`, which does not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.ports import KeyIssuer, KeyListing, KeyProver
-from rotation.situation import (
+from rotation.reconciliation.situation import (
     HeldVersion,
     Reading,
     ReconciliationPolicy,

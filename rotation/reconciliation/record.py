@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from rotation.credential import iso_utc
-from rotation.death_watch import Death
 from rotation.labels import INCIDENT_TAG
-from rotation.reconciliation import Retirement
-from rotation.situation import HeldVersion, Situation
+from rotation.reconciliation.death_watch import Death
+from rotation.reconciliation.plan import Retirement
+from rotation.reconciliation.situation import HeldVersion, Situation
 
 SCHEMA: Final = "trusted-signatures-rotation/incident/1"
 

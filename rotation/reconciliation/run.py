@@ -16,18 +16,24 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from rotation.concerns import URGENT, Code, Concern, concerns, issuer_concerns
 from rotation.credential import iso_utc
-from rotation.death_watch import Death, DeathWatch, Suspect
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
-from rotation.examination import Examined, Examiner
-from rotation.incident import advance
+from rotation.incident.declaration import advance
 from rotation.labels import INCIDENT_TAG
 from rotation.observability import count, logger
 from rotation.ports import IssuerCondition, Revocation
-from rotation.reconciliation import Plan, plan
-from rotation.report import SCHEMA, issuer_report, secret_report, unexamined, warnings
-from rotation.retirement import Done, Execution, Parts
+from rotation.reconciliation.concerns import URGENT, Code, Concern, concerns, issuer_concerns
+from rotation.reconciliation.death_watch import Death, DeathWatch, Suspect
+from rotation.reconciliation.examination import Examined, Examiner
+from rotation.reconciliation.plan import Plan, plan
+from rotation.reconciliation.report import (
+    SCHEMA,
+    issuer_report,
+    secret_report,
+    unexamined,
+    warnings,
+)
+from rotation.reconciliation.retirement import Done, Execution, Parts
 from rotation.versions import SecretVersions
 
 #: Less time than this is left for the watch, the labels and the report: no secret is begun.
