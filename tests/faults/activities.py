@@ -52,6 +52,11 @@ def _staged(service: Service) -> None:
     service.world.begin_rotation()
 
 
+def _empty(service: Service) -> None:
+    """A secret that never had a value."""
+    service.world.begin_rotation()
+
+
 def _half_rotated(service: Service) -> None:
     """A rotation is under way and its key is stored."""
     _staged(service)
@@ -182,6 +187,7 @@ ACTIVITIES = {
     activity.name: activity
     for activity in (
         Activity("rotation", _staged, Service.finish, (Way.RACED, Way.FORCED, Way.OVERTAKEN)),
+        Activity("first", _empty, Service.finish, (Way.RACED,)),
         Activity("reconcile", _much_to_do, _reconciled, (Way.ROLLED_BACK,)),
         Activity("idle", _nothing_to_do, _reconciled),
         Activity("force", _rotated, _forced),

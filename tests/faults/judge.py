@@ -248,6 +248,11 @@ class Judge:
             and self.keys.accepted(key.id) is not None
         }
 
+    def lost_by_hand(self) -> bool:
+        """Whether a person made a key current while it was being revoked."""
+        now = self.state()
+        return now.key_of(now.bearer(AWSCURRENT)) in self._excused
+
     def quiet(self) -> bool:
         """Whether one key is alive, and it is the current one, and no incident is open."""
         now = self.state()

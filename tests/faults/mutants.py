@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rotation import death_watch, issuing, proving, reconciliation, reconciling, retirement, steps
+from rotation import issuing, proving, steps
 from rotation.invocation import classify
 from rotation.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, retirement_mark
 from rotation.ports import Proof
-from rotation.reconciliation import Plan, Reason, Retirement, plan
-from rotation.retirement import Execution
-from rotation.situation import Situation
+from rotation.reconciliation import death_watch, retirement, run
+from rotation.reconciliation import plan as planning
+from rotation.reconciliation.plan import Plan, Reason, Retirement, plan
+from rotation.reconciliation.retirement import Execution
+from rotation.reconciliation.situation import Situation
 from rotation.versions import SecretVersions
 
 from .boundary import Way
@@ -170,12 +172,12 @@ MUTANTS = (
     ),
     Mutant(
         "revokes inside of the grace",
-        ((reconciliation, "retirement_mark", _early_mark),),
+        ((planning, "retirement_mark", _early_mark),),
         *("rotation", "2 grace"),
     ),
     Mutant(
         "marks and revokes in one run",
-        ((reconciling, "plan", _marks_and_revokes), (retirement, "plan", _marks_and_revokes)),
+        ((run, "plan", _marks_and_revokes), (retirement, "plan", _marks_and_revokes)),
         *("rotation", "2 grace"),
     ),
     Mutant(
@@ -244,7 +246,7 @@ MUTANTS = (
     ),
     Mutant(
         "leaves strays alone",
-        ((reconciliation, "_strays", _no_strays),),
+        ((planning, "_strays", _no_strays),),
         *("reconcile", "3 orphan"),
     ),
     Mutant(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from rotation.containment import Clocks, Containment, contain
 from rotation.errors import RotationError
-from rotation.incident import Declaration, advance, declare
+from rotation.incident.containment import Clocks, Containment, contain
+from rotation.incident.declaration import Declaration, advance, declare
 from rotation.labels import AWSCURRENT, AWSPENDING
 from rotation.steps import STEPS
 
