@@ -18,6 +18,8 @@ from rotation.redaction import scrub
 
 SERVICE: Final = "trusted-signatures-rotation"
 NAMESPACE: Final = "TrustedSignatures"
+#: The dimension that names the Lambda function.
+FUNCTION: Final = "function"
 
 
 class RedactingFormatter(LambdaPowertoolsFormatter):
@@ -32,6 +34,11 @@ logger: Final = Logger(
     service=SERVICE, logger_formatter=RedactingFormatter(), use_rfc3339=True, utc=True
 )
 metrics: Final = Metrics(namespace=NAMESPACE, service=SERVICE)
+
+
+def counted_for(function_name: str) -> None:
+    """Have what this invocation counts tell the function, so that two stacks are told apart."""
+    metrics.add_dimension(name=FUNCTION, value=function_name)
 
 
 def count(name: str, value: float = 1) -> None:

@@ -121,6 +121,42 @@ class Proof:
     vendor_time: datetime | None = None
 
 
+@dataclass(frozen=True)
+class CondemnedKey:
+    """A key that no secret holds and that has to die, as one of a pool that leaked.
+
+    Attributes:
+        key: the key.
+        declared: when, why and by whom it was declared compromised, in words; never empty.
+        due: whether it is time to ask the vendor whether it is dead; asking buys a signature
+            while it is not.
+    """
+
+    key: ApiKey
+    declared: str
+    due: bool
+
+
+class Stock(Protocol):
+    """Keys that an issuer keeps until somebody needs one."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    def condemned(self) -> Sequence[CondemnedKey]:
+        """The keys that were declared compromised and are not proven dead."""
+
+    def ask_people(self) -> None:
+        """Ask a person to revoke the condemned keys that nobody was asked about yet."""
+
+    def seen_alive(self, key_ids: Sequence[str]) -> None:
+        """Note that the vendor still accepted these keys just now."""
+
+    def forget(self, key_id: str) -> None:
+        """Drop a key that was proven dead. Idempotent."""
+
+
 class KeyProver(Protocol):
     """Asks the vendor for a test seal and judges the answer."""
 
@@ -153,4 +189,11 @@ class EvidenceStore(Protocol):
 
         Raises:
             EvidenceError: it was not stored.
+        """
+
+    def records(self, folder: str) -> Sequence[tuple[str, bytes]]:
+        """The newest records whose names begin with ``folder``, newest first: where, and what.
+
+        Raises:
+            EvidenceError: they could not be read.
         """

@@ -74,10 +74,19 @@ MAY_IMPORT = {
                 *("credential", "errors", "labels", "ports"),
                 *(".concerns", ".plan", ".record", ".retirement", ".situation"),
             ],
+            "stock": [
+                *("credential", "errors", "observability", "ports"),
+                *(".concerns", ".death_watch", ".record"),
+            ],
+            "revoke_first": [
+                *("errors", "incident.declaration", "observability", "ports", "versions"),
+                *(".examination", ".report"),
+            ],
             "run": [
                 *("credential", "errors", "incident.declaration", "labels", "observability"),
                 *("ports", "versions"),
                 *(".concerns", ".death_watch", ".examination", ".plan", ".report", ".retirement"),
+                ".stock",
             ],
         },
     ),
@@ -102,6 +111,10 @@ MAY_IMPORT = {
     "rotation.vendor.pool_secret": [
         *("aws_calls", "credential", "errors", "observability", "vendor.pool_document"),
     ],
+    "rotation.vendor.pool_incident": [
+        *("credential", "errors", "observability", "ports"),
+        *("vendor.key_pool", "vendor.pool_document", "vendor.pool_secret"),
+    ],
     "rotation.vendor.pool_stock": [
         *("credential", "errors", "vendor.pool_document", "vendor.pool_secret"),
     ],
@@ -114,7 +127,7 @@ MAY_IMPORT = {
         *("credential", "errors", "observability", "ports", "redaction", "settings", "versions"),
         "wire_logging",
         *("invocation", "steps", "sealing", "vendor", "notification"),
-        *("incident.rollback", "reconciliation", "snapshot"),
+        *("incident.declaration", "incident.rollback", "reconciliation", "snapshot"),
     ],
     "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify", "wire_logging"],
     "rotation.cli": [

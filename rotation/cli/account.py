@@ -63,17 +63,33 @@ class Account:
         except (BotoCoreError, ClientError):
             return "unknown"
 
-    def ask(self, action: str, secrets: Sequence[str]) -> dict[str, Any]:
+    def ask(
+        self,
+        action: str,
+        secrets: Sequence[str] | None = None,
+        *,
+        alias: str | None = None,
+        **more: str,
+    ) -> dict[str, Any]:
         """What the reconcile function answers: its report.
+
+        Args:
+            action: one of the function's actions.
+            secrets: names or ARNs; None: all.
+            alias: the function's alias to invoke, which has permissions of its own.
+            more: the event's other members.
 
         Raises:
             click.ClickException: it could not be invoked, or failed.
         """
-        payload = json.dumps({"action": action, "secrets": list(secrets)}).encode()
+        named = {} if secrets is None else {"secrets": list(secrets)}
+        payload = json.dumps({"action": action, **named, **more}).encode()
+        qualified: Any = {} if alias is None else {"Qualifier": alias}
+        function = self._function if alias is None else f"{self._function}:{alias}"
         try:
-            answer = self._lambda.invoke(FunctionName=self._function, Payload=payload)
+            answer = self._lambda.invoke(FunctionName=self._function, Payload=payload, **qualified)
         except (BotoCoreError, ClientError) as error:
-            raise _refused(f"invoke the reconcile function {self._function}", error) from error
+            raise _refused(f"invoke the reconcile function {function}", error) from error
         report: dict[str, Any] = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise click.ClickException(

@@ -29,6 +29,7 @@ class LaterCommands(click.Group):
     """A group whose further commands are imported when they are asked for."""
 
     later: ClassVar[dict[str, str]] = {
+        "evidence": "rotation.cli.evidence",
         "force": "rotation.cli.force",
         "hold": "rotation.cli.operate",
         "pool": "rotation.cli.pool",

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import Any
 
 import click
 from rich.console import Console
 
 from rotation.cli.account import Account
+from rotation.cli.leaked_pool import Teller, condemn_pool
 from rotation.cli.operate import as_json_option, reconcile_function
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.containment import Clocks, Containment, contain
 from rotation.incident.declaration import Declaration
+from rotation.labels import INCIDENT_TAG
 
 _AT_ONCE = 8
+#: An action of the reconcile function, and the alias through which alone it may be asked for.
+REVOKE_FIRST = "revoke-first"
 #: Exit code: the new key is current, and something is left to do about an old one.
 LEFT = 3
+#: So long after its end an incident that is declared in the same words is taken for the same one.
+JUST_NOW = timedelta(minutes=10)
 
 
 @dataclass
@@ -58,6 +63,24 @@ class _Ended:
 @click.option(
     "--timeout", default=900, show_default=True, help="Seconds to wait for each of the two parts."
 )
+@click.option(
+    "--pool",
+    is_flag=True,
+    help="The key pool leaked: its free keys are declared compromised too. "
+    "Without SECRETS, all secrets that hold one of its keys.",
+)
+@click.option(
+    "--revoke-first",
+    "at_once",
+    is_flag=True,
+    help="Revoke before there is a new key. Nothing can be sealed until then. "
+    "Only a break-glass role may.",
+)
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Declare another incident, although the same one was closed a moment ago.",
+)
 @as_json_option
 @reconcile_function
 def force(
@@ -66,6 +89,9 @@ def force(
     tag: str | None,
     reason: str,
     timeout: int,
+    pool: bool,
+    at_once: bool,
+    again: bool,
     as_json: bool,
     reconcile_function: str,
 ) -> None:
@@ -74,7 +100,12 @@ def force(
     Current, previous and pending keys are declared compromised; a rotation is forced; once the new
     key is current the others are revoked at once, without grace, and proven dead. What is decided
     is written on the secret first: killed at any point, run it again and it goes on, or leave the
-    rest to the hourly reconciliation. No right to read or put a secret's value is needed.
+    rest to the hourly reconciliation. Run again within ten minutes of the end, by the same person
+    for the same reason, it shows the record and declares nothing, unless --again. No right to read
+    or put a secret's value is needed.
+
+    With --pool the new keys have to come from a person: the command says when to add them with
+    `rotation pool add`, in another terminal, and goes on when they are there.
 
     Exits 0 when every old key is proven dead, 3 when something is left to do about one, 1 when a
     secret could not be handled. One failing secret does not hold up the others.
@@ -86,53 +117,61 @@ def force(
         if not equals:
             raise click.UsageError("--tag is KEY=VALUE.")
         names += account.tagged(key, value)
-    if not names:
+    if not names and not pool:
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     declaration = Declaration(datetime.now(UTC), reason, account.actor())
-    teller = _Teller(console)
+    teller = Teller(console)
+    limit = timedelta(seconds=timeout)
+    leaked = condemn_pool(account, names, declaration, teller) if pool else None
+    if leaked is not None:
+        names = names or leaked.leased_to
+        leaked.await_fresh_keys(names, limit)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         ended = list(
             threads.map(
                 lambda name: _contain(
-                    account, name, declaration, timedelta(seconds=timeout), teller
+                    account, name, declaration, limit, teller, at_once=at_once, again=again
                 ),
                 dict.fromkeys(names),
             )
         )
     if as_json:
-        click.echo(json.dumps({"secrets": [one.as_json() for one in ended]}))
+        told = {} if leaked is None else {"pool": leaked.as_json()}
+        click.echo(json.dumps({"secrets": [one.as_json() for one in ended], **told}))
     else:
         for one in ended:
             _conclude(console, one)
+        if leaked is not None:
+            leaked.conclude(console)
     if any(one.containment is None for one in ended):
         raise click.exceptions.Exit(1)
-    if not all(one.containment and one.containment.contained for one in ended):
+    contained = all(one.containment and one.containment.contained for one in ended)
+    if not contained or (leaked is not None and leaked.condemned):
         raise click.exceptions.Exit(LEFT)
 
 
-class _Teller:
-    """Tells acts as they happen, a line each, with the time since the beginning."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._begun = datetime.now(UTC)
-        self._lock = Lock()
-
-    def tell(self, name: str, act: str) -> None:
-        seconds = (datetime.now(UTC) - self._begun).total_seconds()
-        with self._lock:
-            self._console.print(f"{seconds:6.1f} s  {name}  {act}", markup=False)
-
-
 def _contain(
-    account: Account, name: str, declaration: Declaration, limit: timedelta, teller: _Teller
+    account: Account,
+    name: str,
+    declaration: Declaration,
+    limit: timedelta,
+    teller: Teller,
+    *,
+    at_once: bool,
+    again: bool,
 ) -> _Ended:
     def reconcile(arn: str) -> dict[str, Any]:
         report: dict[str, Any] = account.ask("reconcile", [arn])["secrets"][0]
         return report
 
     try:
+        closed = None if again else _closed_just_now(account, name, declaration)
+        if closed is not None:
+            teller.tell(name, "this incident is closed; --again declares another, for the new key")
+            return _Ended(name, closed)
+        if at_once:
+            _revoke_first(account, name, declaration, teller)
         held = contain(
             account.secret(name),
             declaration,
@@ -146,9 +185,69 @@ def _contain(
     except click.ClickException as error:
         problem = error.message
     else:
+        _complete(account, held)
         return _Ended(name, held)
     teller.tell(name, problem)
     return _Ended(name, problem=problem)
+
+
+def _closed_just_now(account: Account, name: str, declaration: Declaration) -> Containment | None:
+    """What is on record, if the same person closed an incident for the same reason just now.
+
+    Whoever was cut off, and did not see the end, runs the command again. That the reconcile
+    function cannot be asked is no reason to hold up an incident.
+    """
+    snapshot = account.secret(name).snapshot()
+    if INCIDENT_TAG in snapshot.tags:
+        return None
+    try:
+        records = account.ask("evidence", [snapshot.arn])["records"]
+    except click.ClickException:
+        return None
+    wanted = Declaration.read(declaration.tag())
+    for one in records:
+        record, declared = one["record"], one["record"]["declared"]
+        age = declaration.at - datetime.fromisoformat(record["completedAt"])
+        same = (declared["reason"], declared["actor"]) == (wanted.reason, wanted.actor)
+        if same and age < JUST_NOW and record["current"] is not None:
+            held = Containment(snapshot.arn, replace(wanted, at=_time(declared["at"])))
+            held.current, held.contained = record["current"]["versionId"], True
+            held.suspects = tuple(one["versionId"] for one in record["compromisedVersions"])
+            _tell_from(held, one["where"], record)
+            return held
+    return None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _tell_from(held: Containment, where: str, record: dict[str, Any]) -> None:
+    held.evidence = where
+    held.proven_dead = [key["keyId"] for key in record["keys"]]
+
+
+def _complete(account: Account, held: Containment) -> None:
+    """Fetch the record: another run, such as the one after the promotion, may have done a part."""
+    if not held.contained:
+        return
+    for one in account.ask("evidence", [held.arn])["records"]:
+        if one["record"]["declared"]["at"] == iso_utc(held.declaration.at):
+            _tell_from(held, one["where"], one["record"])
+
+
+def _revoke_first(account: Account, name: str, declaration: Declaration, teller: Teller) -> None:
+    done = account.ask(
+        REVOKE_FIRST,
+        [account.secret(name).arn],
+        alias=REVOKE_FIRST,
+        reason=declaration.reason,
+        actor=declaration.actor,
+    )
+    for one in done["revoked"]:
+        teller.tell(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
+    for one in done["failures"]:
+        teller.tell(name, f"not revoked yet: {one['message']} [{one['code']}]")
 
 
 def _conclude(console: Console, ended: _Ended) -> None:

@@ -13,15 +13,19 @@ import boto3
 from botocore.config import Config
 
 from rotation.credential import ApiKey, iso_utc
-from rotation.errors import RotationError, VersionStateError
+from rotation.errors import ConfigurationError, RotationError, VersionStateError
 from rotation.handlers.pool_wiring import key_pool, notifier
 from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
+from rotation.incident.declaration import Declaration
 from rotation.incident.rollback import roll_back
 from rotation.ports import IssuerCondition, KeyIssuer
 from rotation.reconciliation.death_watch import DeathWatch
 from rotation.reconciliation.discovery import secrets_rotated_by
 from rotation.reconciliation.evidence import S3Evidence
+from rotation.reconciliation.examination import Examiner
+from rotation.reconciliation.record import incidents_of
 from rotation.reconciliation.retirement import Parts
+from rotation.reconciliation.revoke_first import revoke_first
 from rotation.reconciliation.run import Pace, Reconciler
 from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.settings import KEY_POOL, ReconcileSettings
@@ -31,6 +35,7 @@ from rotation.vendor.api import SigningApi
 from rotation.vendor.key_pool import KeyPool
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.pool_document import KeyState
+from rotation.vendor.pool_incident import PoolIncident
 from rotation.vendor.pool_secret import PoolSecret
 from rotation.versions import SecretVersions, read_credential
 
@@ -64,23 +69,18 @@ class ReconcileWiring:
         for session in (self._signing, self._admin):
             session.end_within(time_left() - _RESERVE)
         rotation = self._settings.rotation
-        pooled = rotation.key_issuer == KEY_POOL
+        pooled = self._pooled
         admin_key = self._admin_key_reader()
-        issuer: KeyIssuer = self._pool if pooled else self._admin_api(admin_key)
         parts = Parts(
-            issuer=issuer,
+            issuer=self._issuer(admin_key),
             prover=self._prover,
             notifier=notifier(rotation),
             evidence=self._evidence,
-            policy=ReconciliationPolicy(
-                installation=rotation.installation,
-                rotation_function=self._settings.rotation_function,
-                grace=rotation.grace,
-                propagation_limit=rotation.propagation_limit,
-            ),
+            policy=self._policy,
             material=self._pool.find if pooled else lambda _: None,
             pace=Pace(),
             clock=utc_now,
+            stock=self._pool_incident if pooled else None,
         )
         return Reconciler(
             open_secret=lambda name: SecretVersions(self._secrets, name),
@@ -117,6 +117,58 @@ class ReconcileWiring:
             return facts | {"evidence": None, "problem": str(error)}
         return facts | {"evidence": kept}
 
+    def evidence(self, name: str) -> dict[str, Any]:
+        """The newest records of the incidents of one secret, which must be ours."""
+        snapshot = SecretVersions(self._secrets, name).snapshot()
+        if not same_function(snapshot.rotation_function, self._settings.rotation_function):
+            raise VersionStateError(f"{snapshot.arn} is not rotated by our rotation function.")
+        kept = self._evidence.records(incidents_of(snapshot.name))
+        return {
+            "secret": snapshot.arn,
+            "records": [{"where": where, "record": json.loads(what)} for where, what in kept],
+        }
+
+    def condemn_pool(self, declaration: Declaration) -> dict[str, Any]:
+        """Declare the pool's free keys compromised; which secrets hold others of its keys."""
+        if not self._pooled:
+            raise ConfigurationError("This deployment issues keys itself; it has no key pool.")
+        done = self._pool_incident.condemn(declaration.tag())
+        return {
+            "pool": self._pool_incident.name,
+            "declared": declaration.tag(),
+            "condemned": list(done.keys),
+            "leasedTo": list(done.leased_to),
+            "asked": done.asked,
+        }
+
+    def revoke_first(
+        self, name: str, declaration: Declaration, time_left: Callable[[], timedelta]
+    ) -> dict[str, Any]:
+        """Revoke the keys of one secret, which must name our rotation function, unreplaced."""
+        for session in (self._signing, self._admin):
+            session.end_within(time_left() - _RESERVE)
+        issuer = self._issuer(self._admin_key_reader())
+        secret = SecretVersions(self._secrets, SecretVersions(self._secrets, name).snapshot().arn)
+        examiner = Examiner(issuer, self._prover, self._policy, asks=False, clock=utc_now)
+        return revoke_first(secret, declaration, examiner, issuer).as_json()
+
+    @property
+    def _pooled(self) -> bool:
+        return self._settings.rotation.key_issuer == KEY_POOL
+
+    @property
+    def _policy(self) -> ReconciliationPolicy:
+        rotation = self._settings.rotation
+        return ReconciliationPolicy(
+            installation=rotation.installation,
+            rotation_function=self._settings.rotation_function,
+            grace=rotation.grace,
+            propagation_limit=rotation.propagation_limit,
+        )
+
+    def _issuer(self, admin_key: Callable[[], ApiKey]) -> KeyIssuer:
+        return self._pool if self._pooled else self._admin_api(admin_key)
+
     def _discover(self) -> Sequence[str]:
         return secrets_rotated_by(self._secrets, self._settings.rotation_function)
 
@@ -140,8 +192,16 @@ class ReconcileWiring:
     def _pool(self) -> KeyPool:
         return key_pool(self._settings.rotation, self._secrets)
 
+    @cached_property
+    def _pool_incident(self) -> PoolIncident:
+        return PoolIncident(self._pool_secret, notifier(self._settings.rotation), utc_now)
+
+    @cached_property
+    def _pool_secret(self) -> PoolSecret:
+        return PoolSecret(self._secrets, self._settings.rotation.pool_secret, utc_now)
+
     def _pool_condition(self) -> IssuerCondition:
-        pool = PoolSecret(self._secrets, self._settings.rotation.pool_secret, utc_now).read()
+        pool = self._pool_secret.read()
         free = [entry for entry in pool.keys if entry.state is KeyState.FREE]
         return IssuerCondition(keys_left=len(free))
 

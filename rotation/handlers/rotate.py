@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rotation.credential import Confidential
 from rotation.errors import InvalidEventError, RotationError
 from rotation.handlers.rotation_wiring import RotationWiring
-from rotation.observability import count, logger, metrics
+from rotation.observability import count, counted_for, logger, metrics
 from rotation.redaction import remember
 from rotation.settings import RotationSettings
 from rotation.steps import STEPS
@@ -45,6 +45,7 @@ def handler(event: Any, context: LambdaContext) -> None:
     Raises:
         RotationError: with its code in the log; nothing confidential in its message or causes.
     """
+    counted_for(context.function_name)
     count("RotationSteps")
     members = event if isinstance(event, dict) else {}
     rotation_token = _take_rotation_token(members)

@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from rotation.errors import RotationError
 from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
-from rotation.observability import count, logger, metrics
+from rotation.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, failure, failure_recorded, refusal
 from rotation.sealing.source import S3Documents
@@ -37,6 +37,7 @@ protect_process()
 @metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Seal the document that the event names, and say what came of it."""
+    counted_for(context.function_name)
     time_left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     return answer(event, partial(_sealer, time_left))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from rotation.observability import logger
 from rotation.settings import VendorSettings
 from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp
@@ -30,4 +31,9 @@ def vendor_http(settings: VendorSettings, origin: str) -> VendorHttp:
 
 def signer_policy(settings: VendorSettings) -> SignerPolicy:
     """Whose signatures are accepted."""
+    if settings.organization and not settings.trust_anchors:
+        logger.warning(
+            "SIGNER_ORGANIZATION without SIGNER_TRUST_ANCHORS proves little: any certificate can "
+            "bear a name"
+        )
     return SignerPolicy.from_pem(settings.trust_anchors, settings.organization)

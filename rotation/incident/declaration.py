@@ -191,6 +191,17 @@ def advance(secret: SecretVersions, now: datetime) -> Progress:
     return Progress(stage, declaration, tuple(acts), tuple(suspects), current, attempt.number)
 
 
+def mark(secret: SecretVersions) -> tuple[str, ...]:
+    """Label the suspect versions of the open incident, and nothing else: every suspect version.
+
+    Idempotent; `advance` does it too.
+
+    Raises:
+        SecretStoreError: AWS refused or failed; asking again is safe.
+    """
+    return tuple(_mark(secret, secret.snapshot(), []))
+
+
 def own_token(arn: str, declaration: Declaration, attempt: int) -> str:
     """The ClientRequestToken of an incident's rotation, so that all who work on it use one."""
     return str(uuid.uuid5(_NAMESPACE, f"{arn} {iso_utc(declaration.at)} {attempt}"))

@@ -7,6 +7,7 @@ S3 UserGuide conditional-writes: with If-None-Match, an object that exists alrea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,6 +17,8 @@ from rotation.errors import EvidenceError
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+#: How many records are read back at most.
+MOST_RECORDS: Final = 10
 _EXISTS: Final = frozenset({"PreconditionFailed", "412"})
 
 
@@ -50,3 +53,25 @@ class S3Evidence:
                 f"{place} could not be written: S3 gave no answer ({type(error).__name__})."
             ) from error
         return place
+
+    def records(self, folder: str) -> Sequence[tuple[str, bytes]]:
+        """As `rotation.ports.EvidenceStore.records`: ten at most."""
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=folder
+            )
+            found = [one for page in pages for one in page.get("Contents", ())]
+            newest = sorted(found, key=lambda one: one["LastModified"], reverse=True)
+            return [
+                (
+                    f"s3://{self._bucket}/{one['Key']}",
+                    self._client.get_object(Bucket=self._bucket, Key=one["Key"])["Body"].read(),
+                )
+                for one in newest[:MOST_RECORDS]
+            ]
+        except (BotoCoreError, ClientError) as error:
+            raise EvidenceError(
+                f"The records in s3://{self._bucket}/{folder} could not be read: "
+                f"{type(error).__name__}. Check s3:ListBucket and s3:GetObject in the function's "
+                "role."
+            ) from error

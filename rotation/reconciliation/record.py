@@ -19,12 +19,18 @@ from rotation.reconciliation.plan import Retirement
 from rotation.reconciliation.situation import HeldVersion, Situation
 
 SCHEMA: Final = "trusted-signatures-rotation/incident/1"
+POOL_SCHEMA: Final = "trusted-signatures-rotation/pool-incident/1"
+
+
+def incidents_of(secret_name: str) -> str:
+    """The folder of the records of a secret's incidents."""
+    return f"incidents/{secret_name}/"
 
 
 def record_name(secret_name: str, versions: Iterable[str]) -> str:
     """Where the record of these versions is kept: ``incidents/<secret>/<hash>.json``."""
     digest = hashlib.sha256("\n".join(sorted(versions)).encode()).hexdigest()
-    return f"incidents/{secret_name}/{digest[:16]}.json"
+    return f"{incidents_of(secret_name)}{digest[:16]}.json"
 
 
 def record(
@@ -58,6 +64,22 @@ def record(
         ],
         "keys": [_key(one, situation, deaths.get(one.key_id)) for one in retirements],
         "current": None if current is None else _version(current),
+    }
+    return json.dumps(document, indent=2).encode()
+
+
+def pool_record_name(pool: str, key_id: str) -> str:
+    """Where the record of a leaked pool key is kept: ``pools/<pool>/<key id>.json``."""
+    return f"pools/{pool}/{key_id}.json"
+
+
+def pool_record(pool: str, key_id: str, declared: str, death: Death) -> bytes:
+    """The record of a leaked pool key's death as JSON; ``declared`` is when, why and by whom."""
+    document = {
+        "schema": POOL_SCHEMA,
+        "pool": pool,
+        "declared": _declared(declared),
+        "keys": [{"keyId": key_id, "proof": death_facts(death)}],
     }
     return json.dumps(document, indent=2).encode()
 

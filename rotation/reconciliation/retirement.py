@@ -18,7 +18,7 @@ from rotation.credential import ApiKey
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError
 from rotation.labels import AWSPENDING, INCIDENT_TAGS
 from rotation.observability import logger
-from rotation.ports import EvidenceStore, KeyIssuer, KeyProver, Notifier, Revocation
+from rotation.ports import EvidenceStore, KeyIssuer, KeyProver, Notifier, Revocation, Stock
 from rotation.reconciliation.concerns import Code, Concern
 from rotation.reconciliation.death_watch import Death, Suspect, Verdict
 from rotation.reconciliation.examination import Examined, renewed, statement
@@ -42,6 +42,7 @@ class Parts:
         notifier: asks a person.
         evidence: keeps the record of an incident.
         material: a key that the issuer itself keeps, by its id.
+        stock: the keys that the issuer keeps for later, where it keeps any.
         pace: waits until the next write may be sent.
         clock: our clock, aware UTC.
     """
@@ -54,6 +55,7 @@ class Parts:
     material: Callable[[str], ApiKey | None]
     pace: Callable[[], None]
     clock: Callable[[], datetime]
+    stock: Stock | None = None
 
 
 @dataclass

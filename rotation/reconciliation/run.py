@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from rotation.credential import iso_utc
+from rotation.credential import ApiKey, iso_utc
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
 from rotation.incident.declaration import advance
 from rotation.labels import INCIDENT_TAG
@@ -34,6 +34,7 @@ from rotation.reconciliation.report import (
     warnings,
 )
 from rotation.reconciliation.retirement import Done, Execution, Parts
+from rotation.reconciliation.stock import StockReview
 from rotation.versions import SecretVersions
 
 #: Less time than this is left for the watch, the labels and the report: no secret is begun.
@@ -122,6 +123,8 @@ class Reconciler:
         named = list(dict.fromkeys(self.discover() if secrets is None else secrets))
         cases = [_Case(name, self.open_secret(name)) for name in named]
         condition, shared = self._condition(started)
+        review = StockReview(self.parts.stock if secrets is None else None, self.parts.evidence)
+        review.look()
         examiner = Examiner(
             self.parts.issuer, self.parts.prover, self.parts.policy, act, self.parts.clock
         )
@@ -133,8 +136,11 @@ class Reconciler:
             if act:
                 list(threads.map(self._begin, cases))
                 suspects = [one for case in cases for one in case.suspects]
+                suspects += review.suspects(_current_keys(cases), self._accepted)
                 deaths = self.watch.watch(suspects)
                 list(threads.map(lambda case: self._conclude(case, deaths), cases))
+            review.conclude(deaths if act else {})
+            shared += review.concerns
         _tell(cases, shared)
         return {
             "schema": SCHEMA,
@@ -142,10 +148,17 @@ class Reconciler:
             "installation": self.parts.policy.installation,
             "startedAt": iso_utc(started),
             "finishedAt": iso_utc(self.parts.clock()),
-            "issuer": issuer_report(condition),
+            "issuer": issuer_report(condition) | {"condemned": review.report()},
             "warnings": warnings(shared),
             "secrets": [_report(case, act=act) for case in cases],
         }
+
+    def _accepted(self, key: ApiKey) -> bool:
+        try:
+            self.parts.prover.prove(key, "a test seal of a current key, before others are judged")
+        except RotationError:
+            return False
+        return True
 
     def _condition(self, now: datetime) -> tuple[IssuerCondition, list[Concern]]:
         try:
@@ -211,6 +224,15 @@ class Reconciler:
         }
         _guarded(case, lambda: execution.conclude(own))
         case.concerns += execution.done.concerns
+
+
+def _current_keys(cases: Iterable[_Case]) -> Iterator[ApiKey]:
+    """The current key of each secret that was looked at."""
+    for case in cases:
+        if case.examined is not None and (current := case.examined.situation.current) is not None:
+            key = case.examined.keys.get(current.key_id or "")
+            if key is not None:
+                yield key
 
 
 def _guarded(case: _Case, act: Callable[[], _T]) -> _T | None:

@@ -29,6 +29,8 @@ DESTINATION_BUCKET: Final = "sealed-documents"
 ROTATE: Final = "trusted-signatures-rotate"
 RECONCILE: Final = "trusted-signatures-reconcile"
 SEAL: Final = "trusted-signatures-seal"
+#: The reconcile function's alias for a break-glass role.
+BREAK_GLASS: Final = "revoke-first"
 EVIDENCE_BUCKET: Final = "trusted-signatures-evidence"
 #: The timeouts of ``template.yaml``.
 TIMEOUTS: Final = {
@@ -211,6 +213,16 @@ class Deployment:
             )
             for name, handler in handlers.items()
         }
+        # The runtime interface emulator knows no aliases: this one always runs the source tree.
+        self.cloud.add_alias(
+            RECONCILE,
+            BREAK_GLASS,
+            self._in_a_process(
+                f"{RECONCILE}:{BREAK_GLASS}",
+                handlers[RECONCILE],
+                self._function_environment(RECONCILE),
+            ),
+        )
 
     def _function_environment(self, name: str) -> dict[str, str]:
         vendor = {
@@ -250,8 +262,8 @@ class Deployment:
         return ProcessFunction(
             handler,
             environment=environment,
-            log_path=self.logs / f"{name}.log",
-            timeout=TIMEOUTS[name],
+            log_path=self.logs / f"{name.partition(':')[0]}.log",
+            timeout=TIMEOUTS[name.partition(":")[0]],
             concurrency=4,
             name=name,
         )

@@ -37,7 +37,7 @@ from rotation.vendor.pool_secret import PoolSecret
 ENOUGH: Final = 2
 
 #: A call that asks a person is over by then; after it the next call asks again.
-_ASKING: Final = timedelta(minutes=5)
+ASKING: Final = timedelta(minutes=5)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -249,7 +249,7 @@ def _retire(pool: Pool, key_id: str, notice: Notice) -> tuple[Pool | None, PoolK
         return None, None
     asked = entry.notice
     if entry.state is KeyState.RETIRED and asked is not None:
-        under_way = asked == notice or notice.at - asked.at < _ASKING
+        under_way = asked == notice or notice.at - asked.at < ASKING
         if asked.sent or under_way:
             return None, entry
     retired = replace(entry, state=KeyState.RETIRED, notice=notice)

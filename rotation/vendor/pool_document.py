@@ -7,8 +7,10 @@
 
 Times are ISO 8601 in UTC. A leased key names in ``lease`` the installation, the secretArn and the
 token of the rotation it was given to, and when (``at``). A key that somebody was asked to revoke
-names in ``notice`` when, and whether the message went out. Any other member, of the pool or of a
-key, belongs to the organisation and survives every change untouched.
+names in ``notice`` when, and whether the message went out. One that was declared compromised says
+in ``declared`` when, why and by whom, and in ``seenAliveAt`` when the vendor last accepted it. Any
+other member, of the pool or of a key, belongs to the organisation and survives every change
+untouched.
 
 The document is ours: the vendor publishes none. Everything here is a value without IO; a change
 gives a new `Pool`. Nothing here shows key material in repr, log or error.
@@ -29,7 +31,10 @@ from rotation.ports import KeyLabel
 
 _KEYS: Final = "keys"
 _OURS: Final = frozenset(
-    {API_KEY, API_KEY_ID, EXPIRES_AT, "state", "addedAt", "lease", "notice"},
+    {
+        *(API_KEY, API_KEY_ID, EXPIRES_AT),
+        *("state", "addedAt", "lease", "notice", "declared", "seenAliveAt"),
+    },
 )
 
 
@@ -76,6 +81,8 @@ class PoolKey:
     Attributes:
         added_at: when it was added, aware UTC, where known.
         lease: who has it; None for a key that nobody was given.
+        declared: when, why and by whom it was declared compromised, in words.
+        seen_alive_at: when the vendor last accepted it after that, aware UTC.
         rest: its other members, as a JSON object.
     """
 
@@ -84,6 +91,8 @@ class PoolKey:
     added_at: datetime | None = None
     lease: Lease | None = None
     notice: Notice | None = None
+    declared: str | None = None
+    seen_alive_at: datetime | None = None
     rest: Confidential = field(default_factory=_nothing_else)
 
 
@@ -145,9 +154,14 @@ def _members(entry: PoolKey) -> dict[str, Any]:
     members: dict[str, Any] = json.loads(entry.rest.reveal())
     members[API_KEY_ID] = entry.key.id
     members[API_KEY] = entry.key.material.reveal()
-    for name, time in ((EXPIRES_AT, entry.key.expires_at), ("addedAt", entry.added_at)):
-        if time is not None:
-            members[name] = iso_utc(time)
+    times = {
+        EXPIRES_AT: entry.key.expires_at,
+        "addedAt": entry.added_at,
+        "seenAliveAt": entry.seen_alive_at,
+    }
+    members |= {name: iso_utc(time) for name, time in times.items() if time is not None}
+    if entry.declared is not None:
+        members["declared"] = entry.declared
     members["state"] = entry.state.value
     members["lease"] = None
     if entry.lease is not None:
@@ -198,14 +212,20 @@ def _entry(item: object) -> PoolKey | str:
     except ValueError:
         return f'"state" is none of {", ".join(state.value for state in KeyState)}'
     try:
-        added_at = _time(item["addedAt"]) if item.get("addedAt") is not None else None
+        added_at, seen_at = (
+            _time(item[name]) if item.get(name) is not None else None
+            for name in ("addedAt", "seenAliveAt")
+        )
         lease = _lease(item["lease"]) if item.get("lease") is not None else None
         notice = _notice(item["notice"]) if item.get("notice") is not None else None
     except (KeyError, TypeError, ValueError):
-        return '"addedAt", "lease" or "notice" is not what docs/key-pool.md describes'
+        return (
+            '"addedAt", "lease", "notice" or "seenAliveAt" is not what docs/key-pool.md describes'
+        )
     if (state is KeyState.LEASED and lease is None) or (state is KeyState.FREE and lease):
         return f'"state" is {state.value} and "lease" does not agree'
-    return PoolKey(key, state, added_at, lease, notice, _rest(item, _OURS))
+    declared = None if item.get("declared") is None else str(item["declared"])
+    return PoolKey(key, state, added_at, lease, notice, declared, seen_at, _rest(item, _OURS))
 
 
 def _lease(members: Mapping[str, Any]) -> Lease:

@@ -78,5 +78,10 @@ def deployment(
         ).start()
 
     retries = RetryPolicy((timedelta(milliseconds=100),))
-    with Deployment(tmp_path, make_runner=emulated, retries=retries) as running:
+    with Deployment(
+        tmp_path,
+        make_runner=emulated,
+        retries=retries,
+        propagation_limit=timedelta(seconds=2),
+    ) as running:
         yield running

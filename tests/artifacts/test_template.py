@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from rotation.errors import ConfigurationError
+from rotation.handlers.reconcile_request import REVOKE_FIRST
 from rotation.labels import INCIDENT_TAGS
-from rotation.observability import NAMESPACE, SERVICE
+from rotation.observability import FUNCTION, NAMESPACE, SERVICE
 from rotation.reconciliation.situation import INTERVAL
 from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings
 
@@ -219,7 +221,7 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     assert by_sid.keys() == {
         *("WriteOwnLog", "FindSecrets", "ReconcileSecretsThatNameTheRotationFunction"),
         *("FinishIncidents", "RotateThroughTheFunction", "CloseIncidents", "KeepEvidence"),
-        "ReadAdminCredential",
+        *("ShowEvidence", "FindEvidence", "ReadAdminCredential"),
     }
     ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
     reconciling = by_sid["ReconcileSecretsThatNameTheRotationFunction"]
@@ -246,8 +248,40 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     assert actions([keeping]) == {"s3:PutObject"}
     assert keeping["Resource"] == [
         *("EvidenceBucket.Arn/incidents/*", "EvidenceBucket.Arn/rollbacks/*"),
+        "EvidenceBucket.Arn/pools/*",
     ]
+    assert by_sid["ShowEvidence"]["Resource"] == "EvidenceBucket.Arn/incidents/*"
+    assert by_sid["FindEvidence"]["Condition"] == {"StringLike": {"s3:prefix": "incidents/*"}}
     assert "secretsmanager:PutSecretValue" not in actions([*by_sid.values()])
+
+
+def test_a_responder_may_read_no_value(template: Template) -> None:
+    """Labels, tags and rotations of our secrets, and the two functions; not the alias."""
+    document = template.properties("ResponderPolicy")["PolicyDocument"]
+    by_sid = {statement["Sid"]: statement for statement in document["Statement"]}
+    ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
+    assert by_sid["RotateAndRelabel"]["Condition"] == {"StringEquals": ours}
+    allowed = actions([*by_sid.values()])
+    assert not {action for action in allowed if "Value" in action or "*" in action}
+    assert by_sid["AskTheFunctions"]["Resource"] == [
+        "ReconcileFunction.Arn",
+        "RotationFunction.Arn",
+    ]
+
+
+def test_only_the_break_glass_policy_names_the_alias(template: Template) -> None:
+    """The alias is the one that the function asks for, and nothing else may invoke it."""
+    assert template.properties("RevokeFirstAlias")["Name"] == REVOKE_FIRST
+    [statement] = template.properties("BreakGlassPolicy")["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == (
+        "lambda:InvokeFunction",
+        "RevokeFirstAlias",
+    )
+    others = {
+        name: one for name, one in template.document["Resources"].items() if "Alias" not in name
+    }
+    naming = [name for name, one in others.items() if "RevokeFirstAlias" in json.dumps(one)]
+    assert naming == ["BreakGlassPolicy"]
 
 
 def test_rotation_may_ask_for_reconciliation_and_invoke_nothing_else(template: Template) -> None:
@@ -385,8 +419,11 @@ def test_what_reconciliation_counts_raises_an_alarm(
     """Namespace, dimension and name are those that the code counts under."""
     properties = template.properties(alarm)
     assert (properties["Namespace"], properties["MetricName"]) == (NAMESPACE, metric)
-    assert properties["Dimensions"] == [{"Name": "service", "Value": SERVICE}]
-    assert f'"{metric}"' in (ROOT / "rotation" / "reconciling.py").read_text()
+    assert properties["Dimensions"] == [
+        {"Name": "service", "Value": SERVICE},
+        {"Name": FUNCTION, "Value": "ReconcileFunction"},
+    ]
+    assert f'"{metric}"' in (ROOT / "rotation" / "reconciliation" / "run.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Size:
 
     sockets: int = 1
     quick: int = 1
-    pairs: int = 5800
+    pairs: int = 5200
     seed: int = 1
 
 

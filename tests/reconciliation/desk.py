@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from rotation.credential import ApiKey
-from rotation.ports import IssuerCondition, KeyIssuer, KeyProver
+from rotation.ports import IssuerCondition, KeyIssuer, KeyProver, Stock
 from rotation.reconciliation.death_watch import DeathWatch
 from rotation.reconciliation.discovery import secrets_rotated_by
 from rotation.reconciliation.evidence import S3Evidence
@@ -45,6 +45,8 @@ class Desk:
         self.issuer: KeyIssuer = house.issuer
         self.prover: KeyProver = house.prover
         self.material: Callable[[str], ApiKey | None] = lambda _: None
+        self.stock: Stock | None = None
+        self.evidence_bucket = BUCKET
         self.condition: Callable[[], IssuerCondition] = IssuerCondition
         self.policy = ReconciliationPolicy(
             "house", house.function_arn, GRACE, timedelta(seconds=60)
@@ -58,11 +60,12 @@ class Desk:
             issuer=self.issuer,
             prover=self.prover,
             notifier=self.inbox,
-            evidence=S3Evidence(self.s3, BUCKET),
+            evidence=S3Evidence(self.s3, self.evidence_bucket),
             policy=self.policy,
             material=self.material,
             pace=Pace(per_second=10_000),
             clock=house.now,
+            stock=self.stock,
         )
         watch = DeathWatch(
             self.prover, timedelta(seconds=60), lambda: self.time_left, house.now, house.pause

@@ -25,7 +25,9 @@ from rotation.sandbox.deployment import (
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment with a key and a schedule."""
     folder: Path = tmp_path_factory.mktemp("deployment")
-    with Deployment(folder, retries=RetryPolicy(())) as running:
+    with Deployment(
+        folder, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=2)
+    ) as running:
         running.store_first_key()
         running.turn_on_rotation()
         yield running
@@ -67,6 +69,14 @@ def rotate(deployment: Deployment) -> str:
         {"action": "reconcile", "secrets": [SECRET] * 1001},
         {"secrets": [SECRET]},
         {"action": "report", "grace": 0},
+        {"action": "rollback"},
+        {"action": "evidence", "secrets": [SECRET, SECRET]},
+        {"action": "condemn-pool", "reason": "leaked"},
+        {"action": "condemn-pool", "reason": "", "actor": "somebody"},
+        {"action": "condemn-pool", "reason": "leaked", "actor": "two words"},
+        {"action": "condemn-pool", "reason": "line\nbreak", "actor": "somebody"},
+        {"action": "condemn-pool", "reason": "x" * 121, "actor": "somebody"},
+        {"action": "revoke-first", "secrets": [SECRET], "reason": "leaked", "actor": "somebody"},
         {"source": "aws.events"},
     ],
 )

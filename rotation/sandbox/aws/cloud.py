@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-_KEY_ID: Final = "AKIASANDBOX000000000"
+DEFAULT_CALLER: Final = "AKIASANDBOX000000000"
 _KEY: Final = "sandbox"
 
 _only_one = Lock()
@@ -133,13 +133,17 @@ class Cloud(AbstractContextManager["Cloud"]):
         """Call ``tell`` with each rotation step as it ends; it must be brief."""
         self._rotations.watch = tell
 
-    def environment(self) -> dict[str, str]:
-        """What makes boto3 and the ``aws`` command line talk to this Cloud, and only to it."""
+    def environment(self, caller: str = DEFAULT_CALLER) -> dict[str, str]:
+        """What makes boto3 and the ``aws`` command line talk to this Cloud, and only to it.
+
+        Args:
+            caller: the access key id to sign with; `deny` tells callers apart by it.
+        """
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": _KEY_ID,
+            "AWS_ACCESS_KEY_ID": caller,
             "AWS_SECRET_ACCESS_KEY": _KEY,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
@@ -165,7 +169,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             service,
             region_name=region,
             endpoint_url=self.url,
-            aws_access_key_id=_KEY_ID,
+            aws_access_key_id=DEFAULT_CALLER,
             aws_secret_access_key=_KEY,
             config=Config(proxies={}),
         )
@@ -185,6 +189,21 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._functions.add(name, runner)
         self._registered[name] = timeout, memory_mb
         return self._lambda().register(name, timeout, memory_mb)
+
+    def add_alias(self, name: str, alias: str, runner: FunctionRunner) -> None:
+        """Give the function ``name`` an alias, which ``runner`` runs; Invoke's Qualifier names it.
+
+        With Lambda both are the same code; here each has processes of its own, because a process
+        knows through which ARN it is invoked from its start.
+        """
+        self._functions.add(f"{name}:{alias}", runner)
+
+    def deny(self, caller: str, *operations: str) -> None:
+        """Refuse these operations to whoever signs with the access key id ``caller``.
+
+        As an identity policy with an explicit Deny does; nothing else is refused to anybody.
+        """
+        self._traffic.deny(caller, *operations)
 
     def wait_for_rotation(
         self, secret_id: str, token: str, timeout: timedelta = timedelta(seconds=30)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
+from flask import request
+from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.iam.models import iam_backends
 
@@ -74,7 +76,8 @@ class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
         Raises:
             UnknownFunctionException: no such function.
         """
-        name = self.get_function(function_name, qualifier).function_name
+        # moto looks for "qualifier"; the parameter is "Qualifier" (API_Invoke).
+        name = self._named(function_name, qualifier or request.args.get("Qualifier"))
         payload = body.encode() if isinstance(body, str) else bytes(body)
         payload = payload or b"{}"
         kind = headers.get("X-Amz-Invocation-Type", "RequestResponse")
@@ -96,6 +99,20 @@ class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
         if result.error:
             response_headers["X-Amz-Function-Error"] = "Unhandled"
         return result.payload
+
+    def _named(self, function_name: str, alias: str | None) -> str:
+        """The name under which the function, or its alias, has a runner.
+
+        Raises:
+            UnknownFunctionException: no such function, or no such alias.
+        """
+        function = self.get_function(function_name)
+        if alias in (None, "$LATEST"):
+            return str(function.function_name)
+        name = f"{function.function_name}:{alias}"
+        if name not in self._functions.names():
+            raise UnknownFunctionException(f"{function.function_arn}:{alias}")
+        return name
 
     def put_function_event_invoke_config(
         self, function_name: str, config: dict[str, Any]

@@ -18,6 +18,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+# IAM UserGuide reference_sigv-create-signed-request: Credential=<access key id>/<scope>.
+_credential: Final = re.compile(r"Credential=([^/,]+)/")
 _invocation: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 
@@ -31,12 +33,14 @@ class Call:
             Invoke, method and path.
         secret_id: SecretId, or Name for CreateSecret, as the caller gave it.
         rotation_token: whether a RotationToken came with it.
+        caller: the access key id that signed it; empty where none did.
     """
 
     index: int
     operation: str
     secret_id: str | None
     rotation_token: bool = False
+    caller: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,11 @@ class Traffic:
         self._lock = Lock()
         self._calls: list[Call] = []
         self._next_index = 0
+        self._denied: dict[str, frozenset[str]] = {}
+
+    def deny(self, caller: str, *operations: str) -> None:
+        """Refuse ``operations`` to the access key id ``caller``, until the next reset."""
+        self._denied[caller] = self._denied.get(caller, frozenset()) | {*operations}
 
     @property
     def calls(self) -> list[Call]:
@@ -106,8 +115,9 @@ class Traffic:
             return list(self._calls)
 
     def reset(self) -> None:
-        """Forget the calls and the faults."""
+        """Forget the calls, the faults and the denials."""
         self.faults.clear()
+        self._denied.clear()
         with self._lock:
             self._calls.clear()
 
@@ -115,6 +125,9 @@ class Traffic:
         """Serve one request."""
         environ.setdefault("HTTP_X_MOTO_ACCOUNT_ID", self._account)
         operation = self._record(environ)
+        caller = _caller(environ)
+        if operation in self._denied.get(caller, ()):
+            return _answer(_denial(caller, operation), start_response)
         planned = self.faults.take(operation)
         if planned is None:
             return self._application(environ, start_response)
@@ -133,6 +146,7 @@ class Traffic:
         operation, members = _read(environ)
         with self._lock:
             call = Call(
+                caller=_caller(environ),
                 index=self._next_index,
                 operation=operation,
                 secret_id=members.get("SecretId") or members.get("Name"),
@@ -141,6 +155,16 @@ class Traffic:
             self._calls.append(call)
             self._next_index += 1
         return operation
+
+
+def _caller(environ: Environ) -> str:
+    signed = _credential.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return signed[1] if signed else ""
+
+
+def _denial(caller: str, operation: str) -> AwsError:
+    what = f"User: {caller} is not authorized to perform: {operation} with an explicit deny"
+    return AwsError("AccessDeniedException", what)
 
 
 def _read(environ: Environ) -> tuple[str, dict[str, Any]]:

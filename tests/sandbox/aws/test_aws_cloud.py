@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.processes import ProcessFunction
@@ -258,3 +258,24 @@ class TestLife:
         token = secrets.rotate_secret(SecretId="s", RotationLambdaARN=ROTATE)["VersionId"]
         assert cloud.wait_for_rotation("s", token, LIMIT).succeeded
         assert not rotator.closed
+
+
+def test_what_is_denied_to_one_caller_is_allowed_to_others(cloud: Cloud) -> None:
+    """An explicit deny is for one identity and some operations (IAM policy evaluation)."""
+    cloud.client("secretsmanager").create_secret(Name="s", SecretString="value")
+    cloud.deny("AKIADENIED", "GetSecretValue")
+    denied = boto3.client(
+        "secretsmanager",
+        endpoint_url=cloud.url,
+        region_name=cloud.region,
+        aws_access_key_id="AKIADENIED",
+        aws_secret_access_key="-",
+    )
+    with pytest.raises(ClientError) as caught:
+        denied.get_secret_value(SecretId="s")
+    assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert denied.describe_secret(SecretId="s")["Name"] == "s"
+    assert cloud.client("secretsmanager").get_secret_value(SecretId="s")["SecretString"] == "value"
+    assert [call.caller for call in cloud.calls if call.operation == "DescribeSecret"] == [
+        "AKIADENIED"
+    ]

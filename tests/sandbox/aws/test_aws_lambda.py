@@ -50,6 +50,18 @@ def test_by_arn_and_without_payload(cloud: Cloud, function: InProcess) -> None:
     assert answer["Payload"].read() == b"{}"
 
 
+def test_an_alias_is_invoked_by_its_qualifier(cloud: Cloud, function: InProcess) -> None:
+    """API_Invoke, Qualifier: the alias runs; one that does not exist is refused."""
+    cloud.add_alias("f", "night", InProcess(lambda _: {"night": True}))
+    invoke = cloud.client("lambda").invoke
+    answer = invoke(FunctionName="f", Qualifier="night", Payload=b'{"a": 1}')
+    assert json.loads(answer["Payload"].read()) == {"night": True}
+    assert json.loads(invoke(FunctionName="f", Payload=b'{"a": 1}')["Payload"].read()) == {"a": 1}
+    with pytest.raises(ClientError) as caught:
+        invoke(FunctionName="f", Qualifier="day")
+    assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
+
+
 def test_unknown_function(cloud: Cloud) -> None:
     """API_Invoke, ResourceNotFoundException."""
     with pytest.raises(ClientError) as caught:

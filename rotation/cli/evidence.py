@@ -1,0 +1,56 @@
+"""``rotation evidence``: what is on record about the incidents of a secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+
+from rotation.cli.account import Account
+from rotation.cli.operate import as_json_option, reconcile_function
+
+
+@click.command()
+@click.argument("secret")
+@as_json_option
+@reconcile_function
+def evidence(secret: str, as_json: bool, reconcile_function: str) -> None:
+    """Show the records of the incidents of SECRET: who declared what, and how each key died.
+
+    The newest ten, newest first, as the reconcile function keeps them under Object Lock; asked of
+    that function, so that no right on the bucket is needed. A record has no key material.
+    """
+    answer = Account(reconcile_function).ask("evidence", [secret])
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if not answer["records"]:
+        console.print(f"No incident of {answer['secret']} is on record.", markup=False)
+    for one in answer["records"]:
+        _show(console, one["where"], one["record"])
+
+
+def _show(console: Console, where: str, record: dict[str, Any]) -> None:
+    declared = record["declared"]
+    console.print(
+        f"declared {declared['at'] or 'by a label alone'}: {declared['reason'] or 'no reason'}, "
+        f"by {declared['actor'] or 'unknown'}",
+        markup=False,
+    )
+    for key in record["keys"]:
+        proof = key["proof"]
+        probes = proof.get("probes", [])
+        rejected = [probe for probe in probes if probe["outcome"] == "rejected"]
+        how = proof["by"]
+        if rejected:
+            how = f"{len(rejected)} rejections from {rejected[0]['at']} to {rejected[-1]['at']}"
+        console.print(f"  key {key['keyId']}: dead, {how}", markup=False)
+    current = record["current"]
+    if current is not None:
+        console.print(f"  replaced by key {current['keyId']}", markup=False)
+    console.print(f"  closed {record['completedAt']}", markup=False)
+    console.print(f"  {where}", markup=False)
+    console.print()

@@ -1,0 +1,143 @@
+"""The keys of a leaked pool in a reconciliation: probed, recorded, reported until dead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from rotation.credential import ApiKey
+from rotation.errors import SecretStoreError
+from rotation.ports import CondemnedKey
+from rotation.sandbox.vendor import Role
+
+from .desk import BUCKET, Desk, codes
+
+DECLARED = "2026-11-22T02:00:00.000Z pool leaked somebody"
+
+
+@dataclass
+class Condemned:
+    """A stock with keys in memory."""
+
+    keys: dict[str, ApiKey]
+    due: bool = True
+    name: str = "the-pool"
+    asked: int = 0
+    alive: list[str] = field(default_factory=list)
+    trouble: SecretStoreError | None = None
+
+    def condemned(self) -> list[CondemnedKey]:
+        if self.trouble is not None:
+            raise self.trouble
+        return [CondemnedKey(key, DECLARED, self.due) for key in self.keys.values()]
+
+    def ask_people(self) -> None:
+        self.asked += 1
+
+    def seen_alive(self, key_ids: Sequence[str]) -> None:
+        self.alive += key_ids
+
+    def forget(self, key_id: str) -> None:
+        self.keys.pop(key_id, None)
+
+
+@pytest.fixture
+def stock(desk: Desk) -> Condemned:
+    """Two condemned keys, which the vendor still accepts; the secret has a key of its own."""
+    desk.house.store()
+    desk.rotate()
+    made = [desk.house.vendor.keys.create() for _ in range(2)]
+    stock = Condemned({key.id: ApiKey.from_text(key.id, key.material) for key in made})
+    desk.stock = stock
+    return stock
+
+
+def test_keys_that_a_person_revoked_are_proven_dead_and_recorded(
+    desk: Desk, stock: Condemned
+) -> None:
+    """Each has a record of its own, kept before the key is dropped."""
+    dead, alive = stock.keys
+    desk.house.vendor.keys.revoke(dead)
+    report = desk.run()
+    assert [*stock.keys] == [alive]
+    assert stock.alive == [alive]
+    by_id = {one["keyId"]: one for one in report["issuer"]["condemned"]}
+    assert by_id[dead]["state"] == "proven dead"
+    assert by_id[dead]["evidence"] == f"s3://{BUCKET}/pools/the-pool/{dead}.json"
+    assert by_id[alive]["state"] == "to be revoked by a person"
+    body = desk.s3.get_object(Bucket=BUCKET, Key=f"pools/the-pool/{dead}.json")["Body"]
+    record = json.loads(body.read())
+    assert record["declared"] == {
+        "at": "2026-11-22T02:00:00.000Z",
+        "reason": "pool leaked",
+        "actor": "somebody",
+    }
+    assert record["keys"][0]["proof"]["verdict"] == "dead"
+
+
+def test_a_key_that_is_alive_is_an_urgent_warning(desk: Desk, stock: Condemned) -> None:
+    """The vendor still accepts it, and the report says so until it does not."""
+    report = desk.run()
+    assert codes(report) == {"key_alive_after_incident"}
+    assert stock.asked == 1
+
+
+def test_a_report_asks_nobody_and_probes_nothing(desk: Desk, stock: Condemned) -> None:
+    """It lists what is left to revoke."""
+    before = len(desk.house.vendor.requests)
+    report = desk.run(act=False)
+    signed = [one for one in desk.house.vendor.requests[before:] if one.operation == "sign"]
+    assert (stock.asked, signed) == (0, [])
+    assert codes(report) == {"manual_revocation_needed"}
+    assert {one["keyId"] for one in report["issuer"]["condemned"]} == set(stock.keys)
+
+
+def test_a_key_that_is_not_due_buys_no_signature(desk: Desk, stock: Condemned) -> None:
+    """It stays in the report all the same."""
+    stock.due = False
+    before = len(desk.house.vendor.requests)
+    report = desk.run()
+    assert [one for one in desk.house.vendor.requests[before:] if one.operation == "sign"] == []
+    assert len(report["issuer"]["condemned"]) == 2
+
+
+def test_without_a_key_that_signs_nothing_is_proven(desk: Desk, stock: Condemned) -> None:
+    """A rejection counts only beside an accepted call."""
+    for key in desk.house.vendor.keys.all():
+        if key.role is Role.SIGNING:
+            desk.house.vendor.keys.revoke(key.id)
+    report = desk.run()
+    assert "death_unproven" in codes(report)
+    assert len(stock.keys) == 2
+
+
+def test_a_pool_that_cannot_be_read_does_not_stop_the_run(desk: Desk, stock: Condemned) -> None:
+    """It is a warning; the secrets are reconciled."""
+    stock.trouble = SecretStoreError(
+        "no answer", operation="GetSecretValue", aws_code="InternalServiceError"
+    )
+    report = desk.run()
+    assert "issuer_unreadable" in codes(report)
+    assert report["secrets"][0]["failures"] == []
+
+
+def test_evidence_that_is_not_kept_keeps_the_key(desk: Desk, stock: Condemned) -> None:
+    """A key is dropped only when its record is safe; the next run tries again."""
+    for key_id in stock.keys:
+        desk.house.vendor.keys.revoke(key_id)
+    desk.evidence_bucket = "no-such-bucket"
+    desk.run()
+    assert len(stock.keys) == 2
+    desk.evidence_bucket = BUCKET
+    desk.run()
+    assert stock.keys == {}
+
+
+def test_a_run_for_some_secrets_leaves_the_pool_to_the_next(desk: Desk, stock: Condemned) -> None:
+    """An operator who asks about one secret does not wait for the pool's keys."""
+    report = desk.run(desk.house.arn)
+    assert report["issuer"]["condemned"] == []
+    assert stock.asked == 0

@@ -1,0 +1,77 @@
+"""A person at a terminal, who types the operator's commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rotation.sandbox.aws.cloud import DEFAULT_CALLER
+from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
+
+ROTATION = str(Path(sys.executable).parent / "rotation")
+
+
+@dataclass
+class Operator:
+    """A person with a terminal and the rights of the account, or of whoever ``caller`` is."""
+
+    deployment: Deployment
+    caller: str = DEFAULT_CALLER
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        environment = self.deployment.cloud.environment(self.caller)
+        environment["VENDOR_URL"] = self.deployment.vendor.url
+        return subprocess.Popen(
+            [ROTATION, *arguments],
+            env={"PATH": os.environ["PATH"], **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def types(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
+        process = self.start(*arguments)
+        said, complained = process.communicate(typed, timeout=180)
+        assert process.returncode == code, said + complained
+        return said + complained
+
+    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        process = self.start(*arguments, "--json")
+        said, complained = process.communicate(timeout=180)
+        assert process.returncode == code, said + complained
+        answered: dict[str, Any] = json.loads(said)
+        return answered
+
+    def describe(self, secret: str = SECRET) -> dict[str, Any]:
+        client = self.deployment.cloud.client("secretsmanager")
+        return dict(client.describe_secret(SecretId=secret))
+
+    def labels(self, secret: str = SECRET) -> dict[str, set[str]]:
+        described = self.describe(secret)
+        return {v: set(labels) for v, labels in described["VersionIdsToStages"].items()}
+
+    def tags(self, secret: str = SECRET) -> dict[str, str]:
+        described = self.describe(secret)
+        return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+    def live_keys(self) -> set[str]:
+        keys = self.deployment.vendor.keys
+        return {
+            key.id for key in keys.all() if key.role.value == "signing" and keys.accepted(key.id)
+        }
+
+    def records(self, folder: str = "incidents/") -> list[dict[str, Any]]:
+        """The evidence that is kept in a folder of its bucket."""
+        s3 = self.deployment.cloud.client("s3")
+        listed: Iterable[Any] = s3.list_objects_v2(Bucket=EVIDENCE_BUCKET, Prefix=folder).get(
+            "Contents", []
+        )
+        bodies = (s3.get_object(Bucket=EVIDENCE_BUCKET, Key=one["Key"])["Body"] for one in listed)
+        return [json.loads(body.read()) for body in bodies]
