@@ -61,7 +61,7 @@ class Revocation(Enum):
     """What came of asking for a key to be revoked."""
 
     REVOKED = "revoked"
-    ALREADY_GONE = "already gone"
+    ALREADY_GONE = "unknown or already gone"
     MANUAL_ACTION_NEEDED = "manual action needed"
 
 

@@ -133,7 +133,7 @@ MAY_IMPORT = {
     "rotation.cli": [
         *("credential", "errors", "redaction", "sandbox", "sealing", "settings", "wire_logging"),
         *("handlers.wiring", "incident", "labels", "observability", "vendor"),
-        "versions",
+        *("snapshot", "versions"),
     ],
 }
 

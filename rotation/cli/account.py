@@ -33,7 +33,7 @@ class Account:
             self._sts = boto3.client("sts", config=_ORDINARY)
         except BotoCoreError as error:
             raise click.ClickException(
-                f"No AWS account to work in: {error} Set AWS_PROFILE and AWS_REGION."
+                f"No AWS account to work in: {error} Set AWS_PROFILE, or AWS_DEFAULT_REGION."
             ) from error
 
     def secret(self, name: str) -> SecretVersions:
@@ -69,7 +69,7 @@ class Account:
         secrets: Sequence[str] | None = None,
         *,
         alias: str | None = None,
-        **more: str,
+        **more: str | bool,
     ) -> dict[str, Any]:
         """What the reconcile function answers: its report.
 

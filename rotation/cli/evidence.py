@@ -10,6 +10,7 @@ from rich.console import Console
 
 from rotation.cli.account import Account
 from rotation.cli.operate import as_json_option, reconcile_function
+from rotation.cli.output import plain_console
 
 
 @click.command()
@@ -26,7 +27,7 @@ def evidence(secret: str, as_json: bool, reconcile_function: str) -> None:
     if as_json:
         click.echo(json.dumps(answer))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     if not answer["records"]:
         console.print(f"No incident of {answer['secret']} is on record.", markup=False)
     for one in answer["records"]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rotation.cli.account import Account
 from rotation.cli.leaked_pool import Teller, condemn_pool
 from rotation.cli.operate import as_json_option, reconcile_function
+from rotation.cli.output import plain_console
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.containment import Clocks, Containment, contain
@@ -119,11 +120,11 @@ def force(
         names += account.tagged(key, value)
     if not names and not pool:
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
-    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    console = plain_console(stderr=as_json)
     declaration = Declaration(datetime.now(UTC), reason, account.actor())
     teller = Teller(console)
     limit = timedelta(seconds=timeout)
-    leaked = condemn_pool(account, names, declaration, teller) if pool else None
+    leaked = condemn_pool(account, names, declaration, teller, again=again) if pool else None
     if leaked is not None:
         names = names or leaked.leased_to
         leaked.await_fresh_keys(names, limit)
@@ -263,6 +264,8 @@ def _conclude(console: Console, ended: _Ended) -> None:
         console.print(f"[bold yellow]{ended.name}: not over yet.[/] {parts}")
         for one in held.left:
             console.print(f"  left: {one}", markup=False)
-        console.print("  Run the same command again, or leave it to the hourly reconciliation.")
+        console.print(
+            "  The hourly reconciliation goes on with it; so does this command, run again."
+        )
     if held.evidence:
         console.print(f"  evidence: {held.evidence}", markup=False)

@@ -99,15 +99,23 @@ class LeakedPool:
         )
         for key_id in self.condemned:
             console.print(f"  left: {key_id}", markup=False)
-        notified = "A person was notified. " if self.asked else "Nobody could be notified. "
+        where = "The notification topic has the request; without one, the functions' log. "
+        notified = where if self.asked else "Nobody could be notified. "
         console.print(f"  {notified}The hourly reconciliation proves each of them dead.")
 
 
 def condemn_pool(
-    account: Account, names: Sequence[str], declaration: Declaration, teller: Teller
+    account: Account,
+    names: Sequence[str],
+    declaration: Declaration,
+    teller: Teller,
+    *,
+    again: bool,
 ) -> LeakedPool:
     """Have the pool's free keys declared compromised; ``names`` are the secrets to force."""
-    done = account.ask("condemn-pool", reason=declaration.reason, actor=declaration.actor)
+    done = account.ask(
+        "condemn-pool", reason=declaration.reason, actor=declaration.actor, again=again
+    )
     leaked = LeakedPool(
         done["pool"],
         done["condemned"],

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rotation.cli.account import Account
+from rotation.cli.output import plain_console
 from rotation.credential import iso_utc
-from rotation.errors import RotationError
+from rotation.errors import RotationError, SecretStoreError
 from rotation.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, HOLD_TAG
+from rotation.versions import SecretVersions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -52,9 +56,11 @@ def status(secrets: tuple[str, ...], as_json: bool, reconcile_function: str) -> 
     if as_json:
         click.echo(json.dumps(report))
     else:
-        console = Console(highlight=False)
+        console = plain_console()
         for secret in report["secrets"]:
             _show(console, secret)
+        for warning in report["warnings"]:
+            _warn(console, warning)
     if any(secret["failures"] for secret in report["secrets"]):
         raise click.exceptions.Exit(1)
 
@@ -73,7 +79,8 @@ def rotate(secret: str, timeout: int, as_json: bool) -> None:
     try:
         versions = account.secret(secret)
         before = versions.snapshot()
-        token = account.secrets.rotate_secret(SecretId=versions.arn)["VersionId"]
+        token = str(uuid.uuid4())
+        _begin(versions, token, secret)
         begun = time.monotonic()
         with Console(stderr=True).status(f"waiting for version {token}"):
             while not versions.snapshot().has(token, AWSCURRENT):
@@ -102,6 +109,30 @@ def rotate(secret: str, timeout: int, as_json: bool) -> None:
         click.echo(f"Version {token} is current after {took:.1f} s.")
 
 
+def _begin(versions: SecretVersions, token: str, named: str) -> None:
+    try:
+        versions.rotate(token)
+    except SecretStoreError as error:
+        snapshot = versions.snapshot()
+        pending = snapshot.version_with(AWSPENDING)
+        if snapshot.deleted_at is not None:
+            raise click.ClickException(_deleted(named)) from None
+        if pending is not None and not snapshot.has(pending, AWSCURRENT):
+            raise click.ClickException(
+                f"{named} cannot be rotated: an earlier rotation has left AWSPENDING on version "
+                f"{pending}, or is still running. If it has failed for good: rotation unstick "
+                f"{named} --apply"
+            ) from None
+        raise Failed(error) from None
+
+
+def _deleted(named: str) -> str:
+    return (
+        f"{named} is scheduled for deletion. To keep it: aws secretsmanager restore-secret "
+        f"--secret-id {named}"
+    )
+
+
 @click.command()
 @click.argument("secret")
 @click.option("--apply", is_flag=True, help="Do it; without this only the plan is shown.")
@@ -117,6 +148,8 @@ def unstick(secret: str, apply: bool) -> None:
         versions = account.secret(secret)
         snapshot = versions.snapshot()
         pending = snapshot.version_with(AWSPENDING)
+        if snapshot.deleted_at is not None:
+            raise click.ClickException(_deleted(secret))
         if pending is None or snapshot.has(pending, AWSCURRENT):
             click.echo("Nothing is stuck: no version but the current one bears AWSPENDING.")
             return
@@ -190,7 +223,9 @@ def rollback(secret: str, apply: bool, reconcile_function: str) -> None:
 
 
 def _show(console: Console, secret: dict[str, Any]) -> None:
-    console.print(f"[bold]{secret.get('name', secret['arn'])}[/]", soft_wrap=True)
+    console.print(secret.get("name", secret["arn"]), style="bold", markup=False)
+    for state in _states(secret):
+        console.print(state, style="yellow", markup=False)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("version", "key", "state", "expires", "retired after"):
         table.add_column(column)
@@ -204,11 +239,26 @@ def _show(console: Console, secret: dict[str, Any]) -> None:
         )
     console.print(table)
     if secret.get("incident"):
-        console.print(f"[red]incident[/] {secret['incident']}", soft_wrap=True)
+        console.print(Text("incident", style="red"), secret["incident"], markup=False)
     for one in secret.get("retirements", ()):
         console.print(
-            f"key {one['keyId'][:8]}: {one['reason']}, {one['state']}, after {one['after']}"
+            f"key {one['keyId'][:8]}: {one['reason']}, {one['state']}, after {one['after']}",
+            markup=False,
         )
     for warning in (*secret["warnings"], *secret["failures"]):
-        console.print(f"[yellow]{warning['code']}[/] {warning['message']}", soft_wrap=True)
+        _warn(console, warning)
     console.print()
+
+
+def _states(secret: dict[str, Any]) -> Iterator[str]:
+    """What a reader must know before the table."""
+    if secret.get("deletedAt"):
+        yield f"scheduled for deletion since {secret['deletedAt']}"
+    elif secret.get("rotationEnabled") is False:
+        yield "rotation is turned off"
+    if secret.get("suspended"):
+        yield f"no key is retired: {secret['suspended']}"
+
+
+def _warn(console: Console, warning: dict[str, Any]) -> None:
+    console.print(Text(warning["code"], style="yellow"), warning["message"], markup=False)

@@ -12,13 +12,14 @@ from threading import Event
 import click
 from rich.console import Console
 
+from rotation.cli.output import plain_console
 from rotation.sandbox.aws.rotations import StepRun
 from rotation.sandbox.deployment import SECRET, Deployment
 
 
 def keep_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
     """Start, say how to use it, and tell each step until interrupted."""
-    console = Console(highlight=False, soft_wrap=True, stderr=as_json)
+    console = plain_console(stderr=as_json)
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

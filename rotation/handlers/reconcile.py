@@ -81,7 +81,7 @@ def _answer(
     action = {"action": request.action}
     declaration = Declaration(utc_now(), request.reason, request.actor)
     if request.action == CONDEMN_POOL:
-        return action | wiring.condemn_pool(declaration)
+        return action | wiring.condemn_pool(declaration, again=request.again)
     if request.action == ROLLBACK and request.secrets:
         return action | wiring.roll_back(request.secrets[0], time_left)
     if request.action == EVIDENCE and request.secrets:

@@ -23,7 +23,7 @@ _MEMBERS: Final = {
     REPORT: (frozenset(), frozenset({"secrets"})),
     ROLLBACK: (frozenset({"secrets"}), frozenset()),
     EVIDENCE: (frozenset({"secrets"}), frozenset()),
-    CONDEMN_POOL: (frozenset({"reason", "actor"}), frozenset()),
+    CONDEMN_POOL: (frozenset({"reason", "actor"}), frozenset({"again"})),
     REVOKE_FIRST: (frozenset({"secrets", "reason", "actor"}), frozenset()),
 }
 _ONE_SECRET: Final = frozenset({ROLLBACK, EVIDENCE, REVOKE_FIRST})
@@ -48,12 +48,14 @@ class Request:
         secrets: names or ARNs; None: all.
         reason: why keys are declared compromised; empty where they are not.
         actor: by whom, as the caller says it.
+        again: whether the pool leaked once more.
     """
 
     action: str
     secrets: Sequence[str] | None = None
     reason: str = ""
     actor: str = ""
+    again: bool = False
 
 
 def parse(event: object, alias: str | None = None) -> Request:
@@ -80,9 +82,17 @@ def parse(event: object, alias: str | None = None) -> Request:
     needed, allowed = _MEMBERS[action]
     if not needed <= event.keys() - {"action"} <= needed | allowed:
         members = ", ".join(sorted(needed | allowed)) or "no other member"
-        raise InvalidEventError(f'"{action}" goes with {members}, and needs all but "secrets".')
+        raise InvalidEventError(
+            f'"{action}" goes with {members}, and needs all but "secrets" and "again".'
+        )
     _validate(action, event)
-    return Request(action, event.get("secrets"), event.get("reason", ""), event.get("actor", ""))
+    return Request(
+        action,
+        event.get("secrets"),
+        event.get("reason", ""),
+        event.get("actor", ""),
+        event.get("again", False),
+    )
 
 
 def _validate(action: str, event: Mapping[str, Any]) -> None:
@@ -93,6 +103,8 @@ def _validate(action: str, event: Mapping[str, Any]) -> None:
         )
     if action in _ONE_SECRET and (secrets is None or len(secrets) != 1):
         raise InvalidEventError(f'"{action}" takes one secret.')
+    if not isinstance(event.get("again", False), bool):
+        raise InvalidEventError('"again" is neither true nor false.')
     for name, pattern in _TEXTS.items():
         text = event.get(name)
         if name in event and not (isinstance(text, str) and pattern.fullmatch(text)):

@@ -128,11 +128,11 @@ class ReconcileWiring:
             "records": [{"where": where, "record": json.loads(what)} for where, what in kept],
         }
 
-    def condemn_pool(self, declaration: Declaration) -> dict[str, Any]:
+    def condemn_pool(self, declaration: Declaration, *, again: bool) -> dict[str, Any]:
         """Declare the pool's free keys compromised; which secrets hold others of its keys."""
         if not self._pooled:
             raise ConfigurationError("This deployment issues keys itself; it has no key pool.")
-        done = self._pool_incident.condemn(declaration.tag())
+        done = self._pool_incident.condemn(declaration.tag(), again=again)
         return {
             "pool": self._pool_incident.name,
             "declared": declaration.tag(),

@@ -89,7 +89,10 @@ def contain(
     progress = _rotate(secret, held, tell, limit, clocks)
     held.parts["rotated"] = stopwatch.lap()
     if progress.stage is not Stage.RETIRING:
-        held.left.append(f"{progress.stage.value}: rotation {progress.attempt} did not finish")
+        held.left.append(
+            f"rotation {progress.attempt} did not get through; the rotation function's log says "
+            "why (step failed). When that is mended: rotation unstick, then rotation rotate"
+        )
         return held
     tell(f"version {progress.current} is current, and its key is not suspect")
     _retire(held, reconcile, tell, limit, clocks)

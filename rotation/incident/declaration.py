@@ -38,8 +38,10 @@ from rotation.labels import (
 from rotation.snapshot import Snapshot
 from rotation.versions import SecretVersions
 
-#: How many rotations an incident begins before it needs a person.
+#: How many rotations an incident begins, one after the other, before it needs a person.
 MOST_ATTEMPTS: Final = 5
+#: How soon after that another one is begun, by whoever looks then: an outage ends some time.
+AGAIN: Final = timedelta(minutes=50)
 #: How long a rotation of an incident may take before the next one is begun: AWS retries a failed
 #: rotation several times.
 PATIENCE: Final = timedelta(minutes=5)
@@ -181,13 +183,14 @@ def advance(secret: SecretVersions, now: datetime) -> Progress:
         stage = Stage.ROTATING
         patience = PATIENCE if pending is not None else _SETTLING
         begun = pending is not None or attempt.number > 0
-        if not begun or now - attempt.begun >= patience:
-            if attempt.number >= MOST_ATTEMPTS:
-                stage = Stage.EXHAUSTED
-            else:
+        waited = now - attempt.begun
+        if not begun or waited >= patience:
+            if attempt.number < MOST_ATTEMPTS or waited >= AGAIN:
                 _unstick(secret, pending, acts)
                 attempt = _rotate(secret, snapshot.arn, declaration, before=attempt, now=now)
                 acts.append(attempt.story)
+            else:
+                stage = Stage.EXHAUSTED
     return Progress(stage, declaration, tuple(acts), tuple(suspects), current, attempt.number)
 
 
@@ -277,7 +280,7 @@ def _rotate(
         # A step that was running put its pending version back; the next look takes it off again.
         _note(secret, declaration, before.number, now)
         return _Attempt(before.number, now, "a rotation was refused: another is under way")
-    return _Attempt(number, now, f"began rotation {number} of {MOST_ATTEMPTS} at most")
+    return _Attempt(number, now, f"began rotation {number}")
 
 
 def _note(secret: SecretVersions, declaration: Declaration, number: int, now: datetime) -> None:

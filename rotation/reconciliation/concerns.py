@@ -37,6 +37,7 @@ class Code(Enum):
     COMPROMISED_KEY_CURRENT = "compromised_key_current"
     KEY_ALIVE_AFTER_INCIDENT = "key_alive_after_incident"
     KEY_ALIVE = "key_alive"
+    KEY_OF_ANOTHER_SECRET = "key_of_another_secret"  # noqa: S105 - a code
     DEATH_UNPROVEN = "death_unproven"
     MANUAL_REVOCATION_NEEDED = "manual_revocation_needed"
     TOO_MANY_RETIREMENTS = "too_many_retirements"
@@ -163,6 +164,13 @@ def _retirement(situation: Situation, plan: Plan) -> Iterator[Concern]:
             f"Version {in_use[0]} was declared compromised and is still current: its key is not "
             "revoked before another one is promoted. Rotate now.",
         )
+    for version in situation.versions:
+        if version.displaced and version.labels and not version.dead and situation.foreign(version):
+            yield Concern(
+                Code.KEY_OF_ANOTHER_SECRET,
+                f"Key {version.key_id} of version {version.id} was issued for another secret, as "
+                "in a replica that was promoted. It is not retired here but where it was issued.",
+            )
     if plan.refused:
         yield Concern(
             Code.TOO_MANY_RETIREMENTS,

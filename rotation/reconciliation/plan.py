@@ -10,7 +10,7 @@ one finds again. Reconciliation alone retires keys. Invariants of a plan:
 3. More than three ordinary revocations of one secret are none: something is wrong, and a person
    has to look.
 4. A key that does not bear our label is revoked only if a version of this secret holds it, and,
-   outside incidents, no other secret uses it.
+   outside incidents, no rotation of another secret issued it and no other secret uses it.
 
 Carrying it out is `rotation.reconciliation.retirement`'s; what people should know of it,
 `rotation.reconciliation.concerns`'s.
@@ -177,7 +177,7 @@ def _retirable(situation: Situation, version: HeldVersion) -> bool:
     """Whether ``version`` holds a key that nobody should use for long, and that may be alive."""
     if not version.displaced or version.dead or version.key_id is None:
         return False
-    if version.key_id in situation.needed | situation.leaked:
+    if version.key_id in situation.needed | situation.leaked or situation.foreign(version):
         return False
     if version.labels:
         return True

@@ -201,6 +201,17 @@ class Situation:
         replicas = self.snapshot.replication.items()
         return tuple(sorted(region for region, status in replicas if status != _IN_SYNC))
 
+    def foreign(self, version: HeldVersion) -> bool:
+        """Whether a rotation of another secret issued the key that ``version`` holds.
+
+        Our rotations note when they issued a key, and the vendor lists what was issued for this
+        secret. So a key with such a note that is not listed was issued under another label, as
+        those that a replica holds when it is promoted: the primary may be using it.
+        """
+        if self.listing is None or version.key_id is None or version.issued_at is None:
+            return False
+        return self.listed(version.key_id) is None
+
     def stuck(self, version: HeldVersion) -> bool:
         """Whether ``version`` is in flight for so long that nothing will finish it."""
         return version.pending and self._old(version)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
 from rotation.observability import logger
-from rotation.ports import CondemnedKey, EvidenceStore, Stock
+from rotation.ports import CondemnedKey, EvidenceStore, KeyProver, Stock
 from rotation.reconciliation.concerns import Code, Concern
 from rotation.reconciliation.death_watch import Death, Suspect, Verdict
 from rotation.reconciliation.record import pool_record, pool_record_name
@@ -51,14 +51,12 @@ class StockReview:
             message = f"The pool's leaked keys cannot be read: {error}"
             self.concerns.append(Concern(Code.ISSUER_UNREADABLE, message))
 
-    def suspects(
-        self, controls: Iterable[ApiKey], accepted: Callable[[ApiKey], bool]
-    ) -> tuple[Suspect, ...]:
+    def suspects(self, controls: Iterable[ApiKey], prover: KeyProver) -> tuple[Suspect, ...]:
         """What the death watch shall look at: the keys that are due.
 
         Args:
             controls: current keys of secrets.
-            accepted: whether the vendor accepts a key.
+            prover: asks whether the vendor accepts one of them.
         """
         due = [one for one in self._condemned if one.due]
         if self.stock is None or not self._condemned:
@@ -67,7 +65,7 @@ class StockReview:
         if not due:
             return ()
         tried = (key for key, _ in zip(controls, range(_MOST_CONTROLS), strict=False))
-        control = next((key for key in tried if accepted(key)), None)
+        control = next((key for key in tried if _accepted(prover, key)), None)
         if control is None:
             message = "No secret's current key signs, so no leaked key can be proven dead."
             self.concerns.append(Concern(Code.DEATH_UNPROVEN, message))
@@ -129,3 +127,11 @@ class StockReview:
             act()
         except RotationError as error:
             self.concerns.append(Concern(Code.DEATH_UNPROVEN, f"The next run tries again: {error}"))
+
+
+def _accepted(prover: KeyProver, key: ApiKey) -> bool:
+    try:
+        prover.prove(key, "a test seal of a current key, before others are judged by it")
+    except RotationError:
+        return False
+    return True

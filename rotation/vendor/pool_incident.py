@@ -59,21 +59,23 @@ class PoolIncident:
         """The pool secret's name."""
         return self._pool.name
 
-    def condemn(self, declared: str) -> Condemnation:
+    def condemn(self, declared: str, *, again: bool = False) -> Condemnation:
         """Declare every free key compromised, and ask a person to revoke them, in one message.
 
-        Idempotent: a second call finds no free key, and asks again only if nobody was asked. Does
-        NOT revoke a key, and does NOT touch those that secrets hold.
+        Idempotent: a second call spares the keys that were added since, until all that were
+        condemned are dead, and asks again only if nobody was asked. Does NOT revoke a key, and does
+        NOT touch those that secrets hold.
 
         Args:
             declared: when, why and by whom, in words.
+            again: the pool leaked once more: condemn the keys that were added since, too.
 
         Raises:
             InvalidCredentialError: the pool secret's value is not a key pool.
             SecretStoreError: AWS refused or failed; asking again is safe.
         """
         notice = self._notice()
-        pool = self._pool.change(lambda found: _asking(found, notice, declared))
+        pool = self._pool.change(lambda found: _asking(found, notice, declared, again=again))
         asked = self._ask(pool, notice)
         keys = tuple(entry.key.id for entry in _condemned(pool))
         logger.warning("key pool condemned", pool=self.name, keys=len(keys), declared=declared)
@@ -161,14 +163,21 @@ def _condemned(pool: Pool) -> list[PoolKey]:
     return [entry for entry in pool.keys if entry.state is KeyState.COMPROMISED]
 
 
-def _asking(pool: Pool, notice: Notice, declared: str | None) -> tuple[Pool | None, Pool]:
+def _asking(
+    pool: Pool, notice: Notice, declared: str | None, *, again: bool = False
+) -> tuple[Pool | None, Pool]:
     """Have ``notice`` ask about every condemned key that nobody was asked about.
 
-    With ``declared``, the free keys are condemned first.
+    With ``declared``, the free keys are condemned first; while others are condemned and not yet
+    dead, those that were added since are spared, unless ``again``.
     """
     changed = pool
+    opened = min((one.notice.at for one in _condemned(pool) if one.notice), default=None)
     for entry in pool.keys:
         free = entry.state is KeyState.FREE and declared is not None
+        if free and opened is not None and not again:
+            # Added since, to replace those that leaked.
+            free = entry.added_at is None or entry.added_at <= opened
         if free or (entry.state is KeyState.COMPROMISED and _unasked(entry, notice)):
             told = entry.declared or declared
             condemned = replace(entry, state=KeyState.COMPROMISED, declared=told, notice=notice)

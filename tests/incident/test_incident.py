@@ -8,6 +8,7 @@ import pytest
 
 from rotation.errors import SecretStoreError, VersionStateError
 from rotation.incident.declaration import (
+    AGAIN,
     MOST_ATTEMPTS,
     PATIENCE,
     Declaration,
@@ -139,6 +140,19 @@ def test_a_rotation_that_does_not_get_through_is_followed_by_another(rotated: Ho
         rotated.later(PATIENCE)
     assert advance(versions(rotated), rotated.now()).stage is Stage.EXHAUSTED
     assert len(marked(rotated)) == 2
+
+
+def test_after_a_long_outage_an_hourly_look_begins_another_rotation(rotated: House) -> None:
+    """An incident is never given up: past the five attempts one more follows each hour."""
+    declared(rotated)
+    for _ in range(MOST_ATTEMPTS):
+        advance(versions(rotated), rotated.now())
+        settle(rotated)
+        rotated.later(PATIENCE)
+    assert advance(versions(rotated), rotated.now()).stage is Stage.EXHAUSTED
+    rotated.later(AGAIN)
+    progress = advance(versions(rotated), rotated.now())
+    assert (progress.stage, progress.attempt) == (Stage.ROTATING, MOST_ATTEMPTS + 1)
 
 
 def test_an_abandoned_rotation_is_followed_by_another_soon(rotated: House) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from rotation.credential import ApiKey, iso_utc
 from rotation.errors import KeyPoolEmptyError
 from rotation.ports import Revocation
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.vendor.key_pool import ASKING
 from rotation.vendor.pool_incident import PoolIncident
+from rotation.vendor.pool_stock import adding
 from tests.pool.stock import NAME, Stock
 
 YEAR = timedelta(days=364)
@@ -56,6 +58,21 @@ def test_one_message_asks_for_all_of_them(stock: Stock, incident: PoolIncident) 
     assert facts["key ids"].split() == [key.id for key in made]
     assert facts["why"] == DECLARED
     assert "rotation pool add" in facts["and then"]
+
+
+def test_fresh_keys_are_spared_until_the_leaked_ones_are_dead(
+    stock: Stock, incident: PoolIncident
+) -> None:
+    """The command run again does not condemn what a person has just added; --again does."""
+    [leaked] = stock.fill([YEAR])
+    incident.condemn(DECLARED)
+    stock.house.later(timedelta(minutes=1))
+    fresh = stock.house.vendor.keys.create()
+    key = ApiKey.from_text(fresh.id, fresh.material, expires_at=iso_utc(fresh.expires_at))
+    stock.secret.change(adding(key, stock.house.now()))
+    assert incident.condemn(DECLARED).keys == (leaked.id,)
+    assert stock.states() == {leaked.id: "compromised", fresh.id: "free"}
+    assert set(incident.condemn(DECLARED, again=True).keys) == {leaked.id, fresh.id}
 
 
 def test_a_message_that_failed_is_sent_by_a_later_run(stock: Stock, incident: PoolIncident) -> None:

@@ -53,6 +53,20 @@ CASES = [
     Case("one key", situation(NEW)),
     Case("a version seen displaced is marked", situation(NEW, held("old", PREVIOUS)), mark={"old"}),
     Case(
+        "a key that was issued for another secret is left to that one",
+        situation(NEW, held("old", PREVIOUS, issued_at=NOW - OLD)),
+    ),
+    Case(
+        "even if it was marked before",
+        situation(NEW, held("old", PREVIOUS, due("old"), issued_at=NOW - OLD)),
+    ),
+    Case(
+        "a leaked key dies whoever issued it",
+        situation(NEW, held("old", PREVIOUS, compromised("old"), issued_at=NOW - OLD)),
+        remove={("old", PREVIOUS)},
+        retire={("k-old", LEAKED)},
+    ),
+    Case(
         "in its grace it waits",
         situation(NEW, held("old", PREVIOUS, due("old", -HOUR))),
         waiting={"k-old"},
