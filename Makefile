@@ -2,6 +2,8 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
+# Many tests wait for processes and clocks, so there is one worker more than processors.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
@@ -10,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test faults check format clean lock
+.PHONY: help demo sandbox test faults bench check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,11 +39,14 @@ sandbox: $(VENV)/.people  ## Keep the sandbox running for the aws command line
 	@$(BIN)/rotation sandbox
 
 test: $(VENV)/.developers  ## Run the tests
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
 	@$(BIN)/python -m pytest -q tests/faults/test_mutants.py
 	@$(BIN)/python -m tests.faults $(FAULTS)
+
+bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and docs/performance.md
+	@$(BIN)/python -m tests.bench
 
 check: $(VENV)/.developers  ## Lint, format, types, template, import directions
 	@$(BIN)/ruff check .

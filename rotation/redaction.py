@@ -12,6 +12,7 @@ Does NOT reach text that other code writes to a file or a socket by itself.
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -35,15 +36,24 @@ _known: OrderedDict[str, frozenset[str]] = OrderedDict()
 _lock = Lock()
 
 
+def _forked() -> None:
+    """In a child process the lock may be held by a thread that is not there."""
+    global _lock  # noqa: PLW0603 - a lock cannot be freed by another thread
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def remember(secret: str) -> None:
     """Keep ``secret`` out of everything scrubbed from now on; the last 32 are remembered."""
     if len(secret) < _PIECE:
         return
+    # Outside the lock: it is held for a moment only.
+    pieces = _known.get(secret) or frozenset(_pieces(secret))
     with _lock:
-        if secret in _known:
-            _known.move_to_end(secret)
-            return
-        _known[secret] = frozenset(_pieces(secret))
+        _known[secret] = pieces
+        _known.move_to_end(secret)
         while len(_known) > _REMEMBERED:
             _known.popitem(last=False)
 

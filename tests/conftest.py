@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,10 @@ from tests.house import FailsOnce, House
 from tests.leaks.whole_run import WholeRun
 
 WHOLE_RUN = WholeRun()
+#: What the processes of a run in parallel have found.
+FOUND: list[str] = []
+# Folders whose tests share builds or deployments that take long to make.
+_TOGETHER = frozenset({"artifacts", "runbooks", "bench"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,9 +27,42 @@ def pytest_configure(config: pytest.Config) -> None:
     WHOLE_RUN.listen()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What judges the whole run comes last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share what is costly stay together; what judges the whole run comes last.
+
+    Where tests run in several processes no test is the last: then each process judges its own
+    part when it ends, and the run fails if one of them has found something.
+    """
+    for item in items:
+        folder = item.path.parent
+        together = folder if folder.name in _TOGETHER else item.path
+        item.add_marker(pytest.mark.xdist_group(str(together)))
+    if hasattr(config, "workerinput"):
+        items[:] = [item for item in items if item.get_closest_marker("last") is None]
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In one process of several: say what was found. In the one above them: fail if any was."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+        output["leaks"] = WHOLE_RUN.findings(factory.getbasetemp())
+    elif FOUND and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Collect what a process has found in its part of the run."""
+    FOUND.extend(getattr(node, "workeroutput", {}).get("leaks", ["a process that crashed"]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what holds a key."""
+    for found in FOUND:
+        terminalreporter.write_line(f"LEAK: a key is in what this run wrote or printed: {found}")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -123,6 +123,10 @@ MAY_IMPORT = {
         *("vendor.pool_document", "vendor.pool_secret"),
     ],
     "rotation.sealing": ["credential", "errors", "observability", "vendor.api", "vendor.cms"],
+    "rotation.client": [
+        *("aws_calls", "credential", "errors", "labels", "redaction", "sealing.request"),
+    ],
+    "rotation.client.in_process": ["client.contract", "errors", "redaction", "sealing"],
     "rotation.handlers": [
         *("credential", "errors", "observability", "ports", "redaction", "settings", "versions"),
         "wire_logging",
@@ -146,7 +150,7 @@ MAY_KNOW = {
     "rich": ["cli"],
     "requests": ["vendor.answer", "vendor.http"],
     "aws_lambda_powertools": ["observability", "handlers"],
-    "boto3": ["handlers", "sandbox", "cli"],
+    "boto3": ["handlers", "sandbox", "cli", "client.secrets_manager", "client.lambda_invoker"],
 }
 
 ENVIRONMENT_READERS = {

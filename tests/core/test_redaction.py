@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -93,3 +95,21 @@ def test_only_the_last_secrets_are_remembered() -> None:
     remember(MATERIAL)
     assert len(redaction._known) <= 32
     assert MATERIAL[:12] not in scrub(MATERIAL[:12])
+
+
+def test_a_forked_child_is_not_held_up_by_a_thread_that_it_does_not_have() -> None:
+    """A lock that another thread held at the moment of the fork would never be freed there."""
+    program = """
+import os, signal
+from rotation import redaction
+
+with redaction._lock:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        redaction.remember("4f1c2d3e5a6b4c7d8e9fa0b1c2d3e4f5")
+        os._exit("4f1c2d3e5a6b" in redaction.scrub("it is 4f1c2d3e5a6b4c7d8e9fa0b1c2d3e4f5"))
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert done.returncode == 0

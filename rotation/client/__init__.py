@@ -1,0 +1,1 @@
+"""What applications import: the cached credential, and the sealing function's client."""

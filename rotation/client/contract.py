@@ -1,0 +1,230 @@
+"""The sealing function's contract from the caller's side: the request out, the answer in. Pure.
+
+``docs/sealing.md`` describes both. An answer is held against its request: a proxy, another version
+of the function or a wrong function name must not pass for a seal.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from rotation.credential import API_KEY, API_KEY_ID
+from rotation.errors import (
+    ClockSkewError,
+    ConfigurationError,
+    CredentialRejectedError,
+    DestinationError,
+    DocumentTooLargeError,
+    InvalidCredentialError,
+    InvalidRequestError,
+    MalformedResponseError,
+    RotationError,
+    SealingError,
+    SealVerificationError,
+    SignatureTooLargeError,
+    SourceChangedError,
+    SourceNotFoundError,
+    SourceUnavailableError,
+    UnsupportedPdfError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
+from rotation.redaction import scrub
+from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+
+Exact = TypeVar("Exact")
+
+_MESSAGE: Final[Mapping[str, type[RotationError]]] = {
+    error.code: error
+    for error in (
+        ConfigurationError,
+        DestinationError,
+        DocumentTooLargeError,
+        InvalidCredentialError,
+        InvalidRequestError,
+        SealVerificationError,
+        SignatureTooLargeError,
+        SourceChangedError,
+        SourceNotFoundError,
+        SourceUnavailableError,
+        UnsupportedPdfError,
+    )
+}
+_VENDOR: Final[Mapping[str, type[VendorError]]] = {
+    error.code: error
+    for error in (
+        ClockSkewError,
+        CredentialRejectedError,
+        MalformedResponseError,
+        VendorError,
+        VendorRefusedError,
+        VendorUnavailableError,
+    )
+}
+_LONGEST_MESSAGE: Final = 1000
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An S3 object as it was read or written."""
+
+    location: ObjectLocation
+    etag: str
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What the sealing function answered: the document is sealed, and where it is.
+
+    Attributes:
+        key_id: the id of the key that paid for it.
+        digest: SHA-256 over the ByteRange, the 32 bytes that were signed.
+        signer: the signing certificate's subject, RFC 4514.
+        organization: its organisation (O), where it names one.
+        chained: whether the signer was held against configured trust anchors.
+        timestamped_at: the time in the enclosed timestamp, aware UTC, or None.
+        size: the sealed document's bytes.
+    """
+
+    source: StoredObject
+    destination: StoredObject
+    key_id: str
+    digest: bytes
+    signer: str
+    organization: str | None
+    chained: bool
+    timestamped_at: datetime | None
+    size: int
+
+
+def event_of(request: SealRequest) -> dict[str, Any]:
+    """The JSON object to send. Holds the key as text: it must not stay in a frame that raises."""
+    event: dict[str, Any] = {
+        "source": _place(request.source),
+        "destination": _place(request.destination),
+        "credential": {API_KEY: request.key.material.reveal(), API_KEY_ID: request.key.id},
+    }
+    options = _options(request.options)
+    return event | ({"options": options} if options else {})
+
+
+def read_answer(answer: object, request: SealRequest) -> Seal | RotationError:
+    """The seal, or the error that the answer tells, or what is wrong with the answer."""
+    members = answer if isinstance(answer, Mapping) else {}
+    if members.get("status") == "error":
+        error = members.get("error")
+        return _error(error if isinstance(error, Mapping) else {})
+    try:
+        seal = _seal(members)
+    except (KeyError, TypeError, ValueError, OverflowError) as problem:
+        return _broken(f"it lacks or distorts what a seal tells ({type(problem).__name__})")
+    sent = request.source, request.destination
+    places = seal.source.location, seal.destination.location
+    if [(place.bucket, place.key) for place in places] != [(one.bucket, one.key) for one in sent]:
+        return _broken("it speaks of another document")
+    if seal.key_id != request.key.id:
+        return _broken("it speaks of another key")
+    return seal
+
+
+def _seal(members: Mapping[str, Any]) -> Seal:
+    if members["status"] != "sealed":
+        raise ValueError("status")
+    signer = members["signer"]
+    organization, timestamped_at = signer["organization"], members["timestampedAt"]
+    return Seal(
+        source=_stored(members["source"]),
+        destination=_stored(members["destination"]),
+        key_id=_text(members["keyId"]),
+        digest=_digest(_text(members["digest"])),
+        signer=_text(signer["subject"]),
+        organization=None if organization is None else _text(organization),
+        chained=_exactly(bool, signer["chained"]),
+        timestamped_at=None if timestamped_at is None else _time(_text(timestamped_at)),
+        size=_exactly(int, members["bytes"]),
+    )
+
+
+def _stored(value: object) -> StoredObject:
+    if not isinstance(value, Mapping):
+        raise TypeError("object")
+    version_id = value.get("versionId")
+    location = ObjectLocation(
+        _text(value["bucket"]),
+        _text(value["key"]),
+        None if version_id is None else _text(version_id),
+    )
+    return StoredObject(location, _text(value["etag"]))
+
+
+def _text(value: object) -> str:
+    text = _exactly(str, value)
+    if not text:
+        raise ValueError("empty")
+    return text
+
+
+def _exactly(kind: type[Exact], value: object) -> Exact:
+    if type(value) is not kind:
+        raise TypeError(kind.__name__)
+    return value
+
+
+def _digest(text: str) -> bytes:
+    digest = base64.b64decode(text, validate=True)
+    if len(digest) != 32:
+        raise ValueError("length")
+    return digest
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("offset")
+    return time.astimezone(UTC)
+
+
+def _error(members: Mapping[str, Any]) -> RotationError:
+    code, message, retryable = (members.get(name) for name in ("code", "message", "retryable"))
+    if not (isinstance(code, str) and isinstance(message, str) and isinstance(retryable, bool)):
+        return _broken("it tells of an error without code, message and retryable")
+    # The function keeps keys out of its messages; this one is about to enter other people's logs.
+    told = scrub(message[:_LONGEST_MESSAGE])
+    error: RotationError
+    if code in _VENDOR:
+        operation, colon, detail = told.partition(": ")
+        error = _VENDOR[code](*((operation, detail) if colon else ("sign", told)))
+    elif code in _MESSAGE:
+        error = _MESSAGE[code](told)
+    else:
+        error = SealingError(f"The sealing function answered {scrub(code[:64])}: {told}")
+    error.retryable = retryable
+    return error
+
+
+def _broken(problem: str) -> SealingError:
+    return SealingError(
+        f"The sealing function's answer is not what docs/sealing.md promises: {problem}. Check the "
+        "function's name and version. The document may have been sealed."
+    )
+
+
+def _place(location: ObjectLocation) -> dict[str, str]:
+    version = {} if location.version_id is None else {"versionId": location.version_id}
+    return {"bucket": location.bucket, "key": location.key, **version}
+
+
+def _options(options: SealOptions) -> dict[str, Any]:
+    members = {
+        "fieldName": options.field_name,
+        "reason": options.reason,
+        "location": options.location,
+        "contact": options.contact,
+        "timestamp": options.timestamp or None,
+    }
+    return {name: value for name, value in members.items() if value is not None}

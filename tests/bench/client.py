@@ -1,0 +1,150 @@
+"""How fast the cache is, next to what else hands out secrets in Python.
+
+Usage: ``python -m tests.bench.client``. Writes the figures into ``.bench/results.json``, beside
+whatever is there, and prints them. Rivals are measured in the same run, turn by turn, so that a
+machine that is busy for a moment is busy for all; each figure is the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from threading import Barrier, Thread
+
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+from rotation.client.credentials import CredentialCache
+from rotation.client.secrets_manager import SecretsManager
+from rotation.sandbox.aws.cloud import Cloud
+from tests.client.parts import NAME, client_of, document, together
+
+RESULTS = Path(__file__).resolve().parents[2] / ".bench" / "results.json"
+BARS = {
+    "cache_hit_over_powertools": 0.15,
+    "cache_hit_over_aws_caching": 0.01,
+    "cache_hit_8_threads_over_one": 1.3,
+    "cold_100_threads_gets": 1,
+    "rejected_20_threads_gets": 1,
+}
+
+
+def seconds(act: Callable[[str], object], times: int) -> float:
+    """How long ``times`` calls take."""
+    begun = time.perf_counter()
+    for _ in range(times):
+        act(NAME)
+    return time.perf_counter() - begun
+
+
+def in_threads(act: Callable[[str], object], times: int, threads: int) -> float:
+    """How long ``times`` calls take that ``threads`` threads share."""
+    barrier = Barrier(threads + 1)
+
+    def run() -> None:
+        barrier.wait()
+        seconds(act, times // threads)
+        barrier.wait()
+
+    running = [Thread(target=run) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    barrier.wait()
+    begun = time.perf_counter()
+    barrier.wait()
+    elapsed = time.perf_counter() - begun
+    for thread in running:
+        thread.join()
+    return elapsed
+
+
+def hits(cloud: Cloud, rounds: int = 31) -> dict[str, float]:
+    """Nanoseconds for a hit of each, and their ratios. All hold what the same service answered."""
+    caching = importlib.import_module("aws_secretsmanager_caching")
+    client = client_of(cloud, "secretsmanager")
+    client.create_secret(Name=NAME, SecretString=document())
+    powertools = SecretsProvider(boto3_client=client)
+    rivals: dict[str, tuple[Callable[[str], object], int]] = {
+        "ours": (CredentialCache(SecretsManager(lambda: client)).get, 20_000),
+        "powertools": (lambda name: powertools.get(name, max_age=3600), 2_000),
+        "aws_caching": (caching.SecretCache(client=client).get_secret_string, 200),
+    }
+    before = len(cloud.calls)
+    for act, _ in rivals.values():
+        act(NAME)
+    fetched = len(cloud.calls) - before
+    taken: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(rounds):
+        for name, (act, times) in rivals.items():
+            taken[name].append(seconds(act, times) / times)
+    assert len(cloud.calls) - before == fetched, "hits alone were measured"
+    ours, other, theirs = (median(taken[name]) for name in rivals)
+    return {
+        "cache_hit_ns": round(ours * 1e9, 1),
+        "powertools_hit_ns": round(other * 1e9, 1),
+        "aws_caching_hit_ns": round(theirs * 1e9, 1),
+        "cache_hit_over_powertools": round(ours / other, 4),
+        "cache_hit_over_aws_caching": round(ours / theirs, 5),
+    }
+
+
+def contention(cloud: Cloud, rounds: int = 15, times: int = 400_000) -> dict[str, float]:
+    """The wall time of the same number of hits, in eight threads and in one."""
+    get = CredentialCache(SecretsManager(lambda: client_of(cloud, "secretsmanager"))).get
+    get(NAME)
+    one: list[float] = []
+    eight: list[float] = []
+    for _ in range(rounds):
+        one.append(in_threads(get, times, 1))
+        eight.append(in_threads(get, times, 8))
+    return {"cache_hit_8_threads_over_one": round(median(eight) / median(one), 3)}
+
+
+def fetches(cloud: Cloud, rounds: int = 5) -> dict[str, float]:
+    """GetSecretValue calls over sockets: the most of all rounds."""
+    cold, rejected = 0, 0
+    for _ in range(rounds):
+        calls = cold_and_rejected(cloud)
+        cold, rejected = max(cold, calls[0]), max(rejected, calls[1])
+    return {"cold_100_threads_gets": cold, "rejected_20_threads_gets": rejected}
+
+
+def cold_and_rejected(cloud: Cloud) -> tuple[int, int]:
+    """What 100 threads with an empty cache ask for, and 20 whose key was rejected."""
+    cloud.reset()
+    client = cloud.client("secretsmanager")
+    cache = CredentialCache(SecretsManager(lambda: client_of(cloud, "secretsmanager")))
+    old = client.create_secret(Name=NAME, SecretString=document())["VersionId"]
+    got = together(100, lambda: cache.get(NAME))
+    assert {one.version for one in got} == {old}
+    cold = gets(cloud)
+    new = client.put_secret_value(SecretId=NAME, SecretString=document())["VersionId"]
+    got = together(20, lambda: cache.refresh(NAME, if_version=old))
+    assert {one.version for one in got} == {new}
+    return cold, gets(cloud) - cold
+
+
+def gets(cloud: Cloud) -> int:
+    """How many times GetSecretValue was called since the last reset."""
+    return sum(call.operation == "GetSecretValue" for call in cloud.calls)
+
+
+def main() -> int:
+    """Measure, write, print; the exit status says whether every bar was met."""
+    with Cloud() as cloud:
+        measured = hits(cloud) | contention(cloud) | fetches(cloud)
+    RESULTS.parent.mkdir(exist_ok=True)
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(before | measured, indent=2, sort_keys=True) + "\n")
+    for name, figure in measured.items():
+        bar = f"   at most {BARS[name]}" if name in BARS else ""
+        sys.stdout.write(f"{name:30} {figure:12}{bar}\n")
+    return int(any(measured[name] > bar for name, bar in BARS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

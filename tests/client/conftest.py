@@ -1,0 +1,55 @@
+"""A cache over secrets in memory, with time in the test's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rotation.client.credentials import CredentialCache
+from tests.client.parts import Clock, FakeSecrets, Noted, whole
+
+MakeCache = Callable[..., CredentialCache]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The cache's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def fake() -> FakeSecrets:
+    """A secret with a good current value."""
+    fake = FakeSecrets()
+    fake.put()
+    return fake
+
+
+@pytest.fixture
+def noted() -> Noted:
+    """What the cache told."""
+    return Noted()
+
+
+@pytest.fixture
+def make_cache(fake: FakeSecrets, clock: Clock, noted: Noted) -> MakeCache:
+    """Makes a cache over ``fake`` without jitter, whose arguments may be changed."""
+
+    def make(**changes: Any) -> CredentialCache:
+        arguments: dict[str, Any] = {
+            "source": fake,
+            "clock": clock,
+            "jitter": whole,
+            "metrics": noted,
+        }
+        return CredentialCache(**(arguments | changes))
+
+    return make
+
+
+@pytest.fixture
+def cache(make_cache: MakeCache) -> CredentialCache:
+    """Soft TTL five minutes, hard TTL one hour."""
+    return make_cache()

@@ -1,0 +1,100 @@
+"""The same client over a sealer in the application's own process; S3 and vendor over sockets."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from rotation.client.credentials import CredentialCache
+from rotation.client.in_process import InProcessInvoker
+from rotation.client.seal import SealingClient
+from rotation.credential import ApiKey
+from rotation.errors import InvalidRequestError, SourceNotFoundError
+from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.verify import verify
+from tests.client.parts import NAME, RealSecrets
+from tests.house import House
+from tests.sealing.conftest import Office
+from tests.sealing.pdfs import pdf
+
+
+@pytest.fixture
+def office(house: House) -> Iterator[Office]:
+    """Buckets and a sealer beside the secret, with the same vendor."""
+    office = Office(house.cloud.client("s3"), house.vendor, house.pki)
+    yield office
+    office.http.close()
+
+
+@pytest.fixture
+def client(house: House, office: Office) -> SealingClient:
+    """A client with a cache of its own."""
+    cache = CredentialCache(RealSecrets(house).source)
+    return SealingClient(InProcessInvoker(office.sealer), cache, NAME)
+
+
+def places(office: Office, name: str) -> tuple[ObjectLocation, ObjectLocation]:
+    source = ObjectLocation(office.incoming, "a.pdf")
+    return source, ObjectLocation(office.outgoing, f"sealed/{name}")
+
+
+def test_a_rotation_and_a_revocation_between_two_seals_are_not_noticed(
+    house: House, office: Office, client: SealingClient
+) -> None:
+    """The cached key is dead: one rejected call, one fetch, and the document is sealed."""
+    office.put("a.pdf", pdf())
+    first, second = house.store(), None
+    assert client.seal(*places(office, "1.pdf")).key_id == first.id
+    second = house.store()
+    assert house.vendor.keys.revoke(first.id)
+    seal = client.seal(*places(office, "2.pdf"), SealOptions(reason="Final inspection"))
+    assert seal.key_id == second.id
+    assert client.seal(*places(office, "3.pdf")).key_id == second.id
+    [report] = verify(office.sealed("sealed/2.pdf"), office.pki.root_pem)
+    assert report.problem is None
+    fetched = [call for call in house.cloud.calls if call.operation == "GetSecretValue"]
+    assert len(fetched) == 2
+
+
+def test_errors_have_the_classes_that_the_function_s_answers_have(
+    house: House, office: Office, client: SealingClient
+) -> None:
+    """No such source, and a place that is not allowed."""
+    house.store()
+    with pytest.raises(SourceNotFoundError, match=r"a\.pdf"):
+        client.seal(*places(office, "1.pdf"))
+    with pytest.raises(InvalidRequestError, match="DESTINATION_LOCATIONS"):
+        client.seal(ObjectLocation(office.incoming, "a.pdf"), ObjectLocation("elsewhere", "a.pdf"))
+
+
+def test_a_request_is_checked_as_the_function_checks_it(office: Office) -> None:
+    """Calling the sealer in process opens no way around the rules for names."""
+    key = ApiKey.from_text(office.key.id, office.material)
+    source, destination = places(office, "1.pdf")
+    request = SealRequest(source, replace(destination, key="sealed/../a.pdf"), key, SealOptions())
+    answer = InProcessInvoker(office.sealer).invoke(request)
+    assert answer["error"]["code"] == "invalid_request"
+
+
+def test_a_sealer_that_breaks_is_an_answer_and_logged(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in the function: the code "internal", and the traceback in the log without the key."""
+    # Not a key of the vendor's: pytest's own log capture shows what is logged.
+    key = ApiKey.from_text(office.key.id, "9d3f" * 16)
+    office.put("a.pdf", pdf())
+
+    def breaks(*_: object, **__: object) -> bytes:
+        raise ZeroDivisionError(key.material.reveal())
+
+    office.sign = breaks
+    request = SealRequest(*places(office, "1.pdf"), key, SealOptions())
+    with caplog.at_level(logging.ERROR):
+        answer = InProcessInvoker(office.sealer).invoke(request)
+    assert answer["error"]["code"] == "internal"
+    assert "ZeroDivisionError" in caplog.text
+    assert key.material.reveal()[:12] not in caplog.text + json.dumps(answer)

@@ -1,0 +1,304 @@
+"""How often a seal is asked for, with which key, and what is raised in the end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rotation.client.contract import Seal
+from rotation.client.credentials import CredentialCache
+from rotation.client.seal import SealingClient
+from rotation.errors import (
+    ClockSkewError,
+    CredentialRejectedError,
+    RotationError,
+    SealingError,
+    SecretStoreError,
+    SourceNotFoundError,
+    VendorUnavailableError,
+)
+from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from tests.client.parts import NAME, Clock, FakeSecrets, whole
+
+SOURCE = ObjectLocation("documents", "a.pdf")
+DESTINATION = ObjectLocation("sealed-documents", "a.pdf")
+
+Behaviour = Callable[[SealRequest], Mapping[str, Any]]
+
+
+def sealed(request: SealRequest) -> dict[str, Any]:
+    """The answer of a function that sealed."""
+    return {
+        "status": "sealed",
+        "source": {"bucket": "documents", "key": "a.pdf", "etag": "e1"},
+        "destination": {"bucket": "sealed-documents", "key": "a.pdf", "etag": "e2"},
+        "keyId": request.key.id,
+        "digest": "wriYLGsKP7H91843t7svOIfoxxErUkJWdemTY1yQs1E=",
+        "signer": {"subject": "CN=Example", "organization": None, "chained": False},
+        "timestampedAt": None,
+        "bytes": 100,
+    }
+
+
+def refuses(code: str, *, retryable: bool = False) -> Behaviour:
+    """A function that answers with an error."""
+    error = {"code": code, "message": "why", "retryable": retryable}
+    return lambda request: {"status": "error", "error": error}
+
+
+def crashes(request: SealRequest) -> Mapping[str, Any]:
+    """An invocation that brings no answer."""
+    error = SealingError("no answer")
+    error.retryable = True
+    raise error
+
+
+@dataclass
+class Desk:
+    """A client whose invoker does what the test says, and whose time is the test's."""
+
+    fake: FakeSecrets
+    cache: CredentialCache
+    clock: Clock
+    behaviour: list[Behaviour] = field(default_factory=list)
+    accepts: set[str] | None = None
+    keys: list[str] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    takes: float = 0.0
+    jitter: Callable[[float, float], float] = whole
+
+    def invoke(self, request: SealRequest) -> Mapping[str, Any]:
+        self.clock.advance(self.takes)
+        self.keys.append(request.key.id)
+        if self.behaviour:
+            return self.behaviour.pop(0)(request)
+        if self.accepts is not None and request.key.id not in self.accepts:
+            return refuses("credential_rejected")(request)
+        return sealed(request)
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.clock.advance(seconds)
+
+    def seal(self, options: SealOptions | None = None, **arguments: Any) -> Seal:
+        client = SealingClient(
+            self, self.cache, NAME, clock=self.clock, sleep=self.sleep, jitter=self.jitter
+        )
+        return client.seal(SOURCE, DESTINATION, options, **arguments)
+
+    def key_of(self, stage: str = "AWSCURRENT") -> str:
+        return CredentialCache(self.fake).get(NAME, stage).key.id
+
+
+@pytest.fixture
+def desk(fake: FakeSecrets, cache: CredentialCache, clock: Clock) -> Desk:
+    """A client, a secret and a function that seals."""
+    return Desk(fake, cache, clock)
+
+
+def test_a_seal_uses_the_current_key(desk: Desk) -> None:
+    """Once, with the options as given, and without a pause."""
+    seal = desk.seal(SealOptions(reason="Final"))
+    assert desk.keys == [seal.key_id] == [desk.key_of()]
+    assert desk.pauses == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refuses("vendor_unavailable", retryable=True),
+        refuses("destination", retryable=True),
+        crashes,
+    ],
+)
+def test_what_passes_is_waited_out(desk: Desk, trouble: Behaviour) -> None:
+    """Three failures, three pauses that grow, and a seal."""
+    desk.behaviour = [trouble] * 3
+    assert desk.seal().size == 100
+    assert len(desk.keys) == 4
+    assert desk.pauses == [0.5, 1.0, 2.0]
+
+
+def test_what_does_not_pass_in_four_attempts_is_raised(desk: Desk) -> None:
+    """The last error, with its class."""
+    desk.behaviour = [crashes, *[refuses("vendor_unavailable", retryable=True)] * 9]
+    with pytest.raises(VendorUnavailableError):
+        desk.seal()
+    assert len(desk.keys) == 4
+
+
+@pytest.mark.parametrize("code", ["source_not_found", "unsupported_pdf", "internal", "vendor"])
+def test_what_will_not_pass_is_raised_at_once(desk: Desk, code: str) -> None:
+    """Asking again would buy nothing but another bill."""
+    desk.behaviour = [refuses(code)]
+    with pytest.raises(RotationError) as refused:
+        desk.seal()
+    assert len(desk.keys) == 1
+    assert isinstance(refused.value, SourceNotFoundError) is (code == "source_not_found")
+
+
+def test_the_answer_says_whether_it_may_pass(desk: Desk) -> None:
+    """`destination` is either: the instance decides, not the class."""
+    desk.behaviour = [refuses("destination", retryable=False)]
+    with pytest.raises(SealingError):
+        desk.seal()
+    assert len(desk.keys) == 1
+
+
+def test_an_answer_that_is_no_answer_is_not_asked_for_again(desk: Desk) -> None:
+    """The document may have been sealed: a person has to look."""
+    desk.behaviour = [lambda request: {"status": "sealed"}]
+    with pytest.raises(SealingError, match=r"docs/sealing\.md"):
+        desk.seal()
+    assert len(desk.keys) == 1
+
+
+def test_pauses_have_full_jitter(desk: Desk) -> None:
+    """Many callers that failed together do not come back together."""
+    desk.jitter = random.Random(1).uniform
+    for _ in range(100):
+        desk.behaviour = [crashes]
+        desk.seal()
+    assert 0 <= min(desk.pauses) < 0.05
+    assert 0.45 < max(desk.pauses) <= 0.5
+
+
+def test_no_attempt_begins_after_the_deadline(desk: Desk) -> None:
+    """Twenty seconds each, thirty in all: two attempts, and the second error is raised."""
+    desk.takes = 20
+    desk.behaviour = [crashes] * 9
+    begun = desk.clock.now
+    with pytest.raises(SealingError):
+        desk.seal(within=timedelta(seconds=30))
+    assert len(desk.keys) == 2
+    assert desk.clock.now - begun < 50
+
+
+def test_a_rejected_key_is_replaced_and_the_seal_tried_once_more(desk: Desk) -> None:
+    """Rotated and revoked since the last fetch: one GetSecretValue, no pause, a seal."""
+    desk.seal()
+    old = desk.key_of()
+    desk.fake.put()
+    desk.accepts = {desk.key_of()}
+    before = desk.fake.count()
+    seal = desk.seal()
+    assert desk.keys[-2:] == [old, seal.key_id]
+    assert desk.pauses == []
+    assert desk.fake.count() == before + 1
+    desk.seal()
+    assert len(desk.keys) == 4, "the new key is used from then on"
+
+
+def test_a_second_rejection_is_final(desk: Desk) -> None:
+    """Two different keys, both rejected: no third is looked for."""
+    desk.seal()
+    desk.fake.put()
+    desk.accepts = set()
+    with pytest.raises(CredentialRejectedError):
+        desk.seal()
+    assert len(desk.keys) == 3
+    assert desk.pauses == []
+
+
+def test_a_rejection_with_no_other_key_is_looked_into_with_pauses(desk: Desk) -> None:
+    """The same key is not tried again; Secrets Manager is asked four times, then it is over."""
+    desk.accepts = set()
+    asked = desk.fake.count()
+    with pytest.raises(CredentialRejectedError, match="has no other") as rejected:
+        desk.seal()
+    assert len(desk.keys) == 1
+    assert desk.pauses == [0.5, 1.0, 2.0]
+    assert desk.fake.count() - asked == 5
+    assert desk.keys[0] in str(rejected.value)
+
+
+def test_a_new_key_that_shows_late_is_used(desk: Desk) -> None:
+    """Secrets Manager is eventually consistent: its first answer may be the old version."""
+    old = desk.key_of()
+    desk.accepts = set()
+    sleep = desk.sleep
+
+    def rotates_meanwhile(seconds: float) -> None:
+        sleep(seconds)
+        if len(desk.pauses) == 2:
+            desk.fake.put()
+            desk.accepts = {desk.key_of()}
+
+    desk.sleep = rotates_meanwhile  # type: ignore[method-assign]
+    seal = desk.seal()
+    assert desk.keys == [old, seal.key_id]
+
+
+def test_a_new_key_that_shows_late_and_is_rejected_too_is_the_end(desk: Desk) -> None:
+    """Two keys and no more, whenever the second came."""
+    desk.accepts = set()
+    sleep = desk.sleep
+
+    def rotates_meanwhile(seconds: float) -> None:
+        sleep(seconds)
+        desk.fake.put()
+
+    desk.sleep = rotates_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(CredentialRejectedError):
+        desk.seal()
+    assert len(desk.keys) == 2
+    assert desk.pauses == [0.5]
+
+
+def test_a_loop_of_rejections_does_not_hammer_secrets_manager(desk: Desk) -> None:
+    """A hundred seals in five minutes with a dead key: a dozen fetches in all."""
+    desk.accepts = set()
+    begun = desk.clock.now
+    for _ in range(100):
+        with pytest.raises(CredentialRejectedError):
+            desk.seal()
+    assert desk.clock.now - begun == pytest.approx(350)
+    assert desk.fake.count() <= 15
+
+
+def test_clocks_that_differ_are_no_reason_for_another_key(desk: Desk) -> None:
+    """clock_skew is a 401 as well, and says nothing about the key."""
+    desk.behaviour = [refuses("clock_skew", retryable=True)] * 9
+    with pytest.raises(ClockSkewError):
+        desk.seal()
+    assert len(set(desk.keys)) == 1
+    assert len(desk.keys) == 4
+    assert desk.fake.count() == 1
+
+
+def test_an_outage_of_secrets_manager_is_waited_out(desk: Desk) -> None:
+    """At the first fetch, and at the one after a rejection."""
+    desk.fake.fail("ThrottlingException")
+    desk.seal()
+    assert desk.pauses == [0.5, 1.0]
+    desk.fake.put()
+    desk.accepts = {desk.key_of()}
+    desk.fake.fail("InternalServiceError")
+    assert desk.seal().key_id in desk.accepts
+    assert len(desk.keys) == 3
+
+
+def test_a_refusal_of_secrets_manager_is_raised_at_once(desk: Desk) -> None:
+    """Nothing is sealed without a key."""
+    desk.fake.fail("AccessDeniedException")
+    with pytest.raises(SecretStoreError):
+        desk.seal()
+    assert desk.keys == []
+    assert desk.pauses == []
+
+
+def test_trouble_after_a_replaced_key_keeps_the_new_key(desk: Desk) -> None:
+    """Rejected, replaced, then a vendor that is busy: the next attempts use the new key."""
+    desk.seal()
+    desk.fake.put()
+    desk.accepts = {desk.key_of()}
+    busy = refuses("vendor_unavailable", retryable=True)
+    desk.behaviour = [refuses("credential_rejected"), busy, busy]
+    desk.seal()
+    assert desk.keys[2:] == [desk.key_of()] * 3
+    assert desk.pauses == [0.5, 1.0]
