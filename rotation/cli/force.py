@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -186,7 +187,7 @@ def _contain(
     except click.ClickException as error:
         problem = error.message
     else:
-        _complete(account, held)
+        _complete(account, held, lambda act: teller.tell(name, act))
         return _Ended(name, held)
     teller.tell(name, problem)
     return _Ended(name, problem=problem)
@@ -228,13 +229,17 @@ def _tell_from(held: Containment, where: str, record: dict[str, Any]) -> None:
     held.proven_dead = [key["keyId"] for key in record["keys"]]
 
 
-def _complete(account: Account, held: Containment) -> None:
+def _complete(account: Account, held: Containment, tell: Callable[[str], None]) -> None:
     """Fetch the record: another run, such as the one after the promotion, may have done a part."""
     if not held.contained:
         return
     for one in account.ask("evidence", [held.arn])["records"]:
         if one["record"]["declared"]["at"] == iso_utc(held.declaration.at):
+            seen = set(held.proven_dead)
             _tell_from(held, one["where"], one["record"])
+            for key_id in held.proven_dead:
+                if key_id not in seen:
+                    tell(f"key {key_id} is proven dead")
 
 
 def _revoke_first(account: Account, name: str, declaration: Declaration, teller: Teller) -> None:

@@ -32,7 +32,7 @@ class Size:
 
     sockets: int = 1
     quick: int = 1
-    pairs: int = 5200
+    pairs: int = 5900
     seed: int = 1
 
 

@@ -157,7 +157,7 @@ def test_a_metric_counts_what_was_done(deployment: Deployment) -> None:
     log = (deployment.logs / f"{RECONCILE}.log").read_text()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     counted = [line for line in lines if "Reconciliations" in line]
-    assert any(line.get("KeysProvenDead") == [1.0] for line in counted)
+    assert any(line.get("KeysProvenDead", [0.0])[0] >= 1 for line in counted)
     assert all(line["ReconciliationsFailed"] == [0.0] for line in counted if "KeysRevoked" in line)
 
 
