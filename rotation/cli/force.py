@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,21 +13,19 @@ from rich.console import Console
 
 from rotation.cli.account import Account
 from rotation.cli.leaked_pool import Teller, condemn_pool
+from rotation.cli.on_record import closed_just_now, complete
 from rotation.cli.operate import as_json_option, reconcile_function
 from rotation.cli.output import plain_console
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.containment import Clocks, Containment, contain
 from rotation.incident.declaration import Declaration
-from rotation.labels import INCIDENT_TAG
 
 _AT_ONCE = 8
 #: An action of the reconcile function, and the alias through which alone it may be asked for.
 REVOKE_FIRST = "revoke-first"
 #: Exit code: the new key is current, and something is left to do about an old one.
 LEFT = 3
-#: So long after its end an incident that is declared in the same words is taken for the same one.
-JUST_NOW = timedelta(minutes=10)
 
 
 @dataclass
@@ -168,7 +165,7 @@ def _contain(
         return report
 
     try:
-        closed = None if again else _closed_just_now(account, name, declaration)
+        closed = None if again else closed_just_now(account, name, declaration)
         if closed is not None:
             teller.tell(name, "this incident is closed; --again declares another, for the new key")
             return _Ended(name, closed)
@@ -187,59 +184,10 @@ def _contain(
     except click.ClickException as error:
         problem = error.message
     else:
-        _complete(account, held, lambda act: teller.tell(name, act))
+        complete(account, held, lambda act: teller.tell(name, act))
         return _Ended(name, held)
     teller.tell(name, problem)
     return _Ended(name, problem=problem)
-
-
-def _closed_just_now(account: Account, name: str, declaration: Declaration) -> Containment | None:
-    """What is on record, if the same person closed an incident for the same reason just now.
-
-    Whoever was cut off, and did not see the end, runs the command again. That the reconcile
-    function cannot be asked is no reason to hold up an incident.
-    """
-    snapshot = account.secret(name).snapshot()
-    if INCIDENT_TAG in snapshot.tags:
-        return None
-    try:
-        records = account.ask("evidence", [snapshot.arn])["records"]
-    except click.ClickException:
-        return None
-    wanted = Declaration.read(declaration.tag())
-    for one in records:
-        record, declared = one["record"], one["record"]["declared"]
-        age = declaration.at - datetime.fromisoformat(record["completedAt"])
-        same = (declared["reason"], declared["actor"]) == (wanted.reason, wanted.actor)
-        if same and age < JUST_NOW and record["current"] is not None:
-            held = Containment(snapshot.arn, replace(wanted, at=_time(declared["at"])))
-            held.current, held.contained = record["current"]["versionId"], True
-            held.suspects = tuple(one["versionId"] for one in record["compromisedVersions"])
-            _tell_from(held, one["where"], record)
-            return held
-    return None
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _tell_from(held: Containment, where: str, record: dict[str, Any]) -> None:
-    held.evidence = where
-    held.proven_dead = [key["keyId"] for key in record["keys"]]
-
-
-def _complete(account: Account, held: Containment, tell: Callable[[str], None]) -> None:
-    """Fetch the record: another run, such as the one after the promotion, may have done a part."""
-    if not held.contained:
-        return
-    for one in account.ask("evidence", [held.arn])["records"]:
-        if one["record"]["declared"]["at"] == iso_utc(held.declaration.at):
-            seen = set(held.proven_dead)
-            _tell_from(held, one["where"], one["record"])
-            for key_id in held.proven_dead:
-                if key_id not in seen:
-                    tell(f"key {key_id} is proven dead")
 
 
 def _revoke_first(account: Account, name: str, declaration: Declaration, teller: Teller) -> None:
