@@ -136,6 +136,7 @@ MAY_IMPORT = {
     "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify", "wire_logging"],
     "rotation.cli": [
         *("credential", "errors", "redaction", "sandbox", "sealing", "settings", "wire_logging"),
+        *("aws_calls", "reconciliation.concerns"),
         *("handlers.wiring", "incident", "labels", "observability", "vendor"),
         *("snapshot", "versions"),
     ],

@@ -29,9 +29,11 @@ class LaterCommands(click.Group):
     """A group whose further commands are imported when they are asked for."""
 
     later: ClassVar[dict[str, str]] = {
+        "doctor": "rotation.cli.doctor",
         "evidence": "rotation.cli.evidence",
         "force": "rotation.cli.force",
         "hold": "rotation.cli.operate",
+        "migrate": "rotation.cli.migrate",
         "pool": "rotation.cli.pool",
         "rollback": "rotation.cli.operate",
         "rotate": "rotation.cli.operate",

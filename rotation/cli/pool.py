@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import click
 
-_YEAR = timedelta(days=366)
-
-
-def _expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
-    """A date, or a date and time; without an offset, UTC."""
-    if value is None:
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value} is not a date such as 2027-03-31.") from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    if not datetime.now(UTC) < time <= datetime.now(UTC) + _YEAR:
-        raise click.BadParameter(f"{value} is not within the next year; no key lives longer.")
-    return time
+from rotation.cli.key_options import expires_option, refuse_arguments, unproven_option
 
 
 def _key_id(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -54,13 +40,8 @@ def pool() -> None:
 
 @pool.command()
 @_pool_secret
-@click.option(
-    "--expires",
-    metavar="DATE",
-    callback=_expiry,
-    help="When the key expires, as the portal says: 2027-03-31 is the beginning of that day, UTC.",
-)
-@click.option("--unproven", is_flag=True, help="Do not ask the vendor for a test seal first.")
+@expires_option
+@unproven_option
 @click.argument("refused", nargs=-1, metavar="")
 def add(
     pool_secret: str, expires: datetime | None, unproven: bool, refused: tuple[str, ...]
@@ -77,13 +58,7 @@ def add(
     """
     from rotation.cli.pool_keys import add_key
 
-    if refused:
-        # Named by nothing but its place: click itself would repeat it.
-        raise click.UsageError(
-            "A key is never taken from an argument: other processes can see it, and the shell's "
-            "history keeps it. If that was a key, revoke it in the vendor's portal."
-        )
-
+    refuse_arguments(refused)
     add_key(pool_secret, expires, unproven=unproven)
 
 

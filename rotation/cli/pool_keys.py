@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import boto3
 import click
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
 
-from rotation.credential import API_KEY, API_KEY_ID, EXPIRES_AT, ApiKey, Confidential, iso_utc
-from rotation.errors import CredentialRejectedError, InvalidCredentialError, RotationError
-from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
-from rotation.observability import logger
-from rotation.settings import VendorSettings
-from rotation.vendor.api import SigningApi
+from rotation.cli.typed_key import failing_in_words, prove, read_key
+from rotation.credential import iso_utc
+from rotation.handlers.wiring import utc_now
 from rotation.vendor.key_pool import ENOUGH
-from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.pool_document import KeyState, Pool, PoolKey
 from rotation.vendor.pool_secret import PoolSecret
 from rotation.vendor.pool_stock import adding, removable, removing
-from rotation.wire_logging import protect_process
-
-#: A key, its id and a time are a few hundred bytes.
-_LONGEST_INPUT: Final = 65_536
 
 
 def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
     """Read a key, prove it, add it, and say so."""
-    with _failing_in_words():
+    with failing_in_words():
         pool = _pool(name)
         # Before anybody types a key: is there such a secret, and may we read it?
         pool.read()
-        key = _read_key(expires)
-        proven = "not proven" if unproven else _prove(key, name)
+        key = read_key(expires)
+        proven = "not proven" if unproven else prove(key, name, otherwise="The key was not added.")
         new = pool.change(adding(key, utc_now()))
         free = _free(pool.read())
     click.echo(
@@ -54,7 +41,7 @@ def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
 
 def list_keys(name: str, *, as_json: bool) -> None:
     """Print the pool without any key."""
-    with _failing_in_words():
+    with failing_in_words():
         pool = _pool(name).read()
     if as_json:
         keys = [_as_json(entry) for entry in pool.keys]
@@ -72,7 +59,7 @@ def list_keys(name: str, *, as_json: bool) -> None:
 
 def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
     """Print the plan, and carry it out if it is to be."""
-    with _failing_in_words():
+    with failing_in_words():
         pool = _pool(name)
         entry = removable(pool.read(), key_id, utc_now())
         click.echo(f"Take key {key_id} ({entry.state.value}) out of the pool {name}.")
@@ -85,93 +72,11 @@ def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
     click.echo("Done.")
 
 
-@contextmanager
-def _failing_in_words() -> Iterator[None]:
-    """Our errors end the command with their message and exit code 1; the log stays silent."""
-    protect_process()
-    level = logger.log_level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    except RotationError as error:
-        raise click.ClickException(str(error)) from None
-    except BotoCoreError as error:
-        raise click.ClickException(
-            f"AWS cannot be asked ({type(error).__name__}). Set AWS_REGION and your credentials, "
-            "as for the aws command line."
-        ) from None
-    finally:
-        logger.setLevel(level)
-
-
 def _pool(name: str) -> PoolSecret:
     patience = Config(
         connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}
     )
     return PoolSecret(boto3.client("secretsmanager", config=patience), name, utc_now)
-
-
-def _read_key(expires: datetime | None) -> ApiKey:
-    """The key that a person types or pipes in.
-
-    Raises:
-        InvalidCredentialError: it is none; the message repeats nothing of it.
-    """
-    if sys.stdin.isatty():
-        members = {API_KEY_ID: click.prompt("Key id")}
-        members[API_KEY] = click.prompt("Key, in hexadecimal (not shown)", hide_input=True)
-        text = Confidential(json.dumps(members))
-        del members
-    else:
-        text = Confidential(sys.stdin.read(_LONGEST_INPUT))
-    key = _key(text, expires)
-    if isinstance(key, str):
-        raise InvalidCredentialError(
-            f"{key}. Give two lines, the key id and the key, or JSON with {API_KEY_ID} and "
-            f"{API_KEY}."
-        )
-    if key.expired(utc_now()):
-        raise InvalidCredentialError(f"Key {key.id} has expired. Make a new one in the portal.")
-    return key
-
-
-def _key(text: Confidential, expires: datetime | None) -> ApiKey | str:
-    """The key, or why there is none. Raises nothing, so that no frame shows what was read."""
-    members = _members(text.reveal().strip())
-    if members is None:
-        return "Standard input holds no API key"
-    wanted = iso_utc(expires) if expires else members.get(EXPIRES_AT)
-    try:
-        return ApiKey.from_text(members.get(API_KEY_ID), members.get(API_KEY), expires_at=wanted)
-    except InvalidCredentialError as error:
-        return f"This is not an API key: {error}"
-
-
-def _members(text: str) -> dict[str, Any] | None:
-    lines = text.split()
-    if len(lines) == 2 and not text.startswith("{"):
-        return {API_KEY_ID: lines[0], API_KEY: lines[1]}
-    try:
-        members = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return members if isinstance(members, dict) else None
-
-
-def _prove(key: ApiKey, name: str) -> str:
-    vendor = VendorSettings.from_environment()
-    signing = SigningApi(vendor_http(vendor, vendor.url), vendor.sign_path)
-    prover = TestSealProver(signing, signer_policy(vendor), utc_now)
-    try:
-        proof = prover.prove(key, f"rotation test seal for {name} {key.id}")
-    except CredentialRejectedError as error:
-        problem = error
-    else:
-        return f"proven; it signs as {proof.organization or proof.signer}"
-    raise InvalidCredentialError(
-        f"{problem}. The key was not added. Check the id and the key; a key made a moment ago may "
-        "need a minute. Then add it again."
-    )
 
 
 def _free(pool: Pool) -> int:

@@ -151,9 +151,11 @@ def test_a_hold_is_set_and_released(operator: Operator) -> None:
     "command",
     [
         "demo",
+        "doctor",
         "evidence",
         "force",
         "hold",
+        "migrate",
         "pool",
         "rollback",
         "rotate",

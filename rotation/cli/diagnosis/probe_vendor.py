@@ -1,0 +1,69 @@
+"""Asks the vendor, and brings back facts. Judges nothing, raises nothing of the vendor's."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urlsplit
+
+from rotation.cli.diagnosis.facts import Reached, Signature, VendorContact
+from rotation.cli.diagnosis.obstacles import Obstacle, connection_obstacle
+from rotation.credential import ApiKey
+from rotation.errors import RotationError
+from rotation.handlers.wiring import utc_now, vendor_http
+from rotation.settings import VendorSettings
+from rotation.vendor.api import SigningApi
+from rotation.vendor.http import VendorRequest
+
+#: For the whole conversation, retries included.
+_PATIENCE: Final = timedelta(seconds=30)
+_ANYTHING: Final = frozenset(range(300, 600))
+
+
+def contact_vendor(
+    settings: VendorSettings, secret: str, key: ApiKey | None, timeout: timedelta
+) -> VendorContact:
+    """What comes of asking the vendor for a test seal, or without a key for nothing.
+
+    With ``key`` one signature is bought. Without, `/` is asked for, signed with a key that nobody
+    has: any answer proves the way there, and tells the vendor's clock.
+
+    Args:
+        settings: where the vendor is.
+        secret: what the test seal's sentence names.
+        key: the key to try.
+        timeout: how long a connection may take.
+    """
+    origin = urlsplit(settings.url)
+    host, seconds = str(origin.hostname), timeout.total_seconds()
+    port = origin.port or (443 if origin.scheme == "https" else 80)
+    sent_at = utc_now()
+    outcome: Signature | Reached | Obstacle | RotationError | None
+    outcome = connection_obstacle(host, port, seconds)
+    if outcome is None:
+        outcome = _ask(settings, secret, key)
+    return VendorContact(host, seconds, outcome, sent_at)
+
+
+def _ask(
+    settings: VendorSettings, secret: str, key: ApiKey | None
+) -> Signature | Reached | RotationError:
+    http = vendor_http(settings, settings.url)
+    http.end_within(_PATIENCE)
+    try:
+        if key is not None:
+            statement = f"rotation test seal for {secret} {key.id}"
+            digest = hashlib.sha256(statement.encode()).digest()
+            der, vendor_time = SigningApi(http, settings.sign_path).answered(key, digest)
+            return Signature(der, digest, vendor_time)
+        request = VendorRequest("reach", "GET", "/", repeatable=True, accept=_ANYTHING)
+        nobody = ApiKey.from_text(str(uuid.uuid4()), secrets.token_hex(32))
+        answer = http.call(request, nobody)
+    except RotationError as error:
+        return error
+    finally:
+        http.close()
+    return Reached(answer.status, answer.date)
