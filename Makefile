@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test faults bench check format clean lock
+.PHONY: help demo sandbox test faults soak bench check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test: $(VENV)/.developers  ## Run the tests
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
 	@$(BIN)/python -m pytest -q tests/faults/test_mutants.py
 	@$(BIN)/python -m tests.faults $(FAULTS)
+
+soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (SOAK=--short for half a minute)
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and docs/performance.md
 	@$(BIN)/python -m tests.bench

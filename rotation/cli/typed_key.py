@@ -38,8 +38,8 @@ def failing_in_words() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
     except BotoCoreError as error:
         raise click.ClickException(
-            f"AWS cannot be asked ({type(error).__name__}). Set AWS_REGION and your credentials, "
-            "as for the aws command line."
+            f"AWS cannot be asked ({type(error).__name__}). Set AWS_DEFAULT_REGION and your "
+            "credentials, as for the aws command line."
         ) from None
     finally:
         logger.setLevel(level)

@@ -79,10 +79,13 @@ class LambdaInvoker:
         payload = _json_object(answer["Payload"].read())
         if crashed := answer.get("FunctionError"):
             kind = payload.get("errorType", crashed)
-            raise SealingError(
+            error = SealingError(
                 f"The sealing function {self._function} failed: {str(kind)[:100]}. Its log says "
                 "why; a larger document may need more time or memory."
             )
+            # The process is gone: Lambda begins another one (lambda-runtime-environment).
+            error.retryable = kind == "Runtime.ExitError"
+            raise error
         return payload
 
     def _refused(self, failure: ClientError) -> SealingError:

@@ -140,6 +140,10 @@ class State:
         """
         held = self.held if now < self.expires_at else None
         if rejected is None:
+            flight = self.under_way(now)
+            if held is not None and flight is not None and flight.rejected == held.version:
+                # Somebody has seen it rejected, and another one is on its way.
+                held = None
             fallback = self.fallback if self.error is not None else None
             return held or fallback
         if held is not None and held.version == rejected and not self.limited(rejected, now):
@@ -164,7 +168,10 @@ class State:
     def took_off(self, now: float, rejected: str | None = None) -> tuple[State, Flight]:
         """The state with a new flight, which replaces any other, and the flight."""
         flight = Flight(self.flights + 1, now, rejected)
-        return replace(self, flight=flight, flights=flight.number), flight
+        # A hit looks at nothing else: whoever asks for the rejected version has to look again.
+        in_doubt = self.held is not None and self.held.version == rejected
+        check_at = _NEVER if in_doubt else self.check_at
+        return replace(self, flight=flight, flights=flight.number, check_at=check_at), flight
 
     def grounded(self) -> State:
         """The state without its flight: it is over, or its thread is in another process."""

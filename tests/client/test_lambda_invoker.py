@@ -98,6 +98,16 @@ def test_a_function_that_crashed_says_so_and_is_not_repeated(
     assert len(function.events) == 1
 
 
+def test_a_function_whose_process_was_killed_may_be_asked_again(
+    function: Recorder, invoker: LambdaInvoker
+) -> None:
+    """Lambda begins another process, and a seal that is repeated is worth the same."""
+    function.result = InvocationResult.failure("Runtime.ExitError", "Runtime exited: killed")
+    with pytest.raises(SealingError, match=r"Runtime\.ExitError") as failed:
+        invoker.invoke(REQUEST)
+    assert failed.value.retryable is True
+
+
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

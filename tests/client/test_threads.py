@@ -135,20 +135,31 @@ def test_no_reader_waits_while_a_refresh_runs(
     assert cache.get(NAME).version == new
 
 
-def test_no_reader_waits_while_others_are_rejected(
+def test_a_rejected_key_is_handed_to_nobody_while_another_is_fetched(
     cache: CredentialCache, fake: FakeSecrets
 ) -> None:
-    """Only those who ask for another key wait for it."""
+    """Whoever asks then waits for that one fetch, and sends no key that was seen rejected."""
     old = cache.get(NAME)
-    fake.put()
+    new = fake.put()
     held = fake.hold()
     results: list[object] = []
     rejected = in_thread(lambda: cache.refresh(NAME, if_version=old.version), results)
     assert held.arrived.wait(PATIENCE)
-    assert all(one is old for one in together(20, lambda: cache.get(NAME)))
-    held.release()
+    assert cache.peek(NAME) is None
+    with released(cache, held, waiters=10):
+        got = together(10, lambda: cache.get(NAME))
     rejected.join()
+    assert {one.version for one in got} == {new}
     assert fake.count() == 2
+
+
+def test_a_vendor_that_rejects_by_mistake_locks_nobody_out(
+    cache: CredentialCache, fake: FakeSecrets
+) -> None:
+    """If Secrets Manager has no other version, the same one is handed out again."""
+    old = cache.get(NAME)
+    assert cache.refresh(NAME, if_version=old.version).version == old.version
+    assert cache.get(NAME).version == old.version
 
 
 def test_past_the_hard_ttl_readers_wait_for_the_refresh_that_runs(

@@ -276,7 +276,7 @@ def test_a_missing_region_is_said_in_words(
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         environment.pop(name)
         monkeypatch.delenv(name, raising=False)
-    assert "Set AWS_REGION" in person("list", code=1).output
+    assert "Set AWS_DEFAULT_REGION" in person("list", code=1).output
 
 
 def test_a_vendor_that_cannot_be_reached_adds_nothing(

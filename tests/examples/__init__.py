@@ -1,0 +1,1 @@
+"""The programs on the pages of ``docs/examples``, each run through a rotation."""

@@ -1,0 +1,1 @@
+"""Seals without pause while keys are rotated, revoked, and everything around them goes wrong."""
