@@ -137,7 +137,7 @@ def web_service(deployment: Deployment, code: Path) -> Iterator[str]:
             assert process.stderr is not None
             told = ""
             while not (found := re.search(r"http://127\.0\.0\.1:\d+", told)):
-                assert select.select([process.stderr], [], [], 30)[0], told
+                assert select.select([process.stderr], [], [], 120)[0], told
                 line = process.stderr.readline()
                 assert line, told
                 told += line
