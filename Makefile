@@ -39,7 +39,7 @@ sandbox: $(VENV)/.people  ## Keep the sandbox running for the aws command line
 	@$(BIN)/rotation sandbox
 
 test: $(VENV)/.developers  ## Run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
 	@$(BIN)/python -m pytest -q tests/faults/test_mutants.py

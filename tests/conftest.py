@@ -17,8 +17,6 @@ from tests.leaks.whole_run import WholeRun
 WHOLE_RUN = WholeRun()
 #: What the processes of a run in parallel have found.
 FOUND: list[str] = []
-# Folders whose tests share builds or deployments that take long to make.
-_TOGETHER = frozenset({"artifacts", "runbooks", "bench"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,15 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that share what is costly stay together; what judges the whole run comes last.
+    """What judges the whole run comes last.
 
     Where tests run in several processes no test is the last: then each process judges its own
     part when it ends, and the run fails if one of them has found something.
     """
-    for item in items:
-        folder = item.path.parent
-        together = folder if folder.name in _TOGETHER else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together)))
     if hasattr(config, "workerinput"):
         items[:] = [item for item in items if item.get_closest_marker("last") is None]
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
