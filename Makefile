@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test faults soak bench check format clean lock
+.PHONY: help demo sandbox test faults soak corpus bench check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--
 
 soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (SOAK=--short for half a minute)
 	@$(BIN)/python -m tests.soak $(SOAK)
+
+corpus: $(VENV)/.developers  ## Seal every PDF of a folder and have it judged (CORPUS=DIR ARGS=--repair)
+	@$(BIN)/python -m tests.corpus --corpus $(CORPUS) $(ARGS)
 
 bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and docs/performance.md
 	@$(BIN)/python -m tests.bench

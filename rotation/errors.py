@@ -25,22 +25,25 @@
     └─ SealingError                      a document could not be sealed
        ├─ InvalidRequestError            the request itself cannot be carried out
        ├─ UnsupportedPdfError            this file cannot be sealed honestly
-       ├─ DocumentTooLargeError          larger than this function accepts
+       │  ├─ DamagedPdfError             because it is damaged; a repair may help
+       │  ├─ EncryptedPdfError           because it opens with a password or a private key alone
+       │  ├─ CertifiedPdfError           because a signature in it allows no changes
+       │  └─ NoPagesError                because it has no pages
+       ├─ DocumentTooLargeError          larger or more intricate than this function accepts
        ├─ SourceNotFoundError            no such object, or no right to read it
        ├─ SourceUnavailableError          the source could not be read just now: retryable
        ├─ SourceChangedError             the source was replaced while it was being sealed
        ├─ DestinationError               the sealed document could not be stored
        └─ SignatureTooLargeError         the signature does not fit its placeholder
 
-``code`` is stable: machines may compare it. ``retryable`` says whether the same call may succeed
-later without anybody changing anything. Messages name what was attempted, on what, and what to do;
-they never carry key material, a request body or a response body.
+``code`` is stable: machines may compare it. ``retryable``: the same call may succeed later without
+anybody changing anything. Messages say what was attempted, and what to do; never key material.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RotationError(Exception):
@@ -149,15 +152,9 @@ class CredentialRejectedError(VendorError):
     code = "credential_rejected"
 
     def __init__(
-        self,
-        operation: str,
-        detail: str,
-        *,
-        status: int | None = None,
-        request_id: str | None = None,
-        vendor_time: datetime | None = None,
+        self, operation: str, detail: str, *, vendor_time: datetime | None = None, **answer: Any
     ) -> None:
-        super().__init__(operation, detail, status=status, request_id=request_id)
+        super().__init__(operation, detail, **answer)
         self.vendor_time = vendor_time
 
 
@@ -239,8 +236,32 @@ class UnsupportedPdfError(SealingError):
     code = "unsupported_pdf"
 
 
+class DamagedPdfError(UnsupportedPdfError):
+    """The file is damaged, cut off, or built in a way that is not understood."""
+
+    code = "damaged_pdf"
+
+
+class EncryptedPdfError(UnsupportedPdfError):
+    """The file opens with a password or a private key alone."""
+
+    code = "encrypted_pdf"
+
+
+class CertifiedPdfError(UnsupportedPdfError):
+    """The file bears a signature that allows no changes at all."""
+
+    code = "certified_no_changes"
+
+
+class NoPagesError(UnsupportedPdfError):
+    """The file has no pages."""
+
+    code = "no_pages"
+
+
 class DocumentTooLargeError(SealingError):
-    """The document is larger than this function accepts."""
+    """The document is larger, or more intricate, than this function accepts."""
 
     code = "document_too_large"
 

@@ -14,14 +14,18 @@ from typing import Any, Final, TypeVar
 
 from rotation.credential import API_KEY, API_KEY_ID
 from rotation.errors import (
+    CertifiedPdfError,
     ClockSkewError,
     ConfigurationError,
     CredentialRejectedError,
+    DamagedPdfError,
     DestinationError,
     DocumentTooLargeError,
+    EncryptedPdfError,
     InvalidCredentialError,
     InvalidRequestError,
     MalformedResponseError,
+    NoPagesError,
     RotationError,
     SealingError,
     SealVerificationError,
@@ -42,11 +46,15 @@ Exact = TypeVar("Exact")
 _MESSAGE: Final[Mapping[str, type[RotationError]]] = {
     error.code: error
     for error in (
+        CertifiedPdfError,
         ConfigurationError,
+        DamagedPdfError,
         DestinationError,
         DocumentTooLargeError,
+        EncryptedPdfError,
         InvalidCredentialError,
         InvalidRequestError,
+        NoPagesError,
         SealVerificationError,
         SignatureTooLargeError,
         SourceChangedError,
@@ -89,6 +97,7 @@ class Seal:
         chained: whether the signer was held against configured trust anchors.
         timestamped_at: the time in the enclosed timestamp, aware UTC, or None.
         size: the sealed document's bytes.
+        repaired: whether the document was rewritten before it was sealed.
     """
 
     source: StoredObject
@@ -100,6 +109,7 @@ class Seal:
     chained: bool
     timestamped_at: datetime | None
     size: int
+    repaired: bool = False
 
 
 def event_of(request: SealRequest) -> dict[str, Any]:
@@ -147,6 +157,7 @@ def _seal(members: Mapping[str, Any]) -> Seal:
         chained=_exactly(bool, signer["chained"]),
         timestamped_at=None if timestamped_at is None else _time(_text(timestamped_at)),
         size=_exactly(int, members["bytes"]),
+        repaired=_exactly(bool, members.get("repaired", False)),
     )
 
 
@@ -226,5 +237,6 @@ def _options(options: SealOptions) -> dict[str, Any]:
         "location": options.location,
         "contact": options.contact,
         "timestamp": options.timestamp or None,
+        "repair": options.repair or None,
     }
     return {name: value for name, value in members.items() if value is not None}

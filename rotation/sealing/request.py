@@ -49,6 +49,7 @@ class SealOptions:
         location: where it is sealed (Location).
         contact: how to reach whoever sealed it (ContactInfo).
         timestamp: whether the signature shall carry a timestamp of the vendor's TSA.
+        repair: whether a damaged document may be rewritten before it is sealed.
     """
 
     field_name: str | None = None
@@ -56,6 +57,7 @@ class SealOptions:
     location: str | None = None
     contact: str | None = None
     timestamp: bool = False
+    repair: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _credential(value: object) -> ApiKey:
 def _options(value: object) -> SealOptions:
     members = _object(value, "options")
     texts = {"reason", "location", "contact"}
-    _refuse_unknown(members, texts | {"fieldName", "timestamp"}, "options.")
+    _refuse_unknown(members, texts | {"fieldName", "timestamp", "repair"}, "options.")
     for name in sorted(texts & set(members)):
         if not _printable(members[name], _LONGEST_TEXT):
             raise InvalidRequestError(
@@ -175,15 +177,16 @@ def _options(value: object) -> SealOptions:
             "options.fieldName must be the name of a form field: 1 to "
             f"{_LONGEST_FIELD_NAME} characters on one line."
         )
-    timestamp = members.get("timestamp", False)
-    if not isinstance(timestamp, bool):
-        raise InvalidRequestError("options.timestamp must be true or false.")
+    for name in ("timestamp", "repair"):
+        if not isinstance(members.get(name, False), bool):
+            raise InvalidRequestError(f"options.{name} must be true or false.")
     return SealOptions(
         field_name=field_name,
         reason=members.get("reason"),
         location=members.get("location"),
         contact=members.get("contact"),
-        timestamp=timestamp,
+        timestamp=members.get("timestamp", False),
+        repair=members.get("repair", False),
     )
 
 

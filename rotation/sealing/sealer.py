@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from typing import Any, Final, Protocol
 
 from rotation.credential import ApiKey, iso_utc
@@ -52,6 +53,7 @@ class SealedDocument:
     Attributes:
         digest: SHA-256 over the ByteRange, the 32 bytes that were signed.
         size: the sealed document's bytes.
+        repaired: whether the document was rewritten before it was sealed.
     """
 
     request: SealRequest
@@ -60,6 +62,7 @@ class SealedDocument:
     digest: bytes
     signer: Signer
     size: int
+    repaired: bool
 
     def answer(self) -> dict[str, Any]:
         """The JSON object that the caller gets; ``docs/sealing.md`` describes it."""
@@ -76,6 +79,7 @@ class SealedDocument:
             },
             "timestampedAt": iso_utc(time) if (time := self.signer.timestamped_at) else None,
             "bytes": self.size,
+            "repaired": self.repaired,
         }
 
 
@@ -149,17 +153,21 @@ class Sealer:
             self._destinations, request.destination, "destination", "DESTINATION_LOCATIONS"
         )
         source = self._documents.fetch(request.source, most=self._max_document_bytes)
-        prepared = prepare(source.content, request.options, self._clock())
+        prepared = prepare(BytesIO(source.content), request.options, self._clock())
         cms, signer = self._signature(request, prepared)
         if prepared.reserved < len(cms) <= _LARGEST_RESERVE:
             # The next signature may be a little larger: certificates and timestamps vary.
-            prepared = prepare(source.content, request.options, self._clock(), reserve=2 * len(cms))
+            prepared = prepare(
+                BytesIO(source.content), request.options, self._clock(), reserve=2 * len(cms)
+            )
             cms, signer = self._signature(request, prepared)
         content = prepared.embed(cms)
         stored = self._documents.store(
             request.destination, content, metadata=_provenance(request, source)
         )
-        return SealedDocument(request, source, stored, prepared.digest, signer, len(content))
+        return SealedDocument(
+            request, source, stored, prepared.digest, signer, len(content), prepared.repaired
+        )
 
     def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:
         cms = self._sign(request.key, prepared.digest, timestamp=request.options.timestamp)

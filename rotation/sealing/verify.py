@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from typing import Any, Final
+from typing import Final
 
 from asn1crypto import x509
 from cryptography import x509 as pyca_x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.fields import enumerate_sig_fields
 from pyhanko.sign.validation import validate_pdf_signature
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.settings import KeyUsageConstraints
 from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
 
-from rotation.sealing.pdf import readable, unlock
+from rotation.sealing.pdf.fields import SignatureField, signature_fields
+from rotation.sealing.pdf.objects import value
+from rotation.sealing.pdf.reader import Document, readable
 
 # A certificate that signs documents may name either usage (ETSI EN 319 412-2, 4.3.2).
 _SEALING: Final = KeyUsageConstraints(
@@ -82,37 +82,36 @@ def verify(
         for anchor in pyca_x509.load_pem_x509_certificates(trust_anchors)
     ]
     with readable():
-        reader = PdfFileReader(BytesIO(document), strict=False)
-        unlock(reader)
-        fields = list(enumerate_sig_fields(reader, filled_status=True))
+        reader = Document(BytesIO(document))
+        fields = [one for one in signature_fields(reader.root) if value(one.dictionary, "/V")]
     return tuple(_reports(reader, fields, anchors, at))
 
 
 def _reports(
-    reader: PdfFileReader,
-    fields: list[tuple[str, object, Any]],
+    reader: Document,
+    fields: list[SignatureField],
     anchors: list[x509.Certificate],
     at: datetime | None,
 ) -> Iterator[SealReport]:
-    for name, _, reference in fields:
+    for field in fields:
         # A context keeps the certificates that it meets: each signature gets one of its own.
         context = ValidationContext(trust_roots=anchors, allow_fetching=False, moment=at)
         # pyHanko raises any type over a damaged signature; the other signatures still count.
         try:
-            signature = EmbeddedPdfSignature(reader, reference, name)
+            signature = EmbeddedPdfSignature(reader, field.dictionary, field.name)
             if signature.sig_object_type == "/DocTimeStamp":
                 continue
             status = validate_pdf_signature(signature, context, key_usage_settings=_SEALING)
         except Exception as error:  # noqa: BLE001
             yield SealReport(
-                name,
+                field.name,
                 intact=False,
                 trusted=False,
                 covers_whole_file=False,
                 problem=f"The signature cannot be read ({type(error).__name__}).",
             )
         else:
-            yield _report(name, status)
+            yield _report(field.name, status)
 
 
 def _report(name: str, status: PdfSignatureStatus) -> SealReport:

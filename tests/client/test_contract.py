@@ -56,7 +56,7 @@ def test_the_request_on_the_page_is_what_is_sent(request_on_the_page: SealReques
 
 def test_every_option_is_sent(request_on_the_page: SealRequest) -> None:
     """What the sealing function parses is what the caller said."""
-    everything = SealOptions("Seal7", "why", "where", "who", timestamp=True)
+    everything = SealOptions("Seal7", "why", "where", "who", timestamp=True, repair=True)
     request = SealRequest(
         request_on_the_page.source,
         request_on_the_page.destination,

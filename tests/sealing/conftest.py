@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,6 +23,8 @@ from rotation.settings import Location
 from rotation.vendor.api import SigningApi
 from rotation.vendor.cms import Signer, SignerPolicy, verify_cms
 from rotation.vendor.http import VendorHttp
+from tests.s3server import S3Server
+from tests.s3server.store import Bucket
 from tests.sealing.pdfs import signer_of
 
 if TYPE_CHECKING:
@@ -52,6 +55,15 @@ def s3(s3_url: str) -> Iterator[S3Client]:
     )
     yield client
     client.close()
+
+
+@pytest.fixture
+def s3_server(tmp_path: Path) -> Iterator[S3Server]:
+    """An S3 for large documents, with a bucket for them, ``in``, and one for seals, ``out``."""
+    with S3Server(tmp_path) as server:
+        server.store.buckets |= {"in": Bucket(), "out": Bucket()}
+        yield server
+    assert server.crashes == []
 
 
 @pytest.fixture

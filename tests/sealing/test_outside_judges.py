@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def anchors(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sealed(document: bytes, signer: SimpleSigner) -> bytes:
-    prepared = prepare(document, SealOptions(), datetime.now(UTC))
+    prepared = prepare(BytesIO(document), SealOptions(), datetime.now(UTC))
     return prepared.embed(cms_over(prepared.digest, signer))
 
 

@@ -26,7 +26,7 @@ AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 
 def sealed_by(signer: SimpleSigner, document: bytes | None = None) -> bytes:
-    prepared = prepare(document or pdf(), SealOptions(), AT)
+    prepared = prepare(BytesIO(document or pdf()), SealOptions(), AT)
     return prepared.embed(cms_over(prepared.digest, signer))
 
 
@@ -63,7 +63,7 @@ def test_one_changed_byte_is_told(signer: SimpleSigner, pki: Pki) -> None:
 
 def test_a_forged_signature_value_is_told(signer: SimpleSigner, pki: Pki) -> None:
     """The digest fits and the signature over it does not."""
-    prepared = prepare(pdf(), SealOptions(), AT)
+    prepared = prepare(BytesIO(pdf()), SealOptions(), AT)
     cms = bytearray(cms_over(prepared.digest, signer))
     cms[-1] ^= 0x01
     (report,) = verify(prepared.embed(bytes(cms)), pki.root_pem)
@@ -117,7 +117,7 @@ def test_each_of_several_signatures_is_reported(signer: SimpleSigner, pki: Pki) 
 
 def test_one_unreadable_signature_does_not_hide_the_others(signer: SimpleSigner, pki: Pki) -> None:
     """A field filled with nonsense is reported as such; the seal beside it still counts."""
-    nonsense = prepare(pdf(), SealOptions(field_name="Nonsense"), AT).embed(b"\x30\x03abc")
+    nonsense = prepare(BytesIO(pdf()), SealOptions(field_name="Nonsense"), AT).embed(b"\x30\x03abc")
     first, second = verify(sealed_by(signer, nonsense), pki.root_pem)
     assert first.field == "Nonsense"
     assert first.problem is not None

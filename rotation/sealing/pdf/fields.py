@@ -1,0 +1,226 @@
+"""The form and the first page of a document: which signature field is signed, and how one is made.
+
+Read as viewers read them: what is no field is passed over, whatever else it is.
+"""
+
+# pyHanko annotates only some of what it calls its own.
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+from pyhanko.pdf_utils.generic import (
+    ArrayObject,
+    DictionaryObject,
+    IndirectObject,
+    NumberObject,
+    PdfObject,
+    pdf_name,
+)
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign.fields import SignatureFormField
+
+from rotation.errors import InvalidRequestError, NoPagesError, UnsupportedPdfError
+from rotation.sealing.pdf.objects import (
+    array_at,
+    dictionary_at,
+    integer_at,
+    same,
+    text_at,
+    value,
+)
+
+FIELD_NAME: Final = "TrustedSignaturesSeal"
+
+
+@dataclass(frozen=True)
+class SignatureField:
+    """A signature field of the form.
+
+    Attributes:
+        name: its full name.
+        dictionary: the field itself.
+        reference: where it is; None if it is no object of its own.
+        signature: the signature in it; None if it is empty.
+    """
+
+    name: str
+    dictionary: DictionaryObject
+    reference: IndirectObject | None
+    signature: DictionaryObject | None
+
+
+def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
+    """Every signature field of the document, in the form's order."""
+    form = dictionary_at(root, "/AcroForm")
+    if form is None:
+        return
+    seen: set[tuple[int, int]] = set()
+    fields = reversed(list(_entries(form, "/Fields")))
+    todo: list[tuple[PdfObject, str, PdfObject | None]] = [(field, "", None) for field in fields]
+    while todo:
+        entry, above, inherited = todo.pop()
+        reference = entry if isinstance(entry, IndirectObject) else None
+        if reference is not None:
+            if (place := (reference.idnum, reference.generation)) in seen:
+                continue
+            seen.add(place)
+        field = entry.get_object()
+        if not isinstance(field, DictionaryObject):
+            continue
+        partial = text_at(field, "/T")
+        name = ".".join(part for part in (above, partial) if part)
+        kind = value(field, "/FT") or inherited
+        # A kid without a name of its own is the field's widget.
+        if same(kind, "/Sig") and partial is not None:
+            yield SignatureField(name, field, reference, dictionary_at(field, "/V"))
+        kids = reversed(list(_entries(field, "/Kids")))
+        todo += [(kid, name, kind) for kid in kids]
+
+
+def field_for(root: DictionaryObject, requested: str | None) -> str:
+    """The name of the field to sign: the requested one, or the first of ours that is free.
+
+    Raises:
+        InvalidRequestError: the requested field cannot be signed.
+        UnsupportedPdfError: it prescribes how it is to be signed.
+    """
+    taken = _top_level_names(root)
+    if requested is None:
+        names = (FIELD_NAME if number == 1 else f"{FIELD_NAME}{number}" for number in count(1))
+        return next(name for name in names if name not in taken)
+    for field in signature_fields(root):
+        if field.name != requested:
+            continue
+        if value(field.dictionary, "/V"):
+            raise InvalidRequestError(
+                f"options.fieldName: the document's field {requested} is signed already."
+            )
+        if {"/SV", "/Lock"} & field.dictionary.keys():
+            raise UnsupportedPdfError(
+                f"The file's field {requested} prescribes how it is to be signed (seed values or a "
+                "lock), which this function does not carry out. Name another field."
+            )
+        if field.reference is None:
+            raise UnsupportedPdfError(
+                f"The file's field {requested} is no object of its own, and cannot be signed. "
+                "Name another field."
+            )
+        return requested
+    if requested in taken:
+        raise InvalidRequestError(
+            f"options.fieldName: the document's field {requested} is not a signature field."
+        )
+    if "." in requested:
+        raise InvalidRequestError(
+            f"options.fieldName: the document has no signature field {requested}, and a new one "
+            "cannot have a dot in its name."
+        )
+    return requested
+
+
+def put_signature(
+    update: IncrementalPdfFileWriter, field_name: str, signature: DictionaryObject
+) -> None:
+    """Put ``signature`` into the field of that name, which is made if there is none.
+
+    Raises:
+        NoPagesError: there is no page for a new field.
+    """
+    page = first_page(update.root)
+    reference = update.add_object(signature)
+    standing = [field for field in signature_fields(update.root) if field.name == field_name]
+    if standing and standing[0].reference is not None:
+        standing[0].dictionary[pdf_name("/V")] = reference
+        update.mark_update(standing[0].reference)
+    else:
+        _add_field(update, page, field_name, reference)
+    _flag(update)
+
+
+def _flag(update: IncrementalPdfFileWriter) -> None:
+    """Say that there are signatures, and that the file may only be appended to (12.7.3)."""
+    form = dictionary_at(update.root, "/AcroForm")
+    # NeedAppearances stays, unlike in pyHanko: without it a viewer shows other fields than before.
+    if form is not None and (flags := integer_at(form, "/SigFlags") or 0) & 3 != 3:
+        form[pdf_name("/SigFlags")] = NumberObject(flags | 3)
+        update.update_container(form)
+
+
+def first_page(root: DictionaryObject) -> PdfObject:
+    """The first page, or the reference to it.
+
+    Raises:
+        NoPagesError: there is none.
+    """
+    top = dictionary_at(root, "/Pages")
+    if top is not None and (integer_at(top, "/Count") or 0) < 1 and "/Kids" in top:
+        raise NoPagesError("The file has no pages.")
+    todo: list[PdfObject] = [root.raw_get("/Pages")] if top is not None else []
+    seen: set[tuple[int, int]] = set()
+    while todo:
+        entry = todo.pop()
+        if isinstance(entry, IndirectObject):
+            if (place := (entry.idnum, entry.generation)) in seen:
+                continue
+            seen.add(place)
+        node = entry.get_object()
+        if not isinstance(node, DictionaryObject):
+            continue
+        if "/Kids" not in node or same(value(node, "/Type"), "/Page"):
+            return entry
+        todo += reversed(list(_entries(node, "/Kids")))
+    raise NoPagesError("The file has no pages.")
+
+
+def _add_field(
+    update: IncrementalPdfFileWriter, page: PdfObject, name: str, signature: IndirectObject
+) -> None:
+    own_object = isinstance(page, IndirectObject)
+    field = SignatureFormField(name, include_on_page=page if own_object else None)
+    field[pdf_name("/V")] = signature
+    reference = update.add_object(field)
+    root = update.root
+    form = dictionary_at(root, "/AcroForm")
+    if form is None:
+        form = DictionaryObject()
+        root[pdf_name("/AcroForm")] = update.add_object(form)
+        update.update_root()
+    _append(update, form, "/Fields", reference)
+    dictionary = page.get_object()
+    assert isinstance(dictionary, DictionaryObject)
+    _append(update, dictionary, "/Annots", reference)
+
+
+def _append(
+    update: IncrementalPdfFileWriter,
+    dictionary: DictionaryObject,
+    key: str,
+    reference: IndirectObject,
+) -> None:
+    found = value(dictionary, key)
+    if isinstance(found, ArrayObject):
+        found.append(reference)
+        update.update_container(found)
+    else:
+        dictionary[pdf_name(key)] = ArrayObject([reference])
+        update.update_container(dictionary)
+
+
+def _entries(dictionary: DictionaryObject, key: str) -> Iterator[PdfObject]:
+    found = array_at(dictionary, key)
+    yield from (found.raw_get(index) for index in range(len(found)))
+
+
+def _top_level_names(root: DictionaryObject) -> set[str]:
+    form = dictionary_at(root, "/AcroForm")
+    entries = _entries(form, "/Fields") if form else ()
+    fields = (entry.get_object() for entry in entries)
+    return {
+        name
+        for field in fields
+        if isinstance(field, DictionaryObject) and (name := text_at(field, "/T"))
+    }

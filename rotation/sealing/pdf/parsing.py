@@ -1,0 +1,245 @@
+"""PDF syntax read as tolerantly as viewers read it (ISO 32000-2, 7.3), into pyHanko's objects.
+
+What is out of place counts as null, as in qpdf: a stray brace, an unknown word, a key that is no
+name. What ends too early is an error.
+"""
+
+# pyHanko annotates only some of what it calls its own.
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+import re
+from binascii import unhexlify
+from collections.abc import Callable
+from typing import BinaryIO, Final, TypeVar
+
+from pyhanko.pdf_utils.generic import (
+    ArrayObject,
+    BooleanObject,
+    Dereferenceable,
+    DictionaryObject,
+    IndirectObject,
+    NullObject,
+    NumberObject,
+    PdfObject,
+)
+from pyhanko.pdf_utils.misc import PdfReadError
+
+from rotation.sealing.pdf.limits import Effort
+from rotation.sealing.pdf.objects import name, real, string
+
+T = TypeVar("T")
+
+SPACE: Final = rb"\0\t\n\f\r "
+_skip = re.compile(rb"(?:[%b]|%%[^\r\n]*)*" % SPACE)
+_regular = re.compile(rb"[^%b()<>\[\]{}/%%]*" % SPACE)
+_reference = re.compile(rb"(\d{1,10})[%b]+(\d{1,5})[%b]+R(?![^%b()<>\[\]{}/%%])" % ((SPACE,) * 3))
+_in_literal = re.compile(rb"[\\()\r]")
+_octal = re.compile(rb"[0-7]{1,3}")
+_not_hex = re.compile(rb"[^0-9A-Fa-f]")
+_ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+# Words that only come after an object: meeting one inside of it, its end is missing.
+_ENDS: Final = frozenset({b"endobj", b"endstream", b"xref", b"trailer", b"startxref", b"obj"})
+
+# What is read at first of an object whose length nobody knows, and at most.
+_WINDOW: Final = 4 * 1024
+_LARGEST: Final = 64 * 1024 * 1024
+# The longest token but strings and names that must be seen whole: a reference.
+_LOOK: Final = 64
+
+
+class _CutError(Exception):
+    """The window ends before the object does."""
+
+
+def parse_at(
+    stream: BinaryIO, start: int, parse: Callable[[bytes, bool], tuple[T, int]]
+) -> tuple[T, int]:
+    """What ``parse`` makes of the bytes from ``start`` on, and the position where it ended.
+
+    Args:
+        stream: the document.
+        start: a position in it.
+        parse: is given bytes and whether they go to the end of the document; it says how many of
+            them it has read.
+    """
+    size = _WINDOW
+    while True:
+        stream.seek(start)
+        window = stream.read(size)
+        try:
+            result, used = parse(window, len(window) < size or size >= _LARGEST)
+        except _CutError:
+            size *= 8
+        else:
+            return result, start + used
+
+
+class Parser:
+    """Reads objects from a window of a document.
+
+    Args:
+        window: the bytes.
+        container: the object that those in the window belong to.
+        effort: what it may cost.
+        final: whether the document ends where the window does.
+    """
+
+    def __init__(
+        self, window: bytes, container: Dereferenceable, effort: Effort, *, final: bool
+    ) -> None:
+        self._window = window
+        self._container = container
+        self._effort = effort
+        self._final = final
+        self._count = 0
+
+    def value(self, at: int, depth: int = 0) -> tuple[PdfObject, int]:
+        """The object that begins at ``at``, and where it ends.
+
+        Raises:
+            PdfReadError: it has no end.
+            DocumentTooLargeError: it is nested too deeply, or took too long.
+        """
+        self._count += 1
+        if self._count % 4096 == 0:
+            self._effort.check_time()
+        at = self.skip(at)
+        found, at = self._dispatch(at, depth)
+        found.container_ref = self._container
+        return found, at
+
+    def skip(self, at: int) -> int:
+        """The position of what comes after white space and comments."""
+        match = _skip.match(self._window, at)
+        at = match.end() if match else at
+        if at >= len(self._window):
+            self._cut()
+        return at
+
+    def word(self, at: int) -> bytes:
+        """The characters from ``at`` on, up to a delimiter or white space."""
+        match = _regular.match(self._window, at)
+        end = match.end() if match else at
+        if end == len(self._window) and not self._final:
+            raise _CutError
+        return self._window[at:end]
+
+    def starts(self, at: int, word: bytes) -> bool:
+        """Whether ``word`` stands at ``at``."""
+        if at + len(word) > len(self._window) and not self._final:
+            raise _CutError
+        return self._window.startswith(word, at)
+
+    def _cut(self) -> None:
+        if not self._final:
+            raise _CutError
+        raise PdfReadError("an object has no end")
+
+    def _dispatch(self, at: int, depth: int) -> tuple[PdfObject, int]:
+        first = self._window[at : at + 1]
+        if first == b"<" and self.starts(at, b"<<"):
+            return self._dictionary(at + 2, depth + 1)
+        if first == b"[":
+            return self._array(at + 1, depth + 1)
+        simple = {b"/": self._name, b"<": self._hexadecimal, b"(": self._literal}.get(first)
+        if simple:
+            return simple(at + 1)
+        return self._numeric(at) if first in b"0123456789+-." else self._word(at, depth)
+
+    def _name(self, at: int) -> tuple[PdfObject, int]:
+        token = self.word(at)
+        return name(token), at + len(token)
+
+    def _word(self, at: int, depth: int) -> tuple[PdfObject, int]:
+        token = self.word(at)
+        if token in {b"true", b"false"}:
+            return BooleanObject(token == b"true"), at + len(token)
+        if token in _ENDS:
+            if depth:
+                raise PdfReadError("an object has no end")
+            return NullObject(), at
+        # A lone delimiter is passed over; an unknown word is, too.
+        return NullObject(), at + max(len(token), 1)
+
+    def _numeric(self, at: int) -> tuple[PdfObject, int]:
+        if at + _LOOK > len(self._window) and not self._final:
+            raise _CutError
+        if match := _reference.match(self._window, at):
+            number, generation = int(match[1]), int(match[2])
+            if not number:
+                return NullObject(), match.end()
+            handler = self._container.get_pdf_handler()
+            return IndirectObject(number, generation, handler), match.end()
+        token = self.word(at)
+        end = at + len(token)
+        try:
+            return NumberObject(token.decode("ascii")), end
+        except ValueError:
+            return real(token), end
+
+    def _array(self, at: int, depth: int) -> tuple[PdfObject, int]:
+        self._effort.check_nesting(depth)
+        found = ArrayObject()
+        while True:
+            at = self.skip(at)
+            if self._window[at] == 0x5D:  # ]
+                return found, at + 1
+            element, at = self.value(at, depth)
+            found.append(element)
+
+    def _dictionary(self, at: int, depth: int) -> tuple[PdfObject, int]:
+        self._effort.check_nesting(depth)
+        entries: dict[PdfObject, PdfObject] = {}
+        while True:
+            at = self.skip(at)
+            if self.starts(at, b">>"):
+                return DictionaryObject(entries), at + 2
+            if self._window[at] != 0x2F:  # /
+                _, at = self.value(at, depth)
+                continue
+            key, at = self.value(at, depth)
+            at = self.skip(at)
+            if not self.starts(at, b">>"):
+                entries[key], at = self.value(at, depth)
+
+    def _hexadecimal(self, at: int) -> tuple[PdfObject, int]:
+        end = self._window.find(b">", at)
+        if end < 0:
+            self._cut()
+        digits = _not_hex.sub(b"", self._window[at:end])
+        return string(unhexlify(digits + b"0" * (len(digits) % 2))), end + 1
+
+    def _literal(self, at: int) -> tuple[PdfObject, int]:
+        content = bytearray()
+        open_brackets = 1
+        while True:
+            match = _in_literal.search(self._window, at)
+            # The longest escape has three characters after its backslash.
+            if match is None or (match.end() + 3 > len(self._window) and not self._final):
+                self._cut()
+            assert match is not None
+            content += self._window[at : match.start()]
+            at = match.end()
+            if match[0] == b"\\":
+                part, at = self._escaped(at)
+                content += part
+                continue
+            open_brackets += {b"(": 1, b")": -1}.get(match[0], 0)
+            if not open_brackets:
+                return string(bytes(content)), at
+            if match[0] == b"\r":
+                at += self._window.startswith(b"\n", at)
+                content += b"\n"
+            else:
+                content += match[0]
+
+    def _escaped(self, at: int) -> tuple[bytes, int]:
+        if match := _octal.match(self._window, at):
+            return bytes([int(match[0], 8) & 0xFF]), match.end()
+        if self._window.startswith(b"\r\n", at):
+            return b"", at + 2
+        character = self._window[at : at + 1]
+        if character in {b"\r", b"\n"}:
+            return b"", at + 1
+        return _ESCAPES.get(character, character), at + 1

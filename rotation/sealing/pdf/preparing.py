@@ -1,0 +1,179 @@
+"""A PDF made ready to be signed elsewhere: placeholder, ByteRange digest, embedding.
+
+The seal is an incremental update (ISO 32000-2, 7.5.6): the source stays byte for byte at the front
+of the result, so that whatever it contains, earlier signatures included, stays as it is. The
+signature is of the kind ETSI.CAdES.detached (ISO 32000-2, 12.8.3.4) in an invisible field.
+
+Does NOT judge the signature that is embedded: that is `rotation.vendor.cms`, before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from io import BufferedReader
+from typing import BinaryIO, Final
+
+from pyhanko.pdf_utils.misc import PdfDecodeLimitError
+from pyhanko.sign.fields import SigSeedSubFilter
+from pyhanko.sign.signers.pdf_byterange import SignatureObject
+
+from rotation.errors import DamagedPdfError, RotationError, SignatureTooLargeError
+from rotation.sealing.pdf.fields import field_for, first_page, put_signature, signature_fields
+from rotation.sealing.pdf.joined import Joined
+from rotation.sealing.pdf.limits import Limits
+from rotation.sealing.pdf.policy import refuse_frozen, refuse_locked
+from rotation.sealing.pdf.reader import Document, readable
+from rotation.sealing.pdf.repair import rewritten
+from rotation.sealing.pdf.update import Tail, Update
+from rotation.sealing.request import SealOptions
+
+_RESERVED: Final = 16 * 1024
+_RESERVED_WITH_TIMESTAMP: Final = 32 * 1024
+_CHUNK: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class PreparedPdf:
+    """A document with an empty placeholder for its signature.
+
+    Attributes:
+        digest: SHA-256 over the ByteRange, 32 bytes.
+        reserved: the largest signature that fits, in bytes of DER.
+        source: what the seal is appended to: the document that was given, unless it was repaired.
+        repaired: whether the document was rewritten before.
+    """
+
+    digest: bytes
+    reserved: int
+    source: BinaryIO = field(repr=False)
+    repaired: bool
+    _tail: Tail = field(repr=False)
+
+    def update(self, cms: bytes) -> bytes:
+        """What comes after the source's bytes: the update, with ``cms`` (DER) in its placeholder.
+
+        Raises:
+            SignatureTooLargeError: it does not fit.
+        """
+        if len(cms) > self.reserved:
+            raise SignatureTooLargeError(
+                f"The signature has {len(cms)} bytes and its placeholder {self.reserved}."
+            )
+        start, end = self._tail.cms
+        whole = self._tail.getvalue()
+        padded = cms.ljust(self.reserved, b"\0").hex().upper().encode()
+        return b"".join((whole[: start + 1], padded, whole[end - 1 :]))
+
+    def embed(self, cms: bytes) -> bytes:
+        """The sealed document, whole: the source and `update`.
+
+        Raises:
+            SignatureTooLargeError: ``cms`` does not fit.
+        """
+        update = self.update(cms)
+        self.source.seek(0)
+        return self.source.read() + update
+
+
+def prepare(
+    document: BinaryIO,
+    options: SealOptions,
+    at: datetime,
+    *,
+    reserve: int | None = None,
+    limits: Limits | None = None,
+) -> PreparedPdf:
+    """``document`` with a signature field and an empty placeholder, and the digest to sign.
+
+    Args:
+        document: the whole PDF, readable and seekable. It is read as needed, and once from its
+            first byte to its last; nothing is written to it.
+        options: the field's name, what the signature dictionary says, whether to repair.
+        at: the claimed time of signing (the dictionary's M), aware UTC.
+        reserve: bytes of DER to keep free; None: 16 KiB, or 32 KiB with a timestamp.
+        limits: what reading it may cost; None: the defaults.
+
+    Raises:
+        UnsupportedPdfError: it is no PDF, or one that cannot be sealed honestly.
+        DocumentTooLargeError: it exceeds the limits.
+        InvalidRequestError: the named field cannot be used in this document.
+    """
+    limits = limits or Limits()
+    if reserve is None:
+        reserve = _RESERVED_WITH_TIMESTAMP if options.timestamp else _RESERVED
+    try:
+        return _prepared(document, options, at, reserve, limits)
+    except DamagedPdfError as error:
+        if not options.repair:
+            raise
+        with readable(limits):
+            whole = rewritten(document, error)
+    return replace(_prepared(whole, options, at, reserve, limits), repaired=True)
+
+
+def _prepared(
+    document: BinaryIO, options: SealOptions, at: datetime, reserve: int, limits: Limits
+) -> PreparedPdf:
+    """By the document's own tables, or else by the objects that are found in it."""
+    with readable(limits):
+        try:
+            return _prepare(Document(document, limits), options, at, reserve, limits)
+        except (RotationError, PdfDecodeLimitError, RecursionError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - pyHanko raises any type over a document
+            try:
+                recovered = Document(document, limits, recovered=True)
+                return _prepare(recovered, options, at, reserve, limits)
+            except (RotationError, PdfDecodeLimitError, RecursionError, MemoryError):
+                raise
+            except Exception:  # noqa: BLE001 - the first problem tells more
+                raise error from None
+
+
+def _prepare(
+    document: Document, options: SealOptions, at: datetime, reserve: int, limits: Limits
+) -> PreparedPdf:
+    update = Update(document)
+    refuse_frozen(update.root)
+    first_page(update.root)
+    field_name = field_for(update.root, options.field_name)
+    refuse_locked(update.root, field_name)
+    signature = SignatureObject(
+        timestamp=at,
+        subfilter=SigSeedSubFilter.PADES,
+        reason=options.reason,
+        location=options.location,
+        contact_info=options.contact,
+        # pyHanko counts hexadecimal digits here.
+        bytes_reserved=2 * reserve,
+    )
+    put_signature(update, field_name, signature)
+    tail = update.tail(signature)
+    _read_back(document, tail, field_name, limits)
+    digest = _digest(document.stream, tail)
+    return PreparedPdf(digest, reserve, document.stream, False, tail)
+
+
+def _digest(source: BinaryIO, tail: Tail) -> bytes:
+    digest = hashlib.sha256()
+    source.seek(0)
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+    start, end = tail.cms
+    with tail.getbuffer() as content:
+        digest.update(content[:start])
+        digest.update(content[end:])
+    return digest.digest()
+
+
+def _read_back(document: Document, tail: Tail, field_name: str, limits: Limits) -> None:
+    """An update that is written and cannot be read is found before a signature is bought."""
+    joined = BufferedReader(Joined(document.stream, document.size, tail.getvalue()))
+    # The update has a few entries of its own, or a whole table.
+    again = Document(joined, replace(limits, objects=2 * limits.objects + 16))
+    found = [field for field in signature_fields(again.root) if field.name == field_name]
+    if not found or found[0].signature is None or "/ByteRange" not in found[0].signature:
+        raise DamagedPdfError("The file is damaged: a seal in it would not be found.")
+    first_page(again.root)

@@ -1,0 +1,62 @@
+"""The last resort: a damaged document rewritten by qpdf, through pikepdf, before it is sealed.
+
+The source's bytes do not survive this; its pages do, as far as qpdf finds them. So it is done only
+where the request asks for it, and the answer says so. pikepdf is imported when it is needed, since
+most installations never do.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from io import BytesIO
+from types import ModuleType
+from typing import Any, BinaryIO, Final
+
+from rotation.errors import DamagedPdfError, EncryptedPdfError, InvalidRequestError
+
+#: The largest document that is rewritten: it is held, twice.
+_LARGEST: Final = 64 * 1024 * 1024
+
+
+def rewritten(document: BinaryIO, problem: DamagedPdfError) -> BinaryIO:
+    """``document``, written anew.
+
+    Args:
+        document: a damaged PDF.
+        problem: what is wrong with it.
+
+    Raises:
+        InvalidRequestError: pikepdf is not installed.
+        DamagedPdfError: it cannot be repaired, or bears a signature that this would destroy.
+        EncryptedPdfError: it needs a password.
+    """
+    try:
+        pikepdf = import_module("pikepdf")
+    except ImportError as error:
+        raise InvalidRequestError(
+            f"options.repair: this installation cannot repair documents (no pikepdf). {problem}"
+        ) from error
+    document.seek(0)
+    content = document.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise DamagedPdfError(f"{problem} It is too large to be repaired.") from problem
+    result = BytesIO()
+    try:
+        with pikepdf.open(BytesIO(content)) as opened:
+            if any(_signed(found, pikepdf) for found in opened.objects):
+                raise DamagedPdfError(
+                    "The file is damaged, and it bears a signature that a repair would destroy."
+                )
+            opened.save(result, fix_metadata_version=False)
+    except pikepdf.PasswordError as error:
+        raise EncryptedPdfError(
+            "The file is encrypted with a password. Store it without encryption."
+        ) from error
+    except (pikepdf.PdfError, ValueError, RuntimeError) as error:
+        raise DamagedPdfError(f"{problem} It cannot be repaired.") from error
+    result.seek(0)
+    return result
+
+
+def _signed(found: Any, pikepdf: ModuleType) -> bool:
+    return isinstance(found, pikepdf.Dictionary) and "/ByteRange" in found

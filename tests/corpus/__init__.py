@@ -1,0 +1,1 @@
+"""Documents that nobody here wrote: what the sealer makes of them, and what other programs say."""
