@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from rotation.cli.account import Account
+from rotation.cli.key_options import refuse_arguments
 from rotation.cli.leaked_pool import Teller, condemn_pool
 from rotation.cli.on_record import closed_just_now, complete
 from rotation.cli.operate import as_json_option, reconcile_function
@@ -20,6 +21,7 @@ from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.containment import Clocks, Containment, contain
 from rotation.incident.declaration import Declaration
+from rotation.redaction import scrub
 
 _AT_ONCE = 8
 #: An action of the reconcile function, and the alias through which alone it may be asked for.
@@ -55,10 +57,22 @@ class _Ended:
         }
 
 
+def _no_key(_: click.Context, __: click.Parameter, value: str) -> str:
+    """A reason is kept in tags and records for years: whoever pastes the leaked key is stopped."""
+    if scrub(value) != value:
+        refuse_arguments((value,))
+    return value
+
+
 @click.command()
 @click.argument("secrets", nargs=-1)
 @click.option("--tag", metavar="KEY=VALUE", help="Also every secret that bears this tag.")
-@click.option("--reason", required=True, help="Why, for the record: key-compromise, laptop-lost …")
+@click.option(
+    "--reason",
+    required=True,
+    callback=_no_key,
+    help="Why, for the record: key-compromise, laptop-lost …",
+)
 @click.option(
     "--timeout", default=900, show_default=True, help="Seconds to wait for each of the two parts."
 )

@@ -54,6 +54,9 @@ class StockReview:
     def suspects(self, controls: Iterable[ApiKey], prover: KeyProver) -> tuple[Suspect, ...]:
         """What the death watch shall look at: the keys that are due.
 
+        Has a person asked about those that nobody was asked about yet, and tries the controls with
+        a test seal each until one is accepted. Does NOT probe a condemned key.
+
         Args:
             controls: current keys of secrets.
             prover: asks whether the vendor accepts one of them.

@@ -10,24 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from rotation.errors import (
-    DestinationError,
-    DocumentTooLargeError,
-    SourceNotFoundError,
-    SourceUnavailableError,
-)
+from rotation.errors import DocumentTooLargeError
+from rotation.sealing.refusals import S3_ERRORS, unreadable, unwritable
 from rotation.sealing.request import ObjectLocation
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
-
-# Error codes that pass with time although their status is a 4xx (API ErrorResponses).
-_PASSING: Final = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict"})
 
 
 @dataclass(frozen=True)
@@ -97,10 +88,8 @@ class S3Documents:
                         f"documents of at most {most}."
                     )
                 content = body.read()
-        except ClientError as error:
-            _refuse_source(source, error)
-        except BotoCoreError as error:
-            raise _unreadable(source, type(error).__name__) from error
+        except S3_ERRORS as error:
+            raise unreadable(source, error) from error
         return SourceDocument(
             content=content,
             etag=answer["ETag"].strip('"'),
@@ -122,18 +111,8 @@ class S3Documents:
                 Metadata=metadata,
                 ChecksumAlgorithm="SHA256",
             )
-        except ClientError as error:
-            problem = DestinationError(
-                f"{destination} could not be written ({_code(error)}). Check that the bucket "
-                "exists and that the function's role may write there, its KMS key included."
-            )
-            problem.retryable = _passes(error)
-            raise problem from error
-        except BotoCoreError as error:
-            raise DestinationError(
-                f"{destination} could not be written ({type(error).__name__}). Nothing else is "
-                "known of it: ask again."
-            ) from error
+        except S3_ERRORS as error:
+            raise unwritable(destination, error) from error
         return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"))
 
     def _get(self, source: ObjectLocation) -> GetObjectOutputTypeDef:
@@ -142,26 +121,3 @@ class S3Documents:
         return self._s3.get_object(
             Bucket=source.bucket, Key=source.key, VersionId=source.version_id
         )
-
-
-def _refuse_source(source: ObjectLocation, error: ClientError) -> NoReturn:
-    if _passes(error):
-        raise _unreadable(source, _code(error)) from error
-    # API_GetObject: without the right to list the bucket, a missing object is AccessDenied too.
-    raise SourceNotFoundError(
-        f"{source} cannot be read ({_code(error)}): it does not exist, or the function's role may "
-        "not read it (s3:GetObject, s3:GetObjectVersion, its KMS key)."
-    ) from error
-
-
-def _unreadable(source: ObjectLocation, cause: str) -> SourceUnavailableError:
-    return SourceUnavailableError(f"{source} could not be read just now ({cause}). Ask again.")
-
-
-def _passes(error: ClientError) -> bool:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or status == 429 or _code(error) in _PASSING
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "unknown")

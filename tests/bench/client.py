@@ -8,11 +8,9 @@ machine that is busy for a moment is busy for all; each figure is the median of 
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from threading import Barrier, Thread
 
@@ -21,9 +19,9 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from rotation.client.credentials import CredentialCache
 from rotation.client.secrets_manager import SecretsManager
 from rotation.sandbox.aws.cloud import Cloud
+from tests.bench.results import record
 from tests.client.parts import NAME, client_of, document, together
 
-RESULTS = Path(__file__).resolve().parents[2] / ".bench" / "results.json"
 BARS = {
     "cache_hit_over_powertools": 0.15,
     "cache_hit_over_aws_caching": 0.01,
@@ -137,13 +135,7 @@ def main() -> int:
     """Measure, write, print; the exit status says whether every bar was met."""
     with Cloud() as cloud:
         measured = hits(cloud) | contention(cloud) | fetches(cloud)
-    RESULTS.parent.mkdir(exist_ok=True)
-    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(before | measured, indent=2, sort_keys=True) + "\n")
-    for name, figure in measured.items():
-        bar = f"   at most {BARS[name]}" if name in BARS else ""
-        sys.stdout.write(f"{name:30} {figure:12}{bar}\n")
-    return int(any(measured[name] > bar for name, bar in BARS.items()))
+    return record(measured, BARS)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ so that time is the processor's: reading, hashing, and the server's copying. Wri
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.bench.client import RESULTS
+from tests.bench.results import record
 from tests.sealing.large import measured
 
 SIZES: Final = {"100_mb": 100 * 10**6, "1_gb": 10**9, "4_5_gb": 45 * 10**8}
@@ -43,14 +42,7 @@ def figures() -> dict[str, float]:
 
 def main() -> int:
     """Measure, write, print; the exit status says whether every bar was met."""
-    found = figures()
-    RESULTS.parent.mkdir(exist_ok=True)
-    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(before | found, indent=2, sort_keys=True) + "\n")
-    for name, figure in found.items():
-        bar = f"   at most {BARS[name]}" if name in BARS else ""
-        sys.stdout.write(f"{name:30} {figure:12}{bar}\n")
-    return int(any(found[name] > bar for name, bar in BARS.items()))
+    return record(figures(), BARS)
 
 
 if __name__ == "__main__":

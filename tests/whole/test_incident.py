@@ -230,6 +230,16 @@ def test_only_the_alias_revokes_first(operator: Operator) -> None:
     assert operator.tags() == {}
 
 
+def test_a_key_that_is_pasted_as_the_reason_goes_nowhere(operator: Operator) -> None:
+    """Refused before anything is asked of AWS, and not repeated: a reason is kept in tags."""
+    material = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
+    before = len(operator.deployment.cloud.calls)
+    said = operator.types("force", SECRET, "--reason", f"leaked {material}", code=2)
+    assert material[:12] not in said
+    assert "revoke it" in said
+    assert len(operator.deployment.cloud.calls) == before
+
+
 def asked_people(deployment: Deployment) -> list[dict[str, Any]]:
     """What the functions told people; without a topic it is in their logs."""
     lines = [
