@@ -94,13 +94,13 @@ def _pieces(secret: str) -> Iterator[str]:
 
 
 def _hide_pieces(run: str, known: tuple[frozenset[str], ...]) -> str:
-    hits = [
-        start
-        for start in range(len(run) - _PIECE + 1)
-        if any(run[start : start + _PIECE] in pieces for pieces in known)
-    ]
-    if not hits:
+    starts = range(len(run) - _PIECE + 1)
+    windows = {run[start : start + _PIECE] for start in starts}
+    # Whole sets against one another: a log line has many windows, and nearly none is a hit.
+    found = {window for pieces in known for window in windows & pieces}
+    if not found:
         return run
+    hits = [start for start in starts if run[start : start + _PIECE] in found]
     kept: list[str] = []
     end = 0
     for start in hits:

@@ -155,7 +155,7 @@ MAY_KNOW = {
 }
 
 ENVIRONMENT_READERS = {
-    "rotation.settings",
+    "rotation.settings.environment",
     # A process's own environment, handed on to the processes it starts.
     "rotation.sandbox.aws.processes",
     "rotation.sandbox.aws.runtime",
@@ -238,7 +238,7 @@ def test_only_the_settings_read_the_environment() -> None:
             for node in ast.walk(ast.parse(path.read_text()))
         )
     }
-    assert "rotation.settings" in readers
+    assert "rotation.settings.environment" in readers
     assert readers <= ENVIRONMENT_READERS
 
 

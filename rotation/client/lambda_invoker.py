@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
 
 #: The sealing function's timeout in ``template.yaml``.
-FUNCTION_TIMEOUT: Final = timedelta(seconds=60)
+FUNCTION_TIMEOUT: Final = timedelta(seconds=300)
 
 _MARGIN: Final = timedelta(seconds=10)
 _CONNECT_SECONDS: Final = 3

@@ -11,24 +11,20 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import Any, Final
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
 from rotation.errors import RotationError
-from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
+from rotation.handlers.sealing_wiring import make_sealer
+from rotation.handlers.wiring import vendor_http
 from rotation.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, failure, failure_recorded, refusal
-from rotation.sealing.source import S3Documents
 from rotation.settings import SealingSettings
-from rotation.vendor.api import SigningApi
-from rotation.vendor.cms import verify_cms
 from rotation.vendor.http import VendorHttp
 from rotation.wire_logging import protect_process
 
 #: What the vendor leaves of the function's time: enough to store the document and to answer.
-_RESERVE: Final = timedelta(seconds=12)
+_RESERVE: Final = timedelta(seconds=30)
 
 protect_process()
 
@@ -68,19 +64,5 @@ def _sealer(time_left: timedelta) -> Sealer:
 @cache
 def _wired() -> tuple[Sealer, VendorHttp]:
     settings = SealingSettings.from_environment()
-    vendor = settings.vendor
-    policy = signer_policy(vendor)
-    http = vendor_http(vendor, vendor.url)
-    patience = Config(
-        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
-    )
-    sealer = Sealer(
-        S3Documents(boto3.client("s3", config=patience)),
-        SigningApi(http, vendor.sign_path).sign,
-        lambda cms, digest, at: verify_cms(cms, digest, policy, at),
-        utc_now,
-        sources=settings.sources,
-        destinations=settings.destinations,
-        max_document_bytes=settings.max_document_bytes,
-    )
-    return sealer, http
+    http = vendor_http(settings.vendor, settings.vendor.url)
+    return make_sealer(settings, http), http

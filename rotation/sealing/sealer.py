@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
 from typing import Any, Final, Protocol
 
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import InvalidRequestError, RotationError, SealVerificationError
 from rotation.observability import count, logger
-from rotation.sealing.pdf import PreparedPdf, prepare
+from rotation.sealing.documents import Documents, SourceDocument, StoredDocument
+from rotation.sealing.pdf import Limits, PreparedPdf, prepare
 from rotation.sealing.request import ObjectLocation, SealRequest
-from rotation.sealing.source import Documents, SourceDocument, StoredDocument
 from rotation.vendor.cms import Signer
 
 _LARGEST_RESERVE: Final = 256 * 1024
@@ -51,8 +50,8 @@ class SealedDocument:
     """What came of it.
 
     Attributes:
+        source: what was read; its content is closed.
         digest: SHA-256 over the ByteRange, the 32 bytes that were signed.
-        size: the sealed document's bytes.
         repaired: whether the document was rewritten before it was sealed.
     """
 
@@ -61,7 +60,6 @@ class SealedDocument:
     stored: StoredDocument
     digest: bytes
     signer: Signer
-    size: int
     repaired: bool
 
     def answer(self) -> dict[str, Any]:
@@ -78,7 +76,7 @@ class SealedDocument:
                 "chained": self.signer.chained,
             },
             "timestampedAt": iso_utc(time) if (time := self.signer.timestamped_at) else None,
-            "bytes": self.size,
+            "bytes": self.stored.size,
             "repaired": self.repaired,
         }
 
@@ -94,6 +92,7 @@ class Sealer:
         sources: where documents may be read.
         destinations: where sealed documents may be written.
         max_document_bytes: the largest document accepted.
+        limits: what reading one may cost; None: the defaults.
     """
 
     def __init__(
@@ -106,6 +105,7 @@ class Sealer:
         sources: Sequence[Area],
         destinations: Sequence[Area],
         max_document_bytes: int,
+        limits: Limits | None = None,
     ) -> None:
         self._documents = documents
         self._sign = sign
@@ -114,6 +114,7 @@ class Sealer:
         self._sources = sources
         self._destinations = destinations
         self._max_document_bytes = max_document_bytes
+        self._limits = limits or Limits()
 
     def seal(self, request: SealRequest) -> SealedDocument:
         """Seal the document; log it and count it.
@@ -139,9 +140,9 @@ class Sealer:
                 **ids,
                 "source_version": sealed.source.version_id,
                 "source_etag": sealed.source.etag,
-                "source_bytes": len(sealed.source.content),
+                "source_bytes": sealed.source.size,
                 "sealed_version": sealed.stored.version_id,
-                "sealed_bytes": sealed.size,
+                "sealed_bytes": sealed.stored.size,
                 "signer": sealed.signer.subject,
             },
         )
@@ -152,21 +153,28 @@ class Sealer:
         _refuse_outside(
             self._destinations, request.destination, "destination", "DESTINATION_LOCATIONS"
         )
-        source = self._documents.fetch(request.source, most=self._max_document_bytes)
-        prepared = prepare(BytesIO(source.content), request.options, self._clock())
-        cms, signer = self._signature(request, prepared)
-        if prepared.reserved < len(cms) <= _LARGEST_RESERVE:
-            # The next signature may be a little larger: certificates and timestamps vary.
-            prepared = prepare(
-                BytesIO(source.content), request.options, self._clock(), reserve=2 * len(cms)
-            )
-            cms, signer = self._signature(request, prepared)
-        content = prepared.embed(cms)
-        stored = self._documents.store(
-            request.destination, content, metadata=_provenance(request, source)
-        )
-        return SealedDocument(
-            request, source, stored, prepared.digest, signer, len(content), prepared.repaired
+        with self._documents.open(request.source, most=self._max_document_bytes) as source:
+            prepared = self._prepared(request, source)
+            # Before the signature: a large document can be copied while the vendor signs.
+            with self._documents.deliver(
+                source,
+                request.destination,
+                _provenance(request, source),
+                rewritten=prepared.repaired,
+            ) as delivery:
+                cms, signer = self._signature(request, prepared)
+                if prepared.reserved < len(cms) <= _LARGEST_RESERVE:
+                    # The next signature may be a little larger: certificates and timestamps vary.
+                    prepared = self._prepared(request, source, reserve=2 * len(cms))
+                    cms, signer = self._signature(request, prepared)
+                stored = delivery.complete(prepared, cms)
+        return SealedDocument(request, source, stored, prepared.digest, signer, prepared.repaired)
+
+    def _prepared(
+        self, request: SealRequest, source: SourceDocument, reserve: int | None = None
+    ) -> PreparedPdf:
+        return prepare(
+            source.content, request.options, self._clock(), reserve=reserve, limits=self._limits
         )
 
     def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:

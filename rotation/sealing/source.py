@@ -1,119 +1,137 @@
-"""Where documents come from and where sealed ones go: S3.
+"""Documents in S3: small ones whole, large ones in ranges.
 
-A document is read with one GetObject, whose answer names the version that was read, and written
-with one PutObject, which is atomic: the destination holds all of the sealed document or nothing
-(UserGuide Welcome, "Amazon S3 data consistency model").
+A document of up to `IN_MEMORY` bytes is read with one GetObject, whose answer names the version
+that was read, and stored with one PutObject, which is atomic (UserGuide Welcome, "Amazon S3 data
+consistency model"). A larger one is never held: it is read in ranges, and S3 itself copies it to
+its destination (`rotation.sealing.remote`, `rotation.sealing.transfer`). Either way the destination
+holds all of the sealed document or nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
 from rotation.errors import DocumentTooLargeError
+from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
+from rotation.sealing.pdf import PreparedPdf
+from rotation.sealing.ranges import RangedObject
 from rotation.sealing.refusals import S3_ERRORS, unreadable, unwritable
+from rotation.sealing.remote import RemoteDocument
 from rotation.sealing.request import ObjectLocation
+from rotation.sealing.transfer import Transfer
+from rotation.sealing.upload import Storing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
+#: The largest document that is held in memory: below it, one GET is faster than ranges, and it is
+#: more than the smallest part that S3 copies.
+IN_MEMORY: Final = 8 * 1024 * 1024
+
 
 @dataclass(frozen=True)
-class SourceDocument:
-    """One version of a document, whole.
+class CarryOver:
+    """What a sealed document gets beside its bytes.
 
     Attributes:
-        content: its bytes.
-        etag: S3's entity tag, without quotes.
-        version_id: the version that was read; None where the bucket keeps no versions.
-        content_type: as it was stored.
-        metadata: the user metadata it was stored with.
+        kms_key_id: the KMS key to encrypt it under; None: as its bucket is set.
+        metadata: whether it gets the source's user metadata.
+        tags: whether it gets the source's object tags.
     """
 
-    content: bytes = field(repr=False)
-    etag: str
-    version_id: str | None
-    content_type: str
-    metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class StoredDocument:
-    """What S3 says of a sealed document that it has stored."""
-
-    etag: str
-    version_id: str | None
-
-
-class Documents(Protocol):
-    """Reads documents and stores sealed ones."""
-
-    def fetch(self, source: ObjectLocation, *, most: int) -> SourceDocument:
-        """The document, if it has at most ``most`` bytes; a larger one's body is not read.
-
-        Raises:
-            SourceNotFoundError: it does not exist, or the function may not read it.
-            DocumentTooLargeError: it is larger.
-            SourceUnavailableError: it could not be read just now; retryable.
-        """
-
-    def store(
-        self, destination: ObjectLocation, content: bytes, *, metadata: Mapping[str, str]
-    ) -> StoredDocument:
-        """Store a PDF, all of it or nothing.
-
-        Raises:
-            DestinationError: it could not be stored; retryable if the cause may pass.
-        """
+    kms_key_id: str | None = None
+    metadata: bool = False
+    tags: bool = False
 
 
 class S3Documents:
-    """`Documents` in S3."""
+    """`rotation.sealing.documents.Documents` in S3.
 
-    def __init__(self, s3: S3Client) -> None:
+    Args:
+        s3: the client; its retries are ours.
+        clock: our clock, aware UTC.
+        carry_over: what sealed documents get beside their bytes.
+        in_memory: the largest document that is held.
+        sleep: waits before a range is read again or an upload is aborted again, seconds.
+    """
+
+    def __init__(
+        self,
+        s3: S3Client,
+        clock: Callable[[], datetime],
+        carry_over: CarryOver | None = None,
+        *,
+        in_memory: int = IN_MEMORY,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._s3 = s3
+        self._clock = clock
+        self._carry_over = carry_over or CarryOver()
+        self._in_memory = in_memory
+        self._sleep = sleep
 
-    def fetch(self, source: ObjectLocation, *, most: int) -> SourceDocument:
-        """As `Documents.fetch`."""
+    def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
+        """As `Documents.open`: one GET, of which a large document's body is not read."""
         try:
             answer = self._get(source)
+            size = answer["ContentLength"]
             # The body's own context manager gives a stream that checks neither length nor checksum.
             with closing(answer["Body"]) as body:
-                if answer["ContentLength"] > most:
+                if size > most:
                     raise DocumentTooLargeError(
-                        f"{source} has {answer['ContentLength']} bytes; this function seals "
-                        f"documents of at most {most}."
+                        f"{source} has {size} bytes; this function seals documents of at most "
+                        f"{most}."
                     )
-                content = body.read()
+                held = BytesIO(body.read()) if size <= self._in_memory else None
         except S3_ERRORS as error:
             raise unreadable(source, error) from error
+        etag, version_id = answer["ETag"].strip('"'), answer.get("VersionId")
         return SourceDocument(
-            content=content,
-            etag=answer["ETag"].strip('"'),
-            version_id=answer.get("VersionId"),
-            content_type=answer.get("ContentType", ""),
+            content=RemoteDocument(
+                RangedObject(self._s3, source, size, etag, version_id, self._sleep)
+            )
+            if held is None
+            else held,
+            location=source,
+            size=size,
+            etag=etag,
+            version_id=version_id,
             metadata=answer.get("Metadata", {}),
         )
 
-    def store(
-        self, destination: ObjectLocation, content: bytes, *, metadata: Mapping[str, str]
-    ) -> StoredDocument:
-        """As `Documents.store`. S3 compares the content with its SHA-256 before it stores it."""
-        try:
-            answer = self._s3.put_object(
-                Bucket=destination.bucket,
-                Key=destination.key,
-                Body=content,
-                ContentType="application/pdf",
-                Metadata=metadata,
-                ChecksumAlgorithm="SHA256",
-            )
-        except S3_ERRORS as error:
-            raise unwritable(destination, error) from error
-        return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"))
+    def deliver(
+        self,
+        source: SourceDocument,
+        destination: ObjectLocation,
+        metadata: Mapping[str, str],
+        *,
+        rewritten: bool,
+    ) -> Delivery:
+        """As `Documents.deliver`; a large document's copying begins."""
+        kept = self._carry_over
+        how = Storing(
+            metadata={**source.metadata, **metadata} if kept.metadata else metadata,
+            kms_key_id=kept.kms_key_id,
+            tags=self._tags(source) if kept.tags else {},
+        )
+        if rewritten or not isinstance(source.content, RemoteDocument):
+            return OnePut(self._s3, destination, how)
+        return Copy(
+            Transfer.begin(source.content.source, destination, how, self._clock, sleep=self._sleep),
+            source.content,
+        )
+
+    def _tags(self, source: SourceDocument) -> dict[str, str]:
+        place = RangedObject(self._s3, source.location, source.size, source.etag, source.version_id)
+        return place.tags()
 
     def _get(self, source: ObjectLocation) -> GetObjectOutputTypeDef:
         if source.version_id is None:
@@ -121,3 +139,62 @@ class S3Documents:
         return self._s3.get_object(
             Bucket=source.bucket, Key=source.key, VersionId=source.version_id
         )
+
+
+class OnePut:
+    """`Delivery` of a document that is held, with one PutObject; before it, there is nothing."""
+
+    def __init__(self, s3: S3Client, destination: ObjectLocation, how: Storing) -> None:
+        self._s3 = s3
+        self._destination = destination
+        self._how = how
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+        """As `Delivery.complete`. S3 compares the content with its SHA-256 before it stores it."""
+        content = prepared.embed(cms)
+        place = self._destination
+        try:
+            answer = self._s3.put_object(
+                Bucket=place.bucket,
+                Key=place.key,
+                Body=content,
+                ChecksumAlgorithm="SHA256",
+                **self._how.parameters(),
+            )
+        except S3_ERRORS as error:
+            raise unwritable(place, error) from error
+        return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), len(content))
+
+
+class Copy:
+    """`Delivery` of a document that S3 copies meanwhile; only the update is sent."""
+
+    def __init__(self, transfer: Transfer, source: RemoteDocument) -> None:
+        self._transfer = transfer
+        self._source = source
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._transfer.abort(error)
+
+    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+        """As `Delivery.complete`. S3 compares the size and the CRC-32 of the whole with ours."""
+        return self._transfer.complete(prepared.update(cms), source_crc32=self._source.crc32)

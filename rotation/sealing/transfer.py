@@ -21,10 +21,10 @@ from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from rotation.sealing.documents import StoredDocument
 from rotation.sealing.ranges import RangedObject
 from rotation.sealing.refusals import S3_ERRORS, cause, changed, status, unreadable, unwritable
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.source import StoredDocument
 from rotation.sealing.upload import Storing, Upload
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ class Transfer:
 
     def _complete(self, tail: bytes, source_crc32: int | None) -> StoredDocument:
         upload, place = self._upload, self._upload.destination
+        size = self._source.size + len(tail)
         checksum: dict[str, Any] = {}
         if source_crc32 is not None:
             checksum["ChecksumCRC32"] = _base64(zlib.crc32(tail, source_crc32))
@@ -180,12 +181,12 @@ class Transfer:
                 UploadId=upload.id,
                 MultipartUpload={"Parts": parts},
                 ChecksumType="FULL_OBJECT",
-                MpuObjectSize=self._source.size + len(tail),
+                MpuObjectSize=size,
                 **checksum,
             )
         except S3_ERRORS as error:
             raise unwritable(place, error) from error
-        return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"))
+        return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), size)
 
     def _copy(self, number: int, part: range, *, whole: bool) -> CompletedPartTypeDef:
         upload, source = self._upload, self._source

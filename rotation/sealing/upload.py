@@ -41,6 +41,15 @@ class Storing:
     kms_key_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    def parameters(self) -> dict[str, Any]:
+        """The same, as parameters of PutObject or CreateMultipartUpload; with the content type."""
+        named: dict[str, Any] = {"ContentType": "application/pdf", "Metadata": self.metadata}
+        if self.kms_key_id is not None:
+            named |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_id}
+        if self.tags:
+            named["Tagging"] = urlencode(self.tags)
+        return named
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -131,20 +140,13 @@ def _abort_others(ours: Upload, begun: datetime, during: DestinationError | None
 
 def _create(s3: S3Client, destination: ObjectLocation, how: Storing) -> tuple[str, int]:
     """The id of a new upload, and how many attempts failed before."""
-    further: dict[str, Any] = {}
-    if how.kms_key_id is not None:
-        further |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": how.kms_key_id}
-    if how.tags:
-        further["Tagging"] = urlencode(how.tags)
     answer = s3.create_multipart_upload(
         Bucket=destination.bucket,
         Key=destination.key,
-        ContentType="application/pdf",
-        Metadata=how.metadata,
         # The CRC for which botocore needs no further library, and which can cover the whole.
         ChecksumAlgorithm="CRC32",
         ChecksumType="FULL_OBJECT",
-        **further,
+        **how.parameters(),
     )
     return answer["UploadId"], answer["ResponseMetadata"]["RetryAttempts"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rotation.client.lambda_invoker import FUNCTION_TIMEOUT
 from rotation.errors import ConfigurationError
 from rotation.handlers.reconcile_request import REVOKE_FIRST
 from rotation.labels import INCIDENT_TAGS
@@ -92,28 +93,47 @@ def test_the_sealing_function_gets_settings_that_it_accepts() -> None:
     settings = SealingSettings.from_environment(template.environment("SealingFunction"))
     assert settings.sources == (Location("inbox", "incoming/"),)
     assert settings.destinations == (Location("outbox", ""),)
+    assert (settings.copy_metadata, settings.copy_tags) == (False, False)
+    assert settings.destination_kms_key is None
+    encrypted = Template.read(DocumentsKmsKeyArn=_KEY, CopyMetadata="true")
+    settings = SealingSettings.from_environment(encrypted.environment("SealingFunction"))
+    assert (settings.destination_kms_key, settings.copy_metadata) == (_KEY, True)
+
+
+def test_clients_wait_longer_than_the_sealing_function_may_take(template: Template) -> None:
+    """The client's idea of the function's timeout is the template's."""
+    timeout = template.properties("SealingFunction")["Timeout"]
+    assert timedelta(seconds=timeout) == FUNCTION_TIMEOUT
 
 
 @pytest.mark.parametrize(
-    ("parameter", "variable"),
-    [("KeyLifetimeDays", "KEY_LIFETIME_DAYS"), ("GraceHours", "GRACE_HOURS")],
+    ("parameter", "variable", "function", "read"),
+    [
+        ("KeyLifetimeDays", "KEY_LIFETIME_DAYS", "RotationFunction", RotationSettings),
+        ("GraceHours", "GRACE_HOURS", "RotationFunction", RotationSettings),
+        ("MaxDocumentBytes", "MAX_DOCUMENT_BYTES", "SealingFunction", SealingSettings),
+    ],
 )
 def test_the_templates_limits_are_the_codes(
-    template: Template, parameter: str, variable: str
+    template: Template,
+    parameter: str,
+    variable: str,
+    function: str,
+    read: type[RotationSettings | SealingSettings],
 ) -> None:
     """What CloudFormation accepts the function accepts; one more or less neither would."""
-    environment = template.environment("RotationFunction")
+    environment = template.environment(function)
     declared = template.document["Parameters"][parameter]
     for accepted in (declared["MinValue"], declared["MaxValue"]):
-        RotationSettings.from_environment(environment | {variable: str(accepted)})
+        read.from_environment(environment | {variable: str(accepted)})
     for refused in (declared["MinValue"] - 1, declared["MaxValue"] + 1):
         with pytest.raises(ConfigurationError, match=variable):
-            RotationSettings.from_environment(environment | {variable: str(refused)})
+            read.from_environment(environment | {variable: str(refused)})
 
 
 def test_every_variable_is_one_that_the_code_reads(template: Template) -> None:
     """No variable is set for nobody."""
-    source = (ROOT / "rotation" / "settings.py").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "rotation" / "settings").glob("*.py"))
     for function in _FUNCTIONS:
         for variable in template.environment(function):
             assert f'"{variable}"' in source
@@ -194,17 +214,35 @@ def test_sealing_reaches_no_secret(template: Template) -> None:
 
 
 def test_sealing_reads_sources_and_writes_destinations_only() -> None:
-    """Reading and writing are granted for one prefix each; nothing is listed or deleted."""
+    """Reading and writing are granted for one prefix each; no object is listed or deleted."""
     template = Template.read(SourcePrefix="incoming/", DestinationPrefix="sealed/")
     by_sid = {statement["Sid"]: statement for statement in template.statements("SealingRole")}
     reading, writing = by_sid["ReadSources"], by_sid["WriteDestinations"]
     assert reading["Resource"] == "arn:aws:s3:::inbox/incoming/*"
     assert actions([reading]) == {"s3:GetObject", "s3:GetObjectVersion"}
     assert writing["Resource"] == "arn:aws:s3:::outbox/sealed/*"
-    assert actions([writing]) == {"s3:PutObject"}
-    assert {"ReadSources", "WriteDestinations"} == {
+    assert actions([writing]) == {"s3:PutObject", "s3:AbortMultipartUpload"}
+    finding = by_sid["FindOwnUploads"]
+    assert finding["Resource"] == "arn:aws:s3:::outbox"
+    assert actions([finding]) == {"s3:ListBucketMultipartUploads"}
+    assert {"ReadSources", "WriteDestinations", "FindOwnUploads"} == {
         sid for sid, one in by_sid.items() if any(a.startswith("s3:") for a in actions([one]))
     }
+
+
+def test_tags_are_granted_only_where_they_are_copied() -> None:
+    """Reading them at the source, writing them at the destination, and no more."""
+    without = Template.read().statements("SealingRole")
+    template = Template.read(CopyTags="true", SourcePrefix="in/", DestinationPrefix="out/")
+    by_sid = {statement["Sid"]: statement for statement in template.statements("SealingRole")}
+    assert not any("Tagging" in action for action in actions(without))
+    reading, writing = by_sid["ReadTags"], by_sid["WriteTags"]
+    assert reading["Resource"] == "arn:aws:s3:::inbox/in/*"
+    assert actions([reading]) == {"s3:GetObjectTagging", "s3:GetObjectVersionTagging"}
+    assert writing["Resource"] == "arn:aws:s3:::outbox/out/*"
+    assert actions([writing]) == {"s3:PutObjectTagging"}
+    environment = template.environment("SealingFunction")
+    assert SealingSettings.from_environment(environment).copy_tags
 
 
 _RECONCILED = {

@@ -91,8 +91,24 @@ def test_a_malformed_list_of_locations_is_refused(value: str) -> None:
         SealingSettings.from_environment(SEALING | {"SOURCE_LOCATIONS": value})
 
 
-@pytest.mark.parametrize("value", ["0", "16777217", "1.5"])
+@pytest.mark.parametrize(
+    "value", ["alias/ours", "arn:aws:kms:eu-west-1:111122223333:ours", "1234abcd"]
+)
+def test_a_kms_key_is_an_arn(value: str) -> None:
+    """A key's id or alias alone would be looked for in whatever account the function runs."""
+    with pytest.raises(ConfigurationError, match="DESTINATION_KMS_KEY"):
+        SealingSettings.from_environment(SEALING | {"DESTINATION_KMS_KEY": value})
+
+
+@pytest.mark.parametrize("value", ["yes", "TRUE", "1"])
+def test_a_switch_is_true_or_false(value: str) -> None:
+    """What is neither is not guessed at."""
+    with pytest.raises(ConfigurationError, match="COPY_TAGS must be false or true"):
+        SealingSettings.from_environment(SEALING | {"COPY_TAGS": value})
+
+
+@pytest.mark.parametrize("value", ["0", "10000000000", "1.5"])
 def test_the_largest_document_is_bounded(value: str) -> None:
-    """Sixteen MiB is what this function can hold; more is refused, not hoped for."""
+    """No cross-reference table can name a position beyond ten digits."""
     with pytest.raises(ConfigurationError, match="MAX_DOCUMENT_BYTES"):
         SealingSettings.from_environment(SEALING | {"MAX_DOCUMENT_BYTES": value})

@@ -171,7 +171,7 @@ def test_the_service_seals_and_tells_when_it_is_ready(deployment: Deployment, co
             assert sealed_by(deployment, "web.pdf") == deployment.key_id("AWSCURRENT")
             replace_key(deployment)
         assert ask(f"{url}/seals/none.pdf", "POST")[0] == 404
-        assert ask(f"{url}/seals/broken.pdf", "POST") == (502, {"detail": "unsupported_pdf"})
+        assert ask(f"{url}/seals/broken.pdf", "POST") == (502, {"detail": "damaged_pdf"})
 
 
 @pytest.mark.parametrize("code", ["command-line-job"], indirect=True)
@@ -200,7 +200,7 @@ def test_the_job_seals_what_can_be_sealed_and_says_what_cannot(
     again = [call for call in deployment.cloud.calls if call.operation == "GetSecretValue"]
     assert first.returncode == 1
     assert first.stderr.startswith("batch/broken.pdf: ")
-    assert first.stderr.rstrip().endswith("[unsupported_pdf]")
+    assert first.stderr.rstrip().endswith("[damaged_pdf]")
     assert sorted(line.split(": ")[0] for line in first.stdout.splitlines()) == sorted(good)
     assert len(again) - len(fetched) == 1
     assert {sealed_by(deployment, name) for name in good} == {deployment.key_id("AWSCURRENT")}

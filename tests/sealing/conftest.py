@@ -19,6 +19,7 @@ from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Check, Sealer, Sign
 from rotation.sealing.source import S3Documents
+from rotation.sealing.verify import verify
 from rotation.settings import Location
 from rotation.vendor.api import SigningApi
 from rotation.vendor.cms import Signer, SignerPolicy, verify_cms
@@ -74,20 +75,21 @@ def signer(pki: Pki) -> SimpleSigner:
 
 @dataclass
 class Office:
-    """Two buckets with versions, a vendor, a key, and the sealer between them."""
+    """Two buckets, a vendor, a key, and the sealer between them.
+
+    Without names, the buckets are made, of its own and with versions.
+    """
 
     s3: S3Client
     emulator: VendorEmulator
     pki: Pki
+    incoming: str = ""
+    outgoing: str = ""
+    largest: int = LARGEST
 
     def __post_init__(self) -> None:
-        name = uuid.uuid4().hex
-        self.incoming, self.outgoing = f"in-{name}", f"out-{name}"
-        for bucket in (self.incoming, self.outgoing):
-            self.s3.create_bucket(Bucket=bucket)
-            self.s3.put_bucket_versioning(
-                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
-            )
+        if not self.incoming:
+            self._make_buckets()
         portal_key = self.emulator.keys.create()
         self.material = portal_key.material
         self.key = ApiKey.from_text(portal_key.id, portal_key.material)
@@ -106,14 +108,23 @@ class Office:
     def sealer(self) -> Sealer:
         """Reads from the incoming bucket, writes to ``sealed/`` of the outgoing one."""
         return Sealer(
-            S3Documents(self.s3),
+            S3Documents(self.s3, now),
             self.sign,
             self.check,
             now,
             sources=(Location(self.incoming, ""),),
             destinations=(Location(self.outgoing, "sealed/"),),
-            max_document_bytes=LARGEST,
+            max_document_bytes=self.largest,
         )
+
+    def _make_buckets(self) -> None:
+        name = uuid.uuid4().hex
+        self.incoming, self.outgoing = f"in-{name}", f"out-{name}"
+        for bucket in (self.incoming, self.outgoing):
+            self.s3.create_bucket(Bucket=bucket)
+            self.s3.put_bucket_versioning(
+                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
 
     def _check(self, cms: bytes, digest: bytes, at: datetime) -> Signer:
         return verify_cms(cms, digest, self.policy, at)
@@ -124,6 +135,12 @@ class Office:
 
     def sealed(self, key: str = "sealed/a.pdf") -> bytes:
         return self.s3.get_object(Bucket=self.outgoing, Key=key)["Body"].read()
+
+    def whole(self, source: bytes) -> bool:
+        """Whether the sealed document is ``source`` and one seal, which covers it all."""
+        content = self.sealed()
+        (report,) = verify(content, self.pki.root_pem)
+        return content.startswith(source) and report.problem is None and report.covers_whole_file
 
     def nothing_sealed(self) -> bool:
         """Whether the outgoing bucket holds no object and no trace of one."""

@@ -19,8 +19,8 @@ from botocore.config import Config
 
 from rotation.sealing.pdf import prepare
 from rotation.sealing.ranges import RangedObject
+from rotation.sealing.remote import RemoteDocument
 from rotation.sealing.request import ObjectLocation, SealOptions
-from rotation.sealing.spliced import SplicedDocument
 from rotation.sealing.transfer import PART, Transfer
 from rotation.sealing.upload import Storing
 from tests.s3server import S3Server
@@ -56,19 +56,19 @@ def write_sparse_pdf(path: Path, size: int) -> None:
 def seal(source: RangedObject, destination: ObjectLocation, part: int) -> dict[str, Any]:
     """Prepare, copy and complete, with something in the placeholder that is no signature."""
     begun = time.perf_counter()
-    with SplicedDocument(source) as document:
+    with RemoteDocument(source) as document:
         prepared = prepare(document, SealOptions(), now())
         digested = time.perf_counter()
         storing = Storing({"source-etag": source.etag})
         with Transfer.begin(source, destination, storing, now, part=part) as transfer:
             tail = prepared.update(b"no signature")
-            stored = transfer.complete(tail, source_crc32=document.source_crc32)
+            stored = transfer.complete(tail, source_crc32=document.crc32)
     return {
         "digest_seconds": round(digested - begun, 2),
         "seconds": round(time.perf_counter() - begun, 2),
         "etag": stored.etag,
         "tail": len(tail),
-        "crc": document.source_crc32 is not None,
+        "crc": document.crc32 is not None,
     }
 
 

@@ -50,6 +50,11 @@ def pdf(objects: Mapping[int, bytes] | None = None, *, ending: bytes = b"\n") ->
     )
 
 
+def large(size: int) -> bytes:
+    """The same with a content stream of ``size`` bytes, which says nothing."""
+    return pdf({4: b"<< /Length %d >>\nstream\n%b\nendstream" % (size, b"\n".rjust(size))})
+
+
 def encrypted(*, user_password: str, integrity_code: bool = False) -> bytes:
     """The same, encrypted with AES-256, with or without the integrity code of ISO/TS 32004."""
     writer = copy_into_new_writer(PdfFileReader(BytesIO(pdf())))

@@ -1,4 +1,4 @@
-"""Documents in S3: read with one GET, stored with one PUT."""
+"""Documents in S3: small ones whole, large ones in ranges."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import socket
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,35 @@ from rotation.errors import (
     SourceNotFoundError,
     SourceUnavailableError,
 )
-from rotation.sealing.request import ObjectLocation
-from rotation.sealing.source import S3Documents
-from tests.sealing.conftest import Office
+from rotation.sealing.documents import Documents, SourceDocument, StoredDocument
+from rotation.sealing.pdf import prepare
+from rotation.sealing.remote import RemoteDocument
+from rotation.sealing.request import ObjectLocation, SealOptions
+from rotation.sealing.source import CarryOver, S3Documents
+from tests.s3server import S3Server
+from tests.sealing.conftest import Office, now
+from tests.sealing.pdfs import large, pdf
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+DOCUMENT = pdf()
+LARGE = large(6 * 1024**2)
+
+
+def stored(documents: Documents, destination: ObjectLocation) -> StoredDocument:
+    """Store `DOCUMENT` with something in its placeholder that is no signature."""
+    place = ObjectLocation("elsewhere", "a.pdf")
+    with SourceDocument(BytesIO(DOCUMENT), place, len(DOCUMENT), "e", None, {}) as source:
+        prepared = prepare(source.content, SealOptions(), now())
+        with documents.deliver(
+            source, destination, {"seal-key-id": "k"}, rewritten=False
+        ) as delivery:
+            return delivery.complete(prepared, b"no signature")
+
 
 def test_a_document_is_fetched_with_its_version(office: Office) -> None:
-    """Content, version, entity tag, type and metadata are those of one and the same version."""
+    """Content, size, version, entity tag and metadata are those of one and the same version."""
     stored = office.s3.put_object(
         Bucket=office.incoming,
         Key="ä b.pdf",
@@ -38,11 +58,13 @@ def test_a_document_is_fetched_with_its_version(office: Office) -> None:
         ContentType="application/pdf",
         Metadata={"case": "4711"},
     )
-    document = S3Documents(office.s3).fetch(ObjectLocation(office.incoming, "ä b.pdf"), most=9)
-    assert document.content == b"the first"
+    place = ObjectLocation(office.incoming, "ä b.pdf")
+    with S3Documents(office.s3, now).open(place, most=9) as document:
+        assert document.content.read() == b"the first"
+    assert document.content.closed
+    assert (document.location, document.size) == (place, 9)
     assert document.version_id == stored["VersionId"]
     assert document.etag == stored["ETag"].strip('"')
-    assert document.content_type == "application/pdf"
     assert document.metadata == {"case": "4711"}
 
 
@@ -50,26 +72,27 @@ def test_a_named_version_is_fetched_although_a_newer_one_exists(office: Office) 
     """A request that pins a version gets that version."""
     first = office.put("a.pdf", b"the first")
     office.put("a.pdf", b"the second")
-    documents = S3Documents(office.s3)
-    pinned = documents.fetch(ObjectLocation(office.incoming, "a.pdf", first), most=100)
-    assert pinned.content == b"the first"
+    documents = S3Documents(office.s3, now)
+    with documents.open(ObjectLocation(office.incoming, "a.pdf", first), most=100) as pinned:
+        assert pinned.content.read() == b"the first"
     assert pinned.version_id == first
 
 
 def test_a_bucket_without_versions_gives_none(s3: S3Client) -> None:
     """Where S3 keeps no versions there is no version id to speak of."""
     s3.create_bucket(Bucket="no-versions")
-    documents = S3Documents(s3)
+    documents = S3Documents(s3, now)
     place = ObjectLocation("no-versions", "a.pdf")
-    assert documents.store(place, b"content", metadata={}).version_id is None
-    assert documents.fetch(place, most=100).version_id is None
+    assert stored(documents, place).version_id is None
+    with documents.open(place, most=100_000) as document:
+        assert document.version_id is None
 
 
 def test_a_document_that_is_too_large_is_refused(office: Office) -> None:
     """One byte more than is accepted: refused, with both sizes."""
     office.put("a.pdf", b"x" * 11)
     with pytest.raises(DocumentTooLargeError, match=r"11 bytes.* at most 10"):
-        S3Documents(office.s3).fetch(ObjectLocation(office.incoming, "a.pdf"), most=10)
+        S3Documents(office.s3, now).open(ObjectLocation(office.incoming, "a.pdf"), most=10)
 
 
 @pytest.mark.parametrize(
@@ -88,25 +111,70 @@ def test_a_source_that_is_not_there_is_said_to_be_missing(
     bucket = location.bucket.format(bucket=office.incoming)
     place = ObjectLocation(bucket, location.key, location.version_id)
     with pytest.raises(SourceNotFoundError, match=location.key) as missing:
-        S3Documents(office.s3).fetch(place, most=10)
+        S3Documents(office.s3, now).open(place, most=10)
     assert not missing.value.retryable
 
 
 def test_a_sealed_document_is_stored_as_a_pdf_with_its_provenance(office: Office) -> None:
     """Type, metadata and the SHA-256 that S3 has compared are on the stored object."""
     place = ObjectLocation(office.outgoing, "b.pdf")
-    stored = S3Documents(office.s3).store(place, b"sealed", metadata={"seal-key-id": "k"})
-    found = office.s3.head_object(Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED")
+    said = stored(S3Documents(office.s3, now), place)
+    found = office.s3.get_object(Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED")
+    content = found["Body"].read()
+    assert content.startswith(DOCUMENT)
     assert found["ContentType"] == "application/pdf"
     assert found["Metadata"] == {"seal-key-id": "k"}
-    assert found["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"sealed").digest()).decode()
-    assert (found["VersionId"], found["ETag"]) == (stored.version_id, f'"{stored.etag}"')
+    assert found["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(content).digest()).decode()
+    assert (found["VersionId"], found["ETag"]) == (said.version_id, f'"{said.etag}"')
+    assert said.size == len(content)
+
+
+@pytest.mark.parametrize("in_memory", [0, 100 * 1024**2], ids=["copied", "put"])
+def test_what_is_carried_over_is_as_configured(in_memory: int, s3_server: S3Server) -> None:
+    """The source's metadata, under ours, its tags, and the KMS key; for documents of any size."""
+    client = s3_server.client()
+    client.put_object(
+        Bucket="in",
+        Key="a.pdf",
+        Body=LARGE,
+        Metadata={"case": "4711", "seal-key-id": "forged"},
+        Tagging="unit=%C3%A4%20b",
+    )
+    carried = CarryOver("arn:aws:kms:eu-west-1:111122223333:key/k", metadata=True, tags=True)
+    documents = S3Documents(client, now, carried, in_memory=in_memory)
+    with documents.open(ObjectLocation("in", "a.pdf"), most=len(LARGE)) as source:
+        prepared = prepare(source.content, SealOptions(), now())
+        with documents.deliver(
+            source, ObjectLocation("out", "b.pdf"), {"seal-key-id": "k"}, rewritten=False
+        ) as delivery:
+            said = delivery.complete(prepared, b"no signature")
+    found = client.get_object(Bucket="out", Key="b.pdf")
+    content = found["Body"].read()
+    assert (content[: len(LARGE)], len(content)) == (LARGE, said.size)
+    assert found["Metadata"] == {"case": "4711", "seal-key-id": "k"}
+    assert found["SSEKMSKeyId"] == carried.kms_key_id
+    tags = client.get_object_tagging(Bucket="out", Key="b.pdf")["TagSet"]
+    assert tags == [{"Key": "unit", "Value": "ä b"}]
+    client.close()
+    assert bool(s3_server.requests["UploadPartCopy"]) is not bool(in_memory)
+
+
+def test_a_large_document_is_not_read_when_it_is_opened(s3_server: S3Server) -> None:
+    """One GET tells its size; of its body no more is sent than a socket holds."""
+    client = s3_server.client()
+    client.put_object(Bucket="in", Key="a.pdf", Body=b"x" * (64 * 1024**2))
+    with S3Documents(client, now).open(ObjectLocation("in", "a.pdf"), most=2**40) as document:
+        assert document.size == 64 * 1024**2
+        assert isinstance(document.content, RemoteDocument)
+    client.close()
+    assert s3_server.requests["GetObject"] == 1
+    assert s3_server.bytes_served < 16 * 1024**2
 
 
 def test_a_destination_that_does_not_exist_is_an_error_that_stays(s3: S3Client) -> None:
     """A missing bucket does not come to be by asking again."""
     with pytest.raises(DestinationError, match="NoSuchBucket") as refused:
-        S3Documents(s3).store(ObjectLocation("no-such-bucket", "b.pdf"), b"", metadata={})
+        stored(S3Documents(s3, now), ObjectLocation("no-such-bucket", "b.pdf"))
     assert not refused.value.retryable
 
 
@@ -167,7 +235,7 @@ def failing_s3() -> Iterator[Callable[[Answer], S3Documents]]:
             config=Config(retries={"total_max_attempts": 1}),
         )
         clients.append(client)
-        return S3Documents(client)
+        return S3Documents(client, now)
 
     yield start
     for client in clients:
@@ -201,7 +269,7 @@ def test_each_refusal_to_read_becomes_one_of_our_errors(
 ) -> None:
     """Denied and archived are final, slow and broken pass; the AWS code is named."""
     with pytest.raises(SealingError, match=code) as refused:
-        failing_s3(refusal(status, code)).fetch(PLACE, most=10_000)
+        failing_s3(refusal(status, code)).open(PLACE, most=10_000)
     assert type(refused.value) is error
     assert refused.value.retryable is retryable
 
@@ -220,7 +288,7 @@ def test_each_refusal_to_write_becomes_a_destination_error(
 ) -> None:
     """What may pass is told from what will not."""
     with pytest.raises(DestinationError, match=code) as refused:
-        failing_s3(refusal(status, code)).store(PLACE, b"content", metadata={})
+        stored(failing_s3(refusal(status, code)), PLACE)
     assert refused.value.retryable is retryable
 
 
@@ -229,7 +297,7 @@ def test_a_body_that_breaks_off_is_an_error_and_not_a_short_document(
 ) -> None:
     """Half a document is never taken for a document."""
     with pytest.raises(SealingError, match="could not be read just now") as broken:
-        failing_s3(broken_off).fetch(PLACE, most=10_000)
+        failing_s3(broken_off).open(PLACE, most=10_000)
     assert broken.value.retryable
 
 
@@ -245,11 +313,11 @@ def test_an_s3_that_cannot_be_reached_is_an_error_that_passes() -> None:
             aws_secret_access_key="testing",
             config=Config(retries={"total_max_attempts": 1}),
         )
-        documents = S3Documents(client)
+        documents = S3Documents(client, now)
         with pytest.raises(SealingError, match="EndpointConnectionError") as unread:
-            documents.fetch(PLACE, most=10)
+            documents.open(PLACE, most=10)
         with pytest.raises(DestinationError, match="EndpointConnectionError") as unwritten:
-            documents.store(PLACE, b"content", metadata={})
+            stored(documents, PLACE)
         client.close()
     assert unread.value.retryable
     assert unwritten.value.retryable

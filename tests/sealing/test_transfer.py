@@ -22,10 +22,10 @@ from rotation.errors import (
     SourceNotFoundError,
     VendorUnavailableError,
 )
+from rotation.sealing.documents import StoredDocument
 from rotation.sealing.ranges import RangedObject
+from rotation.sealing.remote import RemoteDocument
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.source import StoredDocument
-from rotation.sealing.spliced import SplicedDocument
 from rotation.sealing.transfer import MOST_PARTS, PART, SMALLEST_PART, Transfer, parts_of
 from rotation.sealing.upload import Storing
 from tests.s3server import S3Server, Trouble
@@ -135,13 +135,12 @@ def test_moto_takes_it_too(s3: S3Client) -> None:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket="moto-in", Key="a.pdf", Body=CONTENT, Tagging="case=4711")
     source = RangedObject.find(s3, ObjectLocation("moto-in", "a.pdf"))
-    with SplicedDocument(source) as document:
+    with RemoteDocument(source) as document:
         assert document.read() == CONTENT
-        document.write(TAIL)
         place = ObjectLocation("moto-out", "a.pdf")
         storing = Storing({"seal-key-id": "k"}, tags=source.tags())
         with Transfer.begin(source, place, storing, now, part=SMALLEST_PART) as transfer:
-            stored = transfer.complete(document.tail(), source_crc32=document.source_crc32)
+            stored = transfer.complete(TAIL, source_crc32=document.crc32)
     found = s3.get_object(Bucket="moto-out", Key="a.pdf")
     assert found["Body"].read() == CONTENT + TAIL
     assert (found["VersionId"], found["ETag"]) == (stored.version_id, f'"{stored.etag}"')

@@ -63,30 +63,14 @@ class Duty:
 
 def own_sealer() -> Invoker:
     """A sealer in this process, of the parts that the sealing function has."""
-    import boto3
-
     from rotation.client.in_process import InProcessInvoker
-    from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
-    from rotation.sealing.sealer import Sealer
-    from rotation.sealing.source import S3Documents
+    from rotation.handlers.sealing_wiring import make_sealer
+    from rotation.handlers.wiring import vendor_http
     from rotation.settings import SealingSettings
-    from rotation.vendor.api import SigningApi
-    from rotation.vendor.cms import verify_cms
 
     settings = SealingSettings.from_environment()
-    policy = signer_policy(settings.vendor)
     return InProcessInvoker(
-        Sealer(
-            S3Documents(boto3.Session().client("s3")),
-            SigningApi(
-                vendor_http(settings.vendor, settings.vendor.url), settings.vendor.sign_path
-            ).sign,
-            lambda cms, digest, at: verify_cms(cms, digest, policy, at),
-            utc_now,
-            sources=settings.sources,
-            destinations=settings.destinations,
-            max_document_bytes=settings.max_document_bytes,
-        )
+        make_sealer(settings, vendor_http(settings.vendor, settings.vendor.url))
     )
 
 

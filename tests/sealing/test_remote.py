@@ -1,4 +1,4 @@
-"""A document as a file: the source in S3, the tail in memory."""
+"""A document in S3 as a file."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import io
 import random
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rotation.errors import SourceChangedError, SourceUnavailableError
-from rotation.sealing import spliced
+from rotation.sealing import remote
 from rotation.sealing.ranges import RangedObject
+from rotation.sealing.remote import BLOCK, BLOCKS, RemoteDocument, RemoteStream
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.spliced import BLOCK, BLOCKS, SplicedDocument, SplicedStream
 from tests.s3server import S3Server, Trouble
 
 # Two blocks and a bit, so that borders of blocks and of the source are near.
@@ -50,12 +49,10 @@ BORDERS = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, len(CONTENT) - 1, len(C
 @pytest.mark.parametrize("start", BORDERS)
 @pytest.mark.parametrize("length", [1, 7, BLOCK, 2 * BLOCK])
 def test_reads_at_borders_give_what_is_there(start: int, length: int, source: RangedObject) -> None:
-    """Neither the borders of blocks nor the source's end show in what is read."""
-    with SplicedDocument(source) as document:
-        document.seek(0, io.SEEK_END)
-        document.write(b"the tail")
+    """Neither the borders of blocks nor the end show in what is read."""
+    with RemoteDocument(source) as document:
         document.seek(start)
-        assert document.read(length) == (CONTENT + b"the tail")[start : start + length]
+        assert document.read(length) == CONTENT[start : start + length]
 
 
 positions = st.one_of(
@@ -68,9 +65,6 @@ steps = st.lists(
         st.tuples(st.just("end"), st.integers(-100, 100)),
         st.tuples(st.just("read"), st.one_of(st.integers(0, 64), st.integers(0, 3 * BLOCK))),
         st.tuples(st.just("readline"), st.integers(1, 64)),
-        st.tuples(st.just("write"), st.integers(0, 200)),
-        st.tuples(st.just("large write"), st.just(70_000)),
-        st.tuples(st.just("truncate"), st.integers(0, 300)),
     ),
     max_size=25,
 )
@@ -81,84 +75,56 @@ steps = st.lists(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_it_is_a_file_like_any_other(steps: list[tuple[str, int]], source: RangedObject) -> None:
-    """Any reads, seeks, and writes past the source's end do as they do in memory."""
+    """Any reads and seeks do as they do in memory."""
     plain = io.BytesIO(CONTENT)
-    with SplicedDocument(source) as document:
-        for number, (act, amount) in enumerate(steps):
-            assert _done(plain, act, amount, number) == _done(document, act, amount, number)
+    with RemoteDocument(source) as document:
+        for act, amount in steps:
+            assert _done(plain, act, amount) == _done(document, act, amount)
             assert plain.tell() == document.tell()
-        assert document.tail() == plain.getvalue()[len(CONTENT) :]
 
 
-def _done(file: io.BytesIO | SplicedDocument, act: str, amount: int, number: int) -> object:
-    if "write" in act:
-        file.seek(max(file.tell(), len(CONTENT)))
-        return file.write(bytes([number]) * amount)
+def _done(file: io.BytesIO | RemoteDocument, act: str, amount: int) -> object:
     acts: dict[str, Callable[[], object]] = {
         "seek": lambda: file.seek(amount),
         "back": lambda: file.seek(max(0, file.tell() - amount)),
         "end": lambda: file.seek(amount, io.SEEK_END),
         "read": lambda: file.read(amount),
         "readline": lambda: file.readline(amount),
-        "truncate": lambda: _shortened(file, amount),
     }
     return acts[act]()
 
 
-def _shortened(file: io.BytesIO | SplicedDocument, tail: int) -> int:
-    end = file.seek(0, io.SEEK_END)
-    size = min(end, len(CONTENT) + tail)
-    file.truncate(size)
-    return file.seek(0, io.SEEK_END)
-
-
-def test_the_raw_stream_stops_where_source_and_tail_meet(source: RangedObject) -> None:
-    """A raw read may be short, and says so; it is never padded."""
-    with SplicedStream(source) as stream:
-        stream.seek(len(CONTENT))
-        stream.write(b"tail")
-        stream.seek(-8, io.SEEK_END)
-        assert [stream.read(100), stream.read(100), stream.read(100)] == [
-            CONTENT[-4:],
-            b"tail",
-            b"",
-        ]
-
-
-@pytest.mark.parametrize("position", [0, 1, len(CONTENT) - 1])
-def test_the_source_is_never_written(position: int, source: RangedObject) -> None:
-    """Writing or cutting below the source's end is refused, and leaves all as it was."""
-    with SplicedStream(source) as stream:
-        stream.seek(position)
-        with pytest.raises(io.UnsupportedOperation, match=f"byte {position} belongs to the source"):
-            stream.write(b"x")
-        with pytest.raises(io.UnsupportedOperation, match="stays as it is"):
-            stream.truncate(position)
-        assert (stream.tell(), stream.tail) == (position, b"")
+def test_a_source_is_never_written(source: RangedObject) -> None:
+    """It can be read, and nothing else."""
+    with RemoteDocument(source) as document:
+        assert document.readable()
+        assert not document.writable()
+        with pytest.raises(io.UnsupportedOperation):
+            document.write(b"x")
+        with pytest.raises(io.UnsupportedOperation):
+            document.truncate(0)
 
 
 def test_there_is_nothing_before_the_start(source: RangedObject) -> None:
     """A position below zero is refused."""
-    with SplicedStream(source) as stream, pytest.raises(ValueError, match="no position -1"):
+    with RemoteStream(source) as stream, pytest.raises(ValueError, match="no position -1"):
         stream.seek(-1)
 
 
 def test_a_closed_document_is_closed(source: RangedObject, s3_server: S3Server) -> None:
-    """Neither stream reads or writes any more, nor asks S3."""
-    document = SplicedDocument(source)
-    raw = SplicedStream(source)
+    """Neither stream reads any more, nor asks S3."""
+    document = RemoteDocument(source)
+    raw = RemoteStream(source)
     for stream in (document, raw):
         stream.close()
         with pytest.raises(ValueError, match="closed"):
             stream.read(1)
-        with pytest.raises(ValueError, match="closed"):
-            stream.write(b"x")
     assert s3_server.requests["GetObject"] == 0
 
 
 def test_jumping_about_reads_each_block_once(source: RangedObject, s3_server: S3Server) -> None:
     """What was read lately is not fetched again."""
-    with SplicedDocument(source) as document:
+    with RemoteDocument(source) as document:
         for position in [len(CONTENT) - 50, 0, BLOCK + 5, 10, len(CONTENT) - 20, BLOCK + 500] * 5:
             document.seek(position)
             assert document.read(10) == CONTENT[position : position + 10]
@@ -167,14 +133,14 @@ def test_jumping_about_reads_each_block_once(source: RangedObject, s3_server: S3
 
 def test_reading_byte_by_byte_costs_few_requests(source: RangedObject, s3_server: S3Server) -> None:
     """As pyHanko reads a cross-reference stream."""
-    with SplicedDocument(source) as document:
+    with RemoteDocument(source) as document:
         assert b"".join(iter(lambda: document.read(1), b"")) == CONTENT
     assert s3_server.requests["GetObject"] == 3
 
 
 def test_old_blocks_are_let_go(large: RangedObject, s3_server: S3Server) -> None:
     """No more than the stated number of blocks is kept."""
-    with SplicedStream(large) as stream:
+    with RemoteStream(large) as stream:
         for number in range(BLOCKS + 1):
             stream.seek(2 * number * BLOCK % len(LARGE))
             stream.read(1)
@@ -191,21 +157,18 @@ def test_going_straight_through_reads_ahead(
 ) -> None:
     """A digest over all costs a handful of large requests, whatever it reads at once."""
     digest = hashlib.sha256()
-    with SplicedDocument(large) as document:
-        document.seek(0, io.SEEK_END)
-        document.write(b"tail")
-        document.seek(0)
+    with RemoteDocument(large) as document:
         while content := document.read(piece):
             digest.update(content)
-        assert document.source_crc32 == zlib.crc32(LARGE)
-    assert digest.digest() == hashlib.sha256(LARGE + b"tail").digest()
+        assert document.crc32 == zlib.crc32(LARGE)
+    assert digest.digest() == hashlib.sha256(LARGE).digest()
     assert s3_server.requests["GetObject"] <= 8
     assert s3_server.bytes_served <= len(LARGE) + 4 * BLOCK
 
 
 def test_turning_back_while_reading_ahead_is_no_matter(large: RangedObject) -> None:
     """What was fetched ahead is dropped when the reader jumps, and never shows up elsewhere."""
-    with SplicedDocument(large) as document:
+    with RemoteDocument(large) as document:
         document.read(3 * 1024 * 1024)
         for position in (5, len(LARGE) - 10, 4 * 1024 * 1024 - 3):
             document.seek(position)
@@ -216,14 +179,14 @@ def test_turning_back_while_reading_ahead_is_no_matter(large: RangedObject) -> N
 
 def test_the_checksum_is_there_only_when_all_was_read(large: RangedObject) -> None:
     """A CRC of a part is not taken for that of the whole."""
-    with SplicedDocument(large) as document:
+    with RemoteDocument(large) as document:
         document.read(1000)
         document.seek(3 * BLOCK)
         document.read()
-        assert document.source_crc32 is None
+        assert document.crc32 is None
         document.seek(0)
         document.read()
-        assert document.source_crc32 == zlib.crc32(LARGE)
+        assert document.crc32 == zlib.crc32(LARGE)
 
 
 def test_a_source_replaced_half_way_is_an_error(large: RangedObject, s3_server: S3Server) -> None:
@@ -234,7 +197,7 @@ def test_a_source_replaced_half_way_is_an_error(large: RangedObject, s3_server: 
         client.put_object(Bucket="in", Key="a.pdf", Body=LARGE[::-1])
 
     s3_server.faults.before("GetObject", replace, skip=2)
-    with SplicedDocument(large) as document, pytest.raises(SourceChangedError, match=r"in/a\.pdf"):
+    with RemoteDocument(large) as document, pytest.raises(SourceChangedError, match=r"in/a\.pdf"):
         document.read()
     client.close()
 
@@ -244,7 +207,7 @@ def test_after_a_failure_reading_goes_on_where_it_was(
 ) -> None:
     """An outage that ends leaves a stream that works, and no thread behind."""
     patient = RangedObject(large.s3, large.location, large.size, large.etag, sleep=lambda _: None)
-    with SplicedStream(patient) as stream:
+    with RemoteStream(patient) as stream:
         s3_server.faults.next("GetObject", Trouble.SLOW_DOWN, times=None)
         with pytest.raises(SourceUnavailableError):
             stream.read(3 * 1024 * 1024)
@@ -255,5 +218,4 @@ def test_after_a_failure_reading_goes_on_where_it_was(
 def test_the_stated_memory_is_what_the_constants_say() -> None:
     """The module's docstring names 4 MiB of blocks."""
     assert BLOCK * BLOCKS == 4 * 1024**2
-    assert "(4 MiB)" in (spliced.__doc__ or "")
-    assert Path(spliced.__file__).name == "spliced.py"
+    assert "(4 MiB)" in (remote.__doc__ or "")

@@ -1,0 +1,124 @@
+"""What the sealer asks of the place where documents lie: to open one, and to store a sealed one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from rotation.sealing.pdf import PreparedPdf
+from rotation.sealing.request import ObjectLocation
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One version of a document, open for reading; a context manager, which closes it.
+
+    Attributes:
+        content: its bytes, readable and seekable; in memory, or read as they are asked for.
+        location: where it lies, as it was asked for.
+        size: its bytes.
+        etag: the entity tag, without quotes.
+        version_id: the version that is read; None where the bucket keeps no versions.
+        metadata: the user metadata it was stored with.
+    """
+
+    content: BinaryIO = field(repr=False)
+    location: ObjectLocation
+    size: int
+    etag: str
+    version_id: str | None
+    metadata: Mapping[str, str]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.content.close()
+
+
+@dataclass(frozen=True)
+class StoredDocument:
+    """A sealed document that is there.
+
+    Attributes:
+        etag: the entity tag, without quotes.
+        version_id: its version; None where the bucket keeps no versions.
+        size: its bytes.
+    """
+
+    etag: str
+    version_id: str | None
+    size: int
+
+
+class Delivery(Protocol):
+    """A sealed document on its way; a context manager.
+
+    What was not completed when the block ends, leaves nothing behind.
+    """
+
+    def __enter__(self) -> Self:
+        """Itself."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Drop what was not completed."""
+
+    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+        """Have the sealed document appear, all of it or nothing.
+
+        Args:
+            prepared: the document, its placeholder empty.
+            cms: the signature for it, DER.
+
+        Raises:
+            SignatureTooLargeError: it does not fit the placeholder.
+            SourceChangedError: the source was replaced meanwhile.
+            SourceNotFoundError: it was removed meanwhile.
+            DestinationError: it could not be stored; retryable if the cause may pass.
+        """
+
+
+class Documents(Protocol):
+    """Opens documents and stores sealed ones."""
+
+    def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
+        """The document, if it has at most ``most`` bytes; a larger one's body is not read.
+
+        Raises:
+            SourceNotFoundError: it does not exist, or may not be read.
+            DocumentTooLargeError: it is larger.
+            SourceUnavailableError: it could not be read just now; retryable.
+        """
+
+    def deliver(
+        self,
+        source: SourceDocument,
+        destination: ObjectLocation,
+        metadata: Mapping[str, str],
+        *,
+        rewritten: bool,
+    ) -> Delivery:
+        """Begin to store what is made from ``source``.
+
+        Args:
+            source: the document, as it was opened.
+            destination: where the sealed one will appear.
+            metadata: user metadata for it.
+            rewritten: whether the sealed one does not begin with the source's bytes.
+
+        Raises:
+            DestinationError: the destination refuses it; retryable if the cause may pass.
+            SealingError: the source's tags, if they are to be copied, cannot be read.
+        """

@@ -1,0 +1,165 @@
+"""One environment variable at a time: read, checked, and named in every complaint."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rotation.errors import ConfigurationError
+
+_identifier = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_topic = re.compile(r"arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w-]{1,256}")
+_function = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w:-]+")
+_kms_key = re.compile(r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:(key|alias)/[\w/-]+")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Location:
+    """A bucket, and the prefix that keys in it must begin with (empty: any)."""
+
+    bucket: str
+    prefix: str
+
+    def holds(self, bucket: str, key: str) -> bool:
+        """Whether the object lies here."""
+        return bucket == self.bucket and key.startswith(self.prefix)
+
+
+class Environment:
+    """Reads one variable at a time and names it in every complaint."""
+
+    def __init__(self, environ: Mapping[str, str] | None) -> None:
+        self._environ = os.environ if environ is None else environ
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value without surrounding space, or ``default``."""
+        return self._environ.get(name, "").strip() or default
+
+    def required(self, name: str) -> str:
+        """A value that must be there."""
+        value = self.text(name)
+        if not value:
+            raise ConfigurationError(f"{name} is not set. Set it in the function's environment.")
+        return value
+
+    def required_if(self, needed: bool, name: str) -> str:
+        """A value that must be there if it is ``needed``."""
+        return self.required(name) if needed else self.text(name)
+
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """One of ``choices``; the first is the default."""
+        value = self.text(name, choices[0])
+        if value not in choices:
+            raise ConfigurationError(f"{name} must be {' or '.join(choices)}.")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Off unless it is set to ``true``."""
+        return self.choice(name, ("false", "true")) == "true"
+
+    def key(self, name: str) -> str | None:
+        """The ARN of a KMS key or alias, or None."""
+        value = self.text(name)
+        if value and not _kms_key.fullmatch(value):
+            raise ConfigurationError(f"{name} must be the ARN of a KMS key or of an alias.")
+        return value or None
+
+    def topic(self, name: str) -> str | None:
+        """The ARN of an SNS topic, or None."""
+        value = self.text(name)
+        if value and not _topic.fullmatch(value):
+            raise ConfigurationError(f"{name} must be the ARN of an SNS topic.")
+        return value or None
+
+    def function(self, name: str) -> str:
+        """The ARN of a Lambda function."""
+        value = self.required(name)
+        if not _function.fullmatch(value):
+            raise ConfigurationError(f"{name} must be the ARN of a Lambda function.")
+        return value
+
+    def identifier(self, name: str) -> str:
+        """Up to 64 characters that no label or path needs to escape."""
+        value = self.required(name)
+        if not _identifier.fullmatch(value):
+            raise ConfigurationError(f"{name} must be 1 to 64 letters, digits, dots, - or _.")
+        return value
+
+    def url(self, name: str, default: str) -> str:
+        """An origin: https, or http on this machine alone."""
+        value = self.text(name, default).rstrip("/")
+        parts = urlsplit(value)
+        secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        if not secure or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+            raise ConfigurationError(
+                f"{name} must be an https:// URL without credentials, query or fragment "
+                "(plain http:// is accepted for a loopback address alone)."
+            )
+        return value
+
+    def path(self, name: str, default: str) -> str:
+        """The path of a URL."""
+        value = self.text(name, default)
+        if not value.startswith("/") or "?" in value or "#" in value:
+            raise ConfigurationError(f"{name} must be a path that begins with / and has no query.")
+        return value
+
+    def pem(self, name: str) -> bytes | None:
+        """Certificates, as text or in a file, or None."""
+        value = self.text(name)
+        if not value:
+            return None
+        if value.startswith("-----BEGIN"):
+            return value.encode()
+        try:
+            content = Path(value).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{name} is neither PEM text nor a file that can be read: {error.strerror}."
+            ) from error
+        if b"-----BEGIN CERTIFICATE" not in content:
+            raise ConfigurationError(f"{name} names a file that holds no PEM certificate.")
+        return content
+
+    def seconds(self, name: str, default: float, *, least: float, most: float) -> timedelta:
+        """A duration; both limits are included."""
+        return timedelta(seconds=self._number(name, default, least, most))
+
+    def hours(self, name: str, default: float, *, least: float, most: float) -> timedelta:
+        """As `seconds`."""
+        return timedelta(hours=self._number(name, default, least, most))
+
+    def days(self, name: str, default: float, *, least: float, most: float) -> timedelta:
+        """As `seconds`."""
+        return timedelta(days=self._number(name, default, least, most))
+
+    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number; both limits are included."""
+        number = self._number(name, default, least, most)
+        if number != int(number):
+            raise ConfigurationError(f"{name} must be a whole number.")
+        return int(number)
+
+    def locations(self, name: str) -> tuple[Location, ...]:
+        """``bucket/prefix`` entries, separated by commas."""
+        entries = [entry.strip() for entry in self.required(name).split(",")]
+        if not all(entry and not entry.startswith("/") for entry in entries):
+            raise ConfigurationError(f"{name} must be bucket or bucket/prefix, comma-separated.")
+        parts = (entry.partition("/") for entry in entries)
+        return tuple(Location(bucket, prefix) for bucket, _, prefix in parts)
+
+    def _number(self, name: str, default: float, least: float, most: float) -> float:
+        value = self.text(name)
+        try:
+            number = float(value) if value else float(default)
+        except ValueError:
+            number = float("nan")
+        if not least <= number <= most:
+            raise ConfigurationError(f"{name} must be a number from {least:g} to {most:g}.")
+        return number

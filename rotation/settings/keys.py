@@ -1,0 +1,101 @@
+"""The settings of the functions that have to do with keys: rotation and reconciliation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from rotation.errors import ConfigurationError
+from rotation.settings.environment import Environment
+from rotation.settings.vendor import VendorSettings
+
+#: The issuers: keys made over the administration interface, or by people and kept in a pool.
+ADMIN_API = "admin-api"
+KEY_POOL = "key-pool"
+
+
+@dataclass(frozen=True)
+class RotationSettings:
+    """The rotation function's settings.
+
+    Attributes:
+        installation: the id of this installation, written on every key it issues.
+        key_lifetime: how long an issued key may live; a day less than the vendor's year at most,
+            since the vendor's clock decides.
+        grace: how long a displaced key goes on working; longer than any client's cache.
+        propagation_limit: how long a new key may take to be accepted everywhere.
+        admin_url: the origin of the key administration interface.
+        admin_keys_path: its path for keys.
+        key_issuer: where keys come from: ``ADMIN_API`` or ``KEY_POOL``.
+        admin_secret: the name or ARN of the secret that holds the admin credential; the key pool
+            needs none.
+        pool_secret: the name or ARN of the secret that holds the key pool; the administration
+            interface needs none.
+        notification_topic: the ARN of the SNS topic for what a person has to do, or None.
+        reconcile_function: the name of the function that is asked after a promotion, or None.
+    """
+
+    vendor: VendorSettings
+    installation: str
+    key_lifetime: timedelta
+    grace: timedelta
+    propagation_limit: timedelta
+    admin_url: str
+    admin_keys_path: str
+    key_issuer: str
+    admin_secret: str
+    pool_secret: str
+    notification_topic: str | None
+    reconcile_function: str | None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read every variable of the rotation function."""
+        env = Environment(environ)
+        vendor = VendorSettings.from_environment(environ)
+        issuer = env.choice("KEY_ISSUER", (ADMIN_API, KEY_POOL))
+        return cls(
+            vendor=vendor,
+            installation=env.identifier("INSTALLATION_ID"),
+            key_lifetime=env.days("KEY_LIFETIME_DAYS", 180, least=1, most=364),
+            grace=env.hours("GRACE_HOURS", 2, least=0, most=24 * 30),
+            propagation_limit=env.seconds("PROPAGATION_LIMIT_SECONDS", 60, least=0, most=3600),
+            admin_url=env.url("ADMIN_API_URL", vendor.url),
+            admin_keys_path=env.path("ADMIN_API_KEYS_PATH", "/v1/keys"),
+            key_issuer=issuer,
+            admin_secret=env.required_if(issuer == ADMIN_API, "ADMIN_SECRET"),
+            pool_secret=env.required_if(issuer == KEY_POOL, "POOL_SECRET"),
+            notification_topic=env.topic("NOTIFICATION_TOPIC"),
+            reconcile_function=env.text("RECONCILE_FUNCTION") or None,
+        )
+
+
+@dataclass(frozen=True)
+class ReconcileSettings:
+    """The reconcile function's settings.
+
+    Attributes:
+        rotation: those of the rotation function, which hold here too.
+        rotation_function: the ARN of the rotation function; secrets that name it are reconciled.
+        evidence_bucket: the bucket for records of incidents.
+    """
+
+    rotation: RotationSettings
+    rotation_function: str
+    evidence_bucket: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read every variable of the reconcile function."""
+        env = Environment(environ)
+        rotation = RotationSettings.from_environment(environ)
+        # A proof of death is spread over this limit, within one invocation of 15 minutes at most.
+        if rotation.propagation_limit > timedelta(minutes=10):
+            raise ConfigurationError("PROPAGATION_LIMIT_SECONDS must be 600 at most here.")
+        return cls(
+            rotation=rotation,
+            rotation_function=env.function("ROTATION_FUNCTION"),
+            evidence_bucket=env.required("EVIDENCE_BUCKET"),
+        )

@@ -1,0 +1,178 @@
+"""A document that is too large to be held: sealed as any other, and failing at every call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from rotation.credential import ApiKey
+from rotation.errors import (
+    DestinationError,
+    RotationError,
+    SignatureTooLargeError,
+    SourceChangedError,
+    VendorUnavailableError,
+)
+from rotation.sandbox.vendor import Fault, Outage, Pki, VendorEmulator
+from rotation.sealing.source import IN_MEMORY
+from tests.s3server import S3Server, Trouble
+from tests.s3server.store import Bucket
+from tests.sealing.conftest import Office
+from tests.sealing.pdfs import large
+
+SOURCE = large(IN_MEMORY + 4 * 1024**2)
+# In the order in which the sealer makes them.
+CALLS = [
+    "GetObject",
+    "CreateMultipartUpload",
+    "UploadPartCopy",
+    "UploadPart",
+    "CompleteMultipartUpload",
+]
+
+
+@dataclass
+class Depot:
+    """`SOURCE` in S3, and an office whose client tries each call once: every failure shows."""
+
+    server: S3Server
+    office: Office
+
+    def seal(self) -> None:
+        self.office.sealer.seal(self.office.request())
+
+    def fails(self) -> RotationError:
+        """The error that sealing ends in, after a look that nothing was left behind."""
+        with pytest.raises(RotationError) as failed:
+            self.seal()
+        assert not self.server.store.bucket("outgoing").objects
+        assert self.nothing_dangles()
+        return failed.value
+
+    def sealed_whole(self) -> bool:
+        return self.office.whole(SOURCE) and self.nothing_dangles()
+
+    def nothing_dangles(self) -> bool:
+        return not list(self.server.store.unfinished("outgoing")) and not [
+            thread
+            for thread in threading.enumerate()
+            if thread.name.startswith(("copy", "read-ahead"))
+        ]
+
+
+@pytest.fixture
+def depot(s3_server: S3Server, emulator: VendorEmulator, pki: Pki) -> Iterator[Depot]:
+    """A large document in S3, and an empty bucket for the result."""
+    s3_server.store.buckets |= {"incoming": Bucket(), "outgoing": Bucket()}
+    client = s3_server.client(read_timeout=3)
+    client.put_object(Bucket="incoming", Key="a.pdf", Body=SOURCE)
+    office = Office(client, emulator, pki, incoming="incoming", outgoing="outgoing", largest=2**40)
+    yield Depot(s3_server, office)
+    office.http.close()
+    client.close()
+
+
+def test_s3_copies_what_is_sealed(depot: Depot) -> None:
+    """Only the update is sent; what appears is whole, and the answer tells its size."""
+    sealed = depot.office.sealer.seal(depot.office.request())
+    assert depot.sealed_whole()
+    assert sealed.answer()["bytes"] == len(depot.office.sealed())
+    assert depot.server.requests["UploadPartCopy"] == 1
+    assert depot.server.requests["PutObject"] == 1  # the fixture's
+
+
+def test_copying_overlaps_signing(depot: Depot) -> None:
+    """The vendor is waited for while S3 copies: neither waits for the other to begin."""
+    copying = threading.Event()
+    sign = depot.office.sign
+
+    def sign_late(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
+        assert copying.wait(20)
+        return sign(key, digest, timestamp=timestamp)
+
+    depot.server.faults.before("UploadPartCopy", copying.set)
+    depot.office.sign = sign_late
+    depot.seal()
+    assert depot.sealed_whole()
+
+
+TROUBLES = [
+    Trouble.KILLED,
+    Trouble.LOST,
+    Trouble.HANGS,
+    Trouble.INTERNAL_ERROR,
+    Trouble.SLOW_DOWN,
+    Trouble.DENIED,
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name.lower())
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_goes_on_failing_leaves_nothing_and_a_repeat_succeeds(
+    call: str, trouble: Trouble, depot: Depot
+) -> None:
+    """Killed, lost, unanswered, broken, throttled or denied, at whatever call."""
+    depot.server.faults.next(call, trouble, times=None)
+    if (call, trouble) == ("CompleteMultipartUpload", Trouble.LOST):
+        # It was done, and only the answer was lost: what is there is whole.
+        with pytest.raises(DestinationError) as failed:
+            depot.seal()
+        assert failed.value.retryable
+        assert depot.sealed_whole()
+    else:
+        assert depot.fails().retryable is (trouble is not Trouble.DENIED)
+    depot.server.faults.clear()
+    depot.seal()
+    assert depot.sealed_whole()
+
+
+@pytest.mark.parametrize("skip", [1, 2, 3, 4])
+def test_a_body_that_breaks_off_is_read_on(skip: int, depot: Depot) -> None:
+    """A ranged GET may be cut half-way: the rest is asked for, and the digest is right."""
+    depot.server.faults.next("GetObject", Trouble.CUT, skip=skip)
+    depot.seal()
+    assert depot.sealed_whole()
+
+
+def test_a_vendor_that_fails_has_the_copy_dropped(depot: Depot) -> None:
+    """No signature, no document, and no upload that goes on costing storage."""
+    depot.office.emulator.outage = Outage.UNAVAILABLE
+    assert isinstance(depot.fails(), VendorUnavailableError)
+    assert depot.server.requests["AbortMultipartUpload"] == 1
+
+
+@pytest.mark.parametrize("call", ["CreateMultipartUpload", "UploadPartCopy"])
+def test_a_source_replaced_after_it_was_read_is_told(call: str, depot: Depot) -> None:
+    """What was hashed is what is copied, or there is nothing."""
+    client = depot.server.client()
+    depot.server.faults.before(
+        call, lambda: client.put_object(Bucket="incoming", Key="a.pdf", Body=SOURCE[::-1])
+    )
+    error = depot.fails()
+    assert (type(error), error.retryable) == (SourceChangedError, True)
+    client.close()
+
+
+def test_a_signature_too_large_is_bought_anew_for_the_same_copy(depot: Depot) -> None:
+    """The source is read again for another digest; the upload goes on."""
+    depot.office.emulator.faults.next("sign", Fault.LARGE, times=2)
+    depot.seal()
+    assert depot.sealed_whole()
+    assert depot.office.emulator.signatures[depot.office.key.id] == 2
+    assert depot.server.requests["CreateMultipartUpload"] == 1
+
+
+def test_a_signature_that_never_fits_has_the_copy_dropped(depot: Depot) -> None:
+    """As with a small document, and nothing is left behind."""
+    sign, check = depot.office.sign, depot.office.check
+    padding = iter((20_000, 120_000))
+
+    def swelling(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
+        return sign(key, digest, timestamp=timestamp) + bytes(next(padding))
+
+    depot.office.sign = swelling
+    depot.office.check = lambda cms, digest, at: check(cms.rstrip(b"\0"), digest, at)
+    assert isinstance(depot.fails(), SignatureTooLargeError)
