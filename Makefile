@@ -73,6 +73,7 @@ lock: | $(UV)  ## Renew uv.lock from pyproject.toml
 # make package                                  for arm64 and the template's runtime
 # make package ARCH=x86_64                      for the other architecture that Lambda has
 # make package RUNTIME_PYTHON=/path/to/python   with an interpreter that is not on PATH
+# make package REPAIR=1                         with pikepdf, for requests with options.repair
 #
 # PYTHON_VERSION is template.yaml's Runtime. Wheels are fetched for it, whatever runs here; only
 # the bytecode needs exactly that interpreter, and nothing is downloaded to have it.
@@ -89,7 +90,7 @@ PLATFORM = $(patsubst arm64,aarch64,$(ARCH))-manylinux_2_28
 
 # Each artifact carries what its handlers import, directly or not, and no other module of ours.
 rotation_HANDLERS := rotate reconcile
-sealing_HANDLERS := seal
+sealing_HANDLERS := seal seal_events seal_batch
 
 define IMPORTED
 import os, sys
@@ -113,6 +114,7 @@ package-rotation package-sealing: package-%: runtime-python | $(UV)
 	@rm -rf $(BUILD)/$* $(BUILD)/.$*
 	@mkdir -p $(BUILD)/.$*
 	@$(UV) export --quiet --frozen --no-emit-project --extra $* --prune boto3 \
+		$(if $(REPAIR),$(if $(filter sealing,$*),--extra repair)) \
 		--output-file $(BUILD)/.$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps \
 		--only-binary :all: --python-platform $(PLATFORM) --python-version $(PYTHON_VERSION) \

@@ -36,7 +36,7 @@ EVIDENCE_BUCKET: Final = "trusted-signatures-evidence"
 TIMEOUTS: Final = {
     ROTATE: timedelta(seconds=300),
     RECONCILE: timedelta(seconds=900),
-    SEAL: timedelta(seconds=60),
+    SEAL: timedelta(seconds=300),
 }
 GRACE: Final = timedelta(hours=2)
 
@@ -151,13 +151,16 @@ class Deployment:
         )
         self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
 
-    def seal(self, source: str, destination: str, *, stage: str = "AWSCURRENT") -> dict[str, Any]:
+    def seal(
+        self, source: str, destination: str, *, stage: str = "AWSCURRENT", **options: object
+    ) -> dict[str, Any]:
         """Do what an application does: take the key from the secret and ask the sealing function.
 
         Args:
             source: the document's key in the source bucket.
             destination: the sealed document's key in the destination bucket.
             stage: the staging label of the version whose key is used.
+            options: the request's options; ``docs/sealing.md`` lists them.
         """
         held = self._secret(stage)
         answer = self.cloud.client("lambda").invoke(
@@ -167,6 +170,7 @@ class Deployment:
                     "source": {"bucket": SOURCE_BUCKET, "key": source},
                     "destination": {"bucket": DESTINATION_BUCKET, "key": destination},
                     "credential": {name: held[name] for name in ("apiKey", "apiKeyId")},
+                    "options": options,
                 }
             ).encode(),
         )

@@ -55,8 +55,15 @@ def interface_emulator_binary(workshop: Path) -> Path:
 
 
 @pytest.fixture
+def artifacts(request: pytest.FixtureRequest, built: Path, workshop: Path) -> Path:
+    """What is deployed; by a parameter, what ``make package`` builds with that variable."""
+    variable: str | None = getattr(request, "param", None)
+    return built if variable is None else package(workshop / "other", HOST, variable)
+
+
+@pytest.fixture
 def deployment(
-    built: Path, runtime: Path, interface_emulator_binary: Path, tmp_path: Path
+    artifacts: Path, runtime: Path, interface_emulator_binary: Path, tmp_path: Path
 ) -> Iterator[Deployment]:
     """The template's functions, from their artifacts, in the sandbox."""
     template = Template.read()
@@ -67,7 +74,7 @@ def deployment(
         assert properties["Handler"] == handler
         assert timedelta(seconds=properties["Timeout"]) == TIMEOUTS[name]
         return EmulatedFunction(
-            artifact=built / artifact,
+            artifact=artifacts / artifact,
             handler=handler,
             environment={**template.environment(function), **environment, "ADMIN_API_URL": ""},
             runtime=runtime,

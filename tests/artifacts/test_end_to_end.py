@@ -11,6 +11,8 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from rotation.sandbox.aws.rotations import RotationOutcome
 from rotation.sandbox.deployment import (
     DESTINATION_BUCKET,
@@ -21,7 +23,9 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.vendor import Outage
+from rotation.sealing.source import IN_MEMORY
 from rotation.sealing.verify import verify
+from tests.sealing.pdfs import large, pdf
 
 from .template import Template, actions
 from .toolchain import ROOT
@@ -37,8 +41,8 @@ def test_a_key_is_rotated_and_documents_are_sealed_before_and_after(
 ) -> None:
     """From a hand-made key to a rotated one: two sealed documents, two keys, both trusted."""
     s3 = deployment.cloud.client("s3")
-    pdf = (ROOT / "rotation" / "sandbox" / "documents" / "inspection.pdf").read_bytes()
-    s3.put_object(Bucket=SOURCE_BUCKET, Key="inspection.pdf", Body=pdf)
+    document = (ROOT / "rotation" / "sandbox" / "documents" / "inspection.pdf").read_bytes()
+    s3.put_object(Bucket=SOURCE_BUCKET, Key="inspection.pdf", Body=document)
     first = deployment.store_first_key()
     deployment.turn_on_rotation()
     before = deployment.seal("inspection.pdf", "before.pdf")
@@ -58,6 +62,36 @@ def test_a_key_is_rotated_and_documents_are_sealed_before_and_after(
         [report] = verify(sealed, trust_anchors=anchor)
         assert (report.intact, report.trusted, report.covers_whole_file) == (True, True, True)
         assert report.problem is None
+
+
+def test_a_large_document_is_sealed_by_the_deployed_code(deployment: Deployment) -> None:
+    """Read in ranges and copied within S3, with nothing left unfinished."""
+    s3 = deployment.cloud.client("s3")
+    source = large(IN_MEMORY)
+    s3.put_object(Bucket=SOURCE_BUCKET, Key="large.pdf", Body=source)
+    deployment.store_first_key()
+    answer = deployment.seal("large.pdf", "sealed.pdf")
+    assert answer["status"] == "sealed", answer
+    sealed = s3.get_object(Bucket=DESTINATION_BUCKET, Key="sealed.pdf")["Body"].read()
+    [report] = verify(sealed, trust_anchors=deployment.trust_root.read_bytes())
+    assert sealed.startswith(source)
+    assert (report.problem, report.covers_whole_file) == (None, True)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=DESTINATION_BUCKET)
+
+
+@pytest.mark.parametrize("artifacts", ["REPAIR=1"], indirect=True)
+def test_an_artifact_with_pikepdf_repairs(deployment: Deployment) -> None:
+    """What only a repair can read is sealed where it is asked for, and the answer says so."""
+    s3 = deployment.cloud.client("s3")
+    s3.put_object(Bucket=SOURCE_BUCKET, Key="headless.pdf", Body=pdf().replace(b"%PDF-", b"%QDF-"))
+    deployment.store_first_key()
+    refused = deployment.seal("headless.pdf", "sealed.pdf")
+    repaired = deployment.seal("headless.pdf", "sealed.pdf", repair=True)
+    assert refused["error"]["code"] == "damaged_pdf"
+    assert repaired["repaired"] is True
+    sealed = s3.get_object(Bucket=DESTINATION_BUCKET, Key="sealed.pdf")["Body"].read()
+    [report] = verify(sealed, trust_anchors=deployment.trust_root.read_bytes())
+    assert (report.problem, report.covers_whole_file) == (None, True)
 
 
 def test_a_leaked_key_dies_by_the_deployed_code(deployment: Deployment) -> None:

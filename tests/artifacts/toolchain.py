@@ -55,7 +55,7 @@ def succeed(*command: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | Non
     return finished.stdout
 
 
-def package(into: Path, arch: str) -> Path:
+def package(into: Path, arch: str, *more: str) -> Path:
     """``make package`` for the running interpreter and ``arch``; gives the directory built into."""
     succeed(
         "make",
@@ -64,6 +64,7 @@ def package(into: Path, arch: str) -> Path:
         f"ARCH={arch}",
         f"PYTHON_VERSION={VERSION}",
         f"RUNTIME_PYTHON={sys.executable}",
+        *more,
     )
     return into
 

@@ -85,6 +85,9 @@ class Body:
             sha256.update(piece)
             self.crc32 = zlib.crc32(piece, self.crc32)
             yield piece
+        if self._left:
+            # The client died in the middle: S3 carries nothing out.
+            raise ConnectionResetError(f"{self._left} bytes of the body are missing")
         # The outer layer's own end is read too, or it would be taken for the next request.
         for layer in self._layers[:1]:
             while layer.read():

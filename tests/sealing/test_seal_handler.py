@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
@@ -20,62 +17,14 @@ from rotation.redaction import remember, renderings
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.verify import verify
 from tests.sealing.conftest import Office
+from tests.sealing.function import Function, environment_of
 from tests.sealing.pdfs import pdf
-
-# Answers each line of stdin on stdout; what the function itself prints goes to stderr with its log.
-RUNTIME = """
-import json, sys
-from types import SimpleNamespace
-answers, sys.stdout = sys.stdout, sys.stderr
-from rotation.handlers.seal import handler
-context = SimpleNamespace(
-    function_name="seal", memory_limit_in_mb=512, aws_request_id="r-1",
-    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:seal",
-    get_remaining_time_in_millis=lambda: 60_000,
-)
-for line in sys.stdin:
-    print(json.dumps(handler(json.loads(line), context)), file=answers, flush=True)
-"""
-
-
-class Function:
-    """The function in a process of its own, as it would run in Lambda."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", RUNTIME],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parent.parent.parent,
-            env={"PATH": os.environ["PATH"], **environment},
-        )
-
-    def invoke(self, *events: object) -> tuple[list[dict[str, Any]], str]:
-        """The answers to ``events``, and everything that the process has printed besides."""
-        lines = "".join(json.dumps(event) + "\n" for event in events)
-        answers, printed = self._process.communicate(lines, timeout=60)
-        assert self._process.returncode == 0, printed
-        return [json.loads(line) for line in answers.splitlines()], printed
 
 
 @pytest.fixture
 def environment(office: Office, s3_url: str, tmp_path: Path) -> dict[str, str]:
     """The function's environment, with Powertools asked to log everything it can."""
-    anchors = tmp_path / "anchors.pem"
-    anchors.write_bytes(office.pki.root_pem)
-    return {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_S3": s3_url,
-        "VENDOR_URL": office.emulator.url,
-        "SIGNER_TRUST_ANCHORS": str(anchors),
-        "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
-        "SOURCE_LOCATIONS": office.incoming,
-        "DESTINATION_LOCATIONS": f"{office.outgoing}/sealed/",
+    return environment_of(office, s3_url, tmp_path) | {
         "POWERTOOLS_LOGGER_LOG_EVENT": "true",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
     }

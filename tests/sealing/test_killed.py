@@ -1,0 +1,106 @@
+"""The function is killed while it seals a large document: never half a seal, and nothing for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rotation.sandbox.vendor import Fault, Pki, VendorEmulator
+from rotation.sealing.source import IN_MEMORY
+from tests.s3server import S3Server
+from tests.s3server.store import Bucket
+from tests.sealing.conftest import Office
+from tests.sealing.function import Function, environment_of
+from tests.sealing.pdfs import large
+
+SOURCE = large(IN_MEMORY)
+
+
+@dataclass
+class Scene:
+    """A large document in S3, and functions that seal it."""
+
+    server: S3Server
+    office: Office
+    environment: dict[str, str]
+
+    def function(self) -> Function:
+        return Function(self.environment)
+
+    def sealed_or_nothing(self) -> bool:
+        there = self.server.store.bucket("outgoing").objects
+        return not there or self.office.whole(SOURCE)
+
+    def clean_up(self) -> int:
+        """What the bucket's lifecycle rule does, a day later; how many uploads there were."""
+        s3 = self.office.s3
+        unfinished = s3.list_multipart_uploads(Bucket="outgoing").get("Uploads", [])
+        for upload in unfinished:
+            s3.abort_multipart_upload(
+                Bucket="outgoing", Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+        return len(unfinished)
+
+    def nothing_unfinished(self) -> bool:
+        return not list(self.server.store.unfinished("outgoing"))
+
+    def a_repeat_succeeds(self) -> bool:
+        (answer,), _ = self.function().invoke(self.office.event())
+        return answer["status"] == "sealed" and self.office.whole(SOURCE)
+
+
+@pytest.fixture
+def scene(
+    s3_server: S3Server, emulator: VendorEmulator, pki: Pki, tmp_path: Path
+) -> Iterator[Scene]:
+    """`SOURCE` in a bucket, and an empty one for the seal."""
+    s3_server.store.buckets |= {"incoming": Bucket(), "outgoing": Bucket()}
+    client = s3_server.client()
+    client.put_object(Bucket="incoming", Key="a.pdf", Body=SOURCE)
+    office = Office(client, emulator, pki, incoming="incoming", outgoing="outgoing")
+    yield Scene(s3_server, office, environment_of(office, s3_server.url, tmp_path))
+    office.http.close()
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "skip"),
+    [
+        ("GetObject", 0),
+        ("GetObject", 2),
+        ("CreateMultipartUpload", 0),
+        ("UploadPartCopy", 0),
+        ("UploadPart", 0),
+        ("CompleteMultipartUpload", 0),
+    ],
+)
+def test_a_kill_at_a_call_to_s3(call: str, skip: int, scene: Scene) -> None:
+    """S3 carries the call out, and nobody is there to hear of it."""
+    function = scene.function()
+    scene.server.faults.before(call, function.kill, skip=skip)
+    function.begin(scene.office.event())
+    assert function.died()
+    assert scene.sealed_or_nothing()
+    assert scene.clean_up() <= 1
+    assert scene.nothing_unfinished()
+    assert scene.a_repeat_succeeds()
+    assert scene.nothing_unfinished()
+
+
+def test_a_kill_while_the_vendor_signs(scene: Scene) -> None:
+    """A signature was bought and is lost; the copy is cleared by the bucket's rule."""
+    function = scene.function()
+    faults = scene.office.emulator.faults
+    faults.next("sign", Fault.HANG)
+    function.begin(scene.office.event())
+    assert faults.wait_until_holding()
+    function.kill()
+    assert function.died()
+    faults.release()
+    assert scene.sealed_or_nothing()
+    assert scene.clean_up() == 1
+    assert scene.a_repeat_succeeds()
+    assert scene.nothing_unfinished()
