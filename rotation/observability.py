@@ -42,5 +42,11 @@ def counted_for(function_name: str) -> None:
 
 
 def count(name: str, value: float = 1) -> None:
-    """Add ``value`` to the metric ``name`` of this invocation."""
+    """Add ``value`` to the metric ``name`` of this invocation.
+
+    Counts nothing outside of a function: an application that seals in its own process has nobody
+    who sends them, and Powertools prints a metric whenever it has a hundred values.
+    """
+    if FUNCTION not in metrics.dimension_set:
+        return
     metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)

@@ -238,5 +238,7 @@ def _options(options: SealOptions) -> dict[str, Any]:
         "contact": options.contact,
         "timestamp": options.timestamp or None,
         "repair": options.repair or None,
+        "certify": options.certify and options.certify.value,
+        "visible": options.visible and options.visible.members(),
     }
     return {name: value for name, value in members.items() if value is not None}

@@ -5,7 +5,7 @@ the bucket keeps versions. So all ranges are of one and the same content, or it 
 mixture of two documents is never sealed.
 
 Memory: `RangedObject.stream` holds ``ahead + 1`` chunks of ``chunk`` bytes, 16 MiB unless told
-otherwise, and 256 KiB for each of its threads. Nothing here keeps more.
+otherwise, and 256 KiB for its thread. Nothing here keeps more.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 4 * 1024 * 1024
 AHEAD: Final = 3
+#: Bytes of one GET when a document is read straight through: a request costs milliseconds.
+SPAN: Final = 64 * 1024 * 1024
 
 # What a body is read in: urllib3 makes a copy of each piece.
 _PIECE: Final = 256 * 1024
-# Attempts for one range, each of which goes on from where the last one broke.
+# Attempts for one chunk, each of which goes on from where the last one broke.
 _ATTEMPTS: Final = 5
 _LONGEST_PAUSE: Final = 2.0  # seconds
 
@@ -105,37 +107,38 @@ class RangedObject:
             SourceUnavailableError: S3 failed too many times in a row; retryable.
         """
         buffer = bytearray(max(0, min(length, self.size - start)))
-        if buffer:
-            self._fill(memoryview(buffer), start, Event())
+        with closing(_Reading(self, start, start + len(buffer), len(buffer))) as reading:
+            reading.fill(memoryview(buffer))
         return bytes(buffer)
 
     def stream(
-        self, start: int, end: int, *, chunk: int = CHUNK, ahead: int = AHEAD
+        self, start: int, end: int, *, chunk: int = CHUNK, ahead: int = AHEAD, span: int = SPAN
     ) -> Generator[memoryview]:
         """The bytes from ``start`` up to ``end``, in order, while the next ones are being fetched.
 
         Each view is good until the next one is asked for: its memory is used again. Whoever does
-        not read to the end closes the generator, which ends its threads; `contextlib.closing`.
+        not read to the end closes the generator, which ends its thread; `contextlib.closing`.
 
         Args:
             start: the first byte, from 0.
             end: one past the last byte; at most the object's size.
-            chunk: bytes of each view but the last, and of each GET.
-            ahead: how many chunks are fetched while one is being used, each by its own thread.
+            chunk: bytes of each view but the last.
+            ahead: how many chunks are fetched while one is being used.
+            span: bytes of each GET but the last.
 
         Raises:
             SealingError: as `read`, when the chunk that failed would have been next.
         """
-        stop = Event()
+        reading = _Reading(self, start, end, span)
         fetching: deque[tuple[memoryview, Future[None]]] = deque()
-        starts = iter(range(start, end, chunk))
-        pool = ThreadPoolExecutor(ahead, thread_name_prefix="read-ahead")
+        sizes = iter([min(chunk, end - begin) for begin in range(start, end, chunk)])
+        thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
 
         def fetch(buffer: memoryview) -> None:
-            begin = next(starts, None)
-            if begin is not None:
-                view = buffer[: min(chunk, end - begin)]
-                fetching.append((view, pool.submit(self._fill, view, begin, stop)))
+            size = next(sizes, 0)
+            if size:
+                view = buffer[:size]
+                fetching.append((view, thread.submit(reading.fill, view)))
 
         try:
             for _ in range(ahead):
@@ -148,34 +151,17 @@ class RangedObject:
                 yield view
                 spare = memoryview(view.obj)
         finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+            reading.stop()
+            thread.shutdown(wait=True, cancel_futures=True)
+            reading.close()
 
-    def _fill(self, view: memoryview, start: int, stop: Event) -> None:
-        """Read from ``start`` until ``view`` is full, or until ``stop`` is set."""
-        done = 0
-        failed: S3Error | None = None
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                # Full jitter: threads that failed together do not come back together.
-                self.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.1 * 2**attempt)))  # noqa: S311
-            try:
-                with closing(self._get(start + done, start + len(view) - 1)) as body:
-                    while done < len(view) and not stop.is_set():
-                        read = body.readinto(view[done : done + _PIECE])
-                        if read == 0:
-                            raise IncompleteReadError(actual_bytes=done, expected_bytes=len(view))
-                        done += read
-            except S3_ERRORS as error:
-                if not passes(error):
-                    raise unreadable(self.location, error) from error
-                failed = error
-            if done == len(view) or stop.is_set():
-                return
-        assert failed is not None
-        raise unreadable(self.location, failed) from failed
+    def get(self, first: int, last: int) -> Any:
+        """The body of one GET, of the bytes from ``first`` to ``last``, both included.
 
-    def _get(self, first: int, last: int) -> Any:
+        Raises:
+            SourceChangedError: what is there is something else.
+            S3_ERRORS: as boto3 raises them.
+        """
         answer = self.s3.get_object(
             Bucket=self.location.bucket,
             Key=self.location.key,
@@ -190,3 +176,66 @@ class RangedObject:
 
     def _version(self) -> dict[str, Any]:
         return {} if self.version_id is None else {"VersionId": self.version_id}
+
+
+class _Reading:
+    """Reads straight on, and goes on from where a body breaks off. Not for several threads."""
+
+    def __init__(self, source: RangedObject, start: int, end: int, span: int) -> None:
+        self._source = source
+        self._position = start
+        self._end = end
+        self._span = span
+        self._stopped = Event()
+        self._body: Any = None
+        self._left = 0
+
+    def fill(self, view: memoryview) -> None:
+        """Fill all of ``view``, unless it is stopped.
+
+        Raises:
+            SealingError: as `RangedObject.read`.
+        """
+        done = 0
+        failed: S3Error | None = None
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                # Full jitter: functions that failed together do not come back together.
+                pause = random.uniform(0, min(_LONGEST_PAUSE, 0.1 * 2**attempt))  # noqa: S311
+                self._source.sleep(pause)
+            try:
+                while done < len(view) and not self._stopped.is_set():
+                    done += self._some(view[done : done + _PIECE])
+            except S3_ERRORS as error:
+                self.close()
+                if not passes(error):
+                    raise unreadable(self._source.location, error) from error
+                failed = error
+            else:
+                return
+        assert failed is not None
+        raise unreadable(self._source.location, failed) from failed
+
+    def stop(self) -> None:
+        """End `fill` soon; to be called from another thread."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Let go of the connection; reading on makes another."""
+        if self._body is not None:
+            self._body.close()
+        self._body = None
+
+    def _some(self, view: memoryview) -> int:
+        """At least one byte of what comes next."""
+        if self._body is None:
+            self._left = min(self._span, self._end - self._position)
+            self._body = self._source.get(self._position, self._position + self._left - 1)
+        read: int = self._body.readinto(view[: self._left])
+        if read == 0:
+            raise IncompleteReadError(actual_bytes=0, expected_bytes=self._left)
+        self._position += read
+        self._left -= read
+        if self._left == 0:
+            self.close()
+        return read

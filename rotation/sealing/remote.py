@@ -3,9 +3,9 @@
 A PDF is sealed by an incremental update (ISO 32000-2, 7.5.6), which only adds to its end: the
 source needs to be read, and nothing else.
 
-A reader of PDFs jumps about while it follows references, and goes straight through from the first
-byte to the last when it computes the digest. Both are served: blocks that were read lately are
-kept, and reading straight on starts reading ahead.
+A reader of PDFs jumps about while it follows references, so blocks that were read lately are kept,
+and reading straight on starts reading ahead. The digest takes all of it, from the first byte to the
+last: `RemoteDocument.pieces`, which copies nothing.
 
 Memory: `BLOCKS` blocks of `BLOCK` bytes (4 MiB), and the window of `RangedObject.stream` (16 MiB)
 while reading straight on.
@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import io
 import os
-import zlib
 from collections import OrderedDict
 from collections.abc import Generator
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from rotation.sealing.ranges import RangedObject
@@ -47,13 +47,6 @@ class RemoteStream(io.RawIOBase):
         # Reading ahead: what is left of the chunk at hand begins at the byte that was reached.
         self._ahead: Generator[memoryview] | None = None
         self._chunk = memoryview(b"")
-        self._crc = 0
-        self._crc_reached = 0
-
-    @property
-    def crc32(self) -> int | None:
-        """The CRC-32 of the whole, once all of it has been read at least once from its start."""
-        return self._crc if self._crc_reached == self._source.size else None
 
     def readable(self) -> bool:
         """Yes."""
@@ -91,9 +84,13 @@ class RemoteStream(io.RawIOBase):
 
     def close(self) -> None:
         """End reading ahead and let go of what was read."""
+        self.rest()
+        super().close()
+
+    def rest(self) -> None:
+        """The same, for now: it can be read on."""
         self._stop()
         self._blocks.clear()
-        super().close()
 
     def _read_source(self, view: memoryview) -> None:
         start = self._position
@@ -107,9 +104,6 @@ class RemoteStream(io.RawIOBase):
             done += len(piece)
             self._reached = start + done
         self._run += done
-        if start <= self._crc_reached < self._reached:
-            self._crc = zlib.crc32(view[self._crc_reached - start :], self._crc)
-            self._crc_reached = self._reached
 
     def _piece(self, start: int, wanted: int) -> memoryview:
         """At least one and at most ``wanted`` bytes from ``start`` on."""
@@ -158,7 +152,15 @@ class RemoteDocument(io.BufferedReader):
         self._stream = RemoteStream(source)
         super().__init__(self._stream, _BUFFER)
 
-    @property
-    def crc32(self) -> int | None:
-        """As `RemoteStream.crc32`: there once a digest has been computed over it."""
-        return self._stream.crc32
+    def pieces(self) -> Generator[memoryview]:
+        """All of it, in order, each piece good until the next one is asked for.
+
+        Whoever does not come to the end closes the generator. Where the document is read does not
+        matter, and does not change.
+
+        Raises:
+            SealingError: the source cannot be read, as `RangedObject.read` says.
+        """
+        self._stream.rest()
+        with closing(self.source.stream(0, self.source.size)) as chunks:
+            yield from chunks

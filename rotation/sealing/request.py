@@ -8,18 +8,17 @@ request can name.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeGuard
+from enum import StrEnum
+from typing import Final
 
 from rotation.credential import API_KEY, API_KEY_ID, ApiKey
 from rotation.errors import InvalidCredentialError, InvalidRequestError
+from rotation.sealing.members import is_printable, object_at, refuse_unknown
+from rotation.sealing.visible import VisibleSeal
 
 # UserGuide bucketnamingrules: 3 to 63 lower-case letters, digits, dots and hyphens.
 _bucket_name = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-# A member's name that may be repeated in a message: too short and too plain to be a key.
-_plain_name = re.compile(r"[A-Za-z][A-Za-z_]{0,30}")
 
 _LONGEST_KEY: Final = 1024  # bytes of UTF-8 (UserGuide object-keys)
 _LONGEST_FIELD_NAME: Final = 128
@@ -39,6 +38,14 @@ class ObjectLocation:
         return f"s3://{self.bucket}/{self.key}{version}"
 
 
+class Certification(StrEnum):
+    """What a certified document still allows (DocMDP, ISO 32000-2, 12.8.2.2)."""
+
+    NO_CHANGES = "NO_CHANGES"
+    FORM_FILLING = "FORM_FILLING"
+    ANNOTATIONS = "ANNOTATIONS"
+
+
 @dataclass(frozen=True)
 class SealOptions:
     """How the document is to be sealed.
@@ -50,6 +57,8 @@ class SealOptions:
         contact: how to reach whoever sealed it (ContactInfo).
         timestamp: whether the signature shall carry a timestamp of the vendor's TSA.
         repair: whether a damaged document may be rewritten before it is sealed.
+        certify: what the document shall allow from now on; None: the seal does not say.
+        visible: where the seal is seen and what it shows; None: it is not seen.
     """
 
     field_name: str | None = None
@@ -58,6 +67,8 @@ class SealOptions:
     contact: str | None = None
     timestamp: bool = False
     repair: bool = False
+    certify: Certification | None = None
+    visible: VisibleSeal | None = None
 
 
 @dataclass(frozen=True)
@@ -87,8 +98,8 @@ class SealRequest:
 
 
 def _read(event: object) -> SealRequest:
-    members = _object(event, "the request")
-    _refuse_unknown(members, {"source", "destination", "credential", "options"}, "")
+    members = object_at(event, "the request")
+    refuse_unknown(members, {"source", "destination", "credential", "options"}, "")
     source = _location(members.get("source"), "source", versions=True)
     destination = _location(members.get("destination"), "destination", versions=False)
     if (source.bucket, source.key) == (destination.bucket, destination.key):
@@ -104,41 +115,21 @@ def _read(event: object) -> SealRequest:
     )
 
 
-def _object(value: object, name: str) -> Mapping[str, Any]:
-    if value is None:
-        raise InvalidRequestError(f"{name} is missing.")
-    if not isinstance(value, Mapping) or not all(isinstance(member, str) for member in value):
-        raise InvalidRequestError(f"{name} must be a JSON object.")
-    return value
-
-
-def _refuse_unknown(members: Mapping[str, Any], known: set[str], parent: str) -> None:
-    for name in members:
-        if name not in known:
-            plain = _plain_name.fullmatch(name)
-            shown = parent + name if plain else f"A member of {parent[:-1] or 'the request'}"
-            raise InvalidRequestError(
-                f"{shown} is not a member that this function knows. Known are: "
-                + ", ".join(f"{parent}{other}" for other in sorted(known))
-                + "."
-            )
-
-
 def _location(value: object, name: str, *, versions: bool) -> ObjectLocation:
-    members = _object(value, name)
+    members = object_at(value, name)
     known = {"bucket", "key", "versionId"} if versions else {"bucket", "key"}
-    _refuse_unknown(members, known, f"{name}.")
+    refuse_unknown(members, known, f"{name}.")
     bucket = members.get("bucket")
     if not isinstance(bucket, str) or not _bucket_name.fullmatch(bucket):
         raise InvalidRequestError(f"{name}.bucket must be the name of an S3 bucket.")
     version_id = members.get("versionId")
-    if version_id is not None and not _printable(version_id, _LONGEST_KEY):
+    if version_id is not None and not is_printable(version_id, _LONGEST_KEY):
         raise InvalidRequestError(f"{name}.versionId must be the id of an S3 object version.")
     return ObjectLocation(bucket, _object_key(members.get("key"), f"{name}.key"), version_id)
 
 
 def _object_key(key: object, name: str) -> str:
-    if not _printable(key, _LONGEST_KEY) or len(key.encode()) > _LONGEST_KEY:
+    if not is_printable(key, _LONGEST_KEY) or len(key.encode()) > _LONGEST_KEY:
         raise InvalidRequestError(
             f"{name} must be an S3 object key: 1 to {_LONGEST_KEY} bytes of UTF-8 without control "
             "characters."
@@ -150,7 +141,7 @@ def _object_key(key: object, name: str) -> str:
 
 
 def _credential(value: object) -> ApiKey:
-    members = _object(value, "credential")
+    members = object_at(value, "credential")
     # A name is not repeated here: a member out of place may be the key itself.
     if set(members) != {API_KEY, API_KEY_ID}:
         raise InvalidCredentialError(
@@ -163,16 +154,17 @@ def _credential(value: object) -> ApiKey:
 
 
 def _options(value: object) -> SealOptions:
-    members = _object(value, "options")
+    members = object_at(value, "options")
     texts = {"reason", "location", "contact"}
-    _refuse_unknown(members, texts | {"fieldName", "timestamp", "repair"}, "options.")
+    others = {"fieldName", "timestamp", "repair", "certify", "visible"}
+    refuse_unknown(members, texts | others, "options.")
     for name in sorted(texts & set(members)):
-        if not _printable(members[name], _LONGEST_TEXT):
+        if not is_printable(members[name], _LONGEST_TEXT):
             raise InvalidRequestError(
                 f"options.{name} must be plain text of 1 to {_LONGEST_TEXT} characters on one line."
             )
     field_name = members.get("fieldName")
-    if field_name is not None and not _printable(field_name, _LONGEST_FIELD_NAME):
+    if field_name is not None and not is_printable(field_name, _LONGEST_FIELD_NAME):
         raise InvalidRequestError(
             "options.fieldName must be the name of a form field: 1 to "
             f"{_LONGEST_FIELD_NAME} characters on one line."
@@ -180,6 +172,17 @@ def _options(value: object) -> SealOptions:
     for name in ("timestamp", "repair"):
         if not isinstance(members.get(name, False), bool):
             raise InvalidRequestError(f"options.{name} must be true or false.")
+    if members.get("certify", Certification.NO_CHANGES) not in list(Certification):
+        raise InvalidRequestError(
+            f"options.certify must be one of {', '.join(Certification)}: what the sealed document "
+            "still allows."
+        )
+    visible = VisibleSeal.parse(members["visible"]) if "visible" in members else None
+    if visible and visible.page is None and field_name is None:
+        raise InvalidRequestError(
+            "options.visible must have page and box, or options.fieldName must name a field that "
+            "has its place in the document."
+        )
     return SealOptions(
         field_name=field_name,
         reason=members.get("reason"),
@@ -187,17 +190,6 @@ def _options(value: object) -> SealOptions:
         contact=members.get("contact"),
         timestamp=members.get("timestamp", False),
         repair=members.get("repair", False),
-    )
-
-
-def _printable(value: object, most: int) -> TypeGuard[str]:
-    # Controls, lone surrogates, bidi overrides and line separators: nothing a reader could see.
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= most
-        and not any(
-            unicodedata.category(character)[0] == "C"
-            or unicodedata.category(character) in {"Zl", "Zp"}
-            for character in value
-        )
+        certify=Certification(members["certify"]) if "certify" in members else None,
+        visible=visible,
     )

@@ -155,7 +155,7 @@ class Sealer:
         )
         with self._documents.open(request.source, most=self._max_document_bytes) as source:
             prepared = self._prepared(request, source)
-            # Before the signature: a large document can be copied while the vendor signs.
+            # Before the digest: a large document is copied while it is hashed and signed.
             with self._documents.deliver(
                 source,
                 request.destination,

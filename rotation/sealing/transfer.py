@@ -3,17 +3,15 @@
 No byte of the source passes through this process again. The copying may run while the vendor signs;
 only `Transfer.complete` makes the document appear, and what is not completed is aborted.
 
-What appears is what was hashed: the copies name the entity tag that was read (CopySourceIfMatch,
-API_UploadPartCopy), and S3 compares the size and the CRC-32 of the whole with ours before it
-completes (API_CompleteMultipartUpload: MpuObjectSize, ChecksumCRC32; UserGuide
-checking-object-integrity-upload: full object checksums).
+What appears is what was hashed: the copies name the version and the entity tag that was read
+(CopySourceIfMatch, API_UploadPartCopy), and S3 holds the size of the whole against ours before it
+completes (MpuObjectSize, API_CompleteMultipartUpload). A checksum of our own over the whole would
+cost more than hashing does (``docs/adr/0014``).
 """
 
 from __future__ import annotations
 
-import base64
 import time
-import zlib
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import datetime
@@ -122,12 +120,11 @@ class Transfer:
     ) -> None:
         self.abort(error)
 
-    def complete(self, tail: bytes, *, source_crc32: int | None = None) -> StoredDocument:
+    def complete(self, tail: bytes) -> StoredDocument:
         """Add ``tail`` and have the document appear, whole; aborts whatever fails.
 
         Args:
             tail: what follows the source, one byte at least.
-            source_crc32: the CRC-32 of the source as it was hashed: S3 refuses another content.
 
         Raises:
             SourceChangedError: the source was replaced; its copy is another document.
@@ -135,7 +132,7 @@ class Transfer:
             DestinationError: it could not be stored; retryable if the cause may pass.
         """
         try:
-            stored = self._complete(tail, source_crc32)
+            stored = self._complete(tail)
         except BaseException as error:
             self.abort(error)
             raise
@@ -154,12 +151,9 @@ class Transfer:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._upload.abort(during)
 
-    def _complete(self, tail: bytes, source_crc32: int | None) -> StoredDocument:
+    def _complete(self, tail: bytes) -> StoredDocument:
         upload, place = self._upload, self._upload.destination
         size = self._source.size + len(tail)
-        checksum: dict[str, Any] = {}
-        if source_crc32 is not None:
-            checksum["ChecksumCRC32"] = _base64(zlib.crc32(tail, source_crc32))
         try:
             last = len(self._copies) + 1
             added = upload.s3.upload_part(
@@ -182,7 +176,6 @@ class Transfer:
                 MultipartUpload={"Parts": parts},
                 ChecksumType="FULL_OBJECT",
                 MpuObjectSize=size,
-                **checksum,
             )
         except S3_ERRORS as error:
             raise unwritable(place, error) from error
@@ -221,7 +214,3 @@ def _completed(
     if "ChecksumCRC32" in answer:
         part["ChecksumCRC32"] = answer["ChecksumCRC32"]
     return part
-
-
-def _base64(crc32: int) -> str:
-    return base64.b64encode(crc32.to_bytes(4, "big")).decode()

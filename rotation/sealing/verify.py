@@ -2,28 +2,43 @@
 
 Nothing is fetched: certificates are those in the file and the given anchors, and revocation is
 NOT checked. For a legal judgement use a qualified validation service.
+
+A file is read and never held, so that its size does not matter.
 """
 
+# pyHanko annotates only some of what it calls its own.
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 from asn1crypto import x509
 from cryptography import x509 as pyca_x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from pyhanko.sign.validation import validate_pdf_signature
+from pyhanko.sign.diff_analysis import ModificationLevel
+from pyhanko.sign.fields import MDPPerm
+from pyhanko.sign.general import byte_range_digest
+from pyhanko.sign.validation import validate_pdf_signature, validate_pdf_timestamp
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.settings import KeyUsageConstraints
-from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
+from pyhanko.sign.validation.status import (
+    ModificationInfo,
+    PdfSignatureStatus,
+    SignatureCoverageLevel,
+    TimestampSignatureStatus,
+)
 from pyhanko_certvalidator import ValidationContext
 
+from rotation.sealing.pdf import Limits
 from rotation.sealing.pdf.fields import SignatureField, signature_fields
 from rotation.sealing.pdf.objects import value
 from rotation.sealing.pdf.reader import Document, readable
+from rotation.sealing.report import Added, FileReport, SealReport, StampReport, Timestamp
+from rotation.sealing.request import Certification
 
 # A certificate that signs documents may name either usage (ETSI EN 319 412-2, 4.3.2).
 _SEALING: Final = KeyUsageConstraints(
@@ -33,40 +48,29 @@ _WHOLE_REVISIONS: Final = (
     SignatureCoverageLevel.ENTIRE_FILE,
     SignatureCoverageLevel.ENTIRE_REVISION,
 )
-
-
-@dataclass(frozen=True)
-class SealReport:
-    """What one signature in a file is worth.
-
-    Attributes:
-        field: the signature field's name.
-        intact: the signature is genuine, and the bytes that it covers are as they were.
-        trusted: its signer's certificate chains to one of the given anchors.
-        covers_whole_file: nothing was added to the file after it.
-        subject: the signer's subject, where it can be read.
-        organization: the signer's organisation (O), where it names one.
-        claimed_time: when the signer says it signed, aware; not proven by this alone.
-        problem: what is wrong, in words; None if the file is as the signer left it, or was only
-            extended in a way that the signature allows.
-    """
-
-    field: str
-    intact: bool
-    trusted: bool
-    covers_whole_file: bool
-    subject: str | None = None
-    organization: str | None = None
-    claimed_time: datetime | None = None
-    problem: str | None = None
+_ADDED: Final = {
+    ModificationLevel.NONE: Added.NOTHING,
+    ModificationLevel.LTA_UPDATES: Added.PROOF,
+    ModificationLevel.FORM_FILLING: Added.FORM,
+    ModificationLevel.ANNOTATIONS: Added.COMMENTS,
+}
+_ALLOWED: Final = {
+    MDPPerm.NO_CHANGES: Certification.NO_CHANGES,
+    MDPPerm.FILL_FORMS: Certification.FORM_FILLING,
+    MDPPerm.ANNOTATE: Certification.ANNOTATIONS,
+}
+# pyHanko's own is 4 KiB.
+_CHUNK: Final = 1024 * 1024
+# The time for reading a document goes on while its digests are computed.
+_SLOWEST_DIGESTS: Final = 10_000_000  # bytes a second, all signatures together
 
 
 def verify(
     document: bytes, trust_anchors: bytes, *, at: datetime | None = None
 ) -> tuple[SealReport, ...]:
-    """A report for each signature in the file, in the order of its fields; none: it has none.
+    """A report for each signature in the file, in the order in which they were made.
 
-    Document timestamps are not seals and are not reported.
+    Document timestamps are not seals and are not reported; `examine` reports them.
 
     Args:
         document: the whole PDF.
@@ -77,66 +81,203 @@ def verify(
         UnsupportedPdfError: it cannot be read as a PDF.
         ValueError: the anchors are not PEM certificates.
     """
-    anchors = [
-        x509.Certificate.load(anchor.public_bytes(Encoding.DER))
-        for anchor in pyca_x509.load_pem_x509_certificates(trust_anchors)
-    ]
+    return examine(BytesIO(document), trust_anchors, at=at).seals
+
+
+def examine(
+    file: BinaryIO, trust_anchors: bytes | None, *, at: datetime | None = None
+) -> FileReport:
+    """What is to be said of ``file``.
+
+    A signer is judged by the time of its proven timestamp, and by ``at`` where it has none: a
+    certificate that has expired since then was good when it signed.
+
+    Args:
+        file: the whole PDF, readable and seekable; it is read from its beginning to its end once
+            for each signature.
+        trust_anchors: PEM, one certificate or more, for signers and time-stamping authorities
+            alike; None: nobody's name is held against anything.
+        at: when certificates must be valid, aware; None: now.
+
+    Raises:
+        UnsupportedPdfError: it cannot be read as a PDF.
+        ValueError: the anchors are not PEM certificates.
+    """
+    judge = _Judge(_certificates(trust_anchors), at or datetime.now(UTC))
+    size = file.seek(0, 2)
+    patience = Limits().time + timedelta(seconds=size / _SLOWEST_DIGESTS)
     with readable():
-        reader = Document(BytesIO(document))
+        reader = Document(file, Limits(time=patience))
         fields = [one for one in signature_fields(reader.root) if value(one.dictionary, "/V")]
-    return tuple(_reports(reader, fields, anchors, at))
-
-
-def _reports(
-    reader: Document,
-    fields: list[SignatureField],
-    anchors: list[x509.Certificate],
-    at: datetime | None,
-) -> Iterator[SealReport]:
-    for field in fields:
-        # A context keeps the certificates that it meets: each signature gets one of its own.
-        context = ValidationContext(trust_roots=anchors, allow_fetching=False, moment=at)
-        # pyHanko raises any type over a damaged signature; the other signatures still count.
-        try:
-            signature = EmbeddedPdfSignature(reader, field.dictionary, field.name)
-            if signature.sig_object_type == "/DocTimeStamp":
-                continue
-            status = validate_pdf_signature(signature, context, key_usage_settings=_SEALING)
-        except Exception as error:  # noqa: BLE001
-            yield SealReport(
-                field.name,
-                intact=False,
-                trusted=False,
-                covers_whole_file=False,
-                problem=f"The signature cannot be read ({type(error).__name__}).",
-            )
-        else:
-            yield _report(field.name, status)
-
-
-def _report(name: str, status: PdfSignatureStatus) -> SealReport:
-    subject = status.signing_cert.subject
-    return SealReport(
-        name,
-        intact=status.intact and status.valid,
-        trusted=status.trusted,
-        covers_whole_file=status.coverage is SignatureCoverageLevel.ENTIRE_FILE,
-        subject=subject.human_friendly,
-        organization=subject.native.get("organization_name"),
-        claimed_time=status.signer_reported_dt,
-        problem=_problem(status),
+    reports = sorted(_reports(reader, fields, judge), key=lambda report: report.covered)
+    return FileReport(
+        size,
+        tuple(report for report in reports if isinstance(report, SealReport)),
+        tuple(report for report in reports if isinstance(report, StampReport)),
     )
 
 
-def _problem(status: PdfSignatureStatus) -> str | None:
+class _Signature(EmbeddedPdfSignature):
+    """A signature whose digest is computed in large pieces, and of no more than the file holds."""
+
+    reader: Document
+
+    @property
+    def fits(self) -> bool:
+        """Whether its ByteRange is of this file; an absurd one could be read without end."""
+        numbers = [int(number) for number in self.byte_range]
+        return min(numbers) >= 0 and sum(numbers[1::2]) <= self.reader.size
+
+    @property
+    def end(self) -> int:
+        """One past the last byte of its ByteRange."""
+        return int(self.byte_range[-2]) + int(self.byte_range[-1])
+
+    def compute_digest(self, hash_algo: str | None = None) -> bytes:
+        """As pyHanko's own."""
+        algorithm = hash_algo or self.external_md_algorithm
+        if algorithm not in self.external_digests:
+            _, self.external_digests[algorithm] = byte_range_digest(
+                self.reader.stream, self.byte_range, algorithm, chunk_size=_CHUNK
+            )
+        return self.external_digests[algorithm]
+
+
+def _reports(
+    reader: Document, fields: list[SignatureField], judge: _Judge
+) -> Iterator[SealReport | StampReport]:
+    for field in fields:
+        # pyHanko raises any type over a damaged signature; the other signatures still count.
+        try:
+            signature = _Signature(reader, field.dictionary, field.name)
+            if not signature.fits:
+                yield _worthless(field, "The signature is of another file, or this one is cut off.")
+            elif signature.sig_object_type == "/DocTimeStamp":
+                yield judge.stamp(signature)
+            else:
+                yield judge.seal(signature)
+        except Exception as error:  # noqa: BLE001
+            yield _worthless(field, f"The signature cannot be read ({type(error).__name__}).")
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Judges signatures by the same anchors, and at the same time."""
+
+    anchors: list[x509.Certificate] | None
+    at: datetime
+
+    def seal(self, signature: _Signature) -> SealReport:
+        status = self._status(signature, self.at)
+        timestamp = self._timestamp(status.timestamp_validity)
+        moment = timestamp.time if timestamp and timestamp.proven else self.at
+        trusted = status.trusted or (
+            moment != self.at and self._status(signature, moment, skip_diff=True).trusted
+        )
+        subject, permission = status.signing_cert.subject, signature.docmdp_level
+        return SealReport(
+            signature.fq_name,
+            intact=status.intact and status.valid,
+            trusted=trusted if self.anchors is not None else None,
+            covers_whole_file=status.coverage is SignatureCoverageLevel.ENTIRE_FILE,
+            subject=subject.human_friendly,
+            organization=subject.native.get("organization_name"),
+            claimed_time=status.signer_reported_dt,
+            problem=_damage(status)
+            or _timestamp_damage(timestamp)
+            or (self._distrust(status.signing_cert, moment) if not trusted else None),
+            timestamp=timestamp,
+            allows=None if permission is None else _ALLOWED[permission],
+            covered=signature.end if status.coverage in _WHOLE_REVISIONS else 0,
+            added=_added(status),
+        )
+
+    def stamp(self, signature: _Signature) -> StampReport:
+        status = validate_pdf_timestamp(signature, self._context(self.at))
+        timestamp = self._timestamp(status)
+        return StampReport(
+            signature.fq_name,
+            timestamp,
+            covered=signature.end if status.coverage in _WHOLE_REVISIONS else 0,
+            added=_added(status),
+            problem=_damage(status)
+            or (None if status.trusted else self._distrust(status.signing_cert, self.at)),
+        )
+
+    def _status(
+        self, signature: _Signature, moment: datetime, *, skip_diff: bool = False
+    ) -> PdfSignatureStatus:
+        return validate_pdf_signature(
+            signature,
+            self._context(moment),
+            self._context(self.at),
+            key_usage_settings=_SEALING,
+            skip_diff=skip_diff,
+        )
+
+    def _context(self, moment: datetime) -> ValidationContext:
+        # A context keeps the certificates that it meets: each signature gets one of its own.
+        return ValidationContext(
+            trust_roots=self.anchors or [], allow_fetching=False, moment=moment
+        )
+
+    def _timestamp(self, status: TimestampSignatureStatus | None) -> Timestamp | None:
+        if status is None:
+            return None
+        return Timestamp(
+            status.timestamp.astimezone(UTC),
+            status.signing_cert.subject.human_friendly,
+            intact=status.intact and status.valid,
+            trusted=status.trusted if self.anchors is not None else None,
+        )
+
+    def _distrust(self, certificate: x509.Certificate, moment: datetime) -> str | None:
+        """Why a genuine signature's signer is not trusted; None where there are no anchors."""
+        if self.anchors is None:
+            return None
+        first, last = certificate.not_valid_before, certificate.not_valid_after
+        if not first <= moment <= last:
+            return (
+                f"The signer's certificate is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}, and "
+                "no trusted timestamp proves that the signature was made then."
+            )
+        return "The signer's certificate does not chain to a given trust anchor."
+
+
+def _damage(status: Any) -> str | None:
+    """What is wrong whoever signed."""
     if not status.intact:
         return "The document was changed after it was sealed."
     if not status.valid:
         return "The signature itself is damaged or forged."
     if status.coverage not in _WHOLE_REVISIONS:
         return "The signature covers only parts of the document."
-    if not status.docmdp_ok:
+    if status.docmdp_ok is False or _added(status) is Added.OTHER:
         return "The document was extended after it was sealed, in a way that the seal forbids."
-    if not status.trusted:
-        return "The signer's certificate does not chain to a given trust anchor."
     return None
+
+
+def _timestamp_damage(timestamp: Timestamp | None) -> str | None:
+    if timestamp is None or timestamp.intact:
+        return None
+    return "The timestamp is damaged, forged, or of another signature."
+
+
+def _added(status: ModificationInfo) -> Added:
+    level = status.modification_level
+    return Added.OTHER if level is None else _ADDED.get(level, Added.OTHER)
+
+
+def _worthless(field: SignatureField, problem: str) -> SealReport:
+    return SealReport(
+        field.name, intact=False, trusted=False, covers_whole_file=False, problem=problem
+    )
+
+
+def _certificates(pem: bytes | None) -> list[x509.Certificate] | None:
+    if pem is None:
+        return None
+    return [
+        x509.Certificate.load(certificate.public_bytes(Encoding.DER))
+        for certificate in pyca_x509.load_pem_x509_certificates(pem)
+    ]

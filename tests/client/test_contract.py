@@ -20,10 +20,11 @@ from rotation.errors import (
     SealingError,
     VendorUnavailableError,
 )
-from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.request import Certification, ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.visible import VisibleSeal
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sealing.md").read_text()
-REQUEST, ANSWER, _ = (
+REQUEST, ANSWER, *_ = (
     json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 )
 CODES = re.findall(r"^\| `(\w+)` \| (?:yes|no|depends) \|", PAGE, re.MULTILINE)
@@ -56,14 +57,20 @@ def test_the_request_on_the_page_is_what_is_sent(request_on_the_page: SealReques
 
 def test_every_option_is_sent(request_on_the_page: SealRequest) -> None:
     """What the sealing function parses is what the caller said."""
-    everything = SealOptions("Seal7", "why", "where", "who", timestamp=True, repair=True)
+    everything = SealOptions(
+        *("Seal7", "why", "where", "who"),
+        timestamp=True,
+        repair=True,
+        certify=Certification.ANNOTATIONS,
+        visible=VisibleSeal(-1, (0.5, 1.0, 200.0, 50.0), "a\nb", b"\xff\xd8\xff\x00"),
+    )
     request = SealRequest(
         request_on_the_page.source,
         request_on_the_page.destination,
         request_on_the_page.key,
         everything,
     )
-    assert SealRequest.parse(event_of(request)).options == everything
+    assert SealRequest.parse(json.loads(json.dumps(event_of(request)))).options == everything
 
 
 def test_the_answer_on_the_page_is_read(request_on_the_page: SealRequest) -> None:

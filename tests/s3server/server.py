@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -35,19 +37,25 @@ class Server(ThreadingHTTPServer):
 class S3Server:
     """An S3 of its own, at ``url`` while it runs.
 
+    Args:
+        folder: where objects go.
+        checksums: whether the CRC of what is copied is computed; S3 does that on machines of its
+            own, here it would take the processor of whoever is measured.
+
     Attributes:
         store: what it keeps; tests may look and change things behind the API.
         faults: what goes wrong.
         requests: how many there were of each operation.
-        bytes_served: bytes of objects that were sent.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
+    def __init__(self, folder: Path, *, checksums: bool = True) -> None:
+        self.store = Store(folder, checksums=checksums)
         self.faults = Faults()
         self.requests: Counter[str] = Counter()
         self.order: list[str] = []
-        self.bytes_served = 0
+        self._served = 0
+        self._sending = 0
+        self._sent = Condition()
         self.crashes: list[str] = []
         self.connections: set[socket.socket] = set()
         self.stopping = Event()
@@ -77,9 +85,29 @@ class S3Server:
             self.requests[operation] += 1
             self.order.append(operation)
 
-    def served(self, count: int) -> None:
-        with self._lock:
-            self.bytes_served += count
+    @contextmanager
+    def sending(self) -> Iterator[Callable[[int], None]]:
+        """While an object is sent; what it gives is told how much of it was."""
+        with self._sent:
+            self._sending += 1
+        sent: list[int] = []
+        try:
+            yield sent.append
+        finally:
+            with self._sent:
+                self._sending -= 1
+                self._served += sum(sent)
+                self._sent.notify_all()
+
+    @property
+    def bytes_served(self) -> int:
+        """Bytes of objects that were sent; a client can have them a moment before the server knows.
+
+        What is on its way is waited for, up to ten seconds.
+        """
+        with self._sent:
+            self._sent.wait_for(lambda: self._sending == 0, 10)
+            return self._served
 
     def client(self, *, attempts: int = 1, read_timeout: float = 10) -> S3Client:
         """An unmodified boto3 client with credentials that open nothing."""

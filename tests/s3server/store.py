@@ -29,12 +29,25 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """A file, and what is known of it; a file that was adopted has no CRC."""
+    """Files, one after the other, and what is known of them.
 
-    path: Path
+    One that was adopted, or not looked at, has no CRC.
+    """
+
+    files: tuple[Path, ...]
     size: int
     etag: str
     crc32: int | None
+
+    def slices(self, first: int, length: int) -> Iterator[tuple[Path, int, int]]:
+        """The files that hold a range: where in each it begins, and how many bytes of it there."""
+        at = 0
+        for path in self.files:
+            size = path.stat().st_size
+            begin, end = max(first, at), min(first + length, at + size)
+            if begin < end:
+                yield path, begin - at, end - begin
+            at += size
 
 
 @dataclass(frozen=True)
@@ -79,10 +92,16 @@ class Bucket:
 
 
 class Store:
-    """Buckets over one folder."""
+    """Buckets over one folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where contents go.
+        checksums: whether the CRC of what is copied is computed, which reads it once more.
+    """
+
+    def __init__(self, folder: Path, *, checksums: bool = True) -> None:
         self.folder = folder
+        self._checksums = checksums
         self.buckets: dict[str, Bucket] = {}
         self.lock = RLock()
 
@@ -99,20 +118,19 @@ class Store:
                 file.write(piece)
                 md5.update(piece)
                 crc32 = zlib.crc32(piece, crc32)
-        return Content(path, path.stat().st_size, md5.hexdigest(), crc32)
+        return Content((path,), path.stat().st_size, md5.hexdigest(), crc32)
 
     def copied(self, source: Content, first: int, last: int) -> Content:
         """A new file with those bytes of another one."""
         path, length = self._path(), last - first + 1
-        crc32 = 0
-        with source.path.open("rb") as origin, path.open("wb") as file:
-            _append(origin.fileno(), file.fileno(), first, length)
-        with path.open("rb") as file:
-            while piece := file.read(PIECE):
-                crc32 = zlib.crc32(piece, crc32)
+        with path.open("wb") as file:
+            for origin_path, begin, count in source.slices(first, length):
+                with origin_path.open("rb") as origin:
+                    _append(origin.fileno(), file.fileno(), begin, count)
+        crc32 = _crc32(path) if self._checksums else None
         # S3 promises no MD5 here (API_Object, ETag), and an MD5 takes long.
         name = hashlib.md5(f"{source.etag} {first} {last}".encode()).hexdigest()
-        return Content(path, length, name, crc32)
+        return Content((path,), length, name, crc32)
 
     def put(self, bucket: str, key: str, content: Content, about: About) -> Version:
         with self.lock:
@@ -127,7 +145,7 @@ class Store:
 
     def adopt(self, bucket: str, key: str, path: Path) -> Version:
         """Serve a file as it lies there; its entity tag says nothing of its content."""
-        content = Content(path, path.stat().st_size, uuid.uuid4().hex, None)
+        content = Content((path,), path.stat().st_size, uuid.uuid4().hex, None)
         return self.put(bucket, key, content, About())
 
     def version(self, bucket: str, key: str, version_id: str | None) -> Version:
@@ -178,20 +196,18 @@ class Store:
                 upload.became = self.put(bucket, key, content, upload.about)
             return upload.became
 
-    def expected(self, bucket: str, key: str, upload_id: str) -> tuple[int, int]:
+    def expected(self, bucket: str, key: str, upload_id: str) -> tuple[int, int | None]:
         """Size and CRC-32 of what completing would give."""
-        crc32, size = 0, 0
-        for _, part in sorted(self.upload(bucket, key, upload_id).parts.items()):
-            crc32 = combined(crc32, part.crc32 or 0, part.size)
-            size += part.size
-        return size, crc32
+        parts = [part for _, part in sorted(self.upload(bucket, key, upload_id).parts.items())]
+        return sum(part.size for part in parts), _combined(parts)
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         with self.lock:
             upload = self._unfinished(bucket, key, upload_id)
             del self.bucket(bucket).uploads[upload_id]
             for part in upload.parts.values():
-                part.path.unlink()
+                for path in part.files:
+                    path.unlink()
 
     def unfinished(self, bucket: str) -> Iterator[Upload]:
         with self.lock:
@@ -214,20 +230,32 @@ class Store:
         chosen = [upload.parts[number] for number in numbers]
         if any(part.size < SMALLEST_PART for part in chosen[:-1]):
             raise RefusedError(400, "EntityTooSmall")
-        path, size, crc32 = self._path(), 0, 0
-        with path.open("wb") as file:
-            for part in chosen:
-                with part.path.open("rb") as origin:
-                    _append(origin.fileno(), file.fileno(), 0, part.size)
-                size += part.size
-                crc32 = combined(crc32, part.crc32 or 0, part.size)
-                part.path.unlink()
+        files = tuple(path for part in chosen for path in part.files)
+        size = sum(part.size for part in chosen)
         etags = "".join(part.etag for part in chosen)
         etag = f"{hashlib.md5(bytes.fromhex(etags)).hexdigest()}-{len(chosen)}"
-        return Content(path, size, etag, crc32)
+        return Content(files, size, etag, _combined(chosen))
 
     def _path(self) -> Path:
         return self.folder / uuid.uuid4().hex
+
+
+def _crc32(path: Path) -> int:
+    crc32 = 0
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            crc32 = zlib.crc32(piece, crc32)
+    return crc32
+
+
+def _combined(parts: Iterable[Content]) -> int | None:
+    """The CRC-32 of the parts one after the other, if each has one."""
+    crc32 = 0
+    for part in parts:
+        if part.crc32 is None:
+            return None
+        crc32 = combined(crc32, part.crc32, part.size)
+    return crc32
 
 
 def _append(origin: int, file: int, first: int, length: int) -> None:

@@ -1,8 +1,9 @@
-"""Poppler's pdfsig and qpdf, which share no code with what made the seal."""
+"""Poppler's pdfsig and pdftoppm, and qpdf, which share no code with what made the seal."""
 
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -19,6 +20,42 @@ def qpdf_check(document: bytes, folder: Path) -> str:
     path = folder / "sealed.pdf"
     path.write_bytes(document)
     return _run("qpdf", "--check", str(path))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page as a viewer shows it, one pixel to a point; row by row from its top, one gray each."""
+
+    width: int
+    height: int
+    grays: bytes
+
+    def changes(self, before: Shown) -> set[tuple[int, int]]:
+        """The pixels that are not as they were: from the left, and from the bottom."""
+        assert (self.width, self.height) == (before.width, before.height)
+        return {
+            (at % self.width, self.height - 1 - at // self.width)
+            for at, (one, other) in enumerate(zip(self.grays, before.grays, strict=True))
+            if one != other
+        }
+
+
+def shown(document: bytes, folder: Path, page: int = 1) -> Shown:
+    """What pdftoppm shows of one page."""
+    path = folder / "shown.pdf"
+    path.write_bytes(document)
+    done = subprocess.run(
+        [
+            *("pdftoppm", "-cropbox", "-gray", "-r", "72"),
+            *("-f", str(page), "-l", str(page), str(path)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    _, size, _, grays = done.stdout.split(b"\n", 3)
+    width, height = map(int, size.split())
+    return Shown(width, height, grays)
 
 
 def nss_database(folder: Path, root_pem: bytes) -> Path:

@@ -58,17 +58,18 @@ def seal(source: RangedObject, destination: ObjectLocation, part: int) -> dict[s
     begun = time.perf_counter()
     with RemoteDocument(source) as document:
         prepared = prepare(document, SealOptions(), now())
-        digested = time.perf_counter()
         storing = Storing({"source-etag": source.etag})
         with Transfer.begin(source, destination, storing, now, part=part) as transfer:
+            digest = prepared.digest
+            digested = time.perf_counter()
             tail = prepared.update(b"no signature")
-            stored = transfer.complete(tail, source_crc32=document.crc32)
+            stored = transfer.complete(tail)
     return {
         "digest_seconds": round(digested - begun, 2),
         "seconds": round(time.perf_counter() - begun, 2),
         "etag": stored.etag,
+        "digest": digest.hex(),
         "tail": len(tail),
-        "crc": document.crc32 is not None,
     }
 
 

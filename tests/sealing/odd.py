@@ -210,6 +210,9 @@ ODD: dict[str, bytes] = {
     "a stray brace in the trailer": pdf().replace(b"/Size 6", b"/Size 6 /Odd } /Odder )"),
     "no table where one should be": pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
     "rows that are no rows": rows(lambda row: b"%b %b x " % (row[1], row[2])),
+    "bytes before the header, and no table": b"junk\n" + pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
+    "bytes before the header, and no columns": b"junk\n"
+    + streamed().replace(b"/W [1 2 1]", b"/W [0 0 0]"),
     "positions that are wrong": moved(pdf(), 40),
     "no startxref": pdf().replace(b"startxref", b"startzref"),
     "tables in a circle": updated(b"5 0 obj\n<< >>\nendobj\n", b"").replace(
@@ -229,6 +232,7 @@ ODD: dict[str, bytes] = {
     ),
     "a field that is its own kid": form(b"6 0 R", {6: b"<< /T (A) /FT /Tx /Kids [6 0 R] >>"}),
     "a form that is none": pdf({1: CATALOG.replace(b">>", b"/AcroForm [1 2] >>")}),
+    "a form that is a stream": pdf({1: CATALOG.replace(b">>", b"/AcroForm 4 0 R >>")}),
     "fields that are no list": pdf({1: CATALOG.replace(b">>", b"/AcroForm << /Fields 3 >> >>")}),
     "pages without a type": pdf(
         {2: b"<< /Kids [3 0 R] /Count 1 >>", 3: PAGE.replace(b"/Type", b"/X")}

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 from rotation.errors import RotationError, SealingError, VendorError
-from rotation.sealing.request import SealRequest
+from rotation.sealing.pdf.images import LONGEST_SIDE, MOST_PIXELS
+from rotation.sealing.request import Certification, SealRequest
+from rotation.sealing.visible import LARGEST_IMAGE, LONGEST_TEXT, MOST_LINES, VisibleSeal
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "sealing.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (yes|no|depends) \|", re.MULTILINE)
@@ -19,15 +21,30 @@ def errors(root: type[RotationError]) -> set[type[RotationError]]:
 
 def test_the_request_on_the_page_is_accepted() -> None:
     """The example is a request that the function takes."""
-    request, _, _ = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    request, *_ = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert SealRequest.parse(json.loads(request)).options.timestamp is True
 
 
 def test_the_answers_on_the_page_are_json() -> None:
     """The examples of answers can be read by a program."""
-    _, sealed, refused = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    _, sealed, refused, _ = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert json.loads(sealed)["status"] == "sealed"
     assert json.loads(refused)["error"].keys() == {"code", "message", "retryable"}
+
+
+def test_the_visible_seal_on_the_page_is_accepted() -> None:
+    """The example is one that a request may bring, and the limits are the code's."""
+    *_, visible = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    assert VisibleSeal.parse(json.loads(visible)).page == -1
+    assert f"up to {LONGEST_TEXT} characters on up to {MOST_LINES} lines" in PAGE
+    assert f"of up to {LARGEST_IMAGE // 1024} KiB" in PAGE
+    assert (MOST_PIXELS, LONGEST_SIDE) == (4_000_000, 10_000)
+    assert "four million pixels and 10,000 on a side" in PAGE
+
+
+def test_every_certification_is_on_the_page() -> None:
+    """Each value that the option takes has a row, and no row speaks of another."""
+    assert set(re.findall(r"^\| `([A-Z_]+)` \| [123] \|", PAGE, re.MULTILINE)) == set(Certification)
 
 
 def test_every_code_is_on_the_page() -> None:

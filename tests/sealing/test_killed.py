@@ -1,4 +1,4 @@
-"""The function is killed while it seals a large document: never half a seal, and nothing for ever."""
+"""Killed while it seals a large document: never half a seal, and nothing left for ever."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ MIB = 1024**2
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, float]]:
-    """What sealing two sizes took, MiB; `tests.bench.streaming` goes to 4.5 GB."""
+    """What sealing two sizes took, MiB; `tests.bench.transfer` goes to 4.5 GB."""
     return {
         size: measured(tmp_path_factory.mktemp("s3"), size * MIB, part=16 * MIB)
         for size in (48, 192)
@@ -32,5 +32,4 @@ def test_the_source_is_read_once(sealed: dict[int, dict[str, float]]) -> None:
     """One pass for the digest, and a few blocks for the references at its ends."""
     for size, took in sealed.items():
         assert 0 <= took["read"] - size * MIB <= 2 * MIB
-        assert took["gets"] <= size / 4 + 6
-        assert took["crc"]
+        assert took["gets"] <= size / 64 + 6

@@ -52,6 +52,12 @@ class Depot:
         assert self.nothing_dangles()
         return failed.value
 
+    def ranges_of_a_seal(self) -> int:
+        """How many GETs one costs."""
+        before = self.server.requests["GetObject"]
+        self.seal()
+        return self.server.requests["GetObject"] - before
+
     def sealed_whole(self) -> bool:
         return self.office.whole(SOURCE) and self.nothing_dangles()
 
@@ -82,6 +88,18 @@ def test_s3_copies_what_is_sealed(depot: Depot) -> None:
     assert sealed.answer()["bytes"] == len(depot.office.sealed())
     assert depot.server.requests["UploadPartCopy"] == 1
     assert depot.server.requests["PutObject"] == 1  # the fixture's
+
+
+def test_copying_overlaps_hashing(depot: Depot) -> None:
+    """The source is read to its end only after S3 was asked to copy it: neither waits."""
+    # The last range of the digest; those before it open the document and follow its references.
+    last = depot.ranges_of_a_seal() - 1
+    copying = threading.Event()
+    depot.server.faults.before("UploadPartCopy", copying.set)
+    depot.server.faults.before("GetObject", lambda: copying.wait(20), skip=last)
+    depot.seal()
+    assert copying.is_set()
+    assert depot.sealed_whole()
 
 
 def test_copying_overlaps_signing(depot: Depot) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import subprocess
 import sys
+import time
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -14,8 +18,10 @@ import pytest
 
 from rotation.errors import DocumentTooLargeError, NoPagesError, SealingError
 from rotation.sealing.pdf import Limits, prepare
-from rotation.sealing.request import SealOptions
-from tests.sealing.odd import form, streamed
+from rotation.sealing.request import Certification, SealOptions
+from rotation.sealing.visible import VisibleSeal
+from tests.sealing.images import image, png, saved
+from tests.sealing.odd import ODD, form, streamed, updated
 from tests.sealing.pdfs import CATALOG, PAGE, PAGES, pdf
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -30,15 +36,16 @@ def refused(document: bytes, limits: Limits | None = None) -> SealingError:
     return failed.value
 
 
+def zeros(size: int) -> bytes:
+    """So many zeros, packed: a thousandth of that, and soon made."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece = packer.compress(bytes(1024 * 1024)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return b"\x78\xda" + piece * (size // (1024 * 1024))
+
+
 def bomb(size: int) -> bytes:
     """A cross-reference stream that unpacks to ``size`` zeros."""
-
-    def pack(_: bytes) -> bytes:
-        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-        piece = packer.compress(bytes(1024 * 1024)) + packer.flush(zlib.Z_FULL_FLUSH)
-        return b"\x78\xda" + piece * (size // (1024 * 1024))
-
-    return streamed(pack=pack)
+    return streamed(pack=lambda _: zeros(size))
 
 
 def many_objects(number: int) -> bytes:
@@ -109,6 +116,88 @@ def test_references_in_a_circle_have_an_end(document: bytes) -> None:
     assert refused(document).code in {"damaged_pdf", "no_pages", "document_too_large"}
 
 
+def in_itself(number: int) -> bytes:
+    """A cross-reference stream that says that an object lies in the object stream ``number``."""
+    row = b"\2\0" + bytes([number]) + b"\0"
+    return streamed(predict=lambda data: data[: 4 * number] + row + data[4 * number + 4 :])
+
+
+CIRCLES = {
+    "a table before itself": re.sub(
+        rb"/Size 6 (?=/Root.*startxref\n(\d+))", rb"/Size 6 /Prev \1 ", pdf(), flags=re.DOTALL
+    ),
+    "a cross-reference stream before itself": re.sub(
+        rb"/Size 8 (?=.*startxref\n(\d+))", rb"/Size 8 /Prev \1 ", streamed(), flags=re.DOTALL
+    ),
+    "two tables before one another": updated(b"5 0 obj\n<< >>\nendobj\n").replace(
+        b"/Root 1 0 R /Info", b"/Prev %d /Root 1 0 R /Info" % (len(pdf()) + 21), 1
+    ),
+    "an object stream in itself": in_itself(6),
+    "the catalog in itself": in_itself(1),
+    "a length that is itself": re.sub(
+        rb"(/ObjStm.*?/Length )\d+", rb"\g<1>6 0 R", streamed(), flags=re.DOTALL
+    ),
+    "a length in its own object stream": re.sub(
+        rb"(/ObjStm.*?/Length )\d+", rb"\g<1>2 0 R", streamed(), flags=re.DOTALL
+    ),
+    "an object stream that extends itself": streamed().replace(
+        b"/Type /ObjStm", b"/Type /ObjStm /Extends 6 0 R"
+    ),
+    "a catalog that is a reference to itself": pdf({1: b"1 0 R"}),
+    "a form that is its own field": pdf(
+        {1: CATALOG.replace(b">>", b"/AcroForm 6 0 R >>"), 6: b"<< /Fields [6 0 R] /T (A) >>"}
+    ),
+    "fields that are their own list": pdf(
+        {1: CATALOG.replace(b">>", b"/AcroForm << /Fields 6 0 R >> >>"), 6: b"[6 0 R]"}
+    ),
+    "a page that is its own parent": pdf({3: PAGE.replace(b"2 0 R", b"3 0 R")}),
+    "annotations that are themselves": pdf(
+        {3: PAGE.removesuffix(b">>") + b"/Annots 6 0 R >>", 6: b"6 0 R"}
+    ),
+    "permissions that are the catalog": pdf({1: CATALOG.replace(b">>", b"/Perms 1 0 R >>")}),
+}
+
+
+@pytest.mark.parametrize("document", CIRCLES.values(), ids=CIRCLES.keys())
+@pytest.mark.parametrize(
+    "options",
+    [
+        SealOptions(),
+        SealOptions(certify=Certification.FORM_FILLING),
+        SealOptions(visible=VisibleSeal(-1, (0, 0, 50, 20), "Seal")),
+    ],
+    ids=["plain", "certified", "visible"],
+)
+def test_a_document_in_a_circle_ends_in_an_answer(document: bytes, options: SealOptions) -> None:
+    """Sealed in place, or refused in words, at once: whatever refers to itself."""
+    started = time.process_time()
+    try:
+        sealed = prepare(BytesIO(document), options, AT).embed(b"")
+    except SealingError as error:
+        assert error.code in {"damaged_pdf", "no_pages", "document_too_large"}  # noqa: PT017
+    else:
+        assert sealed.startswith(document)
+    assert time.process_time() - started < 1
+
+
+def test_the_time_is_for_all_that_is_tried() -> None:
+    """A document that is read twice has no more time than one that is read once."""
+
+    class Slow(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            end = time.monotonic() + 0.02
+            while time.monotonic() < end:
+                pass
+            return super().read(size)
+
+    document = Slow(ODD["rows that are no rows"] + bytes(5000))
+    started = time.monotonic()
+    prepare(document, SealOptions(), AT)
+    needed = time.monotonic() - started
+    with pytest.raises(DocumentTooLargeError, match="takes longer to read"):
+        prepare(document, SealOptions(), AT, limits=Limits(time=timedelta(seconds=needed / 2)))
+
+
 def test_a_form_in_a_circle_is_read_once() -> None:
     """Fields that are one another's kids are looked at once each."""
     document = form(b"6 0 R 7 0 R", {6: b"<< /T (A) /Kids [7 0 R] >>", 7: b"<< /Kids [6 0 R] >>"})
@@ -124,17 +213,20 @@ def test_a_wide_page_tree_without_pages_is_read_once() -> None:
 
 
 PROGRAM = """
-import resource, sys, time
+import json, resource, sys, time
 from datetime import UTC, datetime, timedelta
 from rotation.errors import SealingError
 from rotation.sealing.pdf import Limits, prepare
 from rotation.sealing.request import SealOptions
+from rotation.sealing.visible import VisibleSeal
 resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
 started = time.monotonic()
 try:
     with open(sys.argv[1], "rb") as document:
         limits = Limits(time=timedelta(seconds=5))
-        prepare(document, SealOptions(), datetime.now(UTC), limits=limits)
+        visible = json.load(sys.stdin)
+        options = SealOptions(visible=visible and VisibleSeal.parse(visible))
+        prepare(document, options, datetime.now(UTC), limits=limits)
     print("prepared")
 except SealingError as error:
     print(error.code)
@@ -154,19 +246,62 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_documents_end_in_an_answer(name: str, tmp_path: Path) -> None:
-    """With the function's memory and five seconds for reading: a seal, or a typed refusal, soon."""
-    path = tmp_path / "hostile.pdf"
-    path.write_bytes(HOSTILE[name]())
+def metadata_bomb() -> bytes:
+    """A document whose XMP unpacks to 2 GB."""
+    xmp = zeros(2000 * 1024 * 1024)
+    metadata = b"<< /Filter /FlateDecode /Length %d >>\nstream\n%b\nendstream" % (len(xmp), xmp)
+    return pdf({1: CATALOG.replace(b">>", b"/Metadata 6 0 R >>"), 6: metadata})
+
+
+def many_pages(number: int) -> bytes:
+    """A flat tree of that many pages, all of them one page."""
+    return pdf({2: b"<< /Kids [" + b"3 0 R " * number + b"] /Count %d >>" % number})
+
+
+# A document, and what is to be seen on it.
+HOSTILE_TO_SIGHT: dict[str, tuple[Callable[[], bytes], dict[str, object]]] = {
+    "a bomb of metadata": (metadata_bomb, {"page": 1, "image": saved(image("RGBA"))}),
+    "a bomb for an image": (
+        pdf,
+        {"page": 1, "image": png(2000, 2000, data=zeros(200 * 1024 * 1024))},
+    ),
+    "a page among a million": (lambda: many_pages(1_000_000), {"page": 500_000, "text": "Seal"}),
+    "a page after 100,000": (lambda: many_pages(100_000), {"page": 100_001, "text": "Seal"}),
+    "the last of 300,000 objects": (lambda: many_objects(300_000), {"page": -1, "text": "Seal"}),
+}
+
+
+def answer(document: bytes, visible: object, folder: Path) -> str:
+    """The outcome in a process with the function's memory, within the seconds it may take."""
+    path = folder / "hostile.pdf"
+    path.write_bytes(document)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(memory=MEMORY), str(path)],
+        input=json.dumps(visible),
         capture_output=True,
         text=True,
         check=False,
         timeout=2 * SECONDS,
         cwd=ROOT,
     )
-    expected = {"prepared", "damaged_pdf", "document_too_large"}
-    assert done.stdout.strip() in expected, done.stderr
+    assert done.stdout, done.stderr
     assert float(done.stderr.split()[-1]) < SECONDS
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_documents_end_in_an_answer(name: str, tmp_path: Path) -> None:
+    """With the function's memory and five seconds for reading: a seal, or a typed refusal, soon."""
+    expected = {"prepared", "damaged_pdf", "document_too_large"}
+    assert answer(HOSTILE[name](), None, tmp_path) in expected
+
+
+@pytest.mark.parametrize("name", HOSTILE_TO_SIGHT)
+def test_documents_hostile_to_a_visible_seal_end_in_an_answer(name: str, tmp_path: Path) -> None:
+    """The same where a page is looked for, an image unpacked, or XMP read."""
+    make, visible = HOSTILE_TO_SIGHT[name]
+    asked: dict[str, object] = {"box": [0, 0, 90, 40], **visible}
+    if isinstance(content := asked.get("image"), bytes):
+        asked["image"] = base64.b64encode(content).decode()
+    expected = {"prepared", "invalid_request", "document_too_large"}
+    assert answer(make(), asked, tmp_path) in expected

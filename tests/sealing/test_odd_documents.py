@@ -21,7 +21,7 @@ from tests.corpus.classes import class_of
 from tests.corpus.trial import SEALED, Judges, attempt
 from tests.sealing.judges import nss_database
 from tests.sealing.odd import ODD, encrypted_without_a_key_length, moved, streamed, updated
-from tests.sealing.pdfs import CATALOG, DATA, PAGE, cms_over, pdf, signed_by_author
+from tests.sealing.pdfs import CATALOG, DATA, PAGE, cms_over, encrypted, pdf, signed_by_author
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -133,6 +133,13 @@ def test_the_right_length_of_the_key_is_stated_by_the_update(signer: SimpleSigne
     document = encrypted_without_a_key_length()
     update = seal(document, signer)[len(document) :]
     assert b"/Length 128" in update
+
+
+def test_an_encryption_that_viewers_do_not_know_is_damage() -> None:
+    """Without its filter's name (ISO 32000-2, table 20) no viewer opens the document."""
+    document = encrypted(user_password="").replace(b"/Filter /Standard", b"/Wilter /Standard")
+    with pytest.raises(DamagedPdfError):
+        prepare(BytesIO(document), SealOptions(), AT)
 
 
 def test_earlier_signatures_stay_good(signer: SimpleSigner, pki: Pki) -> None:

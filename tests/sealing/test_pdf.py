@@ -26,6 +26,7 @@ from rotation.sealing.pdf import prepare
 from rotation.sealing.request import SealOptions
 from rotation.sealing.verify import verify
 from tests.sealing.pdfs import (
+    CATALOG,
     DATA,
     PAGE,
     PAGES,
@@ -252,6 +253,8 @@ def test_a_lock_on_every_field_is_a_prohibition(signer: SimpleSigner) -> None:
         (pdf({2: b"<< /Type /Pages /Kids [] /Count 0 >>"}), "no pages"),
         (pdf({2: PAGES.replace(b"Count 1", b"Count 0")}), "no pages"),
         (pdf({2: b"<< /Type /Pages /Kids [2 0 R] /Count 1 >>"}), "no pages"),
+        (pdf({2: PAGES.replace(b"3 0 R", b"4 0 R")}), "no pages"),
+        (pdf({1: CATALOG.replace(b"2 0 R", b"4 0 R")}), "no pages"),
         (encrypted(user_password="secret"), "encrypted with a password"),
         (encrypted(user_password="", integrity_code=True), "integrity code"),
     ],

@@ -42,7 +42,7 @@ def source(s3_server: S3Server, pauses: list[float]) -> Iterator[RangedObject]:
 
 def streamed(source: RangedObject, start: int = 0, end: int | None = None) -> bytes:
     end = source.size if end is None else end
-    return b"".join(bytes(view) for view in source.stream(start, end, chunk=CHUNK))
+    return b"".join(bytes(view) for view in source.stream(start, end, chunk=CHUNK, span=CHUNK))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_chunks_are_fetched_while_one_is_used(
     ahead: int, source: RangedObject, s3_server: S3Server
 ) -> None:
     """As many as were asked for, and no more until the next one is wanted."""
-    with closing(source.stream(0, len(CONTENT), chunk=CHUNK, ahead=ahead)) as stream:
+    with closing(source.stream(0, len(CONTENT), chunk=CHUNK, span=CHUNK, ahead=ahead)) as stream:
         next(stream)
         # Closing waits for what is being fetched, so that all that was asked for is counted.
     assert 1 <= s3_server.requests["GetObject"] <= ahead + 1
@@ -95,7 +95,7 @@ def test_chunks_are_fetched_while_one_is_used(
 
 def test_a_stream_that_is_left_leaves_no_thread(source: RangedObject) -> None:
     """Closing ends the threads, and what they fetch."""
-    stream = source.stream(0, len(CONTENT), chunk=CHUNK)
+    stream = source.stream(0, len(CONTENT), chunk=CHUNK, span=CHUNK)
     next(stream)
     stream.close()
     names = [thread.name for thread in threading.enumerate()]
@@ -104,7 +104,9 @@ def test_a_stream_that_is_left_leaves_no_thread(source: RangedObject) -> None:
 
 def test_a_stream_reuses_its_memory(source: RangedObject) -> None:
     """Four chunks of memory serve any number of chunks of the object."""
-    views = [id(view.obj) for view in source.stream(0, len(CONTENT), chunk=CHUNK, ahead=3)]
+    views = [
+        id(view.obj) for view in source.stream(0, len(CONTENT), chunk=CHUNK, span=CHUNK, ahead=3)
+    ]
     assert len(views) == 11
     assert len(set(views)) == 4
 
@@ -157,7 +159,7 @@ def test_what_does_not_pass_is_an_error_after_a_bound(
 def test_a_failure_ahead_is_raised_in_its_turn(source: RangedObject, s3_server: S3Server) -> None:
     """What comes before the failed chunk is given out first."""
     s3_server.faults.next("GetObject", Trouble.DENIED, skip=3)
-    stream = source.stream(0, len(CONTENT), chunk=CHUNK, ahead=1)
+    stream = source.stream(0, len(CONTENT), chunk=CHUNK, span=CHUNK, ahead=1)
     assert b"".join(bytes(next(stream)) for _ in range(3)) == CONTENT[: 3 * CHUNK]
     with pytest.raises(SourceNotFoundError, match="AccessDenied"):
         next(stream)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import math
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotation.errors import InvalidCredentialError, InvalidRequestError
-from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.request import Certification, ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.visible import LARGEST_IMAGE, VisibleSeal
 
 MATERIAL = "7f" * 15 + "0123456789abcdef" * 2 + "3e"
 KEY_ID = "4f1c2b3a-0000-4000-8000-1234567890ab"
+PNG = b"\x89PNG\r\n\x1a\n"
+VISIBLE = {"page": -1, "box": [36, 36, 236, 96.5], "text": "Sealed\n\nZürich"}
 EVENT: dict[str, Any] = {
     "source": {"bucket": "documents", "key": "in/a.pdf", "versionId": "v1"},
     "destination": {"bucket": "sealed", "key": "out/a.pdf"},
@@ -26,6 +31,8 @@ EVENT: dict[str, Any] = {
         "location": "Zürich, 4. Stock",
         "contact": "qa@example.org",
         "timestamp": True,
+        "certify": "FORM_FILLING",
+        "visible": {**VISIBLE, "image": base64.b64encode(PNG).decode()},
     },
 }
 
@@ -64,6 +71,8 @@ def test_a_whole_request_is_understood() -> None:
         location="Zürich, 4. Stock",
         contact="qa@example.org",
         timestamp=True,
+        certify=Certification.FORM_FILLING,
+        visible=VisibleSeal(-1, (36.0, 36.0, 236.0, 96.5), "Sealed\n\nZürich", PNG),
     )
 
 
@@ -112,6 +121,43 @@ def test_options_and_version_may_be_left_out() -> None:
         (event_with("options/fieldName", "x" * 129), "options.fieldName"),
         (event_with("options/timestamp", "yes"), "options.timestamp"),
         (event_with("options/timestamp", 1), "options.timestamp"),
+        (event_with("options/certify", None), "options.certify"),
+        (event_with("options/certify", "form_filling"), "options.certify"),
+        (event_with("options/certify", 2), "options.certify"),
+        (event_with("options/certify", ["FORM_FILLING"]), "options.certify"),
+        (event_with("options/visible", None), "options.visible"),
+        (event_with("options/visible", True), "options.visible"),
+        (event_with("options/visible", {}), "options.visible"),
+        (event_with("options/visible/font", "Comic"), "options.visible.font"),
+        (event_without("options/visible/page"), "options.visible"),
+        (event_without("options/visible/box"), "options.visible"),
+        (event_with("options/visible", {"page": 1, "box": [0, 0, 9, 9]}), "options.visible"),
+        *(
+            (event_with("options/visible/page", page), "options.visible.page")
+            for page in (0, 1.0, True, "1", None, 10**400)
+        ),
+        *(
+            (event_with("options/visible/box", box), "options.visible.box")
+            for box in (
+                *([0, 0, 10], [0, 0, 10, 10, 10], "0 0 10 10", None, {"left": 0}),
+                *([10, 0, 10, 10], [0, 10, 10, 10], [20, 0, 10, 10], [-1, 0, 10, 10]),
+                *([0, 0, 10, True], [0, 0, 10, "10"], [0, 0, math.inf, 10], [0, 0, math.nan, 10]),
+                [0, 0, 10**400, 10],
+            )
+        ),
+        *(
+            (event_with("options/visible/text", text), "options.visible.text")
+            for text in ("", " \n ", "x" * 513, "\n" * 8 + "x", "a\tb", "a\rb", "\u202eb", 7, None)
+        ),
+        *(
+            (event_with("options/visible/image", image), "options.visible.image")
+            for image in (
+                *("", "no base64!", base64.b64encode(b"GIF89a").decode(), 7, None),
+                base64.b64encode(PNG + bytes(LARGEST_IMAGE)).decode(),
+                "A" * (4 * LARGEST_IMAGE),
+                "ü" * 8,
+            )
+        ),
     ],
 )
 def test_what_cannot_be_carried_out_is_refused_by_name(event: object, named: str) -> None:
@@ -119,6 +165,31 @@ def test_what_cannot_be_carried_out_is_refused_by_name(event: object, named: str
     with pytest.raises(InvalidRequestError) as refused:
         SealRequest.parse(event)
     assert str(refused.value).startswith(named)
+
+
+def test_a_visible_seal_needs_a_place() -> None:
+    """Page and box, or the name of a field that may have both; text or image in any case."""
+    named = event_with("options/visible", {"text": "Here"})
+    assert SealRequest.parse(named).options.visible == VisibleSeal(text="Here")
+    del named["options"]["fieldName"]
+    with pytest.raises(InvalidRequestError, match=r"options\.visible must have page and box, or"):
+        SealRequest.parse(named)
+
+
+@pytest.mark.parametrize("certification", ["NO_CHANGES", "FORM_FILLING", "ANNOTATIONS"])
+def test_every_certification_is_known_by_its_name(certification: str) -> None:
+    """The three that ISO 32000-2 has."""
+    event = event_with("options/certify", certification)
+    assert SealRequest.parse(event).options.certify == certification
+
+
+def test_an_image_at_the_limit_is_taken() -> None:
+    """256 KiB are accepted; what is in them is looked at when the document is."""
+    image = PNG + bytes(LARGEST_IMAGE - len(PNG))
+    event = event_with("options/visible/image", base64.b64encode(image).decode())
+    visible = SealRequest.parse(event).options.visible
+    assert visible
+    assert visible.image == image
 
 
 def test_a_destination_that_is_the_source_is_refused() -> None:
@@ -175,6 +246,8 @@ def refused_by(make: Callable[[], object]) -> BaseException:
         lambda: event_with("unknown", 1),
         lambda: event_with("options/timestamp", 1),
         lambda: event_with("source/key", ""),
+        lambda: event_with("options/visible/image", MATERIAL),
+        lambda: event_with("options/visible/box", [MATERIAL]),
         lambda: event_with("credential/apiKeyId", "no uuid"),
         lambda: event_with("credential/apiKey", MATERIAL + "zz"),
     ],
@@ -207,7 +280,8 @@ paths = st.sampled_from(
             "source": ("bucket", "key", "versionId"),
             "destination": ("bucket", "key"),
             "credential": ("apiKey", "apiKeyId"),
-            "options": ("fieldName", "reason", "location", "contact", "timestamp"),
+            "options": ("fieldName", "reason", "location", "contact", "timestamp", "certify"),
+            "options/visible": ("page", "box", "text", "image"),
         }.items()
         for name in names
     ]

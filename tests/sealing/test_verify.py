@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyhanko.pdf_utils.generic import NumberObject, pdf_name
+from pyhanko.pdf_utils.generic import NumberObject, Reference, TextStringObject, pdf_name
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign.fields import MDPPerm
 from pyhanko.sign.signers.pdf_cms import SimpleSigner
@@ -18,9 +20,17 @@ from pyhanko.sign.timestamps.dummy_client import DummyTimeStamper
 from rotation.errors import UnsupportedPdfError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
-from rotation.sealing.request import SealOptions
-from rotation.sealing.verify import SealReport, verify
-from tests.sealing.pdfs import cms_over, encrypted, pdf, signed_by_author, signer_of
+from rotation.sealing.report import Added, SealReport
+from rotation.sealing.request import Certification, SealOptions
+from rotation.sealing.verify import examine, verify
+from tests.sealing.pdfs import (
+    cms_over,
+    encrypted,
+    pdf,
+    pdf_with_form,
+    signed_by_author,
+    signer_of,
+)
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -33,7 +43,8 @@ def sealed_by(signer: SimpleSigner, document: bytes | None = None) -> bytes:
 def test_a_good_seal_is_reported_whole(signer: SimpleSigner, pki: Pki) -> None:
     """Who sealed it, when they say so, and that nothing is wrong."""
     assert signer.signing_cert is not None
-    assert verify(sealed_by(signer), pki.root_pem) == (
+    document = sealed_by(signer)
+    assert verify(document, pki.root_pem) == (
         SealReport(
             field="TrustedSignaturesSeal",
             intact=True,
@@ -43,13 +54,114 @@ def test_a_good_seal_is_reported_whole(signer: SimpleSigner, pki: Pki) -> None:
             organization="Trusted Signatures Sandbox",
             claimed_time=AT,
             problem=None,
+            covered=len(document),
         ),
     )
 
 
+def timestamper(pki: Pki, at: datetime = AT) -> DummyTimeStamper:
+    """The authority of ``pki``, at that time."""
+    tsa = signer_of(pki.tsa)
+    return DummyTimeStamper(tsa.signing_cert, tsa.signing_key, tsa.cert_registry, fixed_dt=at)
+
+
+def stamped_by(signer: SimpleSigner, authority: DummyTimeStamper) -> bytes:
+    """A sealed document whose signature encloses a timestamp."""
+    prepared = prepare(BytesIO(pdf()), SealOptions(timestamp=True), AT)
+    content = asyncio.run(
+        signer.async_sign(prepared.digest, "sha256", use_pades=True, timestamper=authority)
+    )
+    return prepared.embed(content.dump())
+
+
+def test_without_anchors_a_name_is_held_against_nothing(signer: SimpleSigner, pki: Pki) -> None:
+    """Nothing is wrong, and nobody is trusted: both are told."""
+    report = examine(BytesIO(stamped_by(signer, timestamper(pki))), None)
+    [seal] = report.seals
+    assert (report.problem, seal.intact, seal.trusted) == (None, True, None)
+    assert seal.timestamp is not None
+    assert (seal.timestamp.trusted, seal.timestamp.proven) == (None, False)
+
+
+def test_a_proven_time_is_told_apart_from_the_claimed_one(signer: SimpleSigner, pki: Pki) -> None:
+    """The signer says one thing, the authority another."""
+    later = AT + timedelta(minutes=7)
+    [seal] = verify(stamped_by(signer, timestamper(pki, later)), pki.root_pem)
+    assert seal.claimed_time == AT
+    assert seal.timestamp is not None
+    assert (seal.timestamp.time, seal.timestamp.proven) == (later, True)
+    assert "Time-stamping Unit" in seal.timestamp.authority
+
+
+def test_a_timestamp_of_an_unknown_authority_proves_nothing(signer: SimpleSigner, pki: Pki) -> None:
+    """It is genuine, its authority is not trusted; the seal itself is as good as without it."""
+    elsewhere = Pki.create(pki.made_at, organization="Unrelated Sandbox")
+    [seal] = verify(stamped_by(signer, timestamper(elsewhere)), pki.root_pem)
+    assert seal.timestamp is not None
+    assert (seal.timestamp.intact, seal.timestamp.trusted, seal.timestamp.proven) == (
+        *(True, False, False),
+    )
+    assert (seal.problem, seal.trusted) == (None, True)
+
+
+def test_a_timestamp_of_another_signature_is_a_problem(signer: SimpleSigner, pki: Pki) -> None:
+    """Taken from one seal and put into another: it does not fit, and that is told."""
+    prepared = prepare(BytesIO(pdf()), SealOptions(timestamp=True), AT)
+    authority = timestamper(pki)
+    ours, theirs = (
+        asyncio.run(signer.async_sign(digest, "sha256", use_pades=True, timestamper=authority))
+        for digest in (prepared.digest, bytes(32))
+    )
+    signers = [content["content"]["signer_infos"][0] for content in (ours, theirs)]
+    signers[0]["unsigned_attrs"] = signers[1]["unsigned_attrs"]
+    [seal] = verify(prepared.embed(ours.dump(force=True)), pki.root_pem)
+    assert seal.timestamp is not None
+    assert (seal.intact, seal.timestamp.intact, seal.timestamp.proven) == (True, False, False)
+    assert seal.problem == "The timestamp is damaged, forged, or of another signature."
+
+
+def test_a_proven_time_outlives_the_signer_s_certificate(signer: SimpleSigner, pki: Pki) -> None:
+    """Years later the seal is trusted by its timestamp, and not trusted without one."""
+    later = pki.made_at + timedelta(days=365 * 5)
+    [proven] = verify(stamped_by(signer, timestamper(pki, pki.made_at)), pki.root_pem, at=later)
+    [claimed] = verify(sealed_by(signer), pki.root_pem, at=later)
+    assert (proven.trusted, proven.problem) == (True, None)
+    assert claimed.problem is not None
+    assert claimed.problem.startswith("The signer's certificate is valid from ")
+
+
+def test_what_nobody_has_signed_is_told_of_the_file(signer: SimpleSigner, pki: Pki) -> None:
+    """A form that was filled in after the seal: the seal allows it, and nobody stands for it."""
+    sealed = sealed_by(signer, pdf_with_form())
+    writer = IncrementalPdfFileWriter(BytesIO(sealed))
+    field = writer.get_object(Reference(7, 0, writer))
+    field[pdf_name("/V")] = TextStringObject("somebody else")
+    writer.mark_update(field.container_ref)
+    output = BytesIO()
+    writer.write(output)  # type: ignore[no-untyped-call]
+    report = examine(BytesIO(output.getvalue()), pki.root_pem)
+    [seal] = report.seals
+    assert (seal.problem, seal.added) == (None, Added.FORM)
+    assert report.problem is not None
+    assert f"{report.size - len(sealed)} bytes were added that nobody has signed" in report.problem
+
+
+def test_a_byte_range_beyond_the_file_is_not_followed(signer: SimpleSigner, pki: Pki) -> None:
+    """It would be read for ever: it is told instead."""
+    sealed = sealed_by(signer)
+    found = re.search(rb"/ByteRange \[0 (\d+) (\d+) (\d+) *\]", sealed)
+    assert found is not None
+    absurd = (b"/ByteRange [" + b" ".join([b"0 99999"] * 3)).ljust(len(found[0]) - 1)[
+        : len(found[0]) - 1
+    ] + b"]"
+    [seal] = verify(sealed.replace(found[0], absurd), pki.root_pem)
+    assert seal.problem == "The signature is of another file, or this one is cut off."
+
+
 def test_a_document_without_a_seal_has_no_report(pki: Pki) -> None:
-    """No signature, no report."""
+    """No signature, no report, and a file that nobody stands for."""
     assert verify(pdf(), pki.root_pem) == ()
+    assert examine(BytesIO(pdf()), pki.root_pem).problem == "The file bears no signature."
 
 
 def test_one_changed_byte_is_told(signer: SimpleSigner, pki: Pki) -> None:
@@ -103,7 +215,7 @@ def test_a_document_that_was_changed_by_an_update_is_told(signer: SimpleSigner, 
 
 
 def test_each_of_several_signatures_is_reported(signer: SimpleSigner, pki: Pki) -> None:
-    """The author's signature and the seal, in the order of their fields."""
+    """The author's signature and the seal, in the order in which they were made."""
     stranger = signer_of(pki.stranger())
     authored = signed_by_author(pdf(), stranger, certify=MDPPerm.FILL_FORMS)
     author, ours = verify(sealed_by(signer, authored), pki.root_pem)
@@ -112,7 +224,10 @@ def test_each_of_several_signatures_is_reported(signer: SimpleSigner, pki: Pki) 
         "Unrelated Sandbox",
         False,
     )
+    assert (author.allows, author.added) == (Certification.FORM_FILLING, Added.FORM)
+    assert author.covered < ours.covered
     assert (ours.field, ours.trusted) == ("TrustedSignaturesSeal", True)
+    assert (ours.allows, ours.added) == (None, Added.NOTHING)
 
 
 def test_one_unreadable_signature_does_not_hide_the_others(signer: SimpleSigner, pki: Pki) -> None:
@@ -126,15 +241,17 @@ def test_one_unreadable_signature_does_not_hide_the_others(signer: SimpleSigner,
 
 
 def test_a_document_timestamp_is_not_a_seal(signer: SimpleSigner, pki: Pki) -> None:
-    """A timestamp over the document, added later, is no report and no harm."""
-    tsa = signer_of(pki.tsa)
-    timestamper = DummyTimeStamper(tsa.signing_cert, tsa.signing_key, fixed_dt=AT)
-    stamped = PdfTimeStamper(timestamper).timestamp_pdf(
+    """A timestamp over the document, added later, is told apart and no harm."""
+    stamped = PdfTimeStamper(timestamper(pki)).timestamp_pdf(
         IncrementalPdfFileWriter(BytesIO(sealed_by(signer))), md_algorithm="sha256"
     )
-    (report,) = verify(stamped.getvalue(), pki.root_pem)
-    assert report.problem is None
-    assert not report.covers_whole_file
+    report = examine(BytesIO(stamped.getvalue()), pki.root_pem)
+    [seal], [stamp] = report.seals, report.stamps
+    assert (seal.problem, seal.covers_whole_file, seal.added) == (None, False, Added.PROOF)
+    assert stamp.timestamp is not None
+    assert (stamp.problem, stamp.timestamp.time, stamp.timestamp.proven) == (None, AT, True)
+    assert (stamp.covered, report.problem) == (report.size, None)
+    assert verify(stamped.getvalue(), pki.root_pem) == (seal,)
 
 
 def test_a_document_that_opens_without_a_password_is_verified(

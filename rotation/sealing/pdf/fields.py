@@ -1,4 +1,4 @@
-"""The form and the first page of a document: which signature field is signed, and how one is made.
+"""The form of a document: which signature field is signed, and how one is made.
 
 Read as viewers read them: what is no field is passed over, whatever else it is.
 """
@@ -23,15 +23,17 @@ from pyhanko.pdf_utils.generic import (
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign.fields import SignatureFormField
 
-from rotation.errors import InvalidRequestError, NoPagesError, UnsupportedPdfError
+from rotation.errors import InvalidRequestError, UnsupportedPdfError
 from rotation.sealing.pdf.objects import (
-    array_at,
     dictionary_at,
+    entries,
     integer_at,
+    is_dictionary,
     same,
     text_at,
     value,
 )
+from rotation.sealing.pdf.pages import Page
 
 FIELD_NAME: Final = "TrustedSignaturesSeal"
 
@@ -53,13 +55,26 @@ class SignatureField:
     signature: DictionaryObject | None
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Where a signature was put.
+
+    Attributes:
+        widget: what is seen of its field.
+        made: whether the field is new.
+    """
+
+    widget: DictionaryObject
+    made: bool
+
+
 def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
     """Every signature field of the document, in the form's order."""
     form = dictionary_at(root, "/AcroForm")
     if form is None:
         return
     seen: set[tuple[int, int]] = set()
-    fields = reversed(list(_entries(form, "/Fields")))
+    fields = reversed(list(entries(form, "/Fields")))
     todo: list[tuple[PdfObject, str, PdfObject | None]] = [(field, "", None) for field in fields]
     while todo:
         entry, above, inherited = todo.pop()
@@ -69,7 +84,7 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
                 continue
             seen.add(place)
         field = entry.get_object()
-        if not isinstance(field, DictionaryObject):
+        if not is_dictionary(field):
             continue
         partial = text_at(field, "/T")
         name = ".".join(part for part in (above, partial) if part)
@@ -77,7 +92,7 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
         # A kid without a name of its own is the field's widget.
         if same(kind, "/Sig") and partial is not None:
             yield SignatureField(name, field, reference, dictionary_at(field, "/V"))
-        kids = reversed(list(_entries(field, "/Kids")))
+        kids = reversed(list(entries(field, "/Kids")))
         todo += [(kid, name, kind) for kid in kids]
 
 
@@ -123,22 +138,27 @@ def field_for(root: DictionaryObject, requested: str | None) -> str:
 
 
 def put_signature(
-    update: IncrementalPdfFileWriter, field_name: str, signature: DictionaryObject
-) -> None:
-    """Put ``signature`` into the field of that name, which is made if there is none.
-
-    Raises:
-        NoPagesError: there is no page for a new field.
-    """
-    page = first_page(update.root)
-    reference = update.add_object(signature)
+    update: IncrementalPdfFileWriter, field_name: str, signature: IndirectObject, page: Page
+) -> Placed:
+    """Put ``signature`` into the field of that name, which is made on ``page`` if there is none."""
     standing = [field for field in signature_fields(update.root) if field.name == field_name]
     if standing and standing[0].reference is not None:
-        standing[0].dictionary[pdf_name("/V")] = reference
+        found = standing[0].dictionary
+        found[pdf_name("/V")] = signature
         update.mark_update(standing[0].reference)
+        placed = Placed(_widget(found), made=False)
     else:
-        _add_field(update, page, field_name, reference)
+        placed = Placed(_add_field(update, page, field_name, signature), made=True)
     _flag(update)
+    return placed
+
+
+def _widget(field: DictionaryObject) -> DictionaryObject:
+    """What is seen of a field: the field itself, or the one kid that it has for that (12.7.4.1)."""
+    kids = [kid.get_object() for kid in entries(field, "/Kids")]
+    if "/Rect" not in field and len(kids) == 1 and is_dictionary(kids[0]):
+        return kids[0]
+    return field
 
 
 def _flag(update: IncrementalPdfFileWriter) -> None:
@@ -150,37 +170,10 @@ def _flag(update: IncrementalPdfFileWriter) -> None:
         update.update_container(form)
 
 
-def first_page(root: DictionaryObject) -> PdfObject:
-    """The first page, or the reference to it.
-
-    Raises:
-        NoPagesError: there is none.
-    """
-    top = dictionary_at(root, "/Pages")
-    if top is not None and (integer_at(top, "/Count") or 0) < 1 and "/Kids" in top:
-        raise NoPagesError("The file has no pages.")
-    todo: list[PdfObject] = [root.raw_get("/Pages")] if top is not None else []
-    seen: set[tuple[int, int]] = set()
-    while todo:
-        entry = todo.pop()
-        if isinstance(entry, IndirectObject):
-            if (place := (entry.idnum, entry.generation)) in seen:
-                continue
-            seen.add(place)
-        node = entry.get_object()
-        if not isinstance(node, DictionaryObject):
-            continue
-        if "/Kids" not in node or same(value(node, "/Type"), "/Page"):
-            return entry
-        todo += reversed(list(_entries(node, "/Kids")))
-    raise NoPagesError("The file has no pages.")
-
-
 def _add_field(
-    update: IncrementalPdfFileWriter, page: PdfObject, name: str, signature: IndirectObject
-) -> None:
-    own_object = isinstance(page, IndirectObject)
-    field = SignatureFormField(name, include_on_page=page if own_object else None)
+    update: IncrementalPdfFileWriter, page: Page, name: str, signature: IndirectObject
+) -> DictionaryObject:
+    field = SignatureFormField(name, include_on_page=page.reference)
     field[pdf_name("/V")] = signature
     reference = update.add_object(field)
     root = update.root
@@ -190,9 +183,8 @@ def _add_field(
         root[pdf_name("/AcroForm")] = update.add_object(form)
         update.update_root()
     _append(update, form, "/Fields", reference)
-    dictionary = page.get_object()
-    assert isinstance(dictionary, DictionaryObject)
-    _append(update, dictionary, "/Annots", reference)
+    _append(update, page.dictionary, "/Annots", reference)
+    return field
 
 
 def _append(
@@ -210,17 +202,7 @@ def _append(
         update.update_container(dictionary)
 
 
-def _entries(dictionary: DictionaryObject, key: str) -> Iterator[PdfObject]:
-    found = array_at(dictionary, key)
-    yield from (found.raw_get(index) for index in range(len(found)))
-
-
 def _top_level_names(root: DictionaryObject) -> set[str]:
     form = dictionary_at(root, "/AcroForm")
-    entries = _entries(form, "/Fields") if form else ()
-    fields = (entry.get_object() for entry in entries)
-    return {
-        name
-        for field in fields
-        if isinstance(field, DictionaryObject) and (name := text_at(field, "/T"))
-    }
+    fields = (entry.get_object() for entry in (entries(form, "/Fields") if form else ()))
+    return {name for field in fields if is_dictionary(field) and (name := text_at(field, "/T"))}

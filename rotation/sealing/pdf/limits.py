@@ -27,7 +27,7 @@ class Limits:
         objects: entries of its cross-reference tables, all revisions together.
         decoded_bytes: what its streams may unpack to, all those together that must be read.
         nesting: arrays and dictionaries within one another, or levels of a tree.
-        time: how long it may be read, without the digest.
+        time: how long it may be read, whatever is tried, without the digest.
     """
 
     objects: int = 1_000_000
@@ -42,12 +42,23 @@ class Effort:
     Args:
         limits: what it may cost.
         clock: monotonic seconds.
+        since: when the reading began, by that clock; None: now.
+
+    Attributes:
+        since: when the reading began.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        since: float | None = None,
+    ) -> None:
         self.limits = limits
         self._clock = clock
-        self._end = clock() + limits.time.total_seconds()
+        self.since = clock() if since is None else since
+        self._end = self.since + limits.time.total_seconds()
         self._objects = 0
 
     def check_time(self) -> None:

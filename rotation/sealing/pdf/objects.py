@@ -7,8 +7,9 @@ the same when it is written. A page that is repeated in an update must be the pa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from pyhanko.pdf_utils.generic import (
     ArrayObject,
@@ -17,6 +18,7 @@ from pyhanko.pdf_utils.generic import (
     FloatObject,
     NameObject,
     PdfObject,
+    StreamObject,
     TextStringObject,
     pdf_string,
 )
@@ -83,16 +85,27 @@ def value(dictionary: DictionaryObject, key: str) -> Any:
         return None
 
 
+def is_dictionary(found: object) -> TypeGuard[DictionaryObject]:
+    """Whether it is a dictionary and not a stream, which viewers do not take for one."""
+    return isinstance(found, DictionaryObject) and not isinstance(found, StreamObject)
+
+
 def dictionary_at(dictionary: DictionaryObject, key: str) -> DictionaryObject | None:
     """The entry's value if it is a dictionary; None if it is anything else."""
     found = value(dictionary, key)
-    return found if isinstance(found, DictionaryObject) else None
+    return found if is_dictionary(found) else None
 
 
 def array_at(dictionary: DictionaryObject, key: str) -> ArrayObject:
     """The entry's value if it is an array; an empty one if it is anything else."""
     found = value(dictionary, key)
     return found if isinstance(found, ArrayObject) else ArrayObject()
+
+
+def entries(dictionary: DictionaryObject, key: str) -> Iterator[PdfObject]:
+    """What stands in the array at ``key``, references not followed; nothing if there is none."""
+    found = array_at(dictionary, key)
+    yield from (found.raw_get(index) for index in range(len(found)))
 
 
 def integer_at(dictionary: DictionaryObject, key: str) -> int | None:

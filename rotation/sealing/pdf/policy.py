@@ -6,13 +6,25 @@ pyHanko's embedder checks none of this.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from pyhanko.pdf_utils.generic import DictionaryObject
+from pyhanko.pdf_utils.decode_limits import DecodePurpose
+from pyhanko.pdf_utils.generic import DictionaryObject, StreamObject
 from pyhanko.sign.fields import FieldMDPSpec, MDPPerm
 
-from rotation.errors import CertifiedPdfError, UnsupportedPdfError
+from rotation.errors import CertifiedPdfError, InvalidRequestError, UnsupportedPdfError
 from rotation.sealing.pdf.fields import SignatureField, signature_fields
-from rotation.sealing.pdf.objects import array_at, dictionary_at, integer_at, same, value
+from rotation.sealing.pdf.objects import (
+    array_at,
+    dictionary_at,
+    integer_at,
+    is_dictionary,
+    same,
+    value,
+)
+
+#: Where the catalog's Perms keeps signatures (ISO 32000-2, 12.8.6, and PDF 1.5's usage rights).
+_PERMISSIONS: Final = ("/DocMDP", "/UR3", "/UR")
 
 
 def refuse_frozen(root: DictionaryObject) -> None:
@@ -34,6 +46,44 @@ def refuse_frozen(root: DictionaryObject) -> None:
         )
 
 
+def refuse_late_certification(root: DictionaryObject) -> None:
+    """Refuse to certify what is signed: only the first signature may (ISO 32000-2, 12.8.2.2.1).
+
+    Raises:
+        InvalidRequestError: the document bears a signature, of whatever kind.
+    """
+    signed = [field.name for field in signature_fields(root) if value(field.dictionary, "/V")]
+    permissions = dictionary_at(root, "/Perms")
+    # One that grants usage rights (12.8.2.3) is in no field.
+    if permissions is not None:
+        signed += [key for key in _PERMISSIONS if dictionary_at(permissions, key)]
+    if signed:
+        raise InvalidRequestError(
+            f"options.certify: the document bears a signature already ({signed[0]}), and only the "
+            "first one can certify a document (DocMDP). Leave the option out, or certify a copy "
+            "that nobody has signed."
+        )
+
+
+def refuse_new_sight(root: DictionaryObject) -> None:
+    """Refuse a new visible field in a certified document.
+
+    DocMDP allows signing, and strict validators take a new thing to be seen for more than that.
+
+    Raises:
+        InvalidRequestError: the document is certified.
+    """
+    permissions = dictionary_at(root, "/Perms")
+    certification = dictionary_at(permissions, "/DocMDP") if permissions else None
+    signatures = [certification, *(field.signature for field in signature_fields(root))]
+    if any(_certifies(signature) for signature in signatures if signature):
+        raise InvalidRequestError(
+            "options.visible: the document is certified (DocMDP), and a new field that is seen "
+            "would break that in strict validators. Name an empty signature field of the document "
+            "as options.fieldName, or leave options.visible out."
+        )
+
+
 def refuse_locked(root: DictionaryObject, field_name: str) -> None:
     """Refuse a field that an earlier signature locks (FieldMDP, ISO 32000-2, 12.8.2.4).
 
@@ -52,12 +102,31 @@ def refuse_locked(root: DictionaryObject, field_name: str) -> None:
                 )
 
 
+def claims_archival(root: DictionaryObject) -> bool:
+    """Whether the document's XMP says that it is PDF/A, of whatever part (ISO 19005)."""
+    metadata = value(root, "/Metadata")
+    if not isinstance(metadata, StreamObject):
+        return False
+    # In UTF-16 each character of a namespace has a zero beside it.
+    xmp = metadata.read_data(DecodePurpose.XMP_METADATA).replace(b"\0", b"")
+    return b"http://www.aiim.org/pdfa/ns/id/" in xmp
+
+
 def _freezes(signature: DictionaryObject | None) -> bool:
     return signature is not None and any(
-        same(value(reference, "/TransformMethod"), "/DocMDP")
-        and _no_changes(dictionary_at(reference, "/TransformParams"))
-        for reference in _dictionaries(signature)
+        _no_changes(dictionary_at(reference, "/TransformParams"))
+        for reference in _certifications(signature)
     )
+
+
+def _certifies(signature: DictionaryObject) -> bool:
+    return any(True for _ in _certifications(signature))
+
+
+def _certifications(signature: DictionaryObject) -> Iterator[DictionaryObject]:
+    for reference in _dictionaries(signature):
+        if same(value(reference, "/TransformMethod"), "/DocMDP"):
+            yield reference
 
 
 def _references(field: SignatureField) -> Iterator[DictionaryObject]:
@@ -68,7 +137,7 @@ def _references(field: SignatureField) -> Iterator[DictionaryObject]:
 def _dictionaries(signature: DictionaryObject) -> Iterator[DictionaryObject]:
     for entry in array_at(signature, "/Reference"):
         reference = entry.get_object()
-        if isinstance(reference, DictionaryObject):
+        if is_dictionary(reference):
             yield reference
 
 

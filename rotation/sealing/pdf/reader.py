@@ -37,7 +37,7 @@ from rotation.errors import DamagedPdfError, EncryptedPdfError, RotationError, U
 from rotation.sealing.pdf.edges import header_of, startxref_of
 from rotation.sealing.pdf.filters import Stream
 from rotation.sealing.pdf.limits import Effort, Limits, unpacks_too_much
-from rotation.sealing.pdf.objects import integer_at
+from rotation.sealing.pdf.objects import integer_at, same, value
 from rotation.sealing.pdf.parsing import Parser
 from rotation.sealing.pdf.recovery import Recovered, recover
 from rotation.sealing.pdf.streams import indirect_object
@@ -53,10 +53,14 @@ class Document(PdfFileReader):
         stream: the whole document, readable and seekable; nothing is written to it.
         limits: what it may cost.
         recovered: look for the objects themselves instead of reading the tables.
+        extends: the document that this one begins with, whose tables are known.
+        since: when the reading of it began, in monotonic seconds; None: now, or when that of
+            ``extends`` did.
 
     Attributes:
         size: its length in bytes.
         base: where positions in its tables count from.
+        tables: what its tables say.
         recovered: what was found without tables, or None.
         mended_encryption: the encryption dictionary with the length that its key really has, where
             it says something else; None where it is right.
@@ -67,10 +71,19 @@ class Document(PdfFileReader):
         PdfReadError: it is damaged, as `readable` translates.
     """
 
+    effort: Effort
+    tables: Tables
+
     def __init__(
-        self, stream: BinaryIO, limits: Limits | None = None, *, recovered: bool = False
+        self,
+        stream: BinaryIO,
+        limits: Limits | None = None,
+        *,
+        recovered: bool = False,
+        extends: Document | None = None,
+        since: float | None = None,
     ) -> None:
-        self.effort = Effort(limits or Limits())
+        self.effort = Effort(limits or Limits(), since=extends.effort.since if extends else since)
         self.size = stream.seek(0, os.SEEK_END)
         header, version = header_of(stream)
         startxref = _startxref(stream, self.size, needed=not recovered)
@@ -89,8 +102,11 @@ class Document(PdfFileReader):
         if recovered:
             self.recovered = recover(stream, self.size, self, self.effort)
             tables = self.recovered.tables
+            tables.base = header
         else:
-            tables = TableReader(stream, self, self.effort).read(header, startxref)
+            known = extends.tables if extends else None
+            tables = TableReader(stream, self, self.effort, known).read(header, startxref)
+        self.tables = tables
         self.base = tables.base
         self.last_startxref = tables.startxref
         self.has_xref_stream = tables.streamed
@@ -123,6 +139,9 @@ class Document(PdfFileReader):
             raise EncryptedPdfError(
                 "The file is encrypted for certain recipients. Store it without encryption."
             )
+        dictionary = self.encrypt_dict
+        if dictionary is None or not same(value(dictionary, "/Filter"), "/Standard"):
+            raise PdfReadError("an encryption that does not say what it is")
         if handler.pdf_mac_enabled:
             raise UnsupportedPdfError(
                 "The file is encrypted with an integrity code over all of it (ISO/TS 32004), which "

@@ -33,14 +33,12 @@ from rotation.sealing.pdf.filters import Stream
 from rotation.sealing.pdf.limits import Effort
 from rotation.sealing.pdf.objects import array_at, integer_at
 from rotation.sealing.pdf.parsing import SPACE, Parser, parse_at
+from rotation.sealing.pdf.rows import entry, read_rows
 from rotation.sealing.pdf.streams import indirect_object
 
-_section = re.compile(rb"[%b]*(\d+)[%b]+(\d+)(?=[%b])" % (SPACE, SPACE, SPACE))
-_row = re.compile(rb"[%b]*(\d+)[%b]+(\d+)[%b]*([nf])" % (SPACE, SPACE, SPACE))
 _near = re.compile(rb"(?<!start)xref[%b]|\d+[%b]+\d+[%b]+obj" % ((SPACE,) * 3))
 # How far from where it should be a table is looked for.
 _NEAR: Final = 32
-_ROWS: Final = 1024
 
 
 @dataclass
@@ -63,12 +61,22 @@ class Tables:
 
 
 class TableReader:
-    """Reads all tables of a document, beginning with the newest."""
+    """Reads all tables of a document, beginning with the newest.
 
-    def __init__(self, stream: BinaryIO, handler: PdfHandler, effort: Effort) -> None:
+    Args:
+        stream: the document.
+        handler: the reader that references in it belong to.
+        effort: what it may cost.
+        known: the tables of the document that this one extends; they are not read again.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, handler: PdfHandler, effort: Effort, known: Tables | None = None
+    ) -> None:
         self._stream = stream
         self._handler = handler
         self._effort = effort
+        self._known = known
         trailer = TrailerDictionary()
         trailer.container_ref = TrailerReference(handler)
         self._tables = Tables(trailer)
@@ -87,12 +95,21 @@ class TableReader:
         while position is not None:
             if position in seen:
                 raise PdfReadError("the tables refer to each other in a circle")
+            if self._is_known(position):
+                break
             self._effort.check_time()
             previous = self._section(position, newest=not seen)
             seen.add(position)
             position = previous
         tables.sections.reverse()
         return tables
+
+    def _is_known(self, position: int) -> bool:
+        known, tables = self._known, self._tables
+        if known is None or (known.startxref, known.base) != (position, tables.base):
+            return False
+        tables.sections += reversed(known.sections)
+        return True
 
     def _base(self, header: int, startxref: int) -> int:
         for base in (header, 0):
@@ -123,9 +140,8 @@ class TableReader:
 
     def _table(self, start: int, declared: int) -> DictionaryObject:
         data = XRefSectionData()
-        rows = list(self._rows(start + len(b"xref")))
-        end = self._stream.tell()
-        data.process_entries(iter(rows), strict=False)
+        rows = start + len(b"xref")
+        end = read_rows(self._stream, rows, self._tables.base, self._effort, data)
 
         def trailer_in(window: bytes, final: bool) -> tuple[DictionaryObject, int]:
             parser = Parser(window, TrailerReference(self._handler), self._effort, final=final)
@@ -156,43 +172,6 @@ class TableReader:
             stream_reference = reference
         self._add(data, trailer, kind, (declared, start, end), stream_reference)
         return trailer
-
-    def _rows(self, start: int) -> Iterator[XRefEntry]:
-        """The rows of every subsection; the stream stands behind the last one afterwards."""
-        position = start
-        while True:
-            self._stream.seek(position)
-            found = _section.match(self._stream.read(64))
-            if found is None:
-                self._stream.seek(position)
-                return
-            number, count = int(found[1]), int(found[2])
-            self._effort.count_objects(count)
-            position += found.end()
-            first = number
-            while count:
-                self._stream.seek(position)
-                some = min(count, _ROWS)
-                window = self._stream.read(24 * some + _NEAR)
-                used = 0
-                for _ in range(some):
-                    row = _row.match(window, used)
-                    if row is None:
-                        raise PdfReadError(f"row {number} of a cross-reference table is none")
-                    # The list of free objects begins with object 0, whatever the heading says.
-                    if number == first == 1 and row[3] == b"f" and int(row[2]) == 65535:
-                        number = 0
-                    yield self._entry(number, int(row[1]), int(row[2]), in_use=row[3] == b"n")
-                    number += 1
-                    used = row.end()
-                count -= some
-                position += used
-
-    def _entry(self, number: int, offset: int, generation: int, *, in_use: bool) -> XRefEntry:
-        if in_use and offset:
-            location = self._tables.base + offset
-            return XRefEntry(XRefType.STANDARD, location, number, generation)
-        return XRefEntry(XRefType.FREE, None, number, generation)
 
     def _streamed(self, start: int, declared: int) -> DictionaryObject:
         reference, stream, end = self._stream_object(start)
@@ -240,7 +219,8 @@ class TableReader:
             kind = 1
         if kind == 2:
             return XRefEntry(XRefType.IN_OBJ_STREAM, ObjStreamRef(second, third), number)
-        return self._entry(number, second, third, in_use=kind == 1)
+        in_use = kind == 1 and second
+        return entry(number, self._tables.base + second if in_use else None, third)
 
     def _add(
         self,

@@ -75,7 +75,7 @@ class Update(IncrementalPdfFileWriter):
         if self.prev.recovered:
             found = self.prev.recovered.data
             for number, (generation, position) in found.standard_xrefs.items():
-                positions.setdefault((generation, number), position)
+                positions.setdefault((generation, number), position - self.prev.base)
             for number, place in found.xrefs_in_objstm.items():
                 positions.setdefault((0, number), (place.obj_stream_id, place.ix_in_stream))
 

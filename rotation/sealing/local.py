@@ -1,0 +1,231 @@
+"""Documents in folders of this machine: only the digest leaves it.
+
+The sealed document is written beside its place, synced and renamed into it (rename(2)), so that the
+destination holds all of it or nothing. What a process leaves that was killed meanwhile is removed
+by the next one that writes to that folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from io import BufferedReader, FileIO
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
+
+from rotation.errors import (
+    DestinationError,
+    DocumentTooLargeError,
+    SourceChangedError,
+    SourceNotFoundError,
+    SourceUnavailableError,
+)
+from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
+from rotation.sealing.pdf import PreparedPdf
+from rotation.sealing.request import ObjectLocation
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+#: The names of files that are being written.
+UNFINISHED: Final = ".rotation-seal-{}.unfinished"
+
+_CHUNK: Final = 1024 * 1024
+# A reader of PDFs goes byte by byte in places.
+_BUFFER: Final = 64 * 1024
+
+
+class LocalDocuments:
+    """`rotation.sealing.documents.Documents` in folders.
+
+    Metadata is not stored: a file has none. Where it comes from is told by the sealed document
+    itself, which begins with its source.
+
+    Args:
+        folders: what stands for a bucket, by its name; a key is a path in it.
+        overwrite: whether a sealed document may replace a file.
+    """
+
+    def __init__(self, folders: Mapping[str, Path], *, overwrite: bool = False) -> None:
+        self._folders = folders
+        self._overwrite = overwrite
+        self._tidied: set[Path] = set()
+        self._lock = Lock()
+
+    def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
+        """As `Documents.open`; the file is read as it is asked for."""
+        path = self.path(source)
+        if source.version_id is not None:
+            raise SourceNotFoundError(f"{path} cannot be read: a file has no versions.")
+        try:
+            file = _File(path)
+            status = os.fstat(file.fileno())
+        except OSError as error:
+            raise SourceNotFoundError(f"{path} cannot be read: {error.strerror}.") from error
+        content = cast(BinaryIO, BufferedReader(file, _BUFFER))
+        if status.st_size > most:
+            content.close()
+            raise DocumentTooLargeError(
+                f"{path} has {status.st_size} bytes; documents of at most {most} are sealed."
+            )
+        return SourceDocument(
+            content,
+            source,
+            status.st_size,
+            etag=f"{status.st_mtime_ns:x}-{status.st_size:x}",
+            version_id=None,
+            metadata={},
+        )
+
+    def deliver(
+        self,
+        source: SourceDocument,  # noqa: ARG002 - what was prepared from it knows it
+        destination: ObjectLocation,
+        metadata: Mapping[str, str],  # noqa: ARG002 - see above
+        *,
+        rewritten: bool,  # noqa: ARG002 - one way for both
+    ) -> Delivery:
+        """As `Documents.deliver`; folders that are missing are made."""
+        path = self.path(destination)
+        refuse_existing(path, overwrite=self._overwrite)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._tidy(path.parent)
+            unfinished = _Unfinished(path.parent)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return _Renaming(unfinished, path, overwrite=self._overwrite)
+
+    def path(self, location: ObjectLocation) -> Path:
+        """Where a document is."""
+        return self._folders[location.bucket] / location.key
+
+    def _tidy(self, folder: Path) -> None:
+        """Remove what killed processes left here; once is enough."""
+        with self._lock:
+            if folder in self._tidied:
+                return
+            self._tidied.add(folder)
+        for left in folder.glob(UNFINISHED.format("*")):
+            # Whoever writes holds a lock, which ends with its process.
+            with suppress(OSError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        DestinationError: there is a file, and it may not be overwritten.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise _refused(f"{path} is there already, and is not overwritten.")
+
+
+class _File(FileIO):
+    """A file whose trouble is not taken for the document's."""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        try:
+            return super().readinto(buffer) or 0
+        except OSError as error:
+            raise SourceUnavailableError(
+                f"{self.name!r} could not be read just now: {error.strerror}. Try again."
+            ) from error
+
+
+class _Unfinished:
+    """A new file in ``folder``, which no other process takes for one that was left."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / UNFINISHED.format(secrets.token_hex(8))
+        self.file = self.path.open("xb")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def drop(self) -> None:
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class _Renaming:
+    """`Delivery` of a file that is written under another name, and then gets its own."""
+
+    def __init__(self, unfinished: _Unfinished, path: Path, *, overwrite: bool) -> None:
+        self._unfinished = unfinished
+        self._path = path
+        self._overwrite = overwrite
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._unfinished.drop()
+
+    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+        """As `Delivery.complete`. What is stored is what was hashed."""
+        update = prepared.update(cms)
+        try:
+            size = self._write(prepared, cms, update)
+            refuse_existing(self._path, overwrite=self._overwrite)
+            self._unfinished.path.replace(self._path)
+            _sync(self._path.parent)
+            modified = self._path.stat().st_mtime_ns
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        return StoredDocument(f"{modified:x}-{size:x}", None, size)
+
+    def _write(self, prepared: PreparedPdf, cms: bytes, update: bytes) -> int:
+        file, digest = self._unfinished.file, hashlib.sha256()
+        prepared.source.seek(0)
+        while chunk := prepared.source.read(_CHUNK):
+            digest.update(chunk)
+            file.write(chunk)
+        file.write(update)
+        before, after = _around_signature(prepared, cms, update)
+        digest.update(before)
+        digest.update(after)
+        if digest.digest() != prepared.digest:
+            raise SourceChangedError(
+                f"The source of {self._path} was changed while it was being sealed. Try again."
+            )
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
+
+
+def _around_signature(prepared: PreparedPdf, cms: bytes, update: bytes) -> tuple[bytes, bytes]:
+    """The parts of the update that are signed: all but the string that holds the signature."""
+    held = b"<%b>" % cms.ljust(prepared.reserved, b"\0").hex().upper().encode()
+    before, _, after = update.partition(held)
+    return before, after
+
+
+def _sync(folder: Path) -> None:
+    """Have the new name survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> DestinationError:
+    return _refused(f"{path} cannot be written: {error.strerror}.")
+
+
+def _refused(message: str) -> DestinationError:
+    problem = DestinationError(message)
+    problem.retryable = False
+    return problem

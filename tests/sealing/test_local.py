@@ -1,0 +1,155 @@
+"""Documents in folders: what only files can do wrong."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyhanko.sign.signers.pdf_cms import SimpleSigner
+
+from rotation.errors import DestinationError, SourceChangedError, SourceNotFoundError
+from rotation.sealing.local import UNFINISHED, LocalDocuments
+from rotation.sealing.request import ObjectLocation
+from tests.sealing.delivering import deliver
+from tests.sealing.large import write_sparse_pdf
+from tests.sealing.pdfs import pdf
+
+SOURCE, SEALED = ObjectLocation("folder", "a.pdf"), ObjectLocation("folder", "sealed/a.pdf")
+MEASURED = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from rotation.sealing.local import LocalDocuments
+from rotation.sealing.pdf import prepare
+from rotation.sealing.request import ObjectLocation, SealOptions
+from rotation.sealing.verify import examine
+
+def memory(of):
+    return int(Path("/proc/self/status").read_text().partition(f"{of}:")[2].split()[0])
+
+documents = LocalDocuments({"folder": Path(sys.argv[1])})
+before = memory("VmRSS")
+with documents.open(ObjectLocation("folder", "a.pdf"), most=2**40) as source:
+    prepared = prepare(source.content, SealOptions(), datetime.now(UTC))
+    with documents.deliver(source, ObjectLocation("folder", "b.pdf"), {}, rewritten=False) as one:
+        one.complete(prepared, b"no signature")
+with Path(sys.argv[1], "b.pdf").open("rb") as sealed:
+    examine(sealed, None)
+print((memory("VmHWM") - before) // 1024)
+"""
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> LocalDocuments:
+    """A folder with one document in it."""
+    (tmp_path / "a.pdf").write_bytes(pdf())
+    return LocalDocuments({"folder": tmp_path})
+
+
+def test_a_file_in_the_way_is_not_overwritten(
+    documents: LocalDocuments, signer: SimpleSigner, tmp_path: Path
+) -> None:
+    """It is refused before a signature is bought, unless it was allowed."""
+    (tmp_path / "sealed").mkdir()
+    (tmp_path / "sealed" / "a.pdf").write_bytes(b"mine")
+    with documents.open(SOURCE, most=2**40) as source, pytest.raises(DestinationError) as refused:
+        documents.deliver(source, SEALED, {}, rewritten=False)
+    assert not refused.value.retryable
+    assert (tmp_path / "sealed" / "a.pdf").read_bytes() == b"mine"
+    deliver(LocalDocuments({"folder": tmp_path}, overwrite=True), SOURCE, SEALED, signer)
+    assert (tmp_path / "sealed" / "a.pdf").read_bytes().startswith(pdf())
+
+
+def test_a_file_that_comes_in_the_way_meanwhile_is_not_overwritten(
+    documents: LocalDocuments, signer: SimpleSigner, tmp_path: Path
+) -> None:
+    """Somebody writes it while the vendor signs: theirs stays, and nothing is left beside it."""
+    theirs = tmp_path / "sealed" / "a.pdf"
+    with pytest.raises(DestinationError, match="is there already"):
+        deliver(documents, SOURCE, SEALED, signer, before=lambda: theirs.write_bytes(b"theirs"))
+    assert [*theirs.parent.iterdir()] == [theirs]
+    assert theirs.read_bytes() == b"theirs"
+
+
+def test_a_source_written_to_in_place_is_found_out(
+    documents: LocalDocuments, signer: SimpleSigner, tmp_path: Path
+) -> None:
+    """The same size and the same times: what is copied is compared with what was hashed."""
+    path = tmp_path / "a.pdf"
+    times = path.stat()
+
+    def change() -> None:
+        path.write_bytes(pdf().replace(b"10 10 50 50", b"99 99 99 99"))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    with pytest.raises(SourceChangedError):
+        deliver(documents, SOURCE, SEALED, signer, before=change)
+    assert list((tmp_path / "sealed").iterdir()) == []
+
+
+def test_who_may_read_the_sealed_file_is_as_for_any_new_file(
+    documents: LocalDocuments, signer: SimpleSigner, tmp_path: Path
+) -> None:
+    """The umask decides, and not a temporary file's caution."""
+    before = os.umask(0o027)
+    try:
+        deliver(documents, SOURCE, SEALED, signer)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "sealed" / "a.pdf").stat().st_mode) == 0o640
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    documents: LocalDocuments, signer: SimpleSigner, tmp_path: Path
+) -> None:
+    """A lock tells the two apart; files of other names are nobody's business."""
+    folder = tmp_path / "sealed"
+    folder.mkdir()
+    dead, alive = (folder / UNFINISHED.format(name) for name in ("dead", "alive"))
+    dead.write_bytes(b"half")
+    (folder / ".somebody.unfinished").write_bytes(b"x")
+    with alive.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        deliver(documents, SOURCE, SEALED, signer)
+        assert {path.name for path in folder.iterdir()} == {
+            *("a.pdf", alive.name, ".somebody.unfinished")
+        }
+
+
+@pytest.mark.parametrize("key", ["missing.pdf", "."])
+def test_what_is_no_file_is_said_not_to_be_readable(documents: LocalDocuments, key: str) -> None:
+    """Missing, or a folder: the path is named."""
+    with pytest.raises(SourceNotFoundError, match="cannot be read"):
+        documents.open(ObjectLocation("folder", key), most=100)
+
+
+def test_a_folder_that_may_not_be_written_is_told_before_a_signature_is_bought(
+    documents: LocalDocuments,
+) -> None:
+    """The delivery does not begin."""
+    place = ObjectLocation("folder", "a.pdf/b.pdf")
+    with (
+        documents.open(SOURCE, most=2**40) as source,
+        pytest.raises(DestinationError, match="cannot be written"),
+    ):
+        documents.deliver(source, place, {}, rewritten=False)
+
+
+def test_a_large_file_is_never_held(tmp_path: Path) -> None:
+    """Sealed and verified within 8 MiB over what the process had, whatever its size."""
+    write_sparse_pdf(tmp_path / "a.pdf", 300 * 1024**2)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert int(done.stdout) <= 8
+    assert (tmp_path / "b.pdf").stat().st_size > 300 * 1024**2
