@@ -37,8 +37,10 @@ class LaterCommands(click.Group):
         "pool": "rotation.cli.pool",
         "rollback": "rotation.cli.operate",
         "rotate": "rotation.cli.operate",
+        "seal": "rotation.cli.seal",
         "status": "rotation.cli.operate",
         "unstick": "rotation.cli.operate",
+        "verify": "rotation.cli.verify",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -19,14 +19,20 @@ ROTATION = str(Path(sys.executable).parent / "rotation")
 
 @dataclass
 class Operator:
-    """A person with a terminal and the rights of the account, or of whoever ``caller`` is."""
+    """A person with a terminal and the rights of the account, or of whoever ``caller`` is.
+
+    One who is ``trusting`` has the vendor's root configured.
+    """
 
     deployment: Deployment
     caller: str = DEFAULT_CALLER
+    trusting: bool = False
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = self.deployment.cloud.environment(self.caller)
         environment["VENDOR_URL"] = self.deployment.vendor.url
+        if self.trusting:
+            environment["SIGNER_TRUST_ANCHORS"] = str(self.deployment.trust_root)
         return subprocess.Popen(
             [ROTATION, *arguments],
             env={"PATH": os.environ["PATH"], **environment},

@@ -160,8 +160,10 @@ def test_a_hold_is_set_and_released(operator: Operator) -> None:
         "rollback",
         "rotate",
         "sandbox",
+        "seal",
         "status",
         "unstick",
+        "verify",
     ],
 )
 def test_every_command_teaches_itself(command: str) -> None:

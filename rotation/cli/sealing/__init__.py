@@ -1,0 +1,1 @@
+"""The parts of ``rotation seal``: what is to be sealed, sealing it, and telling of it."""

@@ -1,0 +1,85 @@
+"""docs/command-line.md says what `rotation seal` and `rotation verify` take and tell."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+
+from rotation.cli.seal import seal
+from rotation.cli.sealing.work import Document, Outcome, Result
+from rotation.cli.verdict import Verdict
+from rotation.cli.verify import verify
+from rotation.client.contract import Seal, StoredObject
+from rotation.errors import NoPagesError
+from rotation.sealing.report import Added, FileReport, SealReport, StampReport
+from rotation.sealing.request import ObjectLocation
+from tests.docs.test_docs import named, page, rows, section
+
+TEXT = page("command-line.md")
+
+
+def options(command: click.Command) -> set[str]:
+    return {
+        name
+        for parameter in command.params
+        for name in parameter.opts
+        if isinstance(parameter, click.Option)
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "title"), [(seal, "Sealing"), (verify, "Verifying")], ids=["seal", "verify"]
+)
+def test_the_options_are_the_command_s(command: click.Command, title: str) -> None:
+    """Each is on the page, and the page invents none."""
+    told = section(TEXT, title)
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", told)) == options(command)
+
+
+@pytest.mark.parametrize("command", [seal, verify], ids=["seal", "verify"])
+def test_the_exit_codes_of_the_help_are_on_the_page(command: click.Command) -> None:
+    """Both name the same ones."""
+    assert command.help is not None
+    title = "Sealing" if command is seal else "Verifying"
+    told = section(TEXT, title)
+    for code in re.findall(r"\b(0|1|2|130)\b (?:if|every)", command.help):
+        assert re.search(rf"\b{code}\b", told), code
+
+
+def place(name: str) -> StoredObject:
+    return StoredObject(ObjectLocation("bucket", name), "etag")
+
+
+def test_the_lines_of_a_run_are_as_the_table_says() -> None:
+    """Each status has its row, and its further members are those that are printed."""
+    document = Document(ObjectLocation("a", "b"), ObjectLocation("c", "d"), "b", "d", 1)
+    sealed = Seal(place("b"), place("d"), "id", b"x", "signer", None, True, None, 1)
+    table = {named(row[0])[0]: row[1] for row in rows(TEXT) if len(row) == 2 and named(row[0])}
+    for result in Result:
+        outcome = Outcome(
+            document,
+            result,
+            seal=sealed if result is Result.SEALED else None,
+            error=NoPagesError("none") if result is Result.FAILED else None,
+        )
+        further = outcome.as_json().keys() - {"status", "source", "destination"}
+        listed = table[result.value].partition(", as in")[0]
+        assert set(named(listed)) - {"--dry-run"} == further, result
+
+
+def test_the_members_of_a_verdict_are_on_the_page() -> None:
+    """Every verdict, every member at the top, every word for what was added."""
+    told = section(TEXT, "Verifying")
+    good = SealReport("a", intact=True, trusted=True, covers_whole_file=True)
+    reports = {
+        "ok": FileReport(1, (good,), (StampReport("b"),)),
+        "problem": FileReport(1, (SealReport("a", False, False, False, problem="bad"),), ()),
+        "unsigned": FileReport(1, (), ()),
+    }
+    words = {Verdict("a", report).word for report in reports.values()}
+    assert words == reports.keys()
+    assert words | {Verdict("a", unreadable="no").word} <= set(named(told))
+    assert Verdict("a", reports["ok"]).as_json().keys() <= set(named(told))
+    assert {added.name.lower() for added in Added} <= set(named(told))

@@ -1,0 +1,456 @@
+"""`rotation seal`, typed by a person: files and objects, trouble in the middle, and again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from rotation.cli.commands import rotation
+from rotation.sandbox.aws.rotations import RetryPolicy
+from rotation.sandbox.deployment import (
+    DESTINATION_BUCKET,
+    SEAL,
+    SOURCE_BUCKET,
+    Deployment,
+)
+from rotation.sandbox.vendor import Fault, Outage, PortalKey
+from rotation.sealing.verify import verify
+from tests.leaks.canary import Canary
+from tests.sealing.pdfs import encrypted, large, pdf
+from tests.whole.operating import Operator
+
+
+@dataclass
+class Desk:
+    """A person with two folders, who types commands; everything that is printed is kept."""
+
+    operator: Operator
+    folder: Path
+    canary: Canary
+    printed: list[str] = field(default_factory=list)
+
+    @property
+    def vendor(self) -> Any:
+        return self.operator.deployment.vendor
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "in"
+
+    @property
+    def sealed(self) -> Path:
+        return self.folder / "out"
+
+    def put(self, *names: str, content: bytes | None = None) -> None:
+        for name in names:
+            path = self.source / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content or pdf())
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        return self.operator.start("seal", str(self.source), str(self.sealed), *more)
+
+    def types(self, *arguments: str, code: int = 0) -> str:
+        said = self.operator.types("seal", *arguments, code=code)
+        self.printed.append(said)
+        return said
+
+    def seals(self, *more: str, code: int = 0) -> str:
+        """Seal the one folder into the other."""
+        return self.types(str(self.source), str(self.sealed), *more, code=code)
+
+    def lines(self, *more: str, code: int = 0) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.seals("--json", *more, code=code).splitlines()]
+
+    def ended(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        said, complained = process.communicate(timeout=60)
+        self.printed.append(said + complained)
+        return process.returncode, said + complained
+
+    def new_key(self) -> PortalKey:
+        key = self.operator.deployment.store_first_key()
+        self.canary.plant(key.material, "the key")
+        return key
+
+    def bought(self) -> int:
+        return int(sum(self.vendor.signatures.values()))
+
+    def good(self, name: str) -> bool:
+        """Whether the sealed file is its source and one trusted seal over all."""
+        content = (self.sealed / name).read_bytes()
+        root = self.operator.deployment.trust_root.read_bytes()
+        (report,) = verify(content, root)
+        source = (self.source / name).read_bytes()
+        return content.startswith(source) and report.covers_whole_file and not report.problem
+
+    def all_good(self) -> bool:
+        names = [str(path.relative_to(self.source)) for path in self.source.rglob("*.pdf")]
+        return bool(names) and all(self.good(name) for name in names) and not self.left_behind()
+
+    def left_behind(self) -> list[Path]:
+        return [path for path in self.sealed.rglob("*") if path.suffix == ".unfinished"]
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A vendor, a secret without a key, buckets and the sealing function."""
+    folder = tmp_path_factory.mktemp("deployment")
+    with Deployment(folder, retries=RetryPolicy(())) as running:
+        running.vendor.keys.quota = 100
+        yield running
+
+
+@pytest.fixture
+def desk(deployment: Deployment, tmp_path: Path) -> Iterator[Desk]:
+    """A key in the secret, two folders; at the end nothing that was printed or written holds it."""
+    desk = Desk(Operator(deployment, trusting=True), tmp_path, Canary())
+    desk.new_key()
+    desk.source.mkdir()
+    yield desk
+    deployment.vendor.faults.clear()
+    deployment.vendor.faults.release()
+    assert desk.canary.find("\n".join(desk.printed).encode()) is None
+    assert desk.canary.findings(tmp_path) == []
+
+
+def statuses(lines: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(line["status"] for line in lines if line["status"] != "summary")
+
+
+def test_a_folder_is_sealed_with_all_its_subfolders(desk: Desk) -> None:
+    """Each PDF in its place; other files are passed over; what is asked for is in the seal."""
+    desk.put("a.pdf", "sub/b.pdf", "sub/deeper/c.pdf")
+    desk.put("notes.txt", content=b"not a PDF, and not named one")
+    said = desk.seals("--reason", "Final inspection", "--timestamp")
+    assert said.startswith("3 sealed; ")
+    assert desk.all_good()
+    assert not (desk.sealed / "notes.txt").exists()
+    content = (desk.sealed / "a.pdf").read_bytes()
+    assert b"Final inspection" in content
+    (report,) = verify(content, desk.operator.deployment.trust_root.read_bytes())
+    assert report.timestamp is not None
+    assert report.timestamp.proven
+
+
+def test_bad_files_do_not_hold_up_the_good_ones(desk: Desk) -> None:
+    """Each is named at the end with its code; machines get a line for each, and a summary."""
+    desk.put("a.pdf", "b.pdf")
+    desk.put("cut.pdf", content=pdf()[:200])
+    desk.put("locked.pdf", content=encrypted(user_password="x"))
+    desk.put("empty.pdf", content=b"no PDF at all")
+    said = desk.seals(code=1)
+    for name, code in (
+        ("cut", "damaged_pdf"),
+        ("locked", "encrypted_pdf"),
+        ("empty", "unsupported_pdf"),
+    ):
+        assert f"not sealed   {desk.source / name}.pdf\n             {code}: " in said
+    assert "2 sealed, 3 not sealed" in said
+    assert sorted(path.name for path in desk.sealed.iterdir()) == ["a.pdf", "b.pdf"]
+    lines = desk.lines(code=1)
+    assert statuses(lines) == {"skipped": 2, "error": 3}
+    assert {line["code"] for line in lines if line["status"] == "error"} == {
+        *("damaged_pdf", "encrypted_pdf", "unsupported_pdf")
+    }
+    summary = lines[-1]
+    assert (summary["status"], summary["skipped"], summary["error"]) == ("summary", 2, 3)
+
+
+def test_run_again_it_buys_nothing(desk: Desk) -> None:
+    """What is sealed is known by its content; one more file is one more signature."""
+    desk.put("a.pdf", "b.pdf")
+    [first, *_] = desk.lines()
+    assert first["keyId"] in desk.vendor.signatures
+    bought = desk.bought()
+    assert "2 sealed before" in desk.seals()
+    assert desk.bought() == bought
+    desk.put("c.pdf")
+    assert statuses(desk.lines()) == {"skipped": 2, "sealed": 1}
+    assert desk.bought() == bought + 1
+
+
+def test_what_is_something_else_is_left_alone(desk: Desk) -> None:
+    """A stranger's file, a copy of the source, a seal of what the source was before."""
+    desk.put("copy.pdf", "new.pdf", "mine.pdf", "sealed.pdf")
+    desk.seals()
+    (desk.sealed / "copy.pdf").write_bytes((desk.source / "copy.pdf").read_bytes())
+    (desk.sealed / "mine.pdf").write_bytes(b"mine")
+    desk.put("new.pdf", content=pdf(ending=b"\r\n"))
+    before = {path: path.read_bytes() for path in desk.sealed.iterdir()}
+    said = desk.seals(code=1)
+    assert said.count("--overwrite replaces it") == 3
+    assert "1 sealed before, 3 not sealed" in said
+    assert {path: path.read_bytes() for path in desk.sealed.iterdir()} == before
+    assert statuses(desk.lines("--overwrite")) == {"sealed": 3, "skipped": 1}
+    assert desk.all_good()
+
+
+def test_a_dry_run_only_says_what_it_would_do(desk: Desk) -> None:
+    """It needs no key, buys nothing and writes nothing."""
+    desk.put("a.pdf", "sub/b.pdf")
+    bought = desk.bought()
+    said = desk.seals("--dry-run", "--secret", "no-such-secret")
+    assert f"would seal   {desk.source}/a.pdf as {desk.sealed}/a.pdf" in said
+    assert "2 would be sealed" in said
+    assert not desk.sealed.exists()
+    assert desk.bought() == bought
+    desk.seals()
+    assert statuses(desk.lines("--dry-run")) == {"skipped": 2}
+
+
+def test_one_file_goes_where_it_is_said_to_go(desk: Desk) -> None:
+    """Into a folder, or under another name."""
+    desk.put("a.pdf")
+    desk.types(str(desk.source / "a.pdf"), f"{desk.sealed}/")
+    assert desk.all_good()
+    desk.types(str(desk.source / "a.pdf"), str(desk.sealed / "other" / "name.pdf"))
+    assert (desk.sealed / "other" / "name.pdf").is_file()
+    assert "1 sealed before" in desk.types(str(desk.source / "a.pdf"), str(desk.sealed))
+
+
+def test_killed_in_the_middle_it_goes_on_when_it_is_run_again(desk: Desk) -> None:
+    """SIGKILL while the vendor signs: no half of a file under its name, and in the end all."""
+    desk.put("a.pdf")
+    desk.seals()
+    desk.put("b.pdf", "c.pdf", content=large(2 * 1024**2))
+    desk.put("d.pdf")
+    desk.vendor.faults.next("sign", Fault.HANG)
+    process = desk.start("--jobs", "1")
+    assert desk.vendor.faults.wait_until_holding()
+    process.send_signal(signal.SIGKILL)
+    desk.ended(process)
+    assert len(desk.left_behind()) == 1
+    assert [path.name for path in desk.sealed.glob("*.pdf")] == ["a.pdf"]
+    desk.vendor.faults.release()
+    assert statuses(desk.lines()) == {"skipped": 1, "sealed": 3}
+    assert desk.all_good()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_finishes_what_is_under_way(desk: Desk, number: signal.Signals) -> None:
+    """The document that the vendor signs is sealed, no other is begun, and the exit code is 130."""
+    desk.put("a.pdf", "b.pdf", "c.pdf")
+    desk.vendor.faults.next("sign", Fault.HANG)
+    process = desk.start("--jobs", "1")
+    assert desk.vendor.faults.wait_until_holding()
+    process.send_signal(number)
+    assert process.stderr is not None
+    assert "Finishing what is under way" in process.stderr.readline() + process.stderr.readline()
+    desk.vendor.faults.release()
+    code, said = desk.ended(process)
+    assert code == 130
+    assert "1 sealed, 2 not begun" in said
+    assert "Traceback" not in said
+    assert [path.name for path in desk.sealed.iterdir()] == ["a.pdf"]
+    assert statuses(desk.lines()) == {"skipped": 1, "sealed": 2}
+    assert desk.all_good()
+
+
+def test_a_second_interrupt_ends_at_once(desk: Desk) -> None:
+    """The vendor hangs, and nobody waits for it; nothing stands under a file's name."""
+    desk.put("a.pdf", "b.pdf")
+    desk.vendor.faults.next("sign", Fault.HANG)
+    process = desk.start("--jobs", "1")
+    assert desk.vendor.faults.wait_until_holding()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert "once more ends at once" in process.stderr.readline() + process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    code, _ = desk.ended(process)
+    assert code == 130
+    assert [path.suffix for path in desk.sealed.iterdir()] == [".unfinished"]
+    desk.vendor.faults.release()
+    desk.seals()
+    assert desk.all_good()
+
+
+def test_a_key_that_is_rejected_in_the_middle_is_fetched_anew(desk: Desk) -> None:
+    """Rotated and revoked while documents are being sealed: none of them fails."""
+    desk.put("a.pdf", "b.pdf", "c.pdf")
+    old = desk.operator.deployment.key_id("AWSCURRENT")
+    desk.vendor.faults.next("sign", Fault.HANG)
+    process = desk.start("--jobs", "1", "--json")
+    assert desk.vendor.faults.wait_until_holding()
+    new = desk.new_key()
+    assert desk.vendor.keys.revoke(old)
+    desk.vendor.faults.release()
+    code, said = desk.ended(process)
+    assert code == 0, said
+    keys = [json.loads(line).get("keyId") for line in said.splitlines()]
+    assert keys == [old, new.id, new.id, None]
+    assert desk.all_good()
+
+
+def test_trouble_at_the_vendor_that_passes_is_not_noticed(desk: Desk) -> None:
+    """A few errors, a lost answer, a throttled call: every document is sealed."""
+    desk.put("a.pdf", "b.pdf", "c.pdf")
+    for fault in (Fault.UNAVAILABLE, Fault.LOSE_REPLY, Fault.THROTTLED, Fault.SERVER_ERROR):
+        desk.vendor.faults.next("sign", fault)
+    assert statuses(desk.lines()) == {"sealed": 3}
+    assert desk.all_good()
+
+
+def test_an_outage_ends_the_run_and_another_run_goes_on(desk: Desk) -> None:
+    """After five failures in a row that are no document's own, the rest is not even begun."""
+    names = [f"{number:02}.pdf" for number in range(12)]
+    desk.put(*names)
+    desk.vendor.faults.next("sign", Fault.HANG)
+    process = desk.start("--jobs", "3", "--json")
+    assert desk.vendor.faults.wait_until_holding()
+    desk.vendor.outage = Outage.REFUSED
+    desk.vendor.faults.release()
+    code, said = desk.ended(process)
+    desk.vendor.outage = None
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert code == 1
+    assert lines[-1]["notBegun"] > 0
+    failed = [line for line in lines if line["status"] == "error"]
+    assert len(failed) >= 5
+    assert {line["code"] for line in failed} == {"vendor_unavailable"}
+    desk.lines()
+    assert desk.all_good()
+
+
+def test_a_secret_without_a_key_is_told_once(desk: Desk) -> None:
+    """Not for each document; and which right or name to look at."""
+    desk.put("a.pdf", "b.pdf")
+    said = desk.seals("--secret", "no-such-secret", code=1)
+    assert said.count("ResourceNotFoundException") == 1
+    assert not desk.sealed.exists()
+
+
+def test_more_than_a_hundred_documents_print_nothing_in_between(desk: Desk) -> None:
+    """The functions' metrics are printed by the hundred; here they are not counted."""
+    desk.put(*(f"{number}.pdf" for number in range(103)))
+    lines = desk.lines("--jobs", "8")
+    assert len(lines) == 104
+    assert statuses(lines) == {"sealed": 103}
+
+
+def test_a_wrong_command_line_is_told_as_such(desk: Desk) -> None:
+    """What cannot be sealed from here to there: exit code 2, and nothing was bought."""
+    desk.put("a.pdf")
+    bought, source = desk.bought(), str(desk.source)
+    environment = desk.operator.deployment.environment()
+    for arguments, told in (
+        ((source, "s3://sealed-documents/x"), "both on this machine, or both in S3"),
+        (("s3://documents/x", source), "both on this machine, or both in S3"),
+        ((source, f"{source}/sealed"), "lies in"),
+        ((source, f"{source}/a.pdf"), "is a file"),
+        (("nowhere", source), "no file or folder"),
+        (("s3:///a.pdf", "s3://sealed-documents/x"), "names no bucket"),
+        (("s3://documents/x", "s3://documents/x/y"), "lies in the source"),
+        ((source, str(desk.sealed), "--function", SEAL), "--function is for S3"),
+        ((source, str(desk.sealed), "--reason", "two\nlines"), "options.reason"),
+        ((source, str(desk.sealed), "--jobs", "0"), "--jobs"),
+    ):
+        done = CliRunner().invoke(rotation, ["seal", *arguments], env=environment)
+        assert (done.exit_code, told in " ".join(done.output.split())) == (2, True), arguments
+    assert desk.bought() == bought
+
+
+def test_nothing_to_seal_is_no_failure(desk: Desk) -> None:
+    """An empty folder, as a schedule meets it on a quiet day."""
+    assert "nothing to seal" in desk.seals()
+
+
+@pytest.fixture
+def prefix(desk: Desk) -> Callable[[str], str]:
+    """Names prefixes of the test's own in the two buckets, with three documents in the first."""
+    s3 = desk.operator.deployment.cloud.client("s3")
+    own = desk.folder.name
+    for name in ("a.pdf", "sub/B.PDF", "c.pdf"):
+        s3.put_object(Bucket=SOURCE_BUCKET, Key=f"{own}/{name}", Body=pdf())
+    s3.put_object(Bucket=SOURCE_BUCKET, Key=f"{own}/notes.txt", Body=b"x")
+    s3.put_object(Bucket=SOURCE_BUCKET, Key=f"{own}-other/a.pdf", Body=pdf())
+    return lambda bucket: f"s3://{bucket}/{own}"
+
+
+def objects(desk: Desk) -> dict[str, bytes]:
+    s3 = desk.operator.deployment.cloud.client("s3")
+    own = desk.folder.name
+    listed = s3.list_objects_v2(Bucket=DESTINATION_BUCKET, Prefix=own).get("Contents", [])
+    return {
+        one["Key"].removeprefix(f"{own}/"): s3.get_object(
+            Bucket=DESTINATION_BUCKET, Key=one["Key"]
+        )["Body"].read()
+        for one in listed
+    }
+
+
+@pytest.mark.parametrize("how", [(), ("--function", SEAL)], ids=["here", "function"])
+def test_a_prefix_of_s3_is_sealed(
+    desk: Desk, prefix: Callable[[str], str], how: tuple[str, ...]
+) -> None:
+    """Here or by the sealing function: the same keys, sealed; run again, nothing is bought."""
+    places = prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET)
+    assert desk.types(*places, *how).startswith("3 sealed; ")
+    sealed = objects(desk)
+    assert sorted(sealed) == ["a.pdf", "c.pdf", "sub/B.PDF"]
+    root = desk.operator.deployment.trust_root.read_bytes()
+    for content in sealed.values():
+        (report,) = verify(content, root)
+        assert report.problem is None
+    bought = desk.bought()
+    assert "3 sealed before" in desk.types(*places, *how)
+    assert desk.bought() == bought
+
+
+def test_an_object_that_is_something_else_is_left_alone(
+    desk: Desk, prefix: Callable[[str], str]
+) -> None:
+    """A source that was replaced since, and a stranger's object: --overwrite replaces both."""
+    s3 = desk.operator.deployment.cloud.client("s3")
+    places = prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET)
+    own = desk.folder.name
+    desk.types(*places)
+    s3.put_object(Bucket=SOURCE_BUCKET, Key=f"{own}/a.pdf", Body=pdf(ending=b"\r\n"))
+    s3.put_object(Bucket=DESTINATION_BUCKET, Key=f"{own}/c.pdf", Body=b"a stranger's")
+    said = desk.types(*places, code=1)
+    assert "1 sealed before, 2 not sealed" in said
+    assert objects(desk)["c.pdf"] == b"a stranger's"
+    assert "2 sealed, 1 sealed before" in desk.types(*places, "--overwrite")
+    assert objects(desk)["a.pdf"].startswith(pdf(ending=b"\r\n"))
+
+
+def test_one_object_is_sealed_under_the_name_that_is_given(
+    desk: Desk, prefix: Callable[[str], str]
+) -> None:
+    """An object of that very name is one document; a slash makes the destination a folder."""
+    source, into = f"{prefix(SOURCE_BUCKET)}/a.pdf", prefix(DESTINATION_BUCKET)
+    desk.types(source, f"{into}/other.pdf")
+    desk.types(source, f"{into}/below/")
+    assert sorted(objects(desk)) == ["below/a.pdf", "other.pdf"]
+
+
+def test_bad_objects_and_refusals_are_told_with_their_codes(
+    desk: Desk, prefix: Callable[[str], str]
+) -> None:
+    """A bad document among good ones; a bucket that is not there; a name that is no key."""
+    s3 = desk.operator.deployment.cloud.client("s3")
+    own = desk.folder.name
+    s3.put_object(Bucket=SOURCE_BUCKET, Key=f"{own}/bad.pdf", Body=b"no PDF")
+    said = desk.types(prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET), code=1)
+    assert "unsupported_pdf: " in said
+    assert "3 sealed, 1 not sealed" in said
+    said = desk.types("s3://no-such-bucket-anywhere/a", "s3://x/y", code=1)
+    assert "cannot be listed (NoSuchBucket)" in said
+
+
+def test_a_function_that_cannot_be_invoked_ends_the_run(
+    desk: Desk, prefix: Callable[[str], str]
+) -> None:
+    """What is wrong with the function is told of each document that was begun."""
+    places = prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET)
+    said = desk.types(*places, "--function", "no-such-function", code=1)
+    assert "Check its name, its alias and the region." in said
+    assert objects(desk) == {}
