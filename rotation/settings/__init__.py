@@ -5,6 +5,7 @@ variable is listed in ``docs/settings.md``.
 """
 
 from rotation.settings.environment import Location
+from rotation.settings.events import EventSealingSettings
 from rotation.settings.keys import ADMIN_API, KEY_POOL, ReconcileSettings, RotationSettings
 from rotation.settings.sealing import SealingSettings
 from rotation.settings.vendor import VendorSettings
@@ -12,6 +13,7 @@ from rotation.settings.vendor import VendorSettings
 __all__ = [
     "ADMIN_API",
     "KEY_POOL",
+    "EventSealingSettings",
     "Location",
     "ReconcileSettings",
     "RotationSettings",

@@ -87,12 +87,16 @@ def test_the_sealing_artifact_cannot_rotate(built: Path, module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("artifact", "entries"), [("rotation", {"rotate", "reconcile"}), ("sealing", {"seal"})]
+    ("artifact", "entries"),
+    [
+        ("rotation", {"rotate", "reconcile"}),
+        ("sealing", {"seal", "seal_events", "seal_batch"}),
+    ],
 )
 def test_an_artifact_holds_its_handlers(built: Path, artifact: str, entries: set[str]) -> None:
     """Each artifact has the entry points that the template names for it, and no other."""
     handlers = {path.stem for path in (built / artifact / "rotation" / "handlers").glob("*.py")}
-    assert handlers & {"rotate", "reconcile", "seal"} == entries
+    assert handlers & {"rotate", "reconcile", "seal", "seal_events", "seal_batch"} == entries
 
 
 @pytest.mark.parametrize("artifact", _artifacts)

@@ -27,6 +27,8 @@ _FUNCTIONS = {
     "RotationFunction": "rotation",
     "ReconcileFunction": "rotation",
     "SealingFunction": "sealing",
+    "SealEventsFunction": "sealing",
+    "SealBatchFunction": "sealing",
 }
 _SECRETS = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:*"
 

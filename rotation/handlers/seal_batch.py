@@ -1,0 +1,120 @@
+"""The function of an S3 Batch Operations job: seals the documents of a manifest; ``docs/bulk.md``.
+
+S3 User Guide batch-ops-invoke-lambda: S3 invokes it once for each object, repeats what failed
+temporarily, and puts the result's text into the job's completion report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, Literal, TypeAlias
+
+from aws_lambda_powertools.utilities.data_classes import (
+    S3BatchOperationEvent,
+    S3BatchOperationResponse,
+)
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from rotation.errors import InvalidEventError, InvalidRequestError, RotationError
+from rotation.handlers.unattended_wiring import Unattended, unattended
+from rotation.observability import count, counted_for, logger, metrics
+from rotation.sealing.request import ObjectLocation, SealOptions
+from rotation.unattended.once import Outcome
+from rotation.wire_logging import protect_process
+
+ResultCode: TypeAlias = Literal["Succeeded", "TemporaryFailure", "PermanentFailure"]
+
+_LONGEST_RESULT: Final = 1024
+_ARGUMENTS: Final = frozenset({"reason", "location", "contact", "timestamp"})
+
+protect_process()
+
+
+@logger.inject_lambda_context(log_event=False)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Seal the document that the task names, and say what came of it.
+
+    Raises:
+        InvalidEventError: it is not S3 Batch Operations that asks.
+    """
+    counted_for(context.function_name)
+    count("BulkTasks")
+    return answer(
+        event, unattended, lambda: timedelta(milliseconds=context.get_remaining_time_in_millis())
+    )
+
+
+def answer(
+    event: dict[str, Any], sealing: Callable[[], Unattended], time_left: Callable[[], timedelta]
+) -> dict[str, Any]:
+    """The answer to an invocation of schema 1.0 or 2.0.
+
+    1.0 gives the bucket by its ARN, 2.0 by its name, with the job's user arguments
+    (API_control_LambdaInvokeOperation); keys are encoded as in the manifest. A task that the answer
+    left out would be tried again.
+    """
+    try:
+        invocation = S3BatchOperationEvent(event)
+        task, arguments = invocation.task, invocation.job.user_arguments
+        source = ObjectLocation(task.s3_bucket, task.s3_key, task.s3_version_id or None)
+        ids = {"task": task.task_id, "source": str(source)}
+        response = S3BatchOperationResponse(
+            invocation.invocation_schema_version, invocation.invocation_id, "TemporaryFailure"
+        )
+    except (AttributeError, KeyError, StopIteration, TypeError) as error:
+        raise InvalidEventError("The event is no task of S3 Batch Operations.") from error
+
+    def seal() -> Outcome:
+        wired = sealing()
+        return wired.seal(source, time_left(), _options(wired.options, arguments))
+
+    code, text = _result(seal, ids)
+    short = " ".join(text.split())[:_LONGEST_RESULT]
+    response.add_result(task.build_task_batch_response(code, short))
+    return response.asdict()
+
+
+def _result(seal: Callable[[], Outcome], ids: Mapping[str, str]) -> tuple[ResultCode, str]:
+    try:
+        outcome = seal()
+    except RotationError as error:
+        count("BulkTasksFailed")
+        logger.warning(
+            "task failed",
+            extra={
+                **ids,
+                "code": error.code,
+                "reason": str(error),
+                "retryable": error.retryable,
+            },
+        )
+        code: ResultCode = "TemporaryFailure" if error.retryable else "PermanentFailure"
+        return code, f"{error.code}: {error}"
+    except Exception:  # noqa: BLE001 - the job goes on, and its report says so
+        count("BulkTasksFailed")
+        logger.exception("task failed unexpectedly", extra=ids)
+        return "PermanentFailure", "internal: the function failed; its log says how and where."
+    done = "already sealed" if outcome.sealed_before else "sealed"
+    return "Succeeded", f"{done}: {outcome.destination}"
+
+
+def _options(options: SealOptions, arguments: Mapping[str, str]) -> SealOptions:
+    """``options``, but for what the job's user arguments say."""
+    if not arguments.keys() <= _ARGUMENTS:
+        raise InvalidRequestError(
+            f"The job's user arguments may be {', '.join(sorted(_ARGUMENTS))}. Create it anew "
+            "without any other."
+        )
+    timestamp = arguments.get("timestamp", "true" if options.timestamp else "false")
+    if timestamp not in {"true", "false"}:
+        raise InvalidRequestError("The job's user argument timestamp must be true or false.")
+    return replace(
+        options,
+        reason=arguments.get("reason", options.reason),
+        location=arguments.get("location", options.location),
+        contact=arguments.get("contact", options.contact),
+        timestamp=timestamp == "true",
+    )

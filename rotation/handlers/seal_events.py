@@ -1,0 +1,86 @@
+"""The function that seals what arrives: S3, EventBridge, a queue, and this; ``docs/bulk.md``.
+
+A message whose document could not be sealed is returned to its queue, whatever the reason, and to
+the dead-letter queue in the end: nothing is dropped, and one bad message repeats no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from rotation.errors import RotationError
+from rotation.handlers.unattended_wiring import Unattended, unattended
+from rotation.observability import count, counted_for, logger, metrics
+from rotation.unattended.notices import new_objects
+from rotation.wire_logging import protect_process
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+
+protect_process()
+
+
+@logger.inject_lambda_context(log_event=False)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Seal the documents that the messages name, and say which messages have to come again.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong; all messages come again.
+    """
+    counted_for(context.function_name)
+    return answer(
+        event,
+        unattended(),
+        lambda: timedelta(milliseconds=context.get_remaining_time_in_millis()),
+    )
+
+
+def answer(
+    event: dict[str, Any], sealing: Unattended, time_left: Callable[[], timedelta]
+) -> PartialItemFailureResponse:
+    """The partial batch response (Lambda developer guide, services-sqs-errorhandling)."""
+    # Without raise_on_entire_batch_failure: the exception would hold every message's traceback.
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    seal = partial(_seal, sealing=sealing, time_left=time_left)
+    return process_partial_response(event, seal, processor)
+
+
+def _seal(record: SQSRecord, *, sealing: Unattended, time_left: Callable[[], timedelta]) -> None:
+    ids = {"message_id": record.message_id}
+    count("MessagesReceived")
+    try:
+        for source in new_objects(record.body):
+            if sealing.once.holds(source):
+                logger.warning("sealed document passed over", extra={**ids, "source": str(source)})
+            else:
+                sealing.seal(source, time_left())
+        return
+    except RotationError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - whatever it is, the message comes again
+        failure = RotationError(f"The message failed unexpectedly ({type(error).__name__}).")
+        logger.exception("message failed unexpectedly", extra=ids)
+    count("MessagesReturned")
+    logger.warning(
+        "message returned",
+        extra={
+            **ids,
+            "received": record.attributes.approximate_receive_count,
+            "code": failure.code,
+            "reason": str(failure),
+            "retryable": failure.retryable,
+        },
+    )
+    raise failure

@@ -1,0 +1,91 @@
+"""The parts that seal documents by the function's own key, put together by its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Final
+
+import boto3
+from botocore.config import Config
+
+from rotation.client.credentials import CredentialCache
+from rotation.client.in_process import InProcessInvoker
+from rotation.client.seal import SealingClient
+from rotation.errors import SealingError
+from rotation.handlers.sealing_wiring import make_sealer
+from rotation.handlers.wiring import vendor_http
+from rotation.sealing.request import ObjectLocation, SealOptions
+from rotation.settings import EventSealingSettings
+from rotation.unattended.once import Outcome, SealOnce
+from rotation.vendor.http import VendorHttp
+
+#: What the vendor leaves of the function's time: enough to store the document and to answer.
+_RESERVE: Final = timedelta(seconds=30)
+#: With less time left no document is begun, and none is tried again.
+LEAST: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Unattended:
+    """Seals one document after another, in what the function has left of its time.
+
+    Attributes:
+        once: seals each version once.
+        vendor: the session that has to end in time.
+        options: how documents are sealed unless something else is asked for.
+    """
+
+    once: SealOnce
+    vendor: VendorHttp
+    options: SealOptions
+
+    def seal(
+        self, source: ObjectLocation, time_left: timedelta, options: SealOptions | None = None
+    ) -> Outcome:
+        """Have ``source`` sealed, unless it is.
+
+        Raises:
+            SealingError: it was not begun, because little time is left; retryable.
+            RotationError: as `SealOnce.seal`.
+        """
+        if time_left < LEAST:
+            problem = SealingError(
+                f"{source} was not begun: the function has {time_left.total_seconds():.0f} s left, "
+                f"and a document needs {LEAST.total_seconds():.0f}. It will be tried again."
+            )
+            problem.retryable = True
+            raise problem
+        self.vendor.end_within(time_left - _RESERVE)
+        return self.once.seal(source, options or self.options, within=time_left - LEAST)
+
+
+@cache
+def unattended() -> Unattended:
+    """The parts, by the environment's settings; they live as long as the execution environment.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    settings = EventSealingSettings.from_environment()
+    vendor = vendor_http(settings.sealing.vendor, settings.sealing.vendor.url)
+    client = SealingClient(
+        InProcessInvoker(make_sealer(settings.sealing, vendor)),
+        CredentialCache(),
+        settings.credential_secret,
+    )
+    patience = Config(
+        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    place = settings.destination
+    return Unattended(
+        SealOnce(boto3.client("s3", config=patience), client, place.bucket, place.prefix),
+        vendor,
+        SealOptions(
+            reason=settings.reason,
+            location=settings.location,
+            contact=settings.contact,
+            timestamp=settings.timestamp,
+        ),
+    )
