@@ -127,16 +127,20 @@ MAY_IMPORT = {
         *("aws_calls", "credential", "errors", "labels", "redaction", "sealing.request"),
     ],
     "rotation.client.in_process": ["client.contract", "errors", "redaction", "sealing"],
+    "rotation.unattended": [
+        *("client.seal", "errors", "observability"),
+        *("sealing.ranges", "sealing.refusals", "sealing.request"),
+    ],
     "rotation.handlers": [
         *("credential", "errors", "observability", "ports", "redaction", "settings", "versions"),
         "wire_logging",
-        *("invocation", "steps", "sealing", "vendor", "notification"),
+        *("invocation", "steps", "sealing", "vendor", "notification", "client", "unattended"),
         *("incident.declaration", "incident.rollback", "reconciliation", "snapshot"),
     ],
     "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify", "wire_logging"],
     "rotation.cli": [
         *("credential", "errors", "redaction", "sandbox", "sealing", "settings", "wire_logging"),
-        *("aws_calls", "reconciliation.concerns"),
+        *("aws_calls", "client", "reconciliation.concerns"),
         *("handlers.wiring", "incident", "labels", "observability", "vendor"),
         *("snapshot", "versions"),
     ],

@@ -28,7 +28,12 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.vendor import Fault
-from rotation.settings import ReconcileSettings, RotationSettings, SealingSettings
+from rotation.settings import (
+    EventSealingSettings,
+    ReconcileSettings,
+    RotationSettings,
+    SealingSettings,
+)
 from rotation.vendor.request_auth import auth_headers
 from tests.artifacts.template import Template
 from tests.test_architecture import MODULES, imports
@@ -168,7 +173,10 @@ class TestArchitecture:
         template = Template.read()
         assert [named(cell) for cell in entries[1:]] == [
             [template.properties(function)["Handler"] for function in functions]
-            for functions in (("RotationFunction", "ReconcileFunction"), ("SealingFunction",))
+            for functions in (
+                ("RotationFunction", "ReconcileFunction"),
+                ("SealingFunction", "SealEventsFunction", "SealBatchFunction"),
+            )
         ]
 
 
@@ -299,6 +307,25 @@ class TestReconcileSettings:
                 ReconcileSettings.from_environment(RECONCILING | change)
 
 
+UNATTENDED = "The functions for events and for bulk"
+
+
+class TestUnattendedSettings:
+    """docs/settings.md, for the functions that have the sealing function's variables and more."""
+
+    def test_the_variables_are_those_that_are_read(self) -> None:
+        """No variable is missing from the page; the one that is required is required."""
+        sealing, unattended = Noting(REQUIRED), Noting(REQUIRED | {"CREDENTIAL_SECRET": "api"})
+        SealingSettings.from_environment(sealing)
+        EventSealingSettings.from_environment(unattended)
+        table = settings_rows(UNATTENDED)
+        assert table.keys() == unattended.asked - sealing.asked
+        required = [name for name, (default, _) in table.items() if default == "required"]
+        assert required == ["CREDENTIAL_SECRET"]
+        with pytest.raises(ConfigurationError, match="CREDENTIAL_SECRET is not set"):
+            EventSealingSettings.from_environment(REQUIRED)
+
+
 def test_what_has_no_default_is_off() -> None:
     """`none` on the settings page means that nothing is demanded of a signer."""
     table = settings_rows(BOTH)
@@ -316,7 +343,8 @@ def test_the_settings_page_names_what_the_template_leaves_out() -> None:
     deployed |= set(Template.read(KeyIssuer="key-pool").environment("RotationFunction"))
     deployed |= set(template.environment("SealingFunction"))
     deployed |= set(template.environment("ReconcileFunction"))
-    titles = [BOTH, "The reconcile function", *(function for function, _ in FUNCTIONS)]
+    deployed |= set(template.environment("SealEventsFunction"))
+    titles = [BOTH, "The reconcile function", UNATTENDED, *(title for title, _ in FUNCTIONS)]
     [paragraph] = re.findall(r"^`template\.yaml` sets .+$", page("settings.md"), re.MULTILINE)
     left_out = {name for name in named(paragraph) if name.isupper()}
     assert left_out == settings_rows(*titles).keys() - deployed

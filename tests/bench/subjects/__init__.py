@@ -1,0 +1,1 @@
+"""What is measured, a module for each library, since a subject's imports count as its own."""
