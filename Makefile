@@ -94,11 +94,14 @@ sealing_HANDLERS := seal seal_events seal_batch
 
 define IMPORTED
 import os, sys
+from glob import glob
 from modulefinder import ModuleFinder
 finder = ModuleFinder(path=["."])
 for handler in sys.argv[1:]:
     finder.import_hook("rotation.handlers." + handler)
 files = [module.__file__ for module in finder.modules.values() if module.__file__]
+# And what lies beside a module for it to read.
+files += [font for folder in {*map(os.path.dirname, files)} for font in glob(folder + "/*.ttf")]
 print(*sorted(map(os.path.relpath, files)))
 endef
 export IMPORTED

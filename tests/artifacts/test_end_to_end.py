@@ -79,6 +79,19 @@ def test_a_large_document_is_sealed_by_the_deployed_code(deployment: Deployment)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=DESTINATION_BUCKET)
 
 
+def test_a_visible_seal_brings_its_own_letters(deployment: Deployment) -> None:
+    """The deployed code draws text: the typeface lies beside it."""
+    s3 = deployment.cloud.client("s3")
+    s3.put_object(Bucket=SOURCE_BUCKET, Key="a.pdf", Body=pdf())
+    deployment.store_first_key()
+    visible = {"page": 1, "box": [10, 10, 190, 60], "text": "Geprüft"}
+    answer = deployment.seal("a.pdf", "sealed.pdf", visible=visible)
+    assert answer["status"] == "sealed", answer
+    sealed = s3.get_object(Bucket=DESTINATION_BUCKET, Key="sealed.pdf")["Body"].read()
+    [report] = verify(sealed, trust_anchors=deployment.trust_root.read_bytes())
+    assert (report.problem, report.covers_whole_file) == (None, True)
+
+
 @pytest.mark.parametrize("artifacts", ["REPAIR=1"], indirect=True)
 def test_an_artifact_with_pikepdf_repairs(deployment: Deployment) -> None:
     """What only a repair can read is sealed where it is asked for, and the answer says so."""
