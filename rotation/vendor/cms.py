@@ -13,9 +13,11 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 from asn1crypto import cms as asn1_cms
+from asn1crypto import parser
 from asn1crypto import tsp as _tsp  # noqa: F401 - names the signing-certificate-v2 attribute
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -33,6 +35,9 @@ _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha512": hashes.SHA512,
 }
 _SMALLEST_RSA: Final = 2048
+
+# A SET OF, by the numbers of X.690 (8.1.2).
+_UNIVERSAL, _CONSTRUCTED, _SET_OF = 0, 1, 17
 # What asn1crypto, cryptography and our own unpacking raise on bytes that are no such structure.
 _UNREADABLE: Final = (
     ValueError,
@@ -99,6 +104,8 @@ def _open(der: bytes) -> _Signed:
     (signer,) = signed_data["signer_infos"]
     if signer["digest_algorithm"]["algorithm"].native != "sha256":
         raise ValueError("another digest algorithm")
+    # First of all: asn1crypto encodes anew what has been looked into.
+    signed = _what_is_signed(signer["signed_attrs"])
     attributes = _by_name(signer["signed_attrs"])
     (content_type,) = attributes["content_type"]
     if content_type.native != "data":
@@ -112,7 +119,7 @@ def _open(der: bytes) -> _Signed:
         certificate=x509.load_der_x509_certificate(own),
         others=tuple(x509.load_der_x509_certificate(raw) for raw in enclosed if raw != own),
         message_digest=message_digest.native,
-        attributes=_what_is_signed(signer["signed_attrs"]),
+        attributes=signed,
         signature=signer["signature"].native,
         signature_algorithm=signer["signature_algorithm"],
         unsigned=_by_name(signer["unsigned_attrs"] or ()),
@@ -132,11 +139,16 @@ def _by_name(attributes: Any) -> dict[str, Any]:
 def _what_is_signed(attributes: Any) -> bytes:
     """The DER of the SET OF, which RFC 5652 section 5.4 says is signed in place of the [0] tag.
 
-    asn1crypto sorts what it encodes. Attributes that were not sorted on the wire are no DER, and
-    other validators would reject the document that they end up in.
+    Attributes that were not sorted on the wire, or whose length is spelled out in more bytes than
+    it needs, are no DER: other validators would reject the document that they end up in.
     """
-    der = bytes(attributes.untag().dump())
-    if b"\x31" + bytes(attributes.dump())[1:] != der:
+    content: bytes = attributes.contents
+    ends = [0]
+    while ends[-1] < len(content):
+        ends.append(ends[-1] + parser.peek(content[ends[-1] :]))
+    each = [content[start:end] for start, end in pairwise(ends)]
+    der: bytes = parser.emit(_UNIVERSAL, _CONSTRUCTED, _SET_OF, content)
+    if each != sorted(each) or bytes(attributes.dump())[1:] != der[1:]:
         raise ValueError("the signed attributes are not in DER")
     return der
 
@@ -145,7 +157,11 @@ def _identifies(sid: Any, certificate: Any) -> bool:
     if sid.name == "issuer_and_serial_number":
         return bool(
             sid.chosen["serial_number"].native == certificate.serial_number
-            and sid.chosen["issuer"] == certificate.issuer
+            and (
+                # Nearly always; to compare what names mean takes a thousand times as long.
+                sid.chosen["issuer"].dump() == certificate.issuer.dump()
+                or sid.chosen["issuer"] == certificate.issuer
+            )
         )
     return bool(sid.native == certificate.key_identifier)
 

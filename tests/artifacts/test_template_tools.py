@@ -47,6 +47,6 @@ def test_sam_builds_nothing_again(project: Path) -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert [path.name for path in (project / "out").iterdir()] == ["template.yaml"]
     locations = re.findall(r"CodeUri: (\S+)", (project / "out" / "template.yaml").read_text())
-    assert len(locations) == 3
+    assert len(locations) == 5
     for location in locations:
         assert (project / "out" / location / "rotation" / "errors.py").is_file()
