@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pyhanko.pdf_utils.generic import ArrayObject, DictionaryObject, IndirectObject, pdf_name
+from pyhanko.pdf_utils.generic import (
+    ArrayObject,
+    DictionaryObject,
+    IndirectObject,
+    NumberObject,
+    pdf_name,
+)
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from pyhanko.sign.fields import MDPPerm
-from pyhanko.sign.signers.cms_embedder import docmdp_reference_dictionary
 
 from rotation.sealing.pdf.objects import dictionary_at
 from rotation.sealing.request import Certification
 
-_PERMISSIONS: Final[Mapping[Certification, MDPPerm]] = {
-    Certification.NO_CHANGES: MDPPerm.NO_CHANGES,
-    Certification.FORM_FILLING: MDPPerm.FILL_FORMS,
-    Certification.ANNOTATIONS: MDPPerm.ANNOTATE,
+# The entry P of table 257.
+_PERMISSIONS: Final[Mapping[Certification, int]] = {
+    Certification.NO_CHANGES: 1,
+    Certification.FORM_FILLING: 2,
+    Certification.ANNOTATIONS: 3,
 }
 
 
@@ -32,8 +37,7 @@ def certify(
     certification: Certification,
 ) -> None:
     """Have ``signature``, which is at ``reference``, certify the document."""
-    granted = docmdp_reference_dictionary(_PERMISSIONS[certification])
-    signature[pdf_name("/Reference")] = ArrayObject([granted])
+    signature[pdf_name("/Reference")] = ArrayObject([_grant(_PERMISSIONS[certification])])
     permissions = dictionary_at(update.root, "/Perms")
     if permissions is None:
         permissions = DictionaryObject()
@@ -41,3 +45,18 @@ def certify(
         update.update_root()
     permissions[pdf_name("/DocMDP")] = reference
     update.update_container(permissions)
+
+
+def _grant(permission: int) -> DictionaryObject:
+    """The signature's reference to what it allows (tables 256 and 257)."""
+    parameters = {
+        "/Type": pdf_name("/TransformParams"),
+        "/V": pdf_name("/1.2"),
+        "/P": NumberObject(permission),
+    }
+    granted = {
+        "/Type": pdf_name("/SigRef"),
+        "/TransformMethod": pdf_name("/DocMDP"),
+        "/TransformParams": DictionaryObject({pdf_name(k): v for k, v in parameters.items()}),
+    }
+    return DictionaryObject({pdf_name(k): v for k, v in granted.items()})

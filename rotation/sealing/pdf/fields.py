@@ -21,7 +21,6 @@ from pyhanko.pdf_utils.generic import (
     pdf_name,
 )
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from pyhanko.sign.fields import SignatureFormField
 
 from rotation.errors import InvalidRequestError, UnsupportedPdfError
 from rotation.sealing.pdf.objects import (
@@ -34,6 +33,7 @@ from rotation.sealing.pdf.objects import (
     value,
 )
 from rotation.sealing.pdf.pages import Page
+from rotation.sealing.pdf.signature import signature_field
 
 FIELD_NAME: Final = "TrustedSignaturesSeal"
 
@@ -173,7 +173,7 @@ def _flag(update: IncrementalPdfFileWriter) -> None:
 def _add_field(
     update: IncrementalPdfFileWriter, page: Page, name: str, signature: IndirectObject
 ) -> DictionaryObject:
-    field = SignatureFormField(name, include_on_page=page.reference)
+    field = signature_field(name, page.reference)
     field[pdf_name("/V")] = signature
     reference = update.add_object(field)
     root = update.root

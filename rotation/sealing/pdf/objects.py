@@ -116,7 +116,11 @@ def integer_at(dictionary: DictionaryObject, key: str) -> int | None:
 
 def text_at(dictionary: DictionaryObject, key: str) -> str | None:
     """The entry's value if it is a text; what cannot be decoded is taken for Latin-1."""
-    found = value(dictionary, key)
+    return text_of(value(dictionary, key))
+
+
+def text_of(found: PdfObject | None) -> str | None:
+    """As `text_at`, for a value at hand."""
     if isinstance(found, ByteStringObject):
         return found.decode("latin-1")
     return str(found) if isinstance(found, TextStringObject) else None

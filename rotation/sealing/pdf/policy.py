@@ -10,7 +10,7 @@ from typing import Final
 
 from pyhanko.pdf_utils.decode_limits import DecodePurpose
 from pyhanko.pdf_utils.generic import DictionaryObject, StreamObject
-from pyhanko.sign.fields import FieldMDPSpec, MDPPerm
+from pyhanko.pdf_utils.misc import PdfReadError
 
 from rotation.errors import CertifiedPdfError, InvalidRequestError, UnsupportedPdfError
 from rotation.sealing.pdf.fields import SignatureField, signature_fields
@@ -20,9 +20,12 @@ from rotation.sealing.pdf.objects import (
     integer_at,
     is_dictionary,
     same,
+    text_of,
     value,
 )
 
+# The lowest permission of DocMDP (ISO 32000-2, table 257).
+_NO_CHANGES: Final = 1
 #: Where the catalog's Perms keeps signatures (ISO 32000-2, 12.8.6, and PDF 1.5's usage rights).
 _PERMISSIONS: Final = ("/DocMDP", "/UR3", "/UR")
 
@@ -95,7 +98,7 @@ def refuse_locked(root: DictionaryObject, field_name: str) -> None:
             if not same(value(reference, "/TransformMethod"), "/FieldMDP"):
                 continue
             parameters = dictionary_at(reference, "/TransformParams")
-            if parameters and FieldMDPSpec.from_pdf_object(parameters).is_locked(field_name):
+            if parameters and _locks(parameters, field_name):
                 raise UnsupportedPdfError(
                     f"The file's signature {field.name} locks the field {field_name} (FieldMDP): "
                     "a seal would break it."
@@ -142,4 +145,19 @@ def _dictionaries(signature: DictionaryObject) -> Iterator[DictionaryObject]:
 
 
 def _no_changes(parameters: DictionaryObject | None) -> bool:
-    return parameters is not None and integer_at(parameters, "/P") == MDPPerm.NO_CHANGES.value
+    return parameters is not None and integer_at(parameters, "/P") == _NO_CHANGES
+
+
+def _locks(parameters: DictionaryObject, field_name: str) -> bool:
+    """Whether parameters of FieldMDP lock the field (ISO 32000-2, table 258)."""
+    action = value(parameters, "/Action")
+    named = {text_of(field.get_object()) for field in array_at(parameters, "/Fields")}
+    # A field stands for those beneath it.
+    within = any(name and f"{field_name}.".startswith(f"{name}.") for name in named)
+    if same(action, "/All"):
+        return True
+    if same(action, "/Include"):
+        return within
+    if same(action, "/Exclude"):
+        return not within
+    raise PdfReadError("FieldMDP without an action")

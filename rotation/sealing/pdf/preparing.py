@@ -20,8 +20,6 @@ from io import BufferedReader
 from typing import BinaryIO, Final, Protocol, cast, runtime_checkable
 
 from pyhanko.pdf_utils.misc import PdfDecodeLimitError
-from pyhanko.sign.fields import SigSeedSubFilter
-from pyhanko.sign.signers.pdf_byterange import SignatureObject
 
 from rotation.errors import DamagedPdfError, RotationError, SignatureTooLargeError
 from rotation.sealing.pdf.certification import certify
@@ -34,6 +32,7 @@ from rotation.sealing.pdf.policy import refuse_frozen, refuse_late_certification
 from rotation.sealing.pdf.reader import Document, readable
 from rotation.sealing.pdf.repair import rewritten
 from rotation.sealing.pdf.sight import show
+from rotation.sealing.pdf.signature import Signature
 from rotation.sealing.pdf.update import Tail, Update
 from rotation.sealing.request import SealOptions
 
@@ -177,15 +176,7 @@ def _prepare(
     page = page_at(update.root, options.visible.page or 1 if options.visible else 1)
     field_name = field_for(update.root, options.field_name)
     refuse_locked(update.root, field_name)
-    signature = SignatureObject(
-        timestamp=at,
-        subfilter=SigSeedSubFilter.PADES,
-        reason=options.reason,
-        location=options.location,
-        contact_info=options.contact,
-        # pyHanko counts hexadecimal digits here.
-        bytes_reserved=2 * reserve,
-    )
+    signature = Signature(options, at, reserve)
     reference = update.add_object(signature)
     placed = put_signature(update, field_name, reference, page)
     if options.visible:

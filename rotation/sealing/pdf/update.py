@@ -9,10 +9,10 @@ from typing import IO, Any, Final
 
 from pyhanko.pdf_utils.generic import DictionaryObject, IndirectObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from pyhanko.sign.signers.pdf_byterange import SignatureObject
 
 from rotation.errors import DocumentTooLargeError
 from rotation.sealing.pdf.reader import Document
+from rotation.sealing.pdf.signature import Signature
 
 # A row of a classic table has ten digits for a position (ISO 32000-2, 7.5.4).
 _LAST_POSITION: Final = 9_999_999_999
@@ -35,7 +35,7 @@ class Update(IncrementalPdfFileWriter):
     def ensure_output_version(self, version: tuple[int, int]) -> None:
         """Leave the version as it is: PDF/A-1 stays PDF 1.4."""
 
-    def tail(self, signature: SignatureObject) -> Tail:
+    def tail(self, signature: Signature) -> Tail:
         """The bytes that come after the document's own, with the ByteRange filled in.
 
         Raises:
@@ -58,7 +58,7 @@ class Update(IncrementalPdfFileWriter):
         tail.cms = start_of_cms - tail.start, end_of_cms - tail.start
         # Positions in tables count from the header, those of a ByteRange from the first byte.
         base = document.base
-        signature.byte_range.fill_offsets(tail, start_of_cms + base, end_of_cms + base, end + base)
+        signature.byte_range.fill(tail, start_of_cms + base, end_of_cms + base, end + base)
         return tail
 
     def _update_meta(self) -> None:
