@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test faults soak corpus bench check format clean lock
+.PHONY: help demo sandbox test faults soak corpus fuzz bench check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (
 
 corpus: $(VENV)/.developers  ## Seal every PDF of a folder and have it judged (CORPUS=DIR ARGS=--repair)
 	@$(BIN)/python -m tests.corpus --corpus $(CORPUS) $(ARGS)
+
+fuzz: $(VENV)/.developers  ## Seal damaged documents until the minutes are over (FUZZ="--minutes 15 --seed 1")
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and docs/performance.md
 	@$(BIN)/python -m tests.bench

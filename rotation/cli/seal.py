@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 @click.option("--contact", metavar="TEXT", help="Whom to ask, written into the signature.")
 @click.option("--field", metavar="NAME", help="The signature field to fill or to make.")
 @click.option("--timestamp", is_flag=True, help="Have the vendor's authority prove the time.")
+@click.option(
+    "--certify",
+    type=click.Choice(["no-changes", "form-filling", "annotations"]),
+    help="Say what may still be done to a sealed document.",
+)
 @click.option("--repair", is_flag=True, help="Rewrite a damaged document first (needs pikepdf).")
 @click.option("--overwrite", is_flag=True, help="Replace what is at DST and is no seal of SRC.")
 @click.option(
@@ -55,6 +60,7 @@ def seal(
     contact: str | None,
     field: str | None,
     timestamp: bool,
+    certify: str | None,
     repair: bool,
     overwrite: bool,
     jobs: int,
@@ -92,7 +98,7 @@ def seal(
     from rotation.cli.sealing.show import Manner, show_plan, show_run
     from rotation.cli.sealing.wiring import in_this_process, sealing, through_function
     from rotation.cli.typed_key import failing_in_words
-    from rotation.sealing.request import SealOptions
+    from rotation.sealing.request import Certification, SealOptions
     from rotation.settings import VendorSettings
 
     remote = source.startswith(SCHEME)
@@ -122,7 +128,15 @@ def seal(
             if function is not None
             else in_this_process(places, overwrite=overwrite)
         )
-        options = SealOptions(field, reason, location, contact, timestamp, repair)
+        options = SealOptions(
+            field_name=field,
+            reason=reason,
+            location=location,
+            contact=contact,
+            timestamp=timestamp,
+            repair=repair,
+            certify=Certification(certify.upper().replace("-", "_")) if certify else None,
+        )
         try:
             seal_one = sealing(invoker, secret, options, stop)
         except InvalidRequestError as error:

@@ -145,9 +145,14 @@ class _Unfinished:
     """A new file in ``folder``, which no other process takes for one that was left."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / UNFINISHED.format(secrets.token_hex(8))
-        self.file = self.path.open("xb")
-        fcntl.flock(self.file, fcntl.LOCK_EX)
+        while True:
+            self.path = folder / UNFINISHED.format(secrets.token_hex(8))
+            self.file = self.path.open("xb")
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+            # Before it was locked, another process may have taken it for one that was left.
+            if self.path.exists():
+                return
+            self.file.close()
 
     def drop(self) -> None:
         self.file.close()

@@ -131,7 +131,8 @@ def web_service(deployment: Deployment, code: Path) -> Iterator[str]:
         cwd=code,
         env=environment(deployment, code),
         stderr=subprocess.PIPE,
-        text=True,
+        # What lay in a buffer of ours, select would not see.
+        bufsize=0,
     ) as process:
         try:
             assert process.stderr is not None
@@ -140,7 +141,7 @@ def web_service(deployment: Deployment, code: Path) -> Iterator[str]:
                 assert select.select([process.stderr], [], [], 120)[0], told
                 line = process.stderr.readline()
                 assert line, told
-                told += line
+                told += line.decode()
             yield found[0]
         finally:
             process.terminate()

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,23 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
         assert {path.name for path in folder.iterdir()} == {
             *("a.pdf", alive.name, ".somebody.unfinished")
         }
+
+
+def test_many_that_begin_at_once_leave_one_another_alone(
+    signer: SimpleSigner, tmp_path: Path
+) -> None:
+    """A file that is just being made is not taken for one that was left."""
+    (tmp_path / "a.pdf").write_bytes(pdf())
+
+    def seal(number: int) -> bool:
+        # As another process has it: nobody has tidied yet.
+        documents = LocalDocuments({"folder": tmp_path})
+        place = ObjectLocation("folder", f"sealed/{number}.pdf")
+        deliver(documents, SOURCE, place, signer)
+        return documents.path(place).read_bytes().startswith(pdf())
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(seal, range(80)))
 
 
 @pytest.mark.parametrize("key", ["missing.pdf", "."])

@@ -23,6 +23,7 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.vendor import Fault, Outage, PortalKey
+from rotation.sealing.request import Certification
 from rotation.sealing.verify import verify
 from tests.leaks.canary import Canary
 from tests.sealing.pdfs import encrypted, large, pdf
@@ -130,13 +131,16 @@ def test_a_folder_is_sealed_with_all_its_subfolders(desk: Desk) -> None:
     """Each PDF in its place; other files are passed over; what is asked for is in the seal."""
     desk.put("a.pdf", "sub/b.pdf", "sub/deeper/c.pdf")
     desk.put("notes.txt", content=b"not a PDF, and not named one")
-    said = desk.seals("--reason", "Final inspection", "--timestamp")
+    said = desk.seals(
+        *("--reason", "Final inspection"), "--timestamp", *("--certify", "form-filling")
+    )
     assert said.startswith("3 sealed; ")
     assert desk.all_good()
     assert not (desk.sealed / "notes.txt").exists()
     content = (desk.sealed / "a.pdf").read_bytes()
     assert b"Final inspection" in content
     (report,) = verify(content, desk.operator.deployment.trust_root.read_bytes())
+    assert report.allows is Certification.FORM_FILLING
     assert report.timestamp is not None
     assert report.timestamp.proven
 
