@@ -5,7 +5,7 @@ source needs to be read, and nothing else.
 
 A reader of PDFs jumps about while it follows references, so blocks that were read lately are kept,
 and reading straight on starts reading ahead. The digest takes all of it, from the first byte to the
-last: `RemoteDocument.pieces`, which copies nothing.
+last: `RemoteDocument.pieces`, which hands out the buffers that were read into.
 
 Memory: `BLOCKS` blocks of `BLOCK` bytes (4 MiB), and the window of `RangedObject.stream` (16 MiB)
 while reading straight on.
