@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import count
 from threading import Condition, Thread
 from time import monotonic
@@ -23,11 +23,19 @@ CALLER: Final = "AKIASOAK"
 
 @dataclass
 class Life:
-    """One process, from its first seal to its end; seconds of the machine's monotonic clock."""
+    """One process, from its first seal to its end; seconds of the machine's monotonic clock.
+
+    Attributes:
+        begun: when it began, if it has.
+        ended: when it was last heard of.
+        rejected: keys that it saw rejected.
+        outcomes: seals that it ended, well or not.
+    """
 
     begun: float | None = None
     ended: float = 0.0
     rejected: int = 0
+    outcomes: int = 0
 
     def refreshes_due(self, soft: float) -> int:
         """How many fetches its age calls for: the first, and one each time the soft TTL is over.
@@ -154,7 +162,9 @@ class Crew:
                 life.begun = at
             elif word == "sealed":
                 tally.sealed += 1
+                life.outcomes += 1
             elif word == "failed":
+                life.outcomes += 1
                 tally.failures.append(f"{client.duty.name}: {fact}")
             elif word == "dead":
                 tally.dead += 1
@@ -164,21 +174,35 @@ class Crew:
             self.changed.notify_all()
 
     def wait_for(self, seals: int, until: float) -> bool:
-        """Wait until so many documents were sealed; whether they were, at ``until`` at the latest.
+        """Wait until so many documents were sealed; as `wait_until`."""
+        return self.wait_until(lambda: self.tally.sealed >= seals, until)
 
-        Ends early when too many seals have failed, or a process has ended by itself.
+    def wait_until(self, holds: Callable[[], bool], until: float) -> bool:
+        """Wait until it holds; whether it did, at ``until`` at the latest.
+
+        Asked anew with each thing told. Ends early when too many seals have failed, or a process
+        has ended by itself.
         """
         with self.changed:
-            while self.tally.sealed < seals:
+            while not holds():
                 left = until - monotonic()
                 if left <= 0 or self._hopeless():
                     return False
                 self.changed.wait(min(left, 1.0))
         return True
 
-    def carry_on(self, time: timedelta) -> None:
-        """Let them seal for so long, unless it is hopeless."""
-        self.wait_for(sys.maxsize, monotonic() + time.total_seconds())
+    def go_on(self, until: float) -> None:
+        """Wait until every process has begun and ended a seal, counted from now."""
+        before = {id(client): client.life.outcomes for client in self._clients}
+
+        def went_on() -> bool:
+            # Each thread may end one that it had begun before.
+            return all(
+                client.life.outcomes > before[id(client)] + client.duty.threads
+                for client in self._clients
+            )
+
+        self.wait_until(went_on, until)
 
     def _hopeless(self) -> bool:
         failed = len(self.tally.failures) > self._most_failures

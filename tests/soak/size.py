@@ -39,8 +39,8 @@ class Size:
         reconciled: how often reconciliation runs besides; hourly in a deployment.
         late: how long the vendor takes to accept a new key and to refuse a revoked one.
         propagation_limit: how long the functions are told that it may take.
-        settling: how long seals go on after the last rotation; longer than the grace, so that the
-            last keys retire meanwhile.
+        settles: seal on after the last rotation until every key that it displaced has retired, and
+            every process has sealed since: by then each has met what came of it.
         failures: more failed seals than this end it early.
         cache: the cache of the clients in `tests.soak.mutants.CACHES`.
         revokes_early: tell the functions that there is no grace.
@@ -63,7 +63,7 @@ class Size:
     reconciled: timedelta = timedelta(seconds=7)
     late: timedelta = timedelta(seconds=0.4)
     propagation_limit: timedelta = timedelta(seconds=2)
-    settling: timedelta = timedelta(seconds=25)
+    settles: bool = True
     failures: int = 100
     cache: str = ""
     revokes_early: bool = False
@@ -92,6 +92,6 @@ SHORT: Final = Size(
     reconciled=timedelta(seconds=2.5),
     late=timedelta(seconds=0.2),
     propagation_limit=timedelta(seconds=0.6),
-    settling=timedelta(0),
+    settles=False,
     at_most=timedelta(minutes=4),
 )

@@ -36,6 +36,7 @@ class Result:
         gets_allowed: 1.1 x (fetches that their ages call for + keys that each saw rejected).
         early_rejections: rejections of keys that nobody had declared compromised: no cache may
             hold a key for longer than its grace.
+        unretired: displaced keys that the vendor still accepts at the end.
         unverified: sealed documents at the end that do not verify.
         missed: why the bars were missed, in words; empty if they were met.
         beside: what else is worth knowing.
@@ -49,6 +50,7 @@ class Result:
     gets: int
     gets_allowed: int
     early_rejections: int
+    unretired: int
     unverified: int
     missed: tuple[str, ...]
     beside: dict[str, Any]
@@ -97,8 +99,10 @@ class Soak:
                     for thread in acting:
                         thread.join(0.2)
                     progress(_told(crew, turners))
-                crew.carry_on(size.settling)
                 crew.wait_for(size.seals, until)
+                if size.settles:
+                    crew.wait_until(lambda: not town.unretired(), until)
+                    crew.go_on(until)
                 crew.stop()
             finally:
                 self._over.set()
@@ -161,6 +165,7 @@ class Soak:
             gets=sum(call.operation == "GetSecretValue" for call in calls),
             gets_allowed=int(ROOM * (due + rejections)),
             early_rejections=early,
+            unretired=len(town.unretired()),
             unverified=_unverified(town),
             missed=(),
             beside={
@@ -189,6 +194,7 @@ class Soak:
             ("failed seals", result.failed),
             ("seals with a dead key", result.dead_key_seals),
             ("rejections of keys in their grace", result.early_rejections),
+            ("displaced keys that still sign", result.unretired if size.settles else 0),
             ("sealed documents that do not verify", result.unverified),
             ("application processes that ended by themselves", crew.unasked_ends),
         ):

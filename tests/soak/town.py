@@ -15,6 +15,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from moto.secretsmanager.models import secretsmanager_backends
+
+from rotation.labels import AWSCURRENT, AWSPENDING
+from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import (
@@ -76,6 +80,21 @@ class Town(Deployment):
             names.append(name)
         self.secrets = tuple(names)
         self.vendor.keys.propagation_delay = self._size.late
+
+    def unretired(self) -> set[str]:
+        """The ids of keys that were current or pending, are neither, and are still accepted."""
+        backend = secretsmanager_backends[ACCOUNT][REGION]
+        staged, named = set(), set()
+        with backend.rotations.lock:
+            for name in self.secrets:
+                for version in backend.secrets[name].versions.values():
+                    if version.get("secret_string") is None:
+                        continue
+                    key = json.loads(version["secret_string"])["apiKeyId"]
+                    named.add(key)
+                    if {AWSCURRENT, AWSPENDING} & set(version["version_stages"]):
+                        staged.add(key)
+        return {key for key in named - staged if self.vendor.keys.accepted(key)}
 
     def client_environment(self, caller: str) -> dict[str, str]:
         """What an application process needs, with an access key id of its own."""
