@@ -12,8 +12,8 @@ def main() -> None:
         from rotation.cli.commands import rotation
     except ModuleNotFoundError as error:
         sys.exit(
-            f"rotation: the module {error.name} is missing. Install what the command line needs: "
-            "pip install 'trusted-signatures-rotation[cli]'"
+            f"rotation: the module {error.name} is missing. Install what the command line needs, "
+            "with the extra that has it; in a checkout: pip install '.[cli]'"
         )
     # Commands speak for themselves; what libraries log would stand between their lines.
     logging.getLogger().addHandler(logging.NullHandler())
