@@ -10,6 +10,8 @@ UV := $(BIN)/uv
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV :=
+# The tests start hundreds of processes: what one has compiled, the next need not.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sandbox test faults soak corpus fuzz bench check format clean lock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from datetime import timedelta
 
@@ -114,9 +113,7 @@ def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
         "ListSecretVersionIds", AwsError("AccessDeniedException"), times=1
     )
     since = len(desk.house.cloud.calls)
-    began = time.monotonic()
     report = desk.run()
-    assert time.monotonic() - began < 60
     made = Counter(operations(desk.house, since))
     assert len(report["secrets"]) == 1000
     failed = [one for one in report["secrets"] if one["failures"]]
@@ -126,6 +123,8 @@ def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
     assert made["ListSecrets"] == 11, "one more secret is listed, which is not ours"
     assert made["DescribeSecret"] == made["ListSecretVersionIds"] == 1000
     assert made["GetSecretValue"] <= 1001
+    # What has a quota of 50 a second waits for its turn (UserGuide reference_limits).
+    assert len(desk.turns) == made["ListSecretVersionIds"] + made["UpdateSecretVersionStage"]
     # One write: the version that the unreadable value displaced is marked.
     assert made["UpdateSecretVersionStage"] <= 1
     assert set(made) <= {

@@ -165,7 +165,7 @@ def test_a_call_ends_within_the_time_that_is_left(client: Client) -> None:
     begun = time.monotonic()
     with pytest.raises(VendorUnavailableError):
         SigningApi(http, "/v1/sign").sign(client.key, DIGEST)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 15, "it waited for the read timeout"
     with pytest.raises(VendorUnavailableError, match="no time is left"):
         SigningApi(http, "/v1/sign").sign(client.key, DIGEST)
     client.emulator.faults.release()
