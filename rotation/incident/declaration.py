@@ -33,6 +33,7 @@ from rotation.labels import (
     COMPROMISED,
     INCIDENT_TAG,
     SUSPECT_TAGS,
+    compromised,
     proven_dead,
 )
 from rotation.snapshot import Snapshot
@@ -222,9 +223,8 @@ def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
 
 def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[str]:
     """Label what was declared and is not labelled yet; every suspect version."""
-    declared = " ".join(snapshot.tags.get(name, "") for name in SUSPECT_TAGS).split()
-    marked = [version for version in snapshot.labels if snapshot.compromised(version)]
-    for version in declared:
+    marked = [version for version, labels in snapshot.labels.items() if compromised(labels)]
+    for version in snapshot.declared:
         labels = snapshot.labels.get(version, frozenset())
         if version in marked or proven_dead(labels):
             continue

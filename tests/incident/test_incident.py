@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from rotation.errors import SecretStoreError, VersionStateError
+from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
 from rotation.incident.declaration import (
     AGAIN,
     MOST_ATTEMPTS,
@@ -99,6 +99,25 @@ def test_a_running_step_cannot_promote_a_suspect_key(rotated: House) -> None:
     assert progress.stage is Stage.RETIRING
     assert progress.current not in progress.suspects
     assert pending in progress.suspects
+
+
+@pytest.mark.parametrize("done", ["nothing", "createSecret", "testSecret"])
+def test_a_declaration_alone_stops_a_suspect_key(rotated: House, done: str) -> None:
+    """Whoever declared it was killed before the labels: the tags keep the key from promotion."""
+    current = rotated.version("AWSCURRENT")
+    pending = rotated.stage()
+    names = [*STEPS]
+    begun = names[: names.index(done) + 1] if done in names else []
+    for name in begun:
+        STEPS[name](rotated.rotation(pending))
+    declared(rotated)
+    with pytest.raises(CompromisedKeyError):
+        STEPS[names[len(begun)]](rotated.rotation(pending))
+    assert rotated.version("AWSPENDING") is None
+    for name in names:
+        with pytest.raises(VersionStateError):
+            STEPS[name](rotated.rotation(pending))
+    assert rotated.version("AWSCURRENT") == current
 
 
 def test_a_pending_version_that_is_put_back_is_taken_off_again(rotated: House) -> None:
