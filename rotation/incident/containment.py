@@ -19,6 +19,8 @@ from rotation.versions import SecretVersions
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _RECONCILE_EVERY: Final = timedelta(seconds=5)
+#: DescribeSecret is eventually consistent: so long after a declaration it may not show it.
+_SETTLING: Final = timedelta(seconds=10)
 
 #: Reconciles one secret, by its ARN, and gives its part of the report (docs/reconciliation.md).
 Reconcile = Callable[[str], Mapping[str, Any]]
@@ -107,17 +109,23 @@ def _rotate(
     limit: timedelta,
     clocks: Clocks,
 ) -> Progress:
-    until = clocks.monotonic() + limit.total_seconds()
+    begun = clocks.monotonic()
+    seen = False
     while True:
         progress = advance(secret, clocks.now())
         for act in progress.acts:
             tell(act)
         held.suspects = progress.suspects or held.suspects
         held.current = progress.current
-        if progress.stage is not Stage.ROTATING or clocks.monotonic() > until:
-            # Reconciliation may have finished the incident in the meantime.
-            over = progress.stage is Stage.NONE
-            return Progress(Stage.RETIRING, current=progress.current) if over else progress
+        waited = timedelta(seconds=clocks.monotonic() - begun)
+        if progress.stage is Stage.NONE:
+            # Reconciliation has finished the incident in the meantime; or this look was too early.
+            if seen or waited >= _SETTLING:
+                return Progress(Stage.RETIRING, current=progress.current)
+        elif progress.stage is not Stage.ROTATING or waited > limit:
+            return progress
+        else:
+            seen = True
         clocks.sleep(_LOOK_EVERY.total_seconds())
 
 
@@ -158,6 +166,9 @@ def _left(report: Mapping[str, Any]) -> list[str]:
         if finished
         else [f"the key of version {v['versionId']} is not proven dead" for v in suspects]
     )
+    if report.get("incident") and not suspects and not finished:
+        # It was declared a moment ago, and the labels do not show yet.
+        left.append("the incident is open still")
     left += [failure["message"] for failure in report.get("failures", ())]
     if left:
         left += [
