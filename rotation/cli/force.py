@@ -133,7 +133,7 @@ def force(
     if not names and not pool:
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
     console = plain_console(stderr=as_json)
-    declaration = Declaration(datetime.now(UTC), reason, account.actor())
+    declaration = Declaration.in_words(datetime.now(UTC), reason, account.actor())
     teller = Teller(console)
     limit = timedelta(seconds=timeout)
     leaked = condemn_pool(account, names, declaration, teller, again=again) if pool else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rotation.errors import InvalidEventError
+from rotation.incident.words import ACTOR, REASON
 
 RECONCILE: Final = "reconcile"
 REPORT: Final = "report"
@@ -32,11 +33,7 @@ _SECRET: Final = re.compile(
     r"(?:arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,520}"
 )
 _MOST_SECRETS: Final = 1000
-# API_Tag allows letters of any language, digits, spaces and these; it is stored as one.
-_TEXTS: Final = {
-    "reason": re.compile(r"[\w .:/=+@-]{1,120}"),
-    "actor": re.compile(r"[\w.:/=+@-]{1,100}"),
-}
+_TEXTS: Final = {"reason": REASON, "actor": ACTOR}
 
 
 @dataclass(frozen=True)

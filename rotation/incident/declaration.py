@@ -26,6 +26,7 @@ from typing import Final
 
 from rotation.credential import iso_utc
 from rotation.errors import SecretStoreError, VersionStateError
+from rotation.incident.words import actor_in_words, reason_in_words
 from rotation.labels import (
     ATTEMPT_TAG,
     AWSCURRENT,
@@ -70,6 +71,11 @@ class Declaration:
     at: datetime
     reason: str
     actor: str
+
+    @classmethod
+    def in_words(cls, at: datetime, reason: str, actor: str) -> Declaration:
+        """What somebody said, as `rotation.incident.words` writes it."""
+        return cls(at, reason_in_words(reason), actor_in_words(actor))
 
     def tag(self) -> str:
         """The tag's value: time, reason, actor."""
