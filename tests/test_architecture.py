@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "rotation.incident.declaration": [
         *("credential", "errors", "incident.words", "labels", "snapshot", "versions"),
     ],
-    "rotation.incident.containment": ["incident.declaration", "labels", "versions"],
+    "rotation.incident.containment": ["credential", "incident.declaration", "labels", "versions"],
     "rotation.incident.rollback": [
         *("credential", "errors", "labels", "observability", "ports", "snapshot", "versions"),
     ],

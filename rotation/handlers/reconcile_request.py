@@ -25,7 +25,7 @@ _MEMBERS: Final = {
     ROLLBACK: (frozenset({"secrets"}), frozenset()),
     EVIDENCE: (frozenset({"secrets"}), frozenset()),
     CONDEMN_POOL: (frozenset({"reason", "actor"}), frozenset({"again"})),
-    REVOKE_FIRST: (frozenset({"secrets", "reason", "actor"}), frozenset()),
+    REVOKE_FIRST: (frozenset({"secrets", "reason", "actor"}), frozenset({"again"})),
 }
 _ONE_SECRET: Final = frozenset({ROLLBACK, EVIDENCE, REVOKE_FIRST})
 # API_CreateSecret, Name; and the ARN that it becomes part of.
@@ -45,7 +45,7 @@ class Request:
         secrets: names or ARNs; None: all.
         reason: why keys are declared compromised; empty where they are not.
         actor: by whom, as the caller says it.
-        again: whether the pool leaked once more.
+        again: whether it leaked once more: what came after an open incident is suspect too.
     """
 
     action: str

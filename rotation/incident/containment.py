@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from rotation.credential import iso_utc
 from rotation.incident.declaration import Declaration, Progress, Stage, advance, declare
 from rotation.labels import compromised
 from rotation.versions import SecretVersions
@@ -70,6 +71,7 @@ def contain(
     tell: Callable[[str], None],
     limit: timedelta,
     clocks: Clocks,
+    again: bool = False,
 ) -> Containment:
     """Declare, rotate, have the suspects revoked and proven dead; wait for each at most ``limit``.
 
@@ -80,13 +82,16 @@ def contain(
         tell: called with each act, in words.
         limit: how long to wait for the new key, and then for the proofs.
         clocks: time.
+        again: declare it even if an incident is open, for the keys that came after that one.
 
     Raises:
         VersionStateError, SecretStoreError: nothing is lost; asking again goes on from there.
     """
     stopwatch = _Stopwatch(clocks.monotonic)
-    held = Containment(secret.arn, declare(secret, declaration))
+    held = Containment(secret.arn, declare(secret, declaration, again=again))
     tell(f"declared at {held.declaration.at:%H:%M:%S} UTC: {held.declaration.reason}")
+    if iso_utc(held.declaration.at) != iso_utc(declaration.at):
+        tell("this incident was open; keys that came after it are suspect only with --again")
     held.parts["declared"] = stopwatch.lap()
     progress = _rotate(secret, held, tell, limit, clocks)
     held.parts["rotated"] = stopwatch.lap()

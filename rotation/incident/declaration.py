@@ -50,11 +50,9 @@ PATIENCE: Final = timedelta(minutes=5)
 
 # DescribeSecret is eventually consistent: a rotation that was begun may not show at once.
 _SETTLING: Final = timedelta(seconds=10)
-# A version's id has 32 to 64 characters, a tag's value 256, and a secret has 20 labels at most.
-_IN_A_TAG: Final = 256
 _NO_SUCH_VERSION: Final = frozenset({"InvalidParameterException", "ResourceNotFoundException"})
 _NAMESPACE: Final = uuid.UUID("6d1c1c0e-6f5e-5d0c-9a58-4f1f0f0a7f11")
-# API_Tag: 256 characters at most.
+# API_Tag: 256 characters at most. A version's id has 32 to 64, and a secret has 20 labels at most.
 _LONGEST_TAG: Final = 256
 
 
@@ -133,10 +131,14 @@ class Progress:
     attempt: int = 0
 
 
-def declare(secret: SecretVersions, declaration: Declaration) -> Declaration:
+def declare(
+    secret: SecretVersions, declaration: Declaration, *, again: bool = False
+) -> Declaration:
     """Open an incident, or find the one that is open: the declaration that holds.
 
-    Nothing is marked or rotated by this; `advance` does that.
+    An incident can be open for days, where a person has to revoke keys; what came after it is not
+    suspect. With ``again`` this declaration takes its place: every version of now is suspect, and
+    those that were stay so. Nothing is marked or rotated by this; `advance` does that.
 
     Raises:
         VersionStateError: the secret is scheduled for deletion, or no function rotates it.
@@ -155,7 +157,9 @@ def declare(secret: SecretVersions, declaration: Declaration) -> Declaration:
         )
     tag = snapshot.tags.get(INCIDENT_TAG)
     if tag is not None:
-        return Declaration.read(tag)
+        held = Declaration.read(tag)
+        if not again or iso_utc(held.at) == iso_utc(declaration.at):
+            return held
     tag = declaration.tag()
     secret.tag({INCIDENT_TAG: tag, **_suspect_tags(snapshot)})
     return Declaration.read(tag)
@@ -218,10 +222,13 @@ def own_token(arn: str, declaration: Declaration, attempt: int) -> str:
 
 
 def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
-    """Tags that hold the ids of every labelled version; as many ids in each as fit."""
+    """Tags that hold the ids of every labelled version; as many ids in each as fit.
+
+    Those of an incident that is open are held too, labelled or not.
+    """
     texts = [""]
-    for version in sorted(snapshot.labels):
-        if len(texts[-1]) + len(version) + 1 > _IN_A_TAG:
+    for version in sorted({*snapshot.labels, *snapshot.declared}):
+        if len(texts[-1]) + len(version) + 1 > _LONGEST_TAG:
             texts.append("")
         texts[-1] = f"{texts[-1]} {version}".strip()
     return dict(zip(SUSPECT_TAGS, texts, strict=False))

@@ -217,6 +217,39 @@ def test_declaring_twice_is_one_incident(rotated: House) -> None:
     assert again == first
 
 
+def test_while_an_incident_is_open_another_leak_can_be_declared(rotated: House) -> None:
+    """It waits for a person, and the new key leaks too: all of now is suspect, and what was."""
+    first = declared(rotated)
+    before = set(advance(versions(rotated), rotated.now()).suspects)
+    run_steps(rotated, own_token(rotated.arn, first, 1))
+    progress = advance(versions(rotated), rotated.now())
+    assert progress.stage is Stage.RETIRING
+    rotated.later(timedelta(minutes=1))
+    second = Declaration(rotated.now(), "the-new-key-too", ACTOR)
+    assert declare(versions(rotated), second).reason == first.reason
+    held = declare(versions(rotated), second, again=True)
+    assert held.reason == "the-new-key-too"
+    # Whoever repeats the same declaration changes nothing.
+    told = tags(rotated)
+    assert declare(versions(rotated), second, again=True) == held
+    assert tags(rotated) == told
+    progress = advance(versions(rotated), rotated.now())
+    assert (progress.stage, progress.attempt) == (Stage.ROTATING, 1)
+    assert set(progress.suspects) == before | {str(rotated.version("AWSCURRENT"))}
+    run_steps(rotated, own_token(rotated.arn, held, 1))
+    assert advance(versions(rotated), rotated.now()).stage is Stage.RETIRING
+
+
+def test_another_declaration_forgets_none_of_the_first_one(rotated: House) -> None:
+    """A suspect version that lost every label before it got its own is suspect still."""
+    declared(rotated)
+    previous = str(rotated.version("AWSPREVIOUS"))
+    versions(rotated).detach("AWSPREVIOUS", previous)
+    rotated.later(timedelta(minutes=1))
+    declare(versions(rotated), Declaration(rotated.now(), "again", ACTOR), again=True)
+    assert previous in advance(versions(rotated), rotated.now()).suspects
+
+
 def test_a_key_that_came_after_the_declaration_is_not_suspect(rotated: House) -> None:
     """The incident's own new key is never marked, however often anybody advances."""
     declaration = declared(rotated)
