@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from rotation.labels import compromised
+from rotation.labels import SUSPECT_TAGS, compromised, proven_dead
 
 _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
@@ -73,9 +73,19 @@ class Snapshot:
         """Whether ``version`` bears ``label``."""
         return label in self.labels.get(version, frozenset())
 
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The versions that the tags of an incident name as suspect, labelled so already or not."""
+        return tuple(" ".join(self.tags.get(name, "") for name in SUSPECT_TAGS).split())
+
     def compromised(self, version: str) -> bool:
-        """Whether the key of ``version`` was declared compromised."""
-        return compromised(self.labels.get(version, frozenset()))
+        """Whether the key of ``version`` was declared compromised, and is not proven dead.
+
+        An incident writes its tags first and labels each version after that; whoever declared it
+        may have been cut off in between.
+        """
+        labels = self.labels.get(version, frozenset())
+        return compromised(labels) or (version in self.declared and not proven_dead(labels))
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,11 @@ MAY_IMPORT = {
     "rotation.labels": [],
     "rotation.snapshot": ["labels"],
     "rotation.versions": ["aws_calls", "credential", "errors", "labels", "snapshot"],
-    "rotation.incident.declaration": ["credential", "errors", "labels", "snapshot", "versions"],
-    "rotation.incident.containment": ["incident.declaration", "labels", "versions"],
+    "rotation.incident.words": [],
+    "rotation.incident.declaration": [
+        *("credential", "errors", "incident.words", "labels", "snapshot", "versions"),
+    ],
+    "rotation.incident.containment": ["credential", "incident.declaration", "labels", "versions"],
     "rotation.incident.rollback": [
         *("credential", "errors", "labels", "observability", "ports", "snapshot", "versions"),
     ],
@@ -135,7 +138,8 @@ MAY_IMPORT = {
         *("credential", "errors", "observability", "ports", "redaction", "settings", "versions"),
         "wire_logging",
         *("invocation", "steps", "sealing", "vendor", "notification", "client", "unattended"),
-        *("incident.declaration", "incident.rollback", "reconciliation", "snapshot"),
+        *("incident.declaration", "incident.rollback", "incident.words"),
+        *("reconciliation", "snapshot"),
     ],
     "rotation.sandbox": ["credential", "errors", "redaction", "sealing.verify", "wire_logging"],
     "rotation.cli": [

@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -57,6 +58,78 @@ class _Ended:
         }
 
 
+@dataclass(frozen=True)
+class _Order:
+    """What is to be done for each secret, and who is told of it.
+
+    Attributes:
+        at_once: whether keys are revoked before there are new ones.
+        again: whether to declare it although the same incident was closed, or one is open.
+    """
+
+    account: Account
+    declaration: Declaration
+    limit: timedelta
+    teller: Teller
+    at_once: bool
+    again: bool
+
+    def carry_out(self, name: str) -> _Ended:
+        """Contain one secret; whatever goes wrong is its own end and nobody else's."""
+        try:
+            return _Ended(name, self._closed(name) or self._contained(name))
+        except RotationError as error:
+            problem = f"{error} [{error.code}]"
+        except click.ClickException as error:
+            problem = error.message
+        self.teller.tell(name, problem)
+        return _Ended(name, problem=problem)
+
+    def _closed(self, name: str) -> Containment | None:
+        if self.again:
+            return None
+        closed = closed_just_now(self.account, name, self.declaration)
+        if closed is not None:
+            told = "this incident is closed; --again declares another, for the new key"
+            self.teller.tell(name, told)
+        return closed
+
+    def _contained(self, name: str) -> Containment:
+        declaration = self._revoked_first(name) if self.at_once else self.declaration
+        tell = partial(self.teller.tell, name)
+        held = contain(
+            self.account.secret(name),
+            declaration,
+            self._reconcile,
+            tell=tell,
+            limit=self.limit,
+            clocks=Clocks(),
+            again=self.again,
+        )
+        complete(self.account, held, tell)
+        return held
+
+    def _reconcile(self, arn: str) -> dict[str, Any]:
+        report: dict[str, Any] = self.account.ask("reconcile", [arn])["secrets"][0]
+        return report
+
+    def _revoked_first(self, name: str) -> Declaration:
+        """Have the keys revoked before there are new ones; what was declared for it."""
+        done = self.account.ask(
+            REVOKE_FIRST,
+            [self.account.secret(name).arn],
+            alias=REVOKE_FIRST,
+            reason=self.declaration.reason,
+            actor=self.declaration.actor,
+            again=self.again,
+        )
+        for one in done["revoked"]:
+            self.teller.tell(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
+        for one in done["failures"]:
+            self.teller.tell(name, f"not revoked yet: {one['message']} [{one['code']}]")
+        return Declaration.read(done["declared"])
+
+
 def _no_key(_: click.Context, __: click.Parameter, value: str) -> str:
     """A reason is kept in tags and records for years: whoever pastes the leaked key is stopped."""
     if scrub(value) != value:
@@ -92,7 +165,7 @@ def _no_key(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option(
     "--again",
     is_flag=True,
-    help="Declare another incident, although the same one was closed a moment ago.",
+    help="Declare another incident, although one is open, or the same one was closed a moment ago.",
 )
 @as_json_option
 @reconcile_function
@@ -114,8 +187,9 @@ def force(
     key is current the others are revoked at once, without grace, and proven dead. What is decided
     is written on the secret first: killed at any point, run it again and it goes on, or leave the
     rest to the hourly reconciliation. Run again within ten minutes of the end, by the same person
-    for the same reason, it shows the record and declares nothing, unless --again. No right to read
-    or put a secret's value is needed.
+    for the same reason, it shows the record and declares nothing, unless --again. While an incident
+    is open, keys that came after it are suspect only with --again. No right to read or put a
+    secret's value is needed.
 
     With --pool the new keys have to come from a person: the command says when to add them with
     `rotation pool add`, in another terminal, and goes on when they are there.
@@ -133,22 +207,16 @@ def force(
     if not names and not pool:
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
     console = plain_console(stderr=as_json)
-    declaration = Declaration(datetime.now(UTC), reason, account.actor())
+    declaration = Declaration.in_words(datetime.now(UTC), reason, account.actor())
     teller = Teller(console)
     limit = timedelta(seconds=timeout)
     leaked = condemn_pool(account, names, declaration, teller, again=again) if pool else None
     if leaked is not None:
         names = names or leaked.leased_to
         leaked.await_fresh_keys(names, limit)
+    order = _Order(account, declaration, limit, teller, at_once, again)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        ended = list(
-            threads.map(
-                lambda name: _contain(
-                    account, name, declaration, limit, teller, at_once=at_once, again=again
-                ),
-                dict.fromkeys(names),
-            )
-        )
+        ended = list(threads.map(order.carry_out, dict.fromkeys(names)))
     if as_json:
         told = {} if leaked is None else {"pool": leaked.as_json()}
         click.echo(json.dumps({"secrets": [one.as_json() for one in ended], **told}))
@@ -162,60 +230,6 @@ def force(
     contained = all(one.containment and one.containment.contained for one in ended)
     if not contained or (leaked is not None and leaked.condemned):
         raise click.exceptions.Exit(LEFT)
-
-
-def _contain(
-    account: Account,
-    name: str,
-    declaration: Declaration,
-    limit: timedelta,
-    teller: Teller,
-    *,
-    at_once: bool,
-    again: bool,
-) -> _Ended:
-    def reconcile(arn: str) -> dict[str, Any]:
-        report: dict[str, Any] = account.ask("reconcile", [arn])["secrets"][0]
-        return report
-
-    try:
-        closed = None if again else closed_just_now(account, name, declaration)
-        if closed is not None:
-            teller.tell(name, "this incident is closed; --again declares another, for the new key")
-            return _Ended(name, closed)
-        if at_once:
-            _revoke_first(account, name, declaration, teller)
-        held = contain(
-            account.secret(name),
-            declaration,
-            reconcile,
-            tell=lambda act: teller.tell(name, act),
-            limit=limit,
-            clocks=Clocks(),
-        )
-    except RotationError as error:
-        problem = f"{error} [{error.code}]"
-    except click.ClickException as error:
-        problem = error.message
-    else:
-        complete(account, held, lambda act: teller.tell(name, act))
-        return _Ended(name, held)
-    teller.tell(name, problem)
-    return _Ended(name, problem=problem)
-
-
-def _revoke_first(account: Account, name: str, declaration: Declaration, teller: Teller) -> None:
-    done = account.ask(
-        REVOKE_FIRST,
-        [account.secret(name).arn],
-        alias=REVOKE_FIRST,
-        reason=declaration.reason,
-        actor=declaration.actor,
-    )
-    for one in done["revoked"]:
-        teller.tell(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
-    for one in done["failures"]:
-        teller.tell(name, f"not revoked yet: {one['message']} [{one['code']}]")
 
 
 def _conclude(console: Console, ended: _Ended) -> None:

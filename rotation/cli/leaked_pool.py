@@ -121,7 +121,7 @@ def condemn_pool(
         done["condemned"],
         done["leasedTo"],
         done["asked"],
-        _declare=lambda name: declare(account.secret(name), declaration),
+        _declare=lambda name: declare(account.secret(name), declaration, again=again),
         _keys_left=lambda name: account.ask("report", [name])["issuer"]["keysLeft"] or 0,
         _teller=teller,
     )

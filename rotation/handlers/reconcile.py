@@ -87,7 +87,9 @@ def _answer(
     if request.action == EVIDENCE and request.secrets:
         return action | wiring.evidence(request.secrets[0])
     if request.action == REVOKE_FIRST and request.secrets:
-        return action | wiring.revoke_first(request.secrets[0], declaration, time_left)
+        return action | wiring.revoke_first(
+            request.secrets[0], declaration, time_left, again=request.again
+        )
     return wiring.reconciler(time_left).run(request.secrets, act=request.action == RECONCILE)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rotation.errors import InvalidEventError
+from rotation.incident.words import ACTOR, REASON
 
 RECONCILE: Final = "reconcile"
 REPORT: Final = "report"
@@ -24,7 +25,7 @@ _MEMBERS: Final = {
     ROLLBACK: (frozenset({"secrets"}), frozenset()),
     EVIDENCE: (frozenset({"secrets"}), frozenset()),
     CONDEMN_POOL: (frozenset({"reason", "actor"}), frozenset({"again"})),
-    REVOKE_FIRST: (frozenset({"secrets", "reason", "actor"}), frozenset()),
+    REVOKE_FIRST: (frozenset({"secrets", "reason", "actor"}), frozenset({"again"})),
 }
 _ONE_SECRET: Final = frozenset({ROLLBACK, EVIDENCE, REVOKE_FIRST})
 # API_CreateSecret, Name; and the ARN that it becomes part of.
@@ -32,11 +33,7 @@ _SECRET: Final = re.compile(
     r"(?:arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,520}"
 )
 _MOST_SECRETS: Final = 1000
-# API_Tag allows letters of any language, digits, spaces and these; it is stored as one.
-_TEXTS: Final = {
-    "reason": re.compile(r"[\w .:/=+@-]{1,120}"),
-    "actor": re.compile(r"[\w.:/=+@-]{1,100}"),
-}
+_TEXTS: Final = {"reason": REASON, "actor": ACTOR}
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Request:
         secrets: names or ARNs; None: all.
         reason: why keys are declared compromised; empty where they are not.
         actor: by whom, as the caller says it.
-        again: whether the pool leaked once more.
+        again: whether it leaked once more: what came after an open incident is suspect too.
     """
 
     action: str

@@ -142,7 +142,12 @@ class ReconcileWiring:
         }
 
     def revoke_first(
-        self, name: str, declaration: Declaration, time_left: Callable[[], timedelta]
+        self,
+        name: str,
+        declaration: Declaration,
+        time_left: Callable[[], timedelta],
+        *,
+        again: bool,
     ) -> dict[str, Any]:
         """Revoke the keys of one secret, which must name our rotation function, unreplaced."""
         for session in (self._signing, self._admin):
@@ -150,7 +155,7 @@ class ReconcileWiring:
         issuer = self._issuer(self._admin_key_reader())
         secret = SecretVersions(self._secrets, SecretVersions(self._secrets, name).snapshot().arn)
         examiner = Examiner(issuer, self._prover, self._policy, asks=False, clock=utc_now)
-        return revoke_first(secret, declaration, examiner, issuer).as_json()
+        return revoke_first(secret, declaration, examiner, issuer, again=again).as_json()
 
     @property
     def _pooled(self) -> bool:

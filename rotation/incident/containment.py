@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from rotation.credential import iso_utc
 from rotation.incident.declaration import Declaration, Progress, Stage, advance, declare
 from rotation.labels import compromised
 from rotation.versions import SecretVersions
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _RECONCILE_EVERY: Final = timedelta(seconds=5)
+#: DescribeSecret is eventually consistent: so long after a declaration it may not show it.
+_SETTLING: Final = timedelta(seconds=10)
 
 #: Reconciles one secret, by its ARN, and gives its part of the report (docs/reconciliation.md).
 Reconcile = Callable[[str], Mapping[str, Any]]
@@ -68,6 +71,7 @@ def contain(
     tell: Callable[[str], None],
     limit: timedelta,
     clocks: Clocks,
+    again: bool = False,
 ) -> Containment:
     """Declare, rotate, have the suspects revoked and proven dead; wait for each at most ``limit``.
 
@@ -78,13 +82,16 @@ def contain(
         tell: called with each act, in words.
         limit: how long to wait for the new key, and then for the proofs.
         clocks: time.
+        again: declare it even if an incident is open, for the keys that came after that one.
 
     Raises:
         VersionStateError, SecretStoreError: nothing is lost; asking again goes on from there.
     """
     stopwatch = _Stopwatch(clocks.monotonic)
-    held = Containment(secret.arn, declare(secret, declaration))
+    held = Containment(secret.arn, declare(secret, declaration, again=again))
     tell(f"declared at {held.declaration.at:%H:%M:%S} UTC: {held.declaration.reason}")
+    if iso_utc(held.declaration.at) != iso_utc(declaration.at):
+        tell("this incident was open; keys that came after it are suspect only with --again")
     held.parts["declared"] = stopwatch.lap()
     progress = _rotate(secret, held, tell, limit, clocks)
     held.parts["rotated"] = stopwatch.lap()
@@ -107,17 +114,23 @@ def _rotate(
     limit: timedelta,
     clocks: Clocks,
 ) -> Progress:
-    until = clocks.monotonic() + limit.total_seconds()
+    begun = clocks.monotonic()
+    seen = False
     while True:
         progress = advance(secret, clocks.now())
         for act in progress.acts:
             tell(act)
         held.suspects = progress.suspects or held.suspects
         held.current = progress.current
-        if progress.stage is not Stage.ROTATING or clocks.monotonic() > until:
-            # Reconciliation may have finished the incident in the meantime.
-            over = progress.stage is Stage.NONE
-            return Progress(Stage.RETIRING, current=progress.current) if over else progress
+        waited = timedelta(seconds=clocks.monotonic() - begun)
+        if progress.stage is Stage.NONE:
+            # Reconciliation has finished the incident in the meantime; or this look was too early.
+            if seen or waited >= _SETTLING:
+                return Progress(Stage.RETIRING, current=progress.current)
+        elif progress.stage is not Stage.ROTATING or waited > limit:
+            return progress
+        else:
+            seen = True
         clocks.sleep(_LOOK_EVERY.total_seconds())
 
 
@@ -158,6 +171,9 @@ def _left(report: Mapping[str, Any]) -> list[str]:
         if finished
         else [f"the key of version {v['versionId']} is not proven dead" for v in suspects]
     )
+    if report.get("incident") and not suspects and not finished:
+        # It was declared a moment ago, and the labels do not show yet.
+        left.append("the incident is open still")
     left += [failure["message"] for failure in report.get("failures", ())]
     if left:
         left += [

@@ -26,6 +26,7 @@ from typing import Final
 
 from rotation.credential import iso_utc
 from rotation.errors import SecretStoreError, VersionStateError
+from rotation.incident.words import actor_in_words, reason_in_words
 from rotation.labels import (
     ATTEMPT_TAG,
     AWSCURRENT,
@@ -33,6 +34,7 @@ from rotation.labels import (
     COMPROMISED,
     INCIDENT_TAG,
     SUSPECT_TAGS,
+    compromised,
     proven_dead,
 )
 from rotation.snapshot import Snapshot
@@ -48,11 +50,9 @@ PATIENCE: Final = timedelta(minutes=5)
 
 # DescribeSecret is eventually consistent: a rotation that was begun may not show at once.
 _SETTLING: Final = timedelta(seconds=10)
-# A version's id has 32 to 64 characters, a tag's value 256, and a secret has 20 labels at most.
-_IN_A_TAG: Final = 256
 _NO_SUCH_VERSION: Final = frozenset({"InvalidParameterException", "ResourceNotFoundException"})
 _NAMESPACE: Final = uuid.UUID("6d1c1c0e-6f5e-5d0c-9a58-4f1f0f0a7f11")
-# API_Tag: 256 characters at most.
+# API_Tag: 256 characters at most. A version's id has 32 to 64, and a secret has 20 labels at most.
 _LONGEST_TAG: Final = 256
 
 
@@ -69,6 +69,11 @@ class Declaration:
     at: datetime
     reason: str
     actor: str
+
+    @classmethod
+    def in_words(cls, at: datetime, reason: str, actor: str) -> Declaration:
+        """What somebody said, as `rotation.incident.words` writes it."""
+        return cls(at, reason_in_words(reason), actor_in_words(actor))
 
     def tag(self) -> str:
         """The tag's value: time, reason, actor."""
@@ -126,10 +131,14 @@ class Progress:
     attempt: int = 0
 
 
-def declare(secret: SecretVersions, declaration: Declaration) -> Declaration:
+def declare(
+    secret: SecretVersions, declaration: Declaration, *, again: bool = False
+) -> Declaration:
     """Open an incident, or find the one that is open: the declaration that holds.
 
-    Nothing is marked or rotated by this; `advance` does that.
+    An incident can be open for days, where a person has to revoke keys; what came after it is not
+    suspect. With ``again`` this declaration takes its place: every version of now is suspect, and
+    those that were stay so. Nothing is marked or rotated by this; `advance` does that.
 
     Raises:
         VersionStateError: the secret is scheduled for deletion, or no function rotates it.
@@ -148,7 +157,9 @@ def declare(secret: SecretVersions, declaration: Declaration) -> Declaration:
         )
     tag = snapshot.tags.get(INCIDENT_TAG)
     if tag is not None:
-        return Declaration.read(tag)
+        held = Declaration.read(tag)
+        if not again or iso_utc(held.at) == iso_utc(declaration.at):
+            return held
     tag = declaration.tag()
     secret.tag({INCIDENT_TAG: tag, **_suspect_tags(snapshot)})
     return Declaration.read(tag)
@@ -211,10 +222,13 @@ def own_token(arn: str, declaration: Declaration, attempt: int) -> str:
 
 
 def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
-    """Tags that hold the ids of every labelled version; as many ids in each as fit."""
+    """Tags that hold the ids of every labelled version; as many ids in each as fit.
+
+    Those of an incident that is open are held too, labelled or not.
+    """
     texts = [""]
-    for version in sorted(snapshot.labels):
-        if len(texts[-1]) + len(version) + 1 > _IN_A_TAG:
+    for version in sorted({*snapshot.labels, *snapshot.declared}):
+        if len(texts[-1]) + len(version) + 1 > _LONGEST_TAG:
             texts.append("")
         texts[-1] = f"{texts[-1]} {version}".strip()
     return dict(zip(SUSPECT_TAGS, texts, strict=False))
@@ -222,9 +236,8 @@ def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
 
 def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[str]:
     """Label what was declared and is not labelled yet; every suspect version."""
-    declared = " ".join(snapshot.tags.get(name, "") for name in SUSPECT_TAGS).split()
-    marked = [version for version in snapshot.labels if snapshot.compromised(version)]
-    for version in declared:
+    marked = [version for version, labels in snapshot.labels.items() if compromised(labels)]
+    for version in snapshot.declared:
         labels = snapshot.labels.get(version, frozenset())
         if version in marked or proven_dead(labels):
             continue

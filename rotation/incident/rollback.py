@@ -14,6 +14,7 @@ from rotation.labels import (
     AWSPENDING,
     AWSPREVIOUS,
     INCIDENT_TAG,
+    RETIRE_AFTER,
     compromised,
     proven_dead,
     retire_after,
@@ -61,7 +62,9 @@ def roll_back(
 ) -> RolledBack:
     """Move AWSCURRENT back to the version that bears AWSPREVIOUS, once its key has signed.
 
-    The displaced key is revoked by nothing here; as a displaced key it gets its grace.
+    The displaced key is revoked by nothing here; as a displaced key it gets its grace. So does the
+    one that comes back, when it is displaced again: the mark of its first displacement goes before
+    it is current.
 
     Raises:
         VersionStateError: there is no previous key, it is dead or about to be retired, a rotation
@@ -70,7 +73,8 @@ def roll_back(
         VendorError, SealVerificationError: it could not be proven.
         SecretStoreError: AWSCURRENT was moved by somebody else meanwhile, or AWS failed.
     """
-    previous, _ = _versions(secret.snapshot(), clock())
+    snapshot = secret.snapshot()
+    previous, _ = _versions(snapshot, clock())
     document = secret.read(previous)
     if document is None:
         raise VersionStateError(f"Version {previous} of {secret.arn} has no value.")
@@ -78,6 +82,8 @@ def roll_back(
     if key.expired(clock()):
         raise VersionStateError(f"The previous key {key.id} expired at {key.expires_at}.")
     prover.prove(key, f"rotation test seal for {secret.arn} {previous} (rollback)")
+    for mark in sorted(one for one in snapshot.labels[previous] if one.startswith(RETIRE_AFTER)):
+        secret.detach(mark, previous)
     # The proof took time: look again, then swap only from the version that was looked at.
     again, current = _versions(secret.snapshot(), clock())
     if again != previous:

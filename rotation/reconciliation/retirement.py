@@ -205,10 +205,11 @@ class Execution:
         death = self.done.deaths.get(key_id)
         if self._listed_dead(key_id) if death is None else death.verdict is Verdict.DEAD:
             self.done.dead.add(key_id)
-            self._parts.issuer.forget(key_id)
             if retirement.reason is not Reason.COMPROMISED:
+                # The issuer forgets last: a key that it does not list is nobody's to bury.
                 for version in retirement.versions:
                     self._labels.bury(version, self._situation.snapshot)
+                self._parts.issuer.forget(key_id)
             self._say("key proven dead", key_id=key_id, reason=retirement.reason.value)
         elif death is not None and death.verdict is Verdict.ALIVE:
             self._report_alive(retirement)
@@ -259,7 +260,7 @@ class Execution:
         return bool(keys) and clear and keys <= self.done.dead
 
     def _close_incident(self) -> None:
-        """Keep the record first; only then may the labels that tell of the incident go."""
+        """Keep the record first; only then may what tells of the incident and its keys go."""
         retirements = [one for one in self._due if one.reason is Reason.COMPROMISED]
         versions = [v for v in self._situation.versions if v.compromised and v.key_id is not None]
         facts = record(
@@ -277,6 +278,8 @@ class Execution:
         self._say("incident closed", evidence=self.done.evidence)
         for version in versions:
             self._labels.bury(version.id, self._situation.snapshot)
+        for one in retirements:
+            self._parts.issuer.forget(one.key_id)
         # Another incident may have been declared meanwhile: then the tag is that one's.
         closed = {version.id for version in self._situation.versions if version.compromised}
         again = self._secret.snapshot()

@@ -49,7 +49,12 @@ class RevokedFirst:
 
 
 def revoke_first(
-    secret: SecretVersions, declaration: Declaration, examiner: Examiner, issuer: KeyIssuer
+    secret: SecretVersions,
+    declaration: Declaration,
+    examiner: Examiner,
+    issuer: KeyIssuer,
+    *,
+    again: bool = False,
 ) -> RevokedFirst:
     """Declare every key of ``secret`` compromised and revoke them all, the current one too.
 
@@ -63,7 +68,7 @@ def revoke_first(
     """
     # Before anything is declared: is it ours?
     examiner.examine(secret)
-    done = RevokedFirst(secret.arn, declare(secret, declaration))
+    done = RevokedFirst(secret.arn, declare(secret, declaration, again=again))
     suspects = mark(secret)
     held = [one for one in examiner.examine(secret).situation.versions if one.id in suspects]
     for key_id in dict.fromkeys(one.key_id for one in held if one.key_id is not None):

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from rotation.labels import COMPROMISED, SUSPECT_TAGS
 
 T = TypeVar("T")
 
@@ -254,3 +256,14 @@ class Crossing:
         if self._boundary.witness is not None:
             self._boundary.witness.answered(self.call, wire.labels(answer))
         return answer
+
+
+def labels_told(answer: Mapping[str, Any]) -> Mapping[str, Sequence[str]] | None:
+    """The labels that an answer tells of, by version, and what its tags declare compromised."""
+    labels: Mapping[str, Sequence[str]] | None = answer.get("VersionIdsToStages")
+    tags = [tag["Value"] for tag in answer.get("Tags", ()) if tag["Key"] in SUSPECT_TAGS]
+    declared = " ".join(tags).split()
+    return labels and {
+        version: [*has, COMPROMISED + version] if version in declared else has
+        for version, has in labels.items()
+    }

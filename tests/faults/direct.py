@@ -18,7 +18,7 @@ from moto.core.exceptions import JsonRESTError
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.secrets_manager import FaithfulSecretsManager
 
-from .boundary import Boundary
+from .boundary import Boundary, labels_told
 from .gates import again, raise_lost, raise_timed_out, subject_of
 
 _TIMES = {
@@ -199,7 +199,7 @@ class _DirectWire:
         return "ok"
 
     def labels(self, answer: Any) -> Any:
-        return answer.get("VersionIdsToStages")
+        return labels_told(answer)
 
 
 def _without(described: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from rotation.credential import ApiKey
 from rotation.vendor.answer import Answer
 from rotation.vendor.http import VendorHttp, VendorRequest
 
-from .boundary import Boundary, Crossing, Way
+from .boundary import Boundary, Crossing, Way, labels_told
 
 #: botocore makes one attempt of each call.
 ONE_ATTEMPT = Config(
@@ -131,11 +131,9 @@ class _SocketWire:
 
     def labels(self, answer: AWSResponse) -> Mapping[str, Sequence[str]] | None:
         try:
-            found: Mapping[str, Sequence[str]] | None
-            found = json.loads(answer.content).get("VersionIdsToStages")
+            return labels_told(json.loads(answer.content))
         except ValueError:
             return None
-        return found
 
 
 class GatedHttp(VendorHttp):

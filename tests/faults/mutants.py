@@ -12,13 +12,14 @@ from typing import Any
 
 from rotation import issuing, proving, steps
 from rotation.invocation import classify
-from rotation.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, retirement_mark
+from rotation.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, compromised, retirement_mark
 from rotation.ports import Proof
 from rotation.reconciliation import death_watch, retirement, run
 from rotation.reconciliation import plan as planning
 from rotation.reconciliation.plan import Plan, Reason, Retirement, plan
 from rotation.reconciliation.retirement import Execution
 from rotation.reconciliation.situation import Situation
+from rotation.snapshot import Snapshot
 from rotation.versions import SecretVersions
 
 from .boundary import Way
@@ -212,6 +213,11 @@ MUTANTS = (
             (proving, "refuse_compromised", lambda *_: None),
             (issuing, "refuse_compromised", lambda *_: None),
         ),
+        *("force-pending", "1 retired", (Way.KILLED_BEFORE,), "UpdateSecretVersionStage"),
+    ),
+    Mutant(
+        "believes the labels of an incident and not its declaration",
+        ((Snapshot, "compromised", lambda seen, one: compromised(seen.labels.get(one, ()))),),
         *("force-pending", "1 retired", (Way.KILLED_BEFORE,), "UpdateSecretVersionStage"),
     ),
     Mutant(

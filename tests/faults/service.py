@@ -121,7 +121,18 @@ class Service:
 
         self.process("force", command)
         ended: list[Containment] = held
-        return bool(ended) and ended[0].contained
+        contained = bool(ended) and ended[0].contained
+        if contained:
+            self._judge_containment()
+        return contained
+
+    def _judge_containment(self) -> None:
+        """Whoever is told that it is over may go to bed: then every key of the moment is dead."""
+        judge = self.world.judge
+        for key in sorted(judge.suspects & judge.alive()):
+            judge.find("5 contained", f"the command said that it is over, and {key} is alive")
+        if not judge.suspects:
+            judge.find("5 contained", "the command said that it is over, and no key is suspect")
 
     def declare(self) -> None:
         """What a responder does first: declare, mark, unstage, begin a rotation."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from rotation.errors import SecretStoreError, VersionStateError
+from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
 from rotation.incident.declaration import (
     AGAIN,
     MOST_ATTEMPTS,
@@ -99,6 +99,25 @@ def test_a_running_step_cannot_promote_a_suspect_key(rotated: House) -> None:
     assert progress.stage is Stage.RETIRING
     assert progress.current not in progress.suspects
     assert pending in progress.suspects
+
+
+@pytest.mark.parametrize("done", ["nothing", "createSecret", "testSecret"])
+def test_a_declaration_alone_stops_a_suspect_key(rotated: House, done: str) -> None:
+    """Whoever declared it was killed before the labels: the tags keep the key from promotion."""
+    current = rotated.version("AWSCURRENT")
+    pending = rotated.stage()
+    names = [*STEPS]
+    begun = names[: names.index(done) + 1] if done in names else []
+    for name in begun:
+        STEPS[name](rotated.rotation(pending))
+    declared(rotated)
+    with pytest.raises(CompromisedKeyError):
+        STEPS[names[len(begun)]](rotated.rotation(pending))
+    assert rotated.version("AWSPENDING") is None
+    for name in names:
+        with pytest.raises(VersionStateError):
+            STEPS[name](rotated.rotation(pending))
+    assert rotated.version("AWSCURRENT") == current
 
 
 def test_a_pending_version_that_is_put_back_is_taken_off_again(rotated: House) -> None:
@@ -196,6 +215,39 @@ def test_declaring_twice_is_one_incident(rotated: House) -> None:
     rotated.later(timedelta(minutes=1))
     again = declare(versions(rotated), Declaration(rotated.now(), "other", "somebody"))
     assert again == first
+
+
+def test_while_an_incident_is_open_another_leak_can_be_declared(rotated: House) -> None:
+    """It waits for a person, and the new key leaks too: all of now is suspect, and what was."""
+    first = declared(rotated)
+    before = set(advance(versions(rotated), rotated.now()).suspects)
+    run_steps(rotated, own_token(rotated.arn, first, 1))
+    progress = advance(versions(rotated), rotated.now())
+    assert progress.stage is Stage.RETIRING
+    rotated.later(timedelta(minutes=1))
+    second = Declaration(rotated.now(), "the-new-key-too", ACTOR)
+    assert declare(versions(rotated), second).reason == first.reason
+    held = declare(versions(rotated), second, again=True)
+    assert held.reason == "the-new-key-too"
+    # Whoever repeats the same declaration changes nothing.
+    told = tags(rotated)
+    assert declare(versions(rotated), second, again=True) == held
+    assert tags(rotated) == told
+    progress = advance(versions(rotated), rotated.now())
+    assert (progress.stage, progress.attempt) == (Stage.ROTATING, 1)
+    assert set(progress.suspects) == before | {str(rotated.version("AWSCURRENT"))}
+    run_steps(rotated, own_token(rotated.arn, held, 1))
+    assert advance(versions(rotated), rotated.now()).stage is Stage.RETIRING
+
+
+def test_another_declaration_forgets_none_of_the_first_one(rotated: House) -> None:
+    """A suspect version that lost every label before it got its own is suspect still."""
+    declared(rotated)
+    previous = str(rotated.version("AWSPREVIOUS"))
+    versions(rotated).detach("AWSPREVIOUS", previous)
+    rotated.later(timedelta(minutes=1))
+    declare(versions(rotated), Declaration(rotated.now(), "again", ACTOR), again=True)
+    assert previous in advance(versions(rotated), rotated.now()).suspects
 
 
 def test_a_key_that_came_after_the_declaration_is_not_suspect(rotated: House) -> None:

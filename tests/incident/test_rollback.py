@@ -7,7 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from rotation.errors import CredentialRejectedError, RotationError, VersionStateError
+from rotation.errors import (
+    CredentialRejectedError,
+    RotationError,
+    SecretStoreError,
+    VersionStateError,
+)
 from rotation.incident.rollback import roll_back
 from rotation.labels import COMPROMISED, DEAD, INCIDENT_TAG, retirement_mark
 from rotation.sandbox.aws.traffic import Dropped
@@ -55,6 +60,17 @@ def test_a_key_in_its_grace_may_come_back(rotated: House) -> None:
     assert rotated.version("AWSCURRENT") == version
 
 
+def test_a_key_that_came_back_loses_its_mark(rotated: House) -> None:
+    """Displaced anew it has all its grace: the mark of its first displacement does not count."""
+    version = str(rotated.version("AWSPREVIOUS"))
+    for hours in (1, 2):
+        label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=hours)))
+    back(rotated)
+    back(rotated)
+    assert rotated.version("AWSPREVIOUS") == version
+    assert rotated.labels()[version] == {"AWSPREVIOUS"}
+
+
 @pytest.mark.parametrize("obstacle", ["compromised", "dead", "due", "pending", "incident"])
 def test_a_key_that_must_not_come_back_does_not(rotated: House, obstacle: str) -> None:
     """Suspect, dead, about to die, or a rotation or an incident open: refused, nothing moved."""
@@ -93,6 +109,21 @@ def test_a_lost_answer_of_the_move_is_a_success(rotated: House) -> None:
     back(rotated)
     rotated.cloud.faults.clear()
     assert rotated.version("AWSCURRENT") == previous
+
+
+def test_cut_off_in_the_middle_it_has_only_made_a_grace_longer(rotated: House) -> None:
+    """The mark goes first: a rollback that ends there leaves a key that is marked anew."""
+    version = str(rotated.version("AWSPREVIOUS"))
+    label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=1)))
+
+    class CutOff(SecretVersions):
+        def promote(self, token: str, current: str | None) -> None:
+            raise SecretStoreError("cut off", operation="UpdateSecretVersionStage", aws_code="x")
+
+    with pytest.raises(SecretStoreError):
+        roll_back(CutOff(rotated.client, rotated.arn), rotated.prover, rotated.now)
+    assert rotated.version("AWSPREVIOUS") == version
+    assert rotated.labels()[version] == {"AWSPREVIOUS"}
 
 
 def test_without_a_previous_version_there_is_nowhere_to_go(house: House) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from rotation.errors import SecretStoreError
+from rotation.labels import COMPROMISED, RETIRE_AFTER
 from rotation.steps import STEPS
-from rotation.vendor.key_pool import StepsKeyPool
+from rotation.vendor.key_pool import KeyPool, StepsKeyPool
 from tests.pool.stock import Stock
 
 from .desk import Desk, codes, outcomes
@@ -22,6 +25,28 @@ def stock(desk: Desk) -> Stock:
     stock.fill([YEAR] * 4)
     desk.issuer, desk.material = stock.pool, stock.pool.find
     return stock
+
+
+class CutOff:
+    """A pool whose users are cut off once, just before or just after it has dropped a key."""
+
+    def __init__(self, pool: KeyPool, *, after: bool) -> None:
+        self._pool = pool
+        self._after = after
+        self._cut = False
+
+    def forget(self, key_id: str) -> None:
+        if self._after:
+            self._pool.forget(key_id)
+        if not self._cut:
+            self._cut = True
+            raise SecretStoreError(
+                "cut off", operation="GetSecretValue", aws_code="InternalFailure"
+            )
+        self._pool.forget(key_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
 
 
 def rotate(stock: Stock) -> str:
@@ -96,3 +121,54 @@ def test_a_leased_key_that_was_never_stored_is_proven_dead_too(desk: Desk, stock
         proven += desk.reconcile()["done"]["provenDead"]
     assert proven == [lost]
     assert lost not in stock.states()
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
+    desk: Desk, stock: Stock, after: bool
+) -> None:
+    """The next runs drop the key, and no mark stays on a version whose key the pool forgot."""
+    displaced = rotate(stock)
+    rotate(stock)
+    desk.reconcile()
+    desk.pass_grace()
+    desk.reconcile()
+    desk.house.vendor.keys.revoke(displaced)
+    desk.issuer = CutOff(stock.pool, after=after)
+    found: set[str] = set()
+    for number in range(40):
+        desk.house.later(timedelta(hours=1))
+        [report] = [one for one in desk.run()["secrets"] if one["arn"] == desk.house.arn]
+        found = codes(report) if number > 36 else set()
+    assert displaced not in stock.states()
+    marks = [
+        label for has in desk.house.labels().values() for label in has if RETIRE_AFTER in label
+    ]
+    assert marks == []
+    assert "key_of_another_secret" not in found
+
+
+def test_cut_off_before_the_record_an_incident_still_tells_of_every_key(
+    desk: Desk, stock: Stock
+) -> None:
+    """A leased key that was never stored stays in the pool until the record names it."""
+    leaked = rotate(stock)
+    current = str(desk.house.version("AWSCURRENT"))
+    pending = desk.house.stage()
+    leased = stock.lease(pending).id
+    desk.declare(current, pending)
+    desk.house.rotation(pending).secret.unstage_pending(pending)
+    rotate(stock)
+    for key in (leaked, leased):
+        desk.house.vendor.keys.revoke(key)
+    evidence, desk.evidence_bucket = desk.evidence_bucket, "no-such-bucket"
+    desk.run()
+    desk.evidence_bucket = evidence
+    for _ in range(25):
+        desk.house.later(timedelta(hours=1))
+        desk.run()
+    [record] = desk.evidence()
+    assert {one["keyId"] for one in record["keys"]} == {leaked, leased}
+    assert not {leaked, leased} & stock.states().keys()
+    labels = [label for has in desk.house.labels().values() for label in has]
+    assert not any(label.startswith(COMPROMISED) for label in labels)

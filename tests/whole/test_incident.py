@@ -260,19 +260,28 @@ def test_a_forced_rotation_of_a_pool_key_asks_a_person(pool: Operator) -> None:
     leased = deployment.key_id("AWSCURRENT")
     answer = pool.json("force", SECRET, "--reason", "key-compromise", code=3)["secrets"][0]
     assert answer["contained"] is False
+    replaced = deployment.key_id("AWSCURRENT")
+    assert replaced not in {by_hand, leased}
+    # The new key leaks too, before a person has revoked the old ones.
+    assert "only with --again" in pool.types("force", SECRET, "--reason", "that-too", code=3)
+    assert deployment.key_id("AWSCURRENT") == replaced
+    second = pool.json("force", SECRET, "--reason", "that-too", "--again", code=3)["secrets"][0]
+    assert second["reason"] == "that-too"
+    leaked = {by_hand, leased, replaced}
     assert any("works until a person revokes it" in one for one in answer["left"])
-    assert deployment.key_id("AWSCURRENT") not in {by_hand, leased}
-    assert {by_hand, leased} <= pool.live_keys()
+    assert deployment.key_id("AWSCURRENT") not in leaked
+    assert leaked <= pool.live_keys()
     asked = asked_people(deployment)
-    assert {key for key in (by_hand, leased) if key in json.dumps(asked)} == {by_hand, leased}
+    assert {key for key in leaked if key in json.dumps(asked)} == leaked
     assert {request.operation for request in deployment.vendor.requests} == {"sign"}
-    for key in (by_hand, leased):
+    for key in leaked:
         deployment.vendor.keys.revoke(key)
     report = deployment.reconcile()["secrets"][0]
-    assert set(report["done"]["provenDead"]) == {by_hand, leased}
+    assert set(report["done"]["provenDead"]) == leaked
     assert pool.tags() == {}
     [record] = pool.records()
-    assert {key["keyId"] for key in record["keys"]} == {by_hand, leased}
+    assert {key["keyId"] for key in record["keys"]} == leaked
+    assert record["declared"]["reason"] == "that-too"
 
 
 def test_a_leaked_pool_is_replaced_whole(pool: Operator) -> None:

@@ -1,0 +1,129 @@
+"""Waiting for an incident to be over, and saying so only when it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rotation.incident.containment import Clocks, Containment, contain
+from rotation.incident.declaration import Declaration
+from rotation.labels import INCIDENT_TAG
+from rotation.snapshot import Snapshot
+from rotation.steps import STEPS
+from rotation.versions import SecretVersions
+from tests.house import House
+from tests.reconciliation.desk import Desk
+
+
+class Lagging(SecretVersions):
+    """A secret whose DescribeSecret shows for a while what was before the declaration."""
+
+    looks: int = 0
+    before: Snapshot | None = None
+
+    def tag(self, values: Mapping[str, str]) -> None:
+        if INCIDENT_TAG in values:
+            self.before = self.snapshot()
+        super().tag(values)
+
+    def snapshot(self) -> Snapshot:
+        if self.before is not None and self.looks > 0:
+            self.looks -= 1
+            return self.before
+        return super().snapshot()
+
+
+@dataclass
+class Responder:
+    """Somebody who forces a rotation; what they wait for happens while they wait."""
+
+    house: House
+    desk: Desk
+    stale_reports: int = 0
+    blind_for: float = 0.0
+    waited: float = 0.0
+    said: list[str] = field(default_factory=list)
+
+    def contain(self, secret: SecretVersions) -> Containment:
+        return contain(
+            secret,
+            Declaration(self.house.now(), "key-compromise", "ada"),
+            self._reconcile,
+            tell=self.said.append,
+            limit=timedelta(minutes=10),
+            clocks=Clocks(self.house.now, lambda: self.waited, self._wait),
+        )
+
+    def _wait(self, seconds: float) -> None:
+        self.waited += seconds
+        self.house.later(timedelta(seconds=seconds))
+        pending = self.house.version("AWSPENDING")
+        if pending is not None and pending != self.house.version("AWSCURRENT"):
+            for step in STEPS.values():
+                step(self.house.rotation(pending))
+
+    def _reconcile(self, arn: str) -> Mapping[str, Any]:
+        blind = self.waited < self.blind_for
+        lagging = blind or self.stale_reports > 0
+        self.stale_reports -= lagging
+        # A run that sees nothing of the incident does nothing about it: a report is all it gives.
+        [report] = self.desk.run(arn, act=not lagging)["secrets"]
+        if lagging:
+            for version in report["versions"]:
+                version["labels"] = [one for one in version["labels"] if "compromised" not in one]
+            if blind:
+                report["incident"] = None
+        return dict(report)
+
+
+@pytest.fixture
+def rotated(house: House) -> House:
+    """A secret with a current and a previous key."""
+    house.store()
+    token = house.stage()
+    for step in STEPS.values():
+        step(house.rotation(token))
+    return house
+
+
+def keys(house: House) -> set[str]:
+    return {str(house.value(label)["apiKeyId"]) for label in ("AWSCURRENT", "AWSPREVIOUS")}
+
+
+def test_a_look_that_is_older_than_the_declaration_is_not_its_end(rotated: House) -> None:
+    """DescribeSecret lags, for the reconcile function too: nothing is over before it began."""
+    old = keys(rotated)
+    responder = Responder(rotated, Desk(rotated), blind_for=2.0)
+    secret = Lagging(rotated.client, rotated.arn)
+    secret.looks = 2
+    held = responder.contain(secret)
+    assert held.contained
+    assert set(held.proven_dead) == old
+    assert not any(responder.desk.alive(key) for key in old)
+
+
+def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(rotated: House) -> None:
+    """The incident's tag is there still, so whoever waits goes on waiting."""
+    old = keys(rotated)
+    responder = Responder(rotated, Desk(rotated), stale_reports=2)
+    held = responder.contain(SecretVersions(rotated.client, rotated.arn))
+    assert held.contained
+    assert held.evidence is not None
+    assert not any(responder.desk.alive(key) for key in old)
+
+
+def test_an_incident_that_others_have_finished_is_over(rotated: House) -> None:
+    """Reconciliation closed it before the first look: after a moment that is believed."""
+
+    class Finished(SecretVersions):
+        def tag(self, values: Mapping[str, str]) -> None:
+            """Declared, rotated, proven and untagged by others, all in this moment."""
+
+    responder = Responder(rotated, Desk(rotated))
+    held = responder.contain(Finished(rotated.client, rotated.arn))
+    assert held.contained
+    assert 10 <= responder.waited < 30
