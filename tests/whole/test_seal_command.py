@@ -525,6 +525,8 @@ def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(desk
         ((*SEEN, "--text", "\\n"), "--text must be plain text"),
         ((*SEEN, "--image", str(picture)), "notes.txt is no PNG or JPEG file"),
         ((*SEEN, "--image", "not/there.png"), "not/there.png cannot be read: No such file"),
+        ((*SEEN, "--text", "中"), "--text: the character U+4E2D cannot be drawn"),
+        ((*SEEN, "--text", "x" * 400), "--text does not fit into its box"),
         (("--field", "two\nlines"), "--field must be the name"),
         (("--certify", "everything"), "no-changes"),
     ):

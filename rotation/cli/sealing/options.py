@@ -152,9 +152,14 @@ def read(asked: Mapping[str, Any]) -> SealOptions:
         "visible": _visible(asked),
     }
     try:
-        return SealOptions.parse(
+        options = SealOptions.parse(
             {name: value for name, value in members.items() if value is not None}
         )
+        if options.visible:
+            from rotation.sealing.rehearsal import rehearse
+
+            rehearse(options.visible)
+        return options
     except InvalidRequestError as error:
         raise click.UsageError(in_other_words(str(error), NAMES)) from None
 
