@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotation.errors import InvalidRequestError
+from rotation.cli.sealing.options import how_to_seal, read
 
 if TYPE_CHECKING:
     from rotation.cli.sealing.work import Places
@@ -28,17 +28,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="From S3 to S3: have this sealing function do it. Without it, this process does.",
 )
-@click.option("--reason", metavar="TEXT", help="Why, written into the signature.")
-@click.option("--location", metavar="TEXT", help="Where, written into the signature.")
-@click.option("--contact", metavar="TEXT", help="Whom to ask, written into the signature.")
-@click.option("--field", metavar="NAME", help="The signature field to fill or to make.")
-@click.option("--timestamp", is_flag=True, help="Have the vendor's authority prove the time.")
-@click.option(
-    "--certify",
-    type=click.Choice(["no-changes", "form-filling", "annotations"]),
-    help="Say what may still be done to a sealed document.",
-)
-@click.option("--repair", is_flag=True, help="Rewrite a damaged document first (needs pikepdf).")
+@how_to_seal
 @click.option("--overwrite", is_flag=True, help="Replace what is at DST and is no seal of SRC.")
 @click.option(
     "--jobs",
@@ -55,17 +45,11 @@ def seal(
     destination: str,
     secret: str,
     function: str | None,
-    reason: str | None,
-    location: str | None,
-    contact: str | None,
-    field: str | None,
-    timestamp: bool,
-    certify: str | None,
-    repair: bool,
     overwrite: bool,
     jobs: int,
     dry_run: bool,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Seal SRC as DST: a file, a folder with all its *.pdf, or a prefix of S3.
 
@@ -75,11 +59,19 @@ def seal(
       rotation seal --dry-run s3://documents/2026 s3://sealed-documents/2026
       rotation seal s3://documents/2026 s3://sealed-documents/2026 \\
         --function trusted-signatures-seal
+      rotation seal contract.pdf sealed/ --page -1 --box 36,36,236,84 \\
+        --text "Sealed by Example Ltd\\nZürich" --image logo.png
 
     Both are on this machine, or both in S3. A folder's or prefix's structure is kept. Files never
     leave this machine: only the digest does, as always. The key comes from the secret, with your
     AWS credentials and region as the aws command line finds them. VENDOR_URL, VENDOR_SIGN_PATH,
     SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION are heeded as the functions heed them.
+
+    A seal is not seen on any page unless --text or --image says what is to be seen, and --page
+    and --box where. Points (1/72 inch) count from the lower left corner of the page as a viewer
+    shows it: A4 is 595 wide and 842 high, US Letter 612 and 792. A document may keep a field for
+    its seal: name it by --field, and leave --page and --box out. Any validator lists a seal that
+    is not seen, and what is seen proves nothing.
 
     Run again, it goes on: what is sealed is skipped. A file counts as sealed if it begins with its
     source and bears a good signature after it; an object, if its metadata name the source's entity
@@ -98,9 +90,9 @@ def seal(
     from rotation.cli.sealing.show import Manner, show_plan, show_run
     from rotation.cli.sealing.wiring import in_this_process, sealing, through_function
     from rotation.cli.typed_key import failing_in_words
-    from rotation.sealing.request import Certification, SealOptions
     from rotation.settings import VendorSettings
 
+    options = read({**asked, "function": function})
     remote = source.startswith(SCHEME)
     if remote != destination.startswith(SCHEME):
         raise click.UsageError(
@@ -128,17 +120,5 @@ def seal(
             if function is not None
             else in_this_process(places, overwrite=overwrite)
         )
-        options = SealOptions(
-            field_name=field,
-            reason=reason,
-            location=location,
-            contact=contact,
-            timestamp=timestamp,
-            repair=repair,
-            certify=Certification(certify.upper().replace("-", "_")) if certify else None,
-        )
-        try:
-            seal_one = sealing(invoker, secret, options, stop)
-        except InvalidRequestError as error:
-            raise click.UsageError(str(error)) from None
+        seal_one = sealing(invoker, secret, options, stop)
         show_run(places, documents, seal_one, manner, stop)

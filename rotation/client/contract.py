@@ -39,7 +39,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.redaction import scrub
-from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.request import ObjectLocation, SealRequest
 
 Exact = TypeVar("Exact")
 
@@ -119,7 +119,7 @@ def event_of(request: SealRequest) -> dict[str, Any]:
         "destination": _place(request.destination),
         "credential": {API_KEY: request.key.material.reveal(), API_KEY_ID: request.key.id},
     }
-    options = _options(request.options)
+    options = request.options.members()
     return event | ({"options": options} if options else {})
 
 
@@ -228,17 +228,3 @@ def _broken(problem: str) -> SealingError:
 def _place(location: ObjectLocation) -> dict[str, str]:
     version = {} if location.version_id is None else {"versionId": location.version_id}
     return {"bucket": location.bucket, "key": location.key, **version}
-
-
-def _options(options: SealOptions) -> dict[str, Any]:
-    members = {
-        "fieldName": options.field_name,
-        "reason": options.reason,
-        "location": options.location,
-        "contact": options.contact,
-        "timestamp": options.timestamp or None,
-        "repair": options.repair or None,
-        "certify": options.certify and options.certify.value,
-        "visible": options.visible and options.visible.members(),
-    }
-    return {name: value for name, value in members.items() if value is not None}

@@ -7,7 +7,6 @@ temporarily, and puts the result's text into the job's completion report.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias
 
@@ -27,7 +26,11 @@ from rotation.wire_logging import protect_process
 ResultCode: TypeAlias = Literal["Succeeded", "TemporaryFailure", "PermanentFailure"]
 
 _LONGEST_RESULT: Final = 1024
-_ARGUMENTS: Final = frozenset({"reason", "location", "contact", "timestamp"})
+_TEXTS: Final = frozenset({"reason", "location", "contact", "fieldName"})
+_SWITCHES: Final = frozenset({"timestamp", "repair"})
+_CERTIFY: Final = "certify"
+#: What the job may say of how its documents are sealed.
+ARGUMENTS: Final = frozenset({*_TEXTS, *_SWITCHES, _CERTIFY})
 
 protect_process()
 
@@ -103,18 +106,18 @@ def _result(seal: Callable[[], Outcome], ids: Mapping[str, str]) -> tuple[Result
 
 def _options(options: SealOptions, arguments: Mapping[str, str]) -> SealOptions:
     """``options``, but for what the job's user arguments say."""
-    if not arguments.keys() <= _ARGUMENTS:
+    if not arguments.keys() <= ARGUMENTS:
         raise InvalidRequestError(
-            f"The job's user arguments may be {', '.join(sorted(_ARGUMENTS))}. Create it anew "
+            f"The job's user arguments may be {', '.join(sorted(ARGUMENTS))}. Create it anew "
             "without any other."
         )
-    timestamp = arguments.get("timestamp", "true" if options.timestamp else "false")
-    if timestamp not in {"true", "false"}:
-        raise InvalidRequestError("The job's user argument timestamp must be true or false.")
-    return replace(
-        options,
-        reason=arguments.get("reason", options.reason),
-        location=arguments.get("location", options.location),
-        contact=arguments.get("contact", options.contact),
-        timestamp=timestamp == "true",
-    )
+    members = options.members() | {name: arguments[name] for name in _TEXTS & arguments.keys()}
+    for name in sorted(_SWITCHES & arguments.keys()):
+        if arguments[name] not in {"true", "false"}:
+            raise InvalidRequestError(f"The job's user argument {name} must be true or false.")
+        members[name] = arguments[name] == "true"
+    if arguments.get(_CERTIFY) == "none":
+        members.pop(_CERTIFY, None)
+    elif _CERTIFY in arguments:
+        members[_CERTIFY] = arguments[_CERTIFY]
+    return SealOptions.parse(members)

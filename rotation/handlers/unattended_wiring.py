@@ -14,6 +14,7 @@ from rotation.client.credentials import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.seal import SealingClient
 from rotation.errors import SealingError
+from rotation.handlers.seal_defaults import seal_options
 from rotation.handlers.sealing_wiring import make_sealer
 from rotation.handlers.wiring import vendor_http
 from rotation.sealing.request import ObjectLocation, SealOptions
@@ -82,10 +83,5 @@ def unattended() -> Unattended:
     return Unattended(
         SealOnce(boto3.client("s3", config=patience), client, place.bucket, place.prefix),
         vendor,
-        SealOptions(
-            reason=settings.reason,
-            location=settings.location,
-            contact=settings.contact,
-            timestamp=settings.timestamp,
-        ),
+        seal_options(settings.options),
     )

@@ -8,9 +8,10 @@ request can name.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from rotation.credential import API_KEY, API_KEY_ID, ApiKey
 from rotation.errors import InvalidCredentialError, InvalidRequestError
@@ -19,6 +20,9 @@ from rotation.sealing.visible import VisibleSeal
 
 # UserGuide bucketnamingrules: 3 to 63 lower-case letters, digits, dots and hyphens.
 _bucket_name = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+# An option, as messages name it.
+_option = re.compile(r"\boptions(?:\.[A-Za-z]+)+")
 
 _LONGEST_KEY: Final = 1024  # bytes of UTF-8 (UserGuide object-keys)
 _LONGEST_FIELD_NAME: Final = 128
@@ -70,6 +74,78 @@ class SealOptions:
     certify: Certification | None = None
     visible: VisibleSeal | None = None
 
+    @classmethod
+    def parse(cls, value: object) -> SealOptions:
+        """The ``options`` of a request, as ``docs/sealing.md`` describes them.
+
+        Raises:
+            InvalidRequestError: a member is unknown, or not what it must be.
+        """
+        members = object_at(value, "options")
+        texts = {"reason", "location", "contact"}
+        others = {"fieldName", "timestamp", "repair", "certify", "visible"}
+        refuse_unknown(members, texts | others, "options.")
+        for name in sorted(texts & set(members)):
+            if not is_printable(members[name], _LONGEST_TEXT):
+                raise InvalidRequestError(
+                    f"options.{name} must be plain text of 1 to {_LONGEST_TEXT} characters on one "
+                    "line."
+                )
+        field_name = members.get("fieldName")
+        if field_name is not None and not is_printable(field_name, _LONGEST_FIELD_NAME):
+            raise InvalidRequestError(
+                "options.fieldName must be the name of a form field: 1 to "
+                f"{_LONGEST_FIELD_NAME} characters on one line."
+            )
+        for name in ("timestamp", "repair"):
+            if not isinstance(members.get(name, False), bool):
+                raise InvalidRequestError(f"options.{name} must be true or false.")
+        if members.get("certify", Certification.NO_CHANGES) not in list(Certification):
+            raise InvalidRequestError(
+                f"options.certify must be one of {', '.join(Certification)}: what the sealed "
+                "document still allows."
+            )
+        visible = VisibleSeal.parse(members["visible"]) if "visible" in members else None
+        if visible and visible.page is None and field_name is None:
+            raise InvalidRequestError(
+                "options.visible must have page and box, or options.fieldName must name a field "
+                "that has its place in the document."
+            )
+        return cls(
+            field_name=field_name,
+            reason=members.get("reason"),
+            location=members.get("location"),
+            contact=members.get("contact"),
+            timestamp=members.get("timestamp", False),
+            repair=members.get("repair", False),
+            certify=Certification(members["certify"]) if "certify" in members else None,
+            visible=visible,
+        )
+
+    def members(self) -> dict[str, Any]:
+        """The JSON object that `parse` reads."""
+        found = {
+            "fieldName": self.field_name,
+            "reason": self.reason,
+            "location": self.location,
+            "contact": self.contact,
+            "timestamp": self.timestamp or None,
+            "repair": self.repair or None,
+            "certify": self.certify and self.certify.value,
+            "visible": self.visible and self.visible.members(),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def in_other_words(message: str, names: Mapping[str, str]) -> str:
+    """``message`` for somebody who wrote no request: each option by the name that they know.
+
+    Args:
+        message: what an `InvalidRequestError` says.
+        names: what stands for an option, by its path in the request, as in ``options.reason``.
+    """
+    return _option.sub(lambda found: names.get(found[0], found[0]), message)
+
 
 @dataclass(frozen=True)
 class SealRequest:
@@ -111,7 +187,7 @@ def _read(event: object) -> SealRequest:
         source=source,
         destination=destination,
         key=_credential(members.get("credential")),
-        options=_options(members.get("options", {})),
+        options=SealOptions.parse(members.get("options", {})),
     )
 
 
@@ -151,45 +227,3 @@ def _credential(value: object) -> ApiKey:
         return ApiKey.from_text(members[API_KEY_ID], members[API_KEY])
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"credential is not usable: {error}.") from None
-
-
-def _options(value: object) -> SealOptions:
-    members = object_at(value, "options")
-    texts = {"reason", "location", "contact"}
-    others = {"fieldName", "timestamp", "repair", "certify", "visible"}
-    refuse_unknown(members, texts | others, "options.")
-    for name in sorted(texts & set(members)):
-        if not is_printable(members[name], _LONGEST_TEXT):
-            raise InvalidRequestError(
-                f"options.{name} must be plain text of 1 to {_LONGEST_TEXT} characters on one line."
-            )
-    field_name = members.get("fieldName")
-    if field_name is not None and not is_printable(field_name, _LONGEST_FIELD_NAME):
-        raise InvalidRequestError(
-            "options.fieldName must be the name of a form field: 1 to "
-            f"{_LONGEST_FIELD_NAME} characters on one line."
-        )
-    for name in ("timestamp", "repair"):
-        if not isinstance(members.get(name, False), bool):
-            raise InvalidRequestError(f"options.{name} must be true or false.")
-    if members.get("certify", Certification.NO_CHANGES) not in list(Certification):
-        raise InvalidRequestError(
-            f"options.certify must be one of {', '.join(Certification)}: what the sealed document "
-            "still allows."
-        )
-    visible = VisibleSeal.parse(members["visible"]) if "visible" in members else None
-    if visible and visible.page is None and field_name is None:
-        raise InvalidRequestError(
-            "options.visible must have page and box, or options.fieldName must name a field that "
-            "has its place in the document."
-        )
-    return SealOptions(
-        field_name=field_name,
-        reason=members.get("reason"),
-        location=members.get("location"),
-        contact=members.get("contact"),
-        timestamp=members.get("timestamp", False),
-        repair=members.get("repair", False),
-        certify=Certification(members["certify"]) if "certify" in members else None,
-        visible=visible,
-    )

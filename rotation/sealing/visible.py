@@ -71,6 +71,11 @@ class VisibleSeal:
         return {name: value for name, value in found.items() if value is not None}
 
 
+def is_image(content: bytes) -> bool:
+    """Whether ``content`` begins as a PNG or JPEG file does, and is small enough for a request."""
+    return content.startswith(_SIGNATURES) and len(content) <= LARGEST_IMAGE
+
+
 def _page(value: object) -> int:
     if type(value) is not int or not 0 < abs(value) <= _FARTHEST:
         raise InvalidRequestError(
@@ -114,7 +119,7 @@ def _image(value: object) -> bytes:
             content = base64.b64decode(value, validate=True)
         except ValueError:
             content = b""
-        if content.startswith(_SIGNATURES) and len(content) <= LARGEST_IMAGE:
+        if is_image(content):
             return content
     raise InvalidRequestError(
         f"options.visible.image must be a PNG or JPEG file of at most {LARGEST_IMAGE} bytes, in "

@@ -7,6 +7,7 @@ variable is listed in ``docs/settings.md``.
 from rotation.settings.environment import Location
 from rotation.settings.events import EventSealingSettings
 from rotation.settings.keys import ADMIN_API, KEY_POOL, ReconcileSettings, RotationSettings
+from rotation.settings.seal_options import SealOptionSettings
 from rotation.settings.sealing import SealingSettings
 from rotation.settings.vendor import VendorSettings
 
@@ -17,6 +18,7 @@ __all__ = [
     "Location",
     "ReconcileSettings",
     "RotationSettings",
+    "SealOptionSettings",
     "SealingSettings",
     "VendorSettings",
 ]

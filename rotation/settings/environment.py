@@ -146,6 +146,39 @@ class Environment:
             raise ConfigurationError(f"{name} must be a whole number.")
         return int(number)
 
+    def optional_integer(self, name: str, least: int, most: int) -> int | None:
+        """As `integer`, or None."""
+        return self.integer(name, 0, least=least, most=most) if self.text(name) else None
+
+    def numbers(self, name: str, count: int, form: str) -> tuple[float, ...] | None:
+        """So many numbers, separated by commas, or None; ``form`` says what they are."""
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            numbers = tuple(float(number) for number in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count:
+            raise ConfigurationError(f"{name} must be {count} numbers: {form}.")
+        return numbers
+
+    def content(self, name: str, most: int) -> bytes | None:
+        """What is in the file that is named, of up to ``most`` bytes, or None."""
+        path = self.text(name)
+        if not path:
+            return None
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(most + 1)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{name} names a file that cannot be read: {error.strerror}."
+            ) from error
+        if not 0 < len(content) <= most:
+            raise ConfigurationError(f"{name} names a file that is empty or over {most} bytes.")
+        return content
+
     def locations(self, name: str) -> tuple[Location, ...]:
         """``bucket/prefix`` entries, separated by commas."""
         entries = [entry.strip() for entry in self.required(name).split(",")]

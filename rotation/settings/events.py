@@ -8,6 +8,7 @@ from typing import Self
 
 from rotation.errors import ConfigurationError
 from rotation.settings.environment import Environment, Location
+from rotation.settings.seal_options import SealOptionSettings
 from rotation.settings.sealing import SealingSettings
 
 
@@ -19,18 +20,12 @@ class EventSealingSettings:
         sealing: those of the sealing function, which hold here too; sources in one bucket, one
             destination, and neither within the other.
         credential_secret: the name or ARN of the secret with the API key.
-        reason: why documents are sealed, or None.
-        location: where, or None.
-        contact: how to reach whoever has them sealed, or None.
-        timestamp: whether signatures shall carry a timestamp of the vendor's.
+        options: how documents are sealed.
     """
 
     sealing: SealingSettings
     credential_secret: str
-    reason: str | None
-    location: str | None
-    contact: str | None
-    timestamp: bool
+    options: SealOptionSettings
 
     @property
     def destination(self) -> Location:
@@ -47,10 +42,7 @@ class EventSealingSettings:
         return cls(
             sealing=sealing,
             credential_secret=env.required("CREDENTIAL_SECRET"),
-            reason=env.text("SEAL_REASON") or None,
-            location=env.text("SEAL_LOCATION") or None,
-            contact=env.text("SEAL_CONTACT") or None,
-            timestamp=env.flag("SEAL_TIMESTAMP"),
+            options=SealOptionSettings.read(env),
         )
 
 

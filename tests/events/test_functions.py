@@ -13,12 +13,16 @@ import pytest
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.vendor import Fault
+from rotation.sealing.request import Certification
+from rotation.sealing.verify import verify
 from tests.client.parts import NAME
 from tests.events.parts import Arrivals, task
 from tests.house import House
 from tests.leaks.canary import Canary
 from tests.sealing.conftest import Office
+from tests.sealing.images import image, saved
 from tests.sealing.pdfs import pdf
+from tests.sealing.test_visible import inside, seen
 
 Start = Callable[..., ProcessFunction]
 
@@ -97,6 +101,56 @@ def test_a_function_that_would_feed_itself_does_not_start(
     assert told["results"][0]["resultCode"] == "PermanentFailure"
     assert told["results"][0]["resultString"].startswith("configuration: ")
     assert office.nothing_sealed()
+
+
+def test_a_seal_is_seen_and_certifies_by_settings_alone(
+    office: Office, arrivals: Arrivals, start: Start, tmp_path: Path
+) -> None:
+    """What arrives gets the visible seal of the settings; so does what a job names."""
+    logo = tmp_path / "logo.png"
+    logo.write_bytes(saved(image()))
+    settings = {
+        "SEAL_CERTIFY": "FORM_FILLING",
+        "SEAL_VISIBLE_PAGE": "1",
+        "SEAL_VISIBLE_BOX": "20,30,140,70",
+        "SEAL_VISIBLE_TEXT": r"Sealed\nin Bern",
+        "SEAL_VISIBLE_IMAGE": str(logo),
+    }
+    first = office.put("a.pdf", pdf())
+    events = start("seal_events", **settings)
+    assert arrivals.deliver(lambda event: invoke(events, event)) == []
+    second = office.put("b.pdf", pdf())
+    told = invoke(start("seal_batch", **settings), task(office.incoming, "b.pdf", second))
+    assert told["results"][0]["resultCode"] == "Succeeded", told
+    for name, version in (("a", first), ("b", second)):
+        sealed = office.sealed(f"sealed/{name}.pdf/{version}.pdf")
+        (report,) = verify(sealed, office.pki.root_pem)
+        assert (report.problem, report.allows) == (None, Certification.FORM_FILLING)
+        assert inside(seen(pdf(), sealed, tmp_path), (20.0, 30.0, 140.0, 70.0))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SEAL_CERTIFY", "EVERYTHING"), ("SEAL_VISIBLE_TEXT", "nowhere"), ("SEAL_REASON", "x" * 300)],
+)
+def test_a_function_that_could_seal_nothing_does_not_start(
+    office: Office, arrivals: Arrivals, start: Start, variable: str, value: str
+) -> None:
+    """The invocation fails with the setting's name, every message waits, and nothing is bought."""
+    office.put("a.pdf", pdf())
+    [message] = arrivals.take()
+    record = {"messageId": "1", "body": message, "attributes": {}, "eventSource": "aws:sqs"}
+    function = start("seal_events", **{variable: value})
+    failed = function.invoke(json.dumps({"Records": [record]}).encode())
+    assert failed.error
+    assert "ConfigurationError" in failed.description()
+    assert variable in failed.description()
+    told = invoke(start("seal_batch", **{variable: value}), task(office.incoming, "a.pdf", None))
+    [result] = told["results"]
+    assert result["resultCode"] == "PermanentFailure"
+    assert result["resultString"].startswith("configuration: ")
+    assert variable in result["resultString"]
+    assert office.emulator.signatures.total() == 0
 
 
 def test_loud_functions_say_no_key(

@@ -14,7 +14,8 @@ from rotation.handlers.seal_batch import answer
 from rotation.handlers.unattended_wiring import LEAST, Unattended
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Outage
-from rotation.sealing.request import SealOptions
+from rotation.sealing.request import Certification, SealOptions
+from rotation.sealing.verify import verify
 from tests.events.conftest import Log
 from tests.events.parts import PLENTY, Arrivals, old_task, result, task, unversioned
 from tests.house import House
@@ -185,10 +186,47 @@ class TestArguments:
         assert b"Laboratory" in sealed
 
     @pytest.mark.parametrize(
+        ("arguments", "certified"),
+        [({}, Certification.NO_CHANGES), ({"certify": "none"}, None)]
+        + [({"certify": level.value}, level) for level in Certification],
+    )
+    def test_a_job_certifies_as_it_says(
+        self,
+        office: Office,
+        sealing: Unattended,
+        arguments: dict[str, str],
+        certified: Certification | None,
+    ) -> None:
+        """Otherwise than the settings do, as they do, or not at all; in the field it names."""
+        sealing = replace(sealing, options=SealOptions(certify=Certification.NO_CHANGES))
+        version = office.put("a.pdf", pdf())
+        event = task(office.incoming, "a.pdf", version, fieldName="Archive", **arguments)
+        assert result(event, sealing)[0] == "Succeeded"
+        sealed = office.sealed(f"sealed/a.pdf/{version}.pdf")
+        (report,) = verify(sealed, office.pki.root_pem)
+        assert (report.problem, report.allows) == (None, certified)
+        assert b"(Archive)" in sealed
+
+    def test_a_job_may_have_damaged_documents_repaired(
+        self, office: Office, sealing: Unattended
+    ) -> None:
+        """What the function by itself refuses."""
+        version = office.put("a.pdf", pdf().replace(b"%PDF-", b"%QDF-"))
+        event = task(office.incoming, "a.pdf", version)
+        assert result(event, sealing)[1].startswith("damaged_pdf: ")
+        repairing = task(office.incoming, "a.pdf", version, repair="true")
+        assert result(repairing, sealing)[0] == "Succeeded"
+
+    @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            ({"optoins": "x"}, "contact, location, reason, timestamp"),
-            ({"timestamp": "yes"}, "true or false"),
+            (
+                {"optoins": "x"},
+                "certify, contact, fieldName, location, reason, repair, timestamp",
+            ),
+            ({"timestamp": "yes"}, "timestamp must be true or false"),
+            ({"repair": "yes"}, "repair must be true or false"),
+            ({"certify": "EVERYTHING"}, "options.certify"),
             ({"reason": "x" * 300}, "options.reason"),
         ],
     )

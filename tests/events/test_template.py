@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from rotation.handlers.seal_defaults import seal_options
 from rotation.handlers.unattended_wiring import LEAST
+from rotation.sealing.request import Certification, SealOptions
+from rotation.sealing.visible import VisibleSeal
 from rotation.settings import EventSealingSettings, Location, SealingSettings
 from tests.artifacts.template import Template, actions
 
@@ -65,6 +68,51 @@ def test_the_functions_get_settings_that_they_accept(template: Template, functio
     assert settings.destination == Location("outbox", "sealed/")
     environment = template.environment("SealingFunction")
     assert settings.sealing == SealingSettings.from_environment(environment)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_how_documents_are_sealed_is_a_matter_of_parameters(function: str) -> None:
+    """By default as a request without options; otherwise each parameter is in its variable."""
+
+    def options(**parameters: str) -> SealOptions:
+        environment = Template.read(UnattendedSealing="events", **parameters).environment(function)
+        return seal_options(EventSealingSettings.from_environment(environment).options)
+
+    assert options() == SealOptions()
+    assert options(
+        SealReason="Arrived",
+        SealLocation="Bern",
+        SealContact="qa@example.org",
+        SealFieldName="Arrival",
+        SealTimestamp="true",
+        SealRepair="true",
+        SealCertify="ANNOTATIONS",
+        SealVisiblePage="-1",
+        SealVisibleBox="36, 36,236.5,84",
+        SealVisibleText="Sealed",
+    ) == SealOptions(
+        *("Arrival", "Arrived", "Bern", "qa@example.org"),
+        timestamp=True,
+        repair=True,
+        certify=Certification.ANNOTATIONS,
+        visible=VisibleSeal(-1, (36.0, 36.0, 236.5, 84.0), "Sealed"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("SealVisiblePage", "0"),
+        ("SealVisiblePage", "last"),
+        ("SealVisibleBox", "36,36,236"),
+        ("SealVisibleBox", "36,36,236,-84"),
+        ("SealVisibleImage", "seal.png"),
+    ],
+)
+def test_a_seal_that_could_not_be_seen_is_refused_at_deployment(parameter: str, value: str) -> None:
+    """The patterns stop what the function would refuse at its start."""
+    with pytest.raises(AssertionError, match=parameter):
+        Template.read(UnattendedSealing="events", **{parameter: value})
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

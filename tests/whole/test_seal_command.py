@@ -26,7 +26,9 @@ from rotation.sandbox.vendor import Fault, Outage, PortalKey
 from rotation.sealing.request import Certification
 from rotation.sealing.verify import verify
 from tests.leaks.canary import Canary
+from tests.sealing.images import image, saved
 from tests.sealing.pdfs import encrypted, large, pdf
+from tests.sealing.test_visible import inside, seen
 from tests.whole.operating import Operator
 
 
@@ -354,7 +356,7 @@ def test_a_wrong_command_line_is_told_as_such(desk: Desk) -> None:
         (("s3:///a.pdf", "s3://sealed-documents/x"), "names no bucket"),
         (("s3://documents/x", "s3://documents/x/y"), "lies in the source"),
         ((source, str(desk.sealed), "--function", SEAL), "--function is for S3"),
-        ((source, str(desk.sealed), "--reason", "two\nlines"), "options.reason"),
+        ((source, str(desk.sealed), "--reason", "two\nlines"), "--reason must be plain text"),
         ((source, str(desk.sealed), "--jobs", "0"), "--jobs"),
     ):
         done = CliRunner().invoke(rotation, ["seal", *arguments], env=environment)
@@ -458,3 +460,90 @@ def test_a_function_that_cannot_be_invoked_ends_the_run(
     said = desk.types(*places, "--function", "no-such-function", code=1)
     assert "Check its name, its alias and the region." in said
     assert objects(desk) == {}
+
+
+BOX = (20.0, 30.0, 140.0, 70.0)
+SEEN = ("--page", "-1", "--box", "20,30,140,70")
+
+
+def test_a_seal_is_seen_where_it_was_asked_for(desk: Desk) -> None:
+    """In files: text of two lines and an image, in the box, on the last page."""
+    desk.put("a.pdf", "sub/b.pdf")
+    logo = desk.folder / "logo.png"
+    logo.write_bytes(saved(image("RGBA")))
+    said = desk.seals(*SEEN, "--text", "Sealed by Größe\\nZürich", "--image", str(logo))
+    assert said.startswith("2 sealed; ")
+    assert desk.all_good()
+    for name in ("a.pdf", "sub/b.pdf"):
+        sealed = (desk.sealed / name).read_bytes()
+        assert inside(seen(pdf(), sealed, desk.folder), BOX)
+
+
+@pytest.mark.parametrize("how", [(), ("--function", SEAL)], ids=["here", "function"])
+def test_a_seal_in_s3_is_seen_whoever_makes_it(
+    desk: Desk, prefix: Callable[[str], str], how: tuple[str, ...]
+) -> None:
+    """What is asked for reaches the function as it reaches this process."""
+    texts = ("--reason", "Checked", "--location", "Bern", "--contact", "Quality")
+    desk.types(
+        *(prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET), *how, *SEEN, "--text", "Checked"),
+        *(*texts, "--field", "Approval", "--certify", "annotations", "--timestamp"),
+    )
+    root = desk.operator.deployment.trust_root.read_bytes()
+    for sealed in objects(desk).values():
+        (report,) = verify(sealed, root)
+        assert (report.problem, report.allows) == (None, Certification.ANNOTATIONS)
+        assert report.timestamp is not None
+        assert inside(seen(pdf(), sealed, desk.folder), BOX)
+        for text in (b"(Checked)", b"(Bern)", b"(Quality)", b"(Approval)"):
+            assert text in sealed
+
+
+def test_a_damaged_document_is_repaired_where_it_may_be(desk: Desk) -> None:
+    """Named as damaged first; with --repair it is rewritten and sealed, and the line says so."""
+    desk.put("a.pdf", content=pdf().replace(b"%PDF-", b"%QDF-"))
+    refused, _ = desk.lines(code=1)
+    assert refused["code"] == "damaged_pdf"
+    repaired, _ = desk.lines("--repair")
+    assert (repaired["status"], repaired["repaired"]) == ("sealed", True)
+
+
+def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(desk: Desk) -> None:
+    """Exit code 2, in the words of the command line, with or without --dry-run or a key."""
+    picture = desk.folder / "notes.txt"
+    picture.write_text("no picture")
+    bought, nowhere = desk.bought(), ("not/there", str(desk.sealed))
+    for arguments, told in (
+        (("--text", "x"), "--page -1 --box 36,36,236,84"),
+        (("--page", "1", "--text", "x"), "Where is the seal to be seen?"),
+        (("--box", "1,2,3,4", "--text", "x", "--field", "A"), "Where is the seal to be seen?"),
+        (SEEN, "What is to be seen there? Say --text, --image, or both."),
+        (("--page", "0", "--box", "1,2,3,4", "--text", "x"), "--page must be the number of a page"),
+        (("--page", "1", "--box", "3,2,1,4", "--text", "x"), "--box must be four numbers"),
+        (("--page", "1", "--box", "1,2,3", "--text", "x"), "1,2,3 is not left,bottom,right,top"),
+        (("--page", "1", "--box", "a,b,c,d", "--text", "x"), "a,b,c,d is not left,bottom"),
+        ((*SEEN, "--text", "\\n"), "--text must be plain text"),
+        ((*SEEN, "--image", str(picture)), "notes.txt is no PNG or JPEG file"),
+        ((*SEEN, "--image", "not/there.png"), "not/there.png cannot be read: No such file"),
+        ((*SEEN, "--text", "中"), "--text: the character U+4E2D cannot be drawn"),
+        ((*SEEN, "--text", "x" * 400), "--text does not fit into its box"),
+        (("--field", "two\nlines"), "--field must be the name"),
+        (("--certify", "everything"), "no-changes"),
+    ):
+        for more in ((), ("--dry-run",)):
+            done = CliRunner().invoke(rotation, ["seal", *nowhere, *arguments, *more], env={})
+            assert (done.exit_code, told in " ".join(done.output.split())) == (2, True), arguments
+    assert desk.bought() == bought
+
+
+def test_what_a_document_does_not_allow_is_told_in_the_words_of_the_command_line(
+    desk: Desk,
+) -> None:
+    """A page that it does not have: the option is named as it was typed, the others are sealed."""
+    desk.put("a.pdf")
+    failed, _ = desk.lines("--page", "7", "--box", "1,1,50,50", "--text", "x", code=1)
+    assert failed["code"] == "invalid_request"
+    assert failed["message"].startswith("--page is 7, and the document has only 1 page")
+    assert "--page is 7" in desk.seals(
+        *("--page", "7", "--box", "1,1,50,50", "--text", "x"), code=1
+    )

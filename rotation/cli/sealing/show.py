@@ -162,7 +162,7 @@ def _tell(console: Console, outcome: Outcome) -> None:
         told += f" as {printable(document.written_to)}"
     console.print(Text.assemble((f"{label:<12}", style), f" {told}"))
     if outcome.error is not None:
-        why = f"{outcome.error.code}: {outcome.error}"
+        why = f"{outcome.error.code}: {outcome.why}"
     elif outcome.result is Result.EXISTS:
         why = (
             f"{document.written_to} is there already, and is no seal of this document. It is left "

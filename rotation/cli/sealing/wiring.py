@@ -9,13 +9,13 @@ from threading import Event
 from typing import Final
 
 from rotation.cli.sealing.work import Document, Places
-from rotation.client.contract import Seal, event_of
+from rotation.client.contract import Seal
 from rotation.client.credentials import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.lambda_invoker import LambdaInvoker
 from rotation.client.seal import Invoker, SealingClient
 from rotation.handlers.wiring import signer_policy, utc_now, vendor_http
-from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.request import SealOptions
 from rotation.sealing.sealer import Sealer
 from rotation.settings import Location, VendorSettings
 from rotation.vendor.api import SigningApi
@@ -61,14 +61,11 @@ def sealing(
 
     Raises:
         SecretStoreError, InvalidCredentialError: there is no key to be had.
-        InvalidRequestError: an option is not what it must be.
     """
     _tell_what_nobody_foresaw()
     credentials = CredentialCache()
-    # Both errors are told once, and not for each document.
-    key = credentials.get(secret).key
-    anywhere, elsewhere = ObjectLocation("source", "a.pdf"), ObjectLocation("destination", "a.pdf")
-    SealRequest.parse(event_of(SealRequest(anywhere, elsewhere, key, options)))
+    # Told once, and not for each document.
+    credentials.get(secret)
 
     def pause(seconds: float) -> None:
         stop.wait(seconds)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from rotation.cli.sealing.options import NAMES
 from rotation.client.contract import Seal
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.sealing.documents import Documents
-from rotation.sealing.request import ObjectLocation
+from rotation.sealing.request import ObjectLocation, in_other_words
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ class Outcome:
         """Whether nothing is left to do about it."""
         return self.result not in {Result.FAILED, Result.EXISTS}
 
+    @property
+    def why(self) -> str | None:
+        """Why it failed, in the words of the command line."""
+        return None if self.error is None else in_other_words(str(self.error), NAMES)
+
     def as_json(self) -> dict[str, Any]:
         """One line for machines."""
         told: dict[str, Any] = {
@@ -101,7 +107,7 @@ class Outcome:
         }
         if self.error is not None:
             error = self.error
-            told |= {"code": error.code, "message": str(error), "retryable": error.retryable}
+            told |= {"code": error.code, "message": self.why, "retryable": error.retryable}
         if self.seal is not None:
             seal, time = self.seal, self.seal.timestamped_at
             told |= {
