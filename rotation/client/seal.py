@@ -21,12 +21,20 @@ from typing import Any, Final, Protocol
 
 from rotation.client.contract import Seal, read_answer
 from rotation.client.credentials import CachedCredential, CredentialCache
-from rotation.errors import CredentialRejectedError, RotationError
+from rotation.errors import (
+    CredentialRejectedError,
+    RotationError,
+    SecretStoreError,
+    SourceUnavailableError,
+    VendorUnavailableError,
+)
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
+#: Trouble of a service before anything was sealed: to ask again costs nothing but time.
+_OUTAGES: Final = (VendorUnavailableError, SecretStoreError, SourceUnavailableError)
 
 
 class Invoker(Protocol):
@@ -63,6 +71,8 @@ class SealingClient:
             `rotation.client.in_process.InProcessInvoker`.
         credentials: where the key comes from.
         secret_id: the secret that holds it.
+        patience: for so long from its beginning a seal outlasts an outage of the vendor, of Secrets
+            Manager or of the source's S3, however many attempts that takes.
         clock: seconds that never run backwards.
         sleep: waits so many seconds.
         jitter: a random number between its two arguments.
@@ -74,6 +84,7 @@ class SealingClient:
         credentials: CredentialCache,
         secret_id: str,
         *,
+        patience: timedelta = timedelta(minutes=2),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -81,6 +92,7 @@ class SealingClient:
         self._invoker = invoker
         self._credentials = credentials
         self._secret_id = secret_id
+        self._patience = patience.total_seconds()
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -95,9 +107,10 @@ class SealingClient:
     ) -> Seal:
         """Have ``source`` sealed and stored at ``destination``.
 
-        What may pass is tried four times in all, with full jitter. When the vendor rejects the key,
-        the next one is fetched and tried once, at once; while Secrets Manager has no other, it is
-        asked again with pauses, since it is eventually consistent.
+        What may pass is tried four times in all, with full jitter, and an outage for as long as the
+        client's patience lasts. When the vendor rejects the key, the next one is fetched and tried
+        once, at once; while Secrets Manager has no other, it is asked again with pauses, since it
+        is eventually consistent.
 
         Args:
             source: the document.
@@ -113,9 +126,12 @@ class SealingClient:
             SealVerificationError: the vendor's signature is not what it must be.
             SecretStoreError, InvalidCredentialError: there is no key to be had.
         """
-        ends = self._clock() + within.total_seconds()
+        begun = self._clock()
+        ends, patient_until = begun + within.total_seconds(), begun + self._patience
         rejected: str | None = None
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             outcome = self._attempt(source, destination, options or SealOptions(), rejected)
             if isinstance(outcome, Seal):
                 return outcome
@@ -126,11 +142,12 @@ class SealingClient:
                     return outcome
             unchanged = outcome.rejected is not None and outcome.rejected == rejected
             pause = self._pause(attempt, least=0.5 if unchanged else 0.0)
-            last = attempt == _ATTEMPTS or self._clock() + pause >= ends
+            again = self._clock() + pause
+            patient = isinstance(outcome.error, _OUTAGES) and again < patient_until
+            last = again >= ends or (attempt >= _ATTEMPTS and not patient)
             if last or not (outcome.error.retryable or unchanged):
                 raise outcome.error
             self._sleep(pause)
-        raise AssertionError("the loop ends by returning or raising")
 
     def _attempt(
         self,
@@ -166,5 +183,5 @@ class SealingClient:
         )
 
     def _pause(self, attempt: int, least: float) -> float:
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (attempt - 1))
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt - 1, 10))
         return longest * self._jitter(least, 1.0)

@@ -26,6 +26,8 @@ from rotation.vendor.http import VendorHttp
 _RESERVE: Final = timedelta(seconds=30)
 #: With less time left no document is begun, and none is tried again.
 LEAST: Final = timedelta(seconds=60)
+#: An outage is outlasted by the queue, or by S3's own attempts, which cost less than waiting here.
+_PATIENCE: Final = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def unattended() -> Unattended:
         InProcessInvoker(make_sealer(settings.sealing, vendor)),
         CredentialCache(),
         settings.credential_secret,
+        patience=_PATIENCE,
     )
     patience = Config(
         connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}

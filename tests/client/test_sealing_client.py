@@ -16,6 +16,7 @@ from rotation.client.seal import SealingClient
 from rotation.errors import (
     ClockSkewError,
     CredentialRejectedError,
+    DestinationError,
     RotationError,
     SealingError,
     SecretStoreError,
@@ -23,7 +24,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
-from tests.client.parts import NAME, Clock, FakeSecrets, whole
+from tests.client.parts import NAME, Clock, FakeSecrets, least, whole
 
 SOURCE = ObjectLocation("documents", "a.pdf")
 DESTINATION = ObjectLocation("sealed-documents", "a.pdf")
@@ -71,6 +72,7 @@ class Desk:
     pauses: list[float] = field(default_factory=list)
     takes: float = 0.0
     jitter: Callable[[float, float], float] = whole
+    patience: timedelta = timedelta(minutes=2)
 
     def invoke(self, request: SealRequest) -> Mapping[str, Any]:
         self.clock.advance(self.takes)
@@ -87,7 +89,13 @@ class Desk:
 
     def seal(self, options: SealOptions | None = None, **arguments: Any) -> Seal:
         client = SealingClient(
-            self, self.cache, NAME, clock=self.clock, sleep=self.sleep, jitter=self.jitter
+            self,
+            self.cache,
+            NAME,
+            patience=self.patience,
+            clock=self.clock,
+            sleep=self.sleep,
+            jitter=self.jitter,
         )
         return client.seal(SOURCE, DESTINATION, options, **arguments)
 
@@ -126,10 +134,44 @@ def test_what_passes_is_waited_out(desk: Desk, trouble: Behaviour) -> None:
 
 def test_what_does_not_pass_in_four_attempts_is_raised(desk: Desk) -> None:
     """The last error, with its class."""
-    desk.behaviour = [crashes, *[refuses("vendor_unavailable", retryable=True)] * 9]
-    with pytest.raises(VendorUnavailableError):
+    desk.behaviour = [crashes, *[refuses("destination", retryable=True)] * 9]
+    with pytest.raises(DestinationError):
         desk.seal()
     assert len(desk.keys) == 4
+
+
+@pytest.mark.parametrize("jitter", [whole, least])
+def test_an_outage_is_waited_out_however_the_dice_fall(
+    desk: Desk, jitter: Callable[[float, float], float]
+) -> None:
+    """A vendor that is away for 100 seconds costs no seal; pauses never exceed 8 seconds."""
+    desk.jitter, desk.takes = jitter, 1.5
+    back = desk.clock.now + 100
+
+    def away(request: SealRequest) -> Mapping[str, Any]:
+        if desk.clock.now >= back:
+            return sealed(request)
+        desk.behaviour.append(away)
+        return refuses("vendor_unavailable", retryable=True)(request)
+
+    desk.behaviour = [away]
+    assert desk.seal().size == 100
+    assert max(desk.pauses) == (8.0 if jitter is whole else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("patience", "within", "attempts"),
+    [(0, 120, 4), (20, 120, 6), (120, 20, 6), (120, 1, 2)],
+)
+def test_an_outage_is_waited_out_for_as_long_as_is_said(
+    desk: Desk, patience: int, within: int, attempts: int
+) -> None:
+    """Four attempts at least, then until the patience or the time is over: the last error."""
+    desk.behaviour = [refuses("vendor_unavailable", retryable=True)] * 99
+    desk.patience = timedelta(seconds=patience)
+    with pytest.raises(VendorUnavailableError):
+        desk.seal(within=timedelta(seconds=within))
+    assert desk.pauses == [0.5, 1.0, 2.0, 4.0, 8.0][: attempts - 1]
 
 
 @pytest.mark.parametrize("code", ["source_not_found", "unsupported_pdf", "internal", "vendor"])

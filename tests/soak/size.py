@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-#: `SealingClient.seal` tries four times, and in each the vendor is asked four times with pauses of
-#: at least 0.1, 0.2 and 0.4 seconds. The pauses between the four have full jitter, so nothing can
-#: be counted on there: 4 x 0.7 = 2.8 seconds of outage are survived for certain, however the dice
-#: fall, and an outage of two seconds leaves room for a rejection or a 429 in the same seal.
-OUTAGE: Final = timedelta(seconds=2)
+#: Longer than four attempts last for certain: in each the vendor is asked four times with pauses of
+#: 0.7 seconds together at least, and the pauses between the four have full jitter.
+OUTAGE: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Trouble:
                 yield from kills
 
     def outage(self) -> None:
-        """The vendor is down, for shorter than a seal goes on trying."""
+        """The vendor is down, for longer than four attempts last."""
         self._town.vendor.outage = next(self._ways)
         sleep(OUTAGE.total_seconds())
         self._town.vendor.outage = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Event
 from typing import Final
 
@@ -23,6 +24,8 @@ from rotation.vendor.cms import verify_cms
 
 #: Positions in a cross-reference table have ten digits (ISO 32000-2, 7.5.4).
 _LARGEST: Final = 9_999_999_999
+#: A person sees an outage and runs the command again when it is over.
+_PATIENCE: Final = timedelta(0)
 
 
 def through_function(name: str) -> Invoker:
@@ -70,7 +73,7 @@ def sealing(
     def pause(seconds: float) -> None:
         stop.wait(seconds)
 
-    client = SealingClient(invoker, credentials, secret, sleep=pause)
+    client = SealingClient(invoker, credentials, secret, patience=_PATIENCE, sleep=pause)
 
     def seal(document: Document) -> Seal:
         return client.seal(document.source, document.destination, options)
