@@ -65,7 +65,7 @@ def create_secret(rotation: Rotation) -> None:
         return
     refuse_compromised(rotation, snapshot)
     if rotation.secret.read(rotation.token) is None:
-        document = current_document(rotation, snapshot)
+        document = _to_carry_over(rotation, snapshot)
         spare = rotation.policy.key_lifetime - _LATE_RETRY
         refuse_short_life("The life of a new key, less a day", spare, rotation, snapshot)
         key = issue(rotation, snapshot)
@@ -178,6 +178,22 @@ STEPS: Final[Mapping[str, Callable[[Rotation], None]]] = MappingProxyType(
         "finishSecret": finish_secret,
     }
 )
+
+
+def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
+    """What is current, with everything that the organisation keeps in it; None: nothing ever was.
+
+    Raises:
+        VersionStateError: something is current, and cannot be read yet.
+    """
+    document = current_document(rotation, snapshot)
+    current = snapshot.version_with(AWSCURRENT)
+    if document is None and current is not None:
+        raise VersionStateError(
+            f"The current version {current} of {snapshot.arn} cannot be read yet; Secrets Manager "
+            "will try again."
+        )
+    return document
 
 
 def _prove_or_discard(rotation: Rotation, key: ApiKey) -> None:
