@@ -65,7 +65,7 @@ def create_secret(rotation: Rotation) -> None:
         return
     refuse_compromised(rotation, snapshot)
     if rotation.secret.read(rotation.token) is None:
-        document = current_document(rotation, snapshot)
+        document = _to_carry_over(rotation, snapshot)
         spare = rotation.policy.key_lifetime - _LATE_RETRY
         refuse_short_life("The life of a new key, less a day", spare, rotation, snapshot)
         key = issue(rotation, snapshot)
@@ -82,8 +82,9 @@ def set_secret(rotation: Rotation) -> None:
     """Make sure that the pending key was not revoked and lives long enough.
 
     At this vendor a key works from birth, so there is nothing to set; whether it does work is
-    testSecret's. A pending key that is revoked, or expires before the next rotation and its grace,
-    can never be promoted: it is abandoned, so that the next rotation begins anew.
+    testSecret's. A pending key that is revoked or about to be by a person, or that expires before
+    the next rotation and its grace, can never be promoted: it is abandoned, so that the next
+    rotation begins anew.
 
     Raises:
         VersionStateError: as in create_secret; or the key was abandoned.
@@ -99,8 +100,12 @@ def set_secret(rotation: Rotation) -> None:
         except ConfigurationError as error:
             abandon(rotation, VersionStateError(str(error)))
     listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
-    if any(listed.id == key.id and not listed.active for listed in listing.keys):
+    listed = next((one for one in listing.keys if one.id == key.id), None)
+    if listed is not None and not listed.active:
         abandon(rotation, VersionStateError(f"Pending key {key.id} was revoked or has expired."))
+    if listed is not None and listed.revocation_asked:
+        asked = VersionStateError(f"A person was asked to revoke the pending key {key.id}.")
+        abandon(rotation, asked)
     say("key set", rotation, key_id=key.id, expires_at=key.expires_at)
 
 
@@ -173,6 +178,22 @@ STEPS: Final[Mapping[str, Callable[[Rotation], None]]] = MappingProxyType(
         "finishSecret": finish_secret,
     }
 )
+
+
+def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
+    """What is current, with everything that the organisation keeps in it; None: nothing ever was.
+
+    Raises:
+        VersionStateError: something is current, and cannot be read yet.
+    """
+    document = current_document(rotation, snapshot)
+    current = snapshot.version_with(AWSCURRENT)
+    if document is None and current is not None:
+        raise VersionStateError(
+            f"The current version {current} of {snapshot.arn} cannot be read yet; Secrets Manager "
+            "will try again."
+        )
+    return document
 
 
 def _prove_or_discard(rotation: Rotation, key: ApiKey) -> None:

@@ -222,8 +222,8 @@ def _ordinary(
 def _now(situation: Situation, retirement: Retirement) -> bool:
     """Whether a retirement that is due is for this run."""
     listed = situation.listed(retirement.key_id)
-    if listed is None and situation.in_use_elsewhere is None:
-        # Made by hand, and perhaps put into another secret too, which this run did not look at.
+    if listed is None and not situation.all_seen:
+        # Made by hand, and perhaps put into another secret too, which this run could not look at.
         return False
     return _worth_asking(situation, retirement)
 

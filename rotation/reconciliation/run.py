@@ -187,9 +187,10 @@ class Reconciler:
             logger.warning("incident", extra={"secret": case.arn, "act": one})
         return bool(acts)
 
-    def _plan(self, cases: Iterable[_Case], *, whole: bool) -> None:
+    def _plan(self, cases: Sequence[_Case], *, whole: bool) -> None:
         """Plan each secret, knowing which keys the others use."""
         found = [(case, case.examined) for case in cases if case.examined is not None]
+        all_seen = whole and len(found) == len(cases)
         users: Counter[str] = Counter()
         for _, examined in found:
             users.update(examined.situation.in_use | examined.situation.in_flight)
@@ -198,7 +199,7 @@ class Reconciler:
             listing = examined.situation.listing
             known = {*examined.keys, *(key.id for key in (listing.keys if listing else ()))}
             elsewhere = frozenset(key for key in known if users[key] > (1 if key in own else 0))
-            situation = replace(examined.situation, in_use_elsewhere=elsewhere if whole else None)
+            situation = replace(examined.situation, in_use_elsewhere=elsewhere, all_seen=all_seen)
             case.examined = replace(examined, situation=situation)
             case.plan = plan(situation, self.parts.policy)
             case.concerns += concerns(situation, case.plan)

@@ -127,14 +127,16 @@ class Situation:
         versions: its versions, deprecated ones too, in the order of their making.
         listing: the vendor's keys of this secret; None: they could not be listed.
         now: our clock, aware UTC.
-        in_use_elsewhere: the keys that other secrets use or are about to; None: not all were seen.
+        in_use_elsewhere: the keys that other secrets use or are about to, as far as they were seen.
+        all_seen: whether all secrets were.
     """
 
     snapshot: Snapshot
     versions: tuple[HeldVersion, ...]
     listing: KeyListing | None
     now: datetime
-    in_use_elsewhere: frozenset[str] | None = frozenset()
+    in_use_elsewhere: frozenset[str] = frozenset()
+    all_seen: bool = True
 
     @cached_property
     def _listed(self) -> Mapping[str, VendorKey]:
@@ -171,7 +173,7 @@ class Situation:
     @cached_property
     def needed(self) -> frozenset[str]:
         """The ids of the keys that nobody may retire outside of an incident."""
-        return self.in_use | self.in_flight | (self.in_use_elsewhere or frozenset())
+        return self.in_use | self.in_flight | self.in_use_elsewhere
 
     @property
     def hold_until(self) -> datetime | None:

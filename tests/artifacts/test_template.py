@@ -14,7 +14,7 @@ import pytest
 from rotation.client.lambda_invoker import FUNCTION_TIMEOUT
 from rotation.errors import ConfigurationError
 from rotation.handlers.reconcile_request import REVOKE_FIRST
-from rotation.labels import INCIDENT_TAGS
+from rotation.labels import HOLD_TAG, INCIDENT_TAGS
 from rotation.observability import FUNCTION, NAMESPACE, SERVICE
 from rotation.reconciliation.situation import INTERVAL
 from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings
@@ -296,12 +296,21 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
 
 
 def test_a_responder_may_read_no_value(template: Template) -> None:
-    """Labels, tags and rotations of our secrets, and the two functions; not the alias."""
+    """Labels, our tags and rotations of our secrets, and the two functions; not the alias.
+
+    Where rights follow from tags, whoever may set any tag could give themselves the value.
+    """
     document = template.properties("ResponderPolicy")["PolicyDocument"]
     by_sid = {statement["Sid"]: statement for statement in document["Statement"]}
     ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
     assert by_sid["RotateAndRelabel"]["Condition"] == {"StringEquals": ours}
+    assert by_sid["DeclareAndHold"]["Condition"] == {
+        "StringEquals": ours,
+        "ForAllValues:StringEquals": {"aws:TagKeys": [HOLD_TAG, *INCIDENT_TAGS]},
+    }
     allowed = actions([*by_sid.values()])
+    tagging = {action for action in allowed if action.lower().endswith("tagresource")}
+    assert tagging == actions([by_sid["DeclareAndHold"]])
     assert not {action for action in allowed if "Value" in action or "*" in action}
     assert by_sid["AskTheFunctions"]["Resource"] == [
         "ReconcileFunction.Arn",

@@ -61,6 +61,22 @@ def test_every_step_may_run_again(stock: Stock, times: int) -> None:
     stock.house.promoted()
 
 
+def test_a_key_that_a_person_was_asked_to_revoke_is_not_promoted(stock: Stock) -> None:
+    """Its token lost AWSPENDING, was retired, and is staged again: it is abandoned, for it dies."""
+    old = stock.house.store()
+    stock.fill([YEAR] * 3)
+    token = stock.house.stage()
+    create_secret(rotation(stock, token))
+    key = str(stock.house.value(AWSPENDING)["apiKeyId"])
+    rotation(stock, token).secret.unstage_pending(token)
+    stock.pool.revoke(key)
+    rotation(stock, token).secret.attach(AWSPENDING, token)
+    with pytest.raises(VersionStateError, match="was asked to revoke"):
+        run_all(stock, token)
+    assert stock.house.version(AWSPENDING) is None
+    assert stock.house.value(AWSCURRENT)["apiKeyId"] == old.id
+
+
 def test_the_loser_of_a_race_stores_the_same_value(stock: Stock) -> None:
     """Two invocations of one token share the lease, so no key is a stray."""
     stock.house.store()

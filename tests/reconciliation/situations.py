@@ -86,4 +86,6 @@ def situation(
         **facts,
     )
     listing = None if keys is None else KeyListing(keys, NOW)
-    return Situation(snapshot, versions, listing, NOW, elsewhere)
+    return Situation(
+        snapshot, versions, listing, NOW, elsewhere or frozenset(), all_seen=elsewhere is not None
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rotation.errors import VendorUnavailableError
+from rotation.errors import SecretStoreError, VendorUnavailableError
+from rotation.labels import retirement_mark
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.snapshot import Snapshot
@@ -200,6 +201,38 @@ def test_a_key_that_another_secret_uses_is_spared(desk: Desk) -> None:
     # A run that looks at one secret alone does not know; it leaves keys made by hand to others.
     report = desk.run(desk.house.arn)
     assert report["secrets"][0]["done"]["revoked"] == []
+    assert desk.alive(shared.id)
+
+
+def test_a_secret_that_cannot_be_read_protects_the_keys_that_it_may_use(desk: Desk) -> None:
+    """A key made by hand may be current there: it waits for a run that sees every secret."""
+    shared = desk.house.store()
+    client = desk.house.client
+    text = client.get_secret_value(SecretId=desk.house.arn)["SecretString"]
+    copy = client.create_secret(Name="copy", SecretString=text)["ARN"]
+    client.rotate_secret(
+        SecretId=copy,
+        RotationLambdaARN=desk.house.function_arn,
+        RotationRules={"AutomaticallyAfterDays": 30},
+    )
+    desk.rotate()
+    # It was not current in the other one when it was marked here.
+    held = SecretVersions(client, desk.house.arn)
+    [before] = [version for version, has in desk.house.labels().items() if "AWSPREVIOUS" in has]
+    held.attach(retirement_mark(before, desk.house.now()), before)
+    desk.house.later(timedelta(minutes=1))
+
+    class Unreadable(SecretVersions):
+        def snapshot(self) -> Snapshot:
+            raise SecretStoreError("denied", operation="DescribeSecret", aws_code="AccessDenied")
+
+    def opened(name: str) -> SecretVersions:
+        return (Unreadable if name == copy else SecretVersions)(client, name)
+
+    report = replace(desk.reconciler(), open_secret=opened).run()
+    found = {one["arn"]: one for one in report["secrets"]}
+    assert found[copy]["failures"] != []
+    assert found[desk.house.arn]["done"]["revoked"] == []
     assert desk.alive(shared.id)
 
 

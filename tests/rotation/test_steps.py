@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from rotation import steps
+from rotation.credential import SecretDocument
 from rotation.errors import (
     ConfigurationError,
     CredentialRejectedError,
@@ -22,6 +23,7 @@ from rotation.errors import (
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.steps import STEPS, create_secret, finish_secret, set_secret
+from rotation.versions import AWSCURRENT, SecretVersions
 from tests.house import House, new_token
 
 prove_secret = steps.test_secret
@@ -52,6 +54,24 @@ def test_an_empty_secret_gets_its_first_key_by_rotation(house: House) -> None:
     token = house.stage()
     run_all(house, token)
     assert house.labels() == {token: {"AWSCURRENT"}}
+
+
+def test_a_current_value_that_cannot_be_read_yet_is_not_taken_for_none(house: House) -> None:
+    """Reads are eventually consistent: what the organisation keeps beside the key is not lost."""
+    house.store(team="archive")
+    current = house.version(AWSCURRENT)
+    token = house.stage()
+
+    class Lagging(SecretVersions):
+        def read(self, version: str) -> SecretDocument | None:
+            return None if version == current else super().read(version)
+
+    with pytest.raises(VersionStateError, match="cannot be read yet"):
+        create_secret(house.rotation(token, secret=Lagging(house.client, house.arn)))
+    assert house.active_keys() == set()
+    for step in STEPS.values():
+        step(house.rotation(token))
+    assert house.value(AWSCURRENT)["team"] == "archive"
 
 
 def test_the_first_key_of_an_empty_secret_is_proven_before_it_is_stored(house: House) -> None:
