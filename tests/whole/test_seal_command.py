@@ -364,6 +364,40 @@ def test_a_wrong_command_line_is_told_as_such(desk: Desk) -> None:
     assert desk.bought() == bought
 
 
+def test_no_source_is_ever_replaced(desk: Desk) -> None:
+    """A file onto itself; a folder into its parent, where a seal would get a source's name."""
+    desk.put("a.pdf", "in/b.pdf")
+    bought, source, parent = desk.bought(), desk.source, desk.folder
+    for arguments, told in (
+        ((f"{source}/a.pdf", f"{source}/a.pdf"), "is the source itself"),
+        ((f"{source}/a.pdf", str(source)), "is the source itself"),
+        ((str(source), str(parent)), "lies in"),
+    ):
+        for more in ((), ("--overwrite",), ("--dry-run",)):
+            said = desk.types(*arguments, *more, code=2)
+            assert told in " ".join(said.split()), arguments
+    assert desk.bought() == bought
+    assert (source / "a.pdf").read_bytes() == (source / "in" / "b.pdf").read_bytes() == pdf()
+    desk.types(f"{source}/a.pdf", f"{source}/a-sealed.pdf")
+
+
+def test_no_source_in_s3_is_ever_replaced(desk: Desk) -> None:
+    """The same with prefixes: the parent of one may not get what would lie in it again."""
+    s3 = desk.operator.deployment.cloud.client("s3")
+    own = desk.folder.name
+    for key in (f"{own}/in/a.pdf", f"{own}/in/in/a.pdf"):
+        s3.put_object(Bucket=SOURCE_BUCKET, Key=key, Body=pdf())
+    place = f"s3://{SOURCE_BUCKET}/{own}"
+    for arguments, told in (
+        ((f"{place}/in", place), "lies in the source"),
+        ((f"{place}/in/a.pdf", f"{place}/in/"), "is the source itself"),
+    ):
+        said = desk.types(*arguments, "--overwrite", code=2)
+        assert told in " ".join(said.split()), arguments
+    held = s3.get_object(Bucket=SOURCE_BUCKET, Key=f"{own}/in/a.pdf")["Body"].read()
+    assert held == pdf()
+
+
 def test_nothing_to_seal_is_no_failure(desk: Desk) -> None:
     """An empty folder, as a schedule meets it on a quiet day."""
     assert "nothing to seal" in desk.seals()

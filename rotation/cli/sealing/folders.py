@@ -54,6 +54,12 @@ class Folders:
                 "next time. Name a folder outside."
             )
         self._roots = {_SOURCE: self._folder, _DESTINATION: into}
+        if self._only is not None:
+            name, sealed = self._only
+            if (self._folder / name).resolve() == into.resolve() / sealed:
+                raise click.UsageError(
+                    f"{into / sealed} is the source itself. Name another file or a folder."
+                )
 
     @property
     def buckets(self) -> tuple[str, str]:
@@ -68,7 +74,14 @@ class Folders:
         """As `Places.documents`."""
         if self._only is not None:
             return [self._document(*self._only)]
-        return [self._document(name, name) for name in sorted(self._pdfs())]
+        names, root = sorted(self._pdfs()), self._roots[_DESTINATION]
+        for folder in sorted({(root / name).parent for name in names}):
+            if _lies_in(folder, self._folder):
+                raise click.UsageError(
+                    f"{folder}, where files would be sealed, lies in {self._folder}: they would be "
+                    "taken for sources the next time. Name another folder."
+                )
+        return [self._document(name, name) for name in names]
 
     def state(self, document: Document) -> State:
         """As `Places.state`: a seal of the source is the source, and a signature that follows it.

@@ -78,10 +78,7 @@ class Prefixes:
         self._source = source
         self._destination = destination
         if source.holds(destination.bucket, destination.folder):
-            raise click.UsageError(
-                f"{SCHEME}{destination.bucket}/{destination.key} lies in the source: what is "
-                "sealed would be taken for a source the next time. Name another prefix."
-            )
+            raise _recurring(f"{SCHEME}{destination.bucket}/{destination.key}")
 
     @property
     def buckets(self) -> tuple[str, str]:
@@ -103,11 +100,15 @@ class Prefixes:
                     name = source.key.rpartition("/")[2]
                     whole = into.key and not into.key.endswith("/")
                     key = into.key if whole else into.key + name
+                    if (into.bucket, key) == (source.bucket, source.key):
+                        raise click.UsageError(
+                            f"{SCHEME}{into.bucket}/{key} is the source itself. Name another key."
+                        )
                     return [self._document(source.key, key, found["Size"], found["ETag"])]
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=source.bucket, Prefix=source.folder
             )
-            return [
+            found_below = [
                 self._document(
                     found["Key"],
                     into.folder + found["Key"].removeprefix(source.folder),
@@ -123,6 +124,10 @@ class Prefixes:
                 f"{SCHEME}{source.bucket}/{source.key} cannot be listed ({cause(error)}). Check "
                 "its name, your credentials, and the right s3:ListBucket."
             ) from error
+        for document in found_below:
+            if source.holds(document.destination.bucket, document.destination.key):
+                raise _recurring(document.written_to)
+        return found_below
 
     def state(self, document: Document) -> State:
         """As `Places.state`: the sealer leaves the entity tag of the source on what it stores."""
@@ -142,6 +147,13 @@ class Prefixes:
         return Document(
             read_from, written_to, str(read_from), str(written_to), size, etag.strip('"')
         )
+
+
+def _recurring(place: str) -> click.UsageError:
+    return click.UsageError(
+        f"{place} lies in the source: what is sealed would be taken for a source the next time. "
+        "Name another prefix."
+    )
 
 
 def _hidden(place: ObjectLocation, error: S3Error) -> DestinationError:
