@@ -125,10 +125,12 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Refuse to write where something is.
 
     Raises:
-        DestinationError: there is a file, and it may not be overwritten.
+        DestinationError: there is a file, and it may not be overwritten; or something else.
     """
     if not overwrite and os.path.lexists(path):
         raise _refused(f"{path} is there already, and is not overwritten.")
+    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
+        raise _refused(f"{path} is there already, and is no file that could be overwritten.")
 
 
 def _refuse_source(path: Path, source: Path) -> None:

@@ -74,8 +74,9 @@ def unreadable(source: ObjectLocation, error: S3Error) -> SealingError:
         )
     # API_GetObject: without the right to list the bucket, a missing object is AccessDenied too.
     return SourceNotFoundError(
-        f"{source} cannot be read ({cause(error)}): it does not exist, or the function's role may "
-        "not read it (s3:GetObject, s3:GetObjectVersion, its KMS key)."
+        f"{source} cannot be read ({cause(error)}): it does not exist, or the credentials in use "
+        "(the function's role, or yours) may not read it (s3:GetObject, s3:GetObjectVersion, its "
+        "KMS key)."
     )
 
 
@@ -91,7 +92,8 @@ def unwritable(destination: ObjectLocation, error: S3Error) -> DestinationError:
     if isinstance(error, ClientError):
         problem = DestinationError(
             f"{destination} could not be written ({cause(error)}). Check that the bucket exists "
-            "and that the function's role may write there, its KMS key included."
+            "and that the credentials in use (the function's role, or yours) may write there, its "
+            "KMS key included."
         )
     else:
         problem = DestinationError(

@@ -165,6 +165,20 @@ def test_a_document_never_replaces_its_source(signer: SimpleSigner, tmp_path: Pa
     assert (tmp_path / "link.pdf").read_bytes().startswith(pdf())
 
 
+def test_what_is_no_file_is_not_overwritten(documents: LocalDocuments, tmp_path: Path) -> None:
+    """A folder or a pipe in the way is told before a signature is bought, and stays."""
+    (tmp_path / "folder.pdf").mkdir()
+    os.mkfifo(tmp_path / "pipe.pdf")
+    overwriting = LocalDocuments({"folder": tmp_path}, overwrite=True)
+    for name in ("folder.pdf", "pipe.pdf"):
+        with (
+            documents.open(SOURCE, most=2**40) as source,
+            pytest.raises(DestinationError, match="is no file"),
+        ):
+            overwriting.deliver(source, ObjectLocation("folder", name), {}, rewritten=False)
+    assert (tmp_path / "folder.pdf").is_dir()
+
+
 def test_a_disk_that_is_full_leaves_nothing_behind(
     documents: LocalDocuments, tmp_path: Path
 ) -> None:

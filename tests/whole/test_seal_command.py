@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections import Counter
@@ -398,6 +399,38 @@ def test_no_source_in_s3_is_ever_replaced(desk: Desk) -> None:
     assert held == pdf()
 
 
+def test_of_one_document_its_place_is_told(desk: Desk) -> None:
+    """Sealed now, or sealed before; of many, only how many there were."""
+    desk.put("a.pdf")
+    place = f"{desk.source}/a.pdf as {desk.sealed}/a.pdf\n"
+    desk.sealed.mkdir()
+    for word, told in (("sealed", "1 sealed; "), ("before", "1 sealed before; ")):
+        line, summary = desk.types(f"{desk.source}/a.pdf", str(desk.sealed)).splitlines(True)
+        assert line == f"{word:<13}{place}"
+        assert summary.startswith(told)
+
+
+def test_an_interrupt_before_anything_is_under_way_has_its_exit_code(desk: Desk) -> None:
+    """While documents are looked for, or only planned."""
+    desk.put("a.pdf")
+    os.mkfifo(desk.folder / "a.pdf")
+    process = desk.operator.start("seal", f"{desk.source}/a.pdf", str(desk.folder), "--dry-run")
+    with (desk.folder / "a.pdf").open("wb"):
+        # The command has opened the other end, to see whether this is a seal: now it waits.
+        process.send_signal(signal.SIGINT)
+        assert desk.ended(process) == (130, "Interrupted. Nothing was begun.\n")
+
+
+def test_a_bucket_that_does_not_exist_costs_nothing(
+    desk: Desk, prefix: Callable[[str], str]
+) -> None:
+    """It is told once, before a signature is bought."""
+    bought = desk.bought()
+    said = desk.types(prefix(SOURCE_BUCKET), "s3://not-there/sealed", code=1)
+    assert said == "Error: There is no bucket not-there.\n"
+    assert desk.bought() == bought
+
+
 def test_nothing_to_seal_is_no_failure(desk: Desk) -> None:
     """An empty folder, as a schedule meets it on a quiet day."""
     assert "nothing to seal" in desk.seals()
@@ -540,6 +573,11 @@ def test_a_damaged_document_is_repaired_where_it_may_be(desk: Desk) -> None:
     assert refused["code"] == "damaged_pdf"
     repaired, _ = desk.lines("--repair")
     assert (repaired["status"], repaired["repaired"]) == ("sealed", True)
+    desk.put("b.pdf")
+    said = desk.seals("--repair", "--overwrite")
+    assert f"repaired     {desk.source}/a.pdf as {desk.sealed}/a.pdf" in said
+    assert "was rewritten before it was sealed" in said
+    assert f"{desk.source}/b.pdf" not in said
 
 
 def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(desk: Desk) -> None:

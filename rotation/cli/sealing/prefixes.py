@@ -91,6 +91,7 @@ class Prefixes:
 
     def documents(self) -> list[Document]:
         """As `Places.documents`. An object of that very name counts, and then nothing else."""
+        self._refuse_missing_bucket()
         source, into = self._source, self._destination
         try:
             alone = self._s3.list_objects_v2(Bucket=source.bucket, Prefix=source.key, MaxKeys=1)
@@ -140,6 +141,16 @@ class Prefixes:
             raise _hidden(place, error) from error
         sealed = "seal-key-id" in metadata and metadata.get("source-etag") == document.etag
         return State.ITS_SEAL if sealed else State.SOMETHING_ELSE
+
+    def _refuse_missing_bucket(self) -> None:
+        # A missing object and a missing bucket look alike from there on (API_HeadObject), and each
+        # document would buy a signature before it is found out.
+        bucket = self._destination.bucket
+        try:
+            self._s3.head_bucket(Bucket=bucket)
+        except S3_ERRORS as error:
+            if status(error) == 404:
+                raise click.ClickException(f"There is no bucket {bucket}.") from error
 
     def _document(self, key: str, destination: str, size: int, etag: str) -> Document:
         read_from = ObjectLocation(self._source.bucket, key)
