@@ -431,6 +431,17 @@ def test_a_bucket_that_does_not_exist_costs_nothing(
     assert desk.bought() == bought
 
 
+def test_a_name_that_no_document_may_have_is_told_as_such(desk: Desk) -> None:
+    """Control characters steer no terminal, and bytes that are no text stop nothing."""
+    desk.put("a.pdf", "b\x1b[31m.pdf", "c\n.pdf", os.fsdecode(b"d\xff.pdf"))
+    for more in ((), ("--dry-run",)):
+        said = desk.seals(*more, code=1)
+        assert said.count("invalid_request: Rename it: ") == 3
+        assert "\x1b" not in said
+        assert "b\\x1b[31m.pdf" in said
+    assert [path.name for path in desk.sealed.iterdir()] == ["a.pdf"]
+
+
 def test_nothing_to_seal_is_no_failure(desk: Desk) -> None:
     """An empty folder, as a schedule meets it on a quiet day."""
     assert "nothing to seal" in desk.seals()

@@ -10,9 +10,9 @@ from typing import BinaryIO, Final
 import click
 
 from rotation.cli.sealing.work import Document, State
-from rotation.errors import RotationError
+from rotation.errors import InvalidRequestError, RotationError
 from rotation.sealing.local import LocalDocuments
-from rotation.sealing.request import ObjectLocation
+from rotation.sealing.request import ObjectLocation, is_object_key
 from rotation.sealing.verify import examine
 
 # What stands for a bucket in the requests to the sealer.
@@ -87,7 +87,16 @@ class Folders:
         """As `Places.state`: a seal of the source is the source, and a signature that follows it.
 
         Both files are read: neither a name nor a time would prove it.
+
+        Raises:
+            InvalidRequestError: no document may have that name.
         """
+        for place in (document.source, document.destination):
+            if not is_object_key(place.key):
+                raise InvalidRequestError(
+                    "Rename it: the path of a document may have 1024 bytes of UTF-8, and no "
+                    "control characters."
+                )
         read_from, written_to = Path(document.read_from), Path(document.written_to)
         if not os.path.lexists(written_to):
             return State.NOTHING
