@@ -91,7 +91,12 @@ class Prefixes:
 
     def documents(self) -> list[Document]:
         """As `Places.documents`. An object of that very name counts, and then nothing else."""
-        self._refuse_missing_bucket()
+        found = self._found()
+        if found:
+            self._refuse_missing_bucket()
+        return found
+
+    def _found(self) -> list[Document]:
         source, into = self._source, self._destination
         try:
             alone = self._s3.list_objects_v2(Bucket=source.bucket, Prefix=source.key, MaxKeys=1)

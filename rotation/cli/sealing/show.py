@@ -74,11 +74,11 @@ def looking() -> Iterator[None]:
 
 @contextmanager
 def ending_when_interrupted() -> Iterator[None]:
-    """An interrupt while nothing is under way yet ends the command, with its own exit code."""
+    """An interrupt while nothing is under way ends the command, with an exit code of its own."""
     try:
         yield
     except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. Nothing was begun.")
+        Console(stderr=True).print("Interrupted.")
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
