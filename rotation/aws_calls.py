@@ -10,6 +10,7 @@ from botocore.exceptions import (
     ClientError,
     HTTPClientError,
     NoCredentialsError,
+    NoRegionError,
 )
 from botocore.exceptions import ConnectionError as NotConnectedError
 
@@ -74,6 +75,8 @@ def _not_answered(operation: str, secret: str, failure: BotoCoreError) -> Secret
         problem = (
             "was not sent: there are no AWS credentials. Give the process a role or a profile."
         )
+    elif isinstance(failure, NoRegionError):
+        problem = "was not sent: no region is set. Set AWS_DEFAULT_REGION, or one in the profile."
     else:
         problem = "was not sent: botocore refused it."
     return SecretStoreError(

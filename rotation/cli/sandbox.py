@@ -27,7 +27,11 @@ def keep_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
         if not empty:
             deployment.store_first_key()
         deployment.turn_on_rotation()
-        environment = deployment.environment()
+        # The functions have the same: `rotation seal` and its like are to meet the same vendor.
+        environment = deployment.environment() | {
+            "VENDOR_URL": deployment.vendor.url,
+            "SIGNER_TRUST_ANCHORS": str(deployment.trust_root),
+        }
         if as_json:
             click.echo(json.dumps(environment))
             sys.stdout.flush()

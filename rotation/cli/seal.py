@@ -87,7 +87,13 @@ def seal(
     """  # noqa: D301 - click keeps the lines after \b as they are
     from rotation.cli.sealing.folders import Folders
     from rotation.cli.sealing.prefixes import SCHEME, Address, Prefixes, s3_client
-    from rotation.cli.sealing.show import Manner, show_plan, show_run
+    from rotation.cli.sealing.show import (
+        Manner,
+        ending_when_interrupted,
+        looking,
+        show_plan,
+        show_run,
+    )
     from rotation.cli.sealing.wiring import in_this_process, sealing, through_function
     from rotation.cli.typed_key import failing_in_words
     from rotation.settings import VendorSettings
@@ -103,7 +109,7 @@ def seal(
         raise click.UsageError("--function is for S3: files of this machine are sealed here.")
     manner = Manner(jobs, overwrite, as_json)
     stop = Event()
-    with failing_in_words():
+    with failing_in_words(), ending_when_interrupted():
         places: Places
         if remote:
             addresses = Address.parse(source), Address.parse(destination)
@@ -111,7 +117,8 @@ def seal(
         else:
             anchors = VendorSettings.from_environment().trust_anchors
             places = Folders(source, destination, anchors)
-        documents = places.documents()
+        with looking():
+            documents = places.documents()
         if dry_run or not documents:
             show_plan(places, documents, manner)
             return

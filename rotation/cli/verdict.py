@@ -98,7 +98,8 @@ def judged(name: str, anchors: bytes | None) -> Verdict:
 def tell(console: Console, verdict: Verdict) -> None:
     """The verdict for people: a line for the file, and a few for each signature."""
     style = "green" if verdict.word == "ok" else "red"
-    told = f"{verdict.name}  {verdict.problem or _signers(verdict.report)}"
+    name = "standard input" if verdict.name == STANDARD_INPUT else verdict.name
+    told = f"{name}  {verdict.problem or _signers(verdict.report)}"
     console.print(Text.assemble((f"{verdict.word:<12}", style), " ", printable(told)))
     if verdict.report is None:
         return

@@ -100,6 +100,8 @@ def _result(seal: Callable[[], Outcome], ids: Mapping[str, str]) -> tuple[Result
         count("BulkTasksFailed")
         logger.exception("task failed unexpectedly", extra=ids)
         return "PermanentFailure", "internal: the function failed; its log says how and where."
+    if outcome.destination is None:
+        return "Succeeded", f"nothing to seal: {ids['source']} marks a folder"
     done = "already sealed" if outcome.sealed_before else "sealed"
     return "Succeeded", f"{done}: {outcome.destination}"
 

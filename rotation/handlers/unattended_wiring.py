@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import boto3
 from botocore.config import Config
@@ -13,14 +13,18 @@ from botocore.config import Config
 from rotation.client.credentials import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.seal import SealingClient
-from rotation.errors import SealingError
+from rotation.errors import ConfigurationError, SealingError
 from rotation.handlers.seal_defaults import seal_options
 from rotation.handlers.sealing_wiring import make_sealer
 from rotation.handlers.wiring import vendor_http
+from rotation.sealing.refusals import S3_ERRORS, status
 from rotation.sealing.request import ObjectLocation, SealOptions
 from rotation.settings import EventSealingSettings
 from rotation.unattended.once import Outcome, SealOnce
 from rotation.vendor.http import VendorHttp
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 #: What the vendor leaves of the function's time: enough to store the document and to answer.
 _RESERVE: Final = timedelta(seconds=30)
@@ -82,9 +86,24 @@ def unattended() -> Unattended:
     patience = Config(
         connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
     )
-    place = settings.destination
+    place, s3 = settings.destination, boto3.client("s3", config=patience)
+    _refuse_missing_bucket(s3, place.bucket)
     return Unattended(
-        SealOnce(boto3.client("s3", config=patience), client, place.bucket, place.prefix),
+        SealOnce(s3, client, place.bucket, place.prefix),
         vendor,
         seal_options(settings.options),
     )
+
+
+def _refuse_missing_bucket(s3: S3Client, bucket: str) -> None:
+    """Each document would buy a signature before it is found out: a HEAD tells no difference.
+
+    Only what is certain counts: a right that is missing, or S3 that is busy, is told later.
+    """
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except S3_ERRORS as error:
+        if status(error) == 404:
+            raise ConfigurationError(
+                f"DESTINATION_LOCATIONS names the bucket {bucket}, which does not exist."
+            ) from error

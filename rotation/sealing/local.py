@@ -85,7 +85,7 @@ class LocalDocuments:
 
     def deliver(
         self,
-        source: SourceDocument,  # noqa: ARG002 - what was prepared from it knows it
+        source: SourceDocument,
         destination: ObjectLocation,
         metadata: Mapping[str, str],  # noqa: ARG002 - see above
         *,
@@ -93,11 +93,13 @@ class LocalDocuments:
     ) -> Delivery:
         """As `Documents.deliver`; folders that are missing are made."""
         path = self.path(destination)
+        _refuse_source(path, self.path(source.location))
         refuse_existing(path, overwrite=self._overwrite)
         try:
+            readers = os.fstat(source.content.fileno()).st_mode
             path.parent.mkdir(parents=True, exist_ok=True)
             self._tidy(path.parent)
-            unfinished = _Unfinished(path.parent)
+            unfinished = _Unfinished(path.parent, readers)
         except OSError as error:
             raise _unwritable(path, error) from error
         return _Renaming(unfinished, path, overwrite=self._overwrite)
@@ -123,10 +125,24 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Refuse to write where something is.
 
     Raises:
-        DestinationError: there is a file, and it may not be overwritten.
+        DestinationError: there is a file, and it may not be overwritten; or something else.
     """
     if not overwrite and os.path.lexists(path):
         raise _refused(f"{path} is there already, and is not overwritten.")
+    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
+        raise _refused(f"{path} is there already, and is no file that could be overwritten.")
+
+
+def _refuse_source(path: Path, source: Path) -> None:
+    """Refuse to replace the source, under whatever name it is reached."""
+    taken = path.parent.resolve() / path.name
+    if taken in {source.resolve(), source.parent.resolve() / source.name}:
+        raise _refused(f"{path} is the source itself, and is never replaced. Choose another name.")
+
+
+def _permissions(source: int) -> int:
+    """As cp does: who may read and write the source, as far as the umask allows. Its owner may."""
+    return source & 0o666 | 0o600
 
 
 class _File(FileIO):
@@ -144,10 +160,11 @@ class _File(FileIO):
 class _Unfinished:
     """A new file in ``folder``, which no other process takes for one that was left."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: int) -> None:
         while True:
             self.path = folder / UNFINISHED.format(secrets.token_hex(8))
-            self.file = self.path.open("xb")
+            wanted = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self.file = os.fdopen(os.open(self.path, wanted, _permissions(mode)), "wb")
             fcntl.flock(self.file, fcntl.LOCK_EX)
             # Before it was locked, another process may have taken it for one that was left.
             if self.path.exists():
@@ -155,8 +172,11 @@ class _Unfinished:
             self.file.close()
 
     def drop(self) -> None:
-        self.file.close()
-        self.path.unlink(missing_ok=True)
+        # On a disk that is full, what is still to be written fails here once more.
+        with suppress(OSError):
+            self.file.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 class _Renaming:

@@ -29,6 +29,8 @@ S3Error: TypeAlias = ClientError | BotoCoreError | HTTPError
 _PASSING: Final = frozenset(
     {"RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "NoSuchUpload"}
 )
+# What the key service answers S3 when it is asked too often; it is not always made a 503.
+_THROTTLED: Final = "Throttl"
 
 
 def cause(error: S3Error) -> str:
@@ -50,7 +52,8 @@ def passes(error: S3Error) -> bool:
     if not isinstance(error, ClientError):
         return True
     # An error inside a 200 has no status of its own that says so (API_CompleteMultipartUpload).
-    return status(error) >= 500 or status(error) == 429 or cause(error) in _PASSING
+    told = cause(error)
+    return status(error) >= 500 or status(error) == 429 or told in _PASSING or _THROTTLED in told
 
 
 def unreadable(source: ObjectLocation, error: S3Error) -> SealingError:
@@ -64,10 +67,16 @@ def unreadable(source: ObjectLocation, error: S3Error) -> SealingError:
         return SourceUnavailableError(
             f"{source} could not be read just now ({cause(error)}). Ask again."
         )
+    if cause(error) == "InvalidObjectState":
+        return SourceNotFoundError(
+            f"{source} cannot be read: it is archived (InvalidObjectState). Restore it, then ask "
+            "again."
+        )
     # API_GetObject: without the right to list the bucket, a missing object is AccessDenied too.
     return SourceNotFoundError(
-        f"{source} cannot be read ({cause(error)}): it does not exist, or the function's role may "
-        "not read it (s3:GetObject, s3:GetObjectVersion, its KMS key)."
+        f"{source} cannot be read ({cause(error)}): it does not exist, or the credentials in use "
+        "(the function's role, or yours) may not read it (s3:GetObject, s3:GetObjectVersion, its "
+        "KMS key)."
     )
 
 
@@ -83,7 +92,8 @@ def unwritable(destination: ObjectLocation, error: S3Error) -> DestinationError:
     if isinstance(error, ClientError):
         problem = DestinationError(
             f"{destination} could not be written ({cause(error)}). Check that the bucket exists "
-            "and that the function's role may write there, its KMS key included."
+            "and that the credentials in use (the function's role, or yours) may write there, its "
+            "KMS key included."
         )
     else:
         problem = DestinationError(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from rotation.credential import API_KEY, API_KEY_ID, ApiKey
 from rotation.errors import InvalidCredentialError, InvalidRequestError
@@ -204,8 +204,13 @@ def _location(value: object, name: str, *, versions: bool) -> ObjectLocation:
     return ObjectLocation(bucket, _object_key(members.get("key"), f"{name}.key"), version_id)
 
 
+def is_object_key(key: object) -> TypeGuard[str]:
+    """Whether a document may have this key, or this path in its folder."""
+    return is_printable(key, _LONGEST_KEY) and len(key.encode()) <= _LONGEST_KEY
+
+
 def _object_key(key: object, name: str) -> str:
-    if not is_printable(key, _LONGEST_KEY) or len(key.encode()) > _LONGEST_KEY:
+    if not is_object_key(key):
         raise InvalidRequestError(
             f"{name} must be an S3 object key: 1 to {_LONGEST_KEY} bytes of UTF-8 without control "
             "characters."

@@ -36,14 +36,15 @@ _REPLACEABLE: Final = frozenset({None, "null"})
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the sealed document lies.
+    """What came of a source.
 
     Attributes:
+        destination: where the sealed document lies; None: the source only marks a folder.
         sealed_before: whether it was there already, and nothing was bought.
     """
 
-    destination: ObjectLocation
-    sealed_before: bool
+    destination: ObjectLocation | None
+    sealed_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class SealOnce:
         """
         found = RangedObject.find(self.s3, source)
         version = replace(source, version_id=found.version_id)
+        if _marks_folder(found):
+            logger.info("nothing to seal", extra={"source": str(version)})
+            return Outcome(None)
         destination = self.destination(version)
         if _made_of(found, self._metadata(destination)):
             count("DocumentsSealedBefore")
@@ -97,7 +101,7 @@ class SealOnce:
         seal = self.client.seal(version, destination, options, within=within)
         if version.version_id in _REPLACEABLE:
             self._refuse_replaced(version, seal.source.etag)
-        return Outcome(destination, sealed_before=False)
+        return Outcome(destination)
 
     def _metadata(self, destination: ObjectLocation) -> Mapping[str, str]:
         """What was written on the document at ``destination``; nothing if there is none.
@@ -128,6 +132,11 @@ class SealOnce:
             return
         if found.etag != etag:
             raise changed(source)
+
+
+def _marks_folder(source: RangedObject) -> bool:
+    """Whether it is what S3's console makes for a folder (UserGuide using-folders)."""
+    return source.size == 0 and source.location.key.endswith("/")
 
 
 def _made_of(source: RangedObject, metadata: Mapping[str, str]) -> bool:

@@ -43,6 +43,7 @@ def test_no_route_to_aws_is_said_to_be_that_and_may_pass(error: Exception) -> No
     ("error", "advice"),
     [
         (exceptions.NoCredentialsError(), "no AWS credentials"),
+        (exceptions.NoRegionError(), "Set AWS_DEFAULT_REGION"),
         (exceptions.ParamValidationError(report="SecretString: x"), "botocore refused it"),
     ],
 )

@@ -131,7 +131,12 @@ def test_a_seal_is_seen_and_certifies_by_settings_alone(
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("SEAL_CERTIFY", "EVERYTHING"), ("SEAL_VISIBLE_TEXT", "nowhere"), ("SEAL_REASON", "x" * 300)],
+    [
+        ("SEAL_CERTIFY", "EVERYTHING"),
+        ("SEAL_VISIBLE_TEXT", "nowhere"),
+        ("SEAL_REASON", "x" * 300),
+        ("DESTINATION_LOCATIONS", "not-there/sealed/"),
+    ],
 )
 def test_a_function_that_could_seal_nothing_does_not_start(
     office: Office, arrivals: Arrivals, start: Start, variable: str, value: str

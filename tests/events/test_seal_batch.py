@@ -57,6 +57,15 @@ class TestSealing:
         _, text = result(task(office.incoming, "a.pdf", None), sealing)
         assert text.endswith(f"/sealed/a.pdf/{current}.pdf")
 
+    def test_what_marks_a_folder_is_no_failure(self, office: Office, sealing: Unattended) -> None:
+        """Inventories list it: an empty object whose key ends with a slash. Content is sealed."""
+        version = office.put("2026/", b"")
+        event = task(office.incoming, "2026/", version)
+        told = f"nothing to seal: s3://{office.incoming}/2026/ (version {version}) marks a folder"
+        assert result(event, sealing) == ("Succeeded", told)
+        odd = office.put("odd/", pdf())
+        assert result(task(office.incoming, "odd/", odd), sealing)[1].startswith("sealed: ")
+
     def test_a_job_and_an_event_meet(self, office: Office, arrivals: Arrivals) -> None:
         """Whichever comes second finds the seal."""
         version = office.put("a.pdf", pdf())

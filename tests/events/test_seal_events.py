@@ -298,6 +298,18 @@ class TestNoRecursion:
         assert arrivals.office.nothing_sealed()
         assert len(log.facts("sealed document passed over")) == 1
 
+    def test_what_marks_a_folder_is_done_with(self, arrivals: Arrivals, log: Log) -> None:
+        """S3's console makes an empty object for a folder; S3's own notifications tell of it."""
+        arrivals.office.put("incoming/", b"")
+        record = {
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": arrivals.office.incoming}, "object": {"key": "incoming/"}},
+        }
+        arrivals.send(json.dumps({"Records": [record]}))
+        assert arrivals.deliver() == []
+        assert "/incoming/ (version " in log.facts("nothing to seal")[0]["source"]
+        assert arrivals.office.nothing_sealed()
+
     def test_what_s3_says_of_other_things_is_done_with(self, arrivals: Arrivals) -> None:
         """A deletion is no document to seal, and no failure."""
         arrivals.send('{"source": "aws.s3", "detail-type": "Object Deleted", "detail": {}}')

@@ -45,6 +45,28 @@ print((memory("VmHWM") - before) // 1024)
 """
 
 
+FULL = """
+import resource, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from rotation.errors import DestinationError
+from rotation.sealing.local import LocalDocuments
+from rotation.sealing.pdf import prepare
+from rotation.sealing.request import ObjectLocation, SealOptions
+
+documents = LocalDocuments({"folder": Path(sys.argv[1])})
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+with documents.open(ObjectLocation("folder", "a.pdf"), most=2**40) as source:
+    prepared = prepare(source.content, SealOptions(), datetime.now(UTC))
+    place = ObjectLocation("folder", "sealed/a.pdf")
+    try:
+        with documents.deliver(source, place, {}, rewritten=False) as delivery:
+            delivery.complete(prepared, b"no signature")
+    except DestinationError as error:
+        sys.stdout.write(str(error))
+"""
+
+
 @pytest.fixture
 def documents(tmp_path: Path) -> LocalDocuments:
     """A folder with one document in it."""
@@ -103,6 +125,69 @@ def test_who_may_read_the_sealed_file_is_as_for_any_new_file(
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "sealed" / "a.pdf").stat().st_mode) == 0o640
+
+
+def test_nobody_may_read_the_sealed_file_who_may_not_read_the_source(
+    documents: LocalDocuments, signer: SimpleSigner, tmp_path: Path
+) -> None:
+    """A confidential document stays confidential, while it is being written too."""
+    (tmp_path / "a.pdf").chmod(0o600)
+    modes: list[int] = []
+
+    def look() -> None:
+        modes.extend(path.stat().st_mode for path in (tmp_path / "sealed").iterdir())
+
+    deliver(documents, SOURCE, SEALED, signer, before=look)
+    modes.append((tmp_path / "sealed" / "a.pdf").stat().st_mode)
+    assert [stat.S_IMODE(mode) for mode in modes] == [0o600, 0o600]
+
+
+def test_a_document_never_replaces_its_source(signer: SimpleSigner, tmp_path: Path) -> None:
+    """By its own name, or by a link to its folder: refused before a signature is bought."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "a.pdf").write_bytes(pdf())
+    (tmp_path / "in" / "link.pdf").symlink_to("a.pdf")
+    documents = LocalDocuments({"folder": tmp_path}, overwrite=True)
+    for name, into in (("a", "in/a"), ("a", "out/a"), ("link", "out/link"), ("link", "out/a")):
+        source = ObjectLocation("folder", f"in/{name}.pdf")
+        with (
+            documents.open(source, most=2**40) as opened,
+            pytest.raises(DestinationError, match="is the source"),
+        ):
+            documents.deliver(opened, ObjectLocation("folder", f"{into}.pdf"), {}, rewritten=False)
+    assert (tmp_path / "in" / "a.pdf").read_bytes() == pdf()
+    # A link at the destination is replaced, and not what it leads to.
+    (tmp_path / "link.pdf").symlink_to("in/a.pdf")
+    source = ObjectLocation("folder", "in/a.pdf")
+    deliver(documents, source, ObjectLocation("folder", "link.pdf"), signer)
+    assert (tmp_path / "in" / "a.pdf").read_bytes() == pdf()
+    assert (tmp_path / "link.pdf").read_bytes().startswith(pdf())
+
+
+def test_what_is_no_file_is_not_overwritten(documents: LocalDocuments, tmp_path: Path) -> None:
+    """A folder or a pipe in the way is told before a signature is bought, and stays."""
+    (tmp_path / "folder.pdf").mkdir()
+    os.mkfifo(tmp_path / "pipe.pdf")
+    overwriting = LocalDocuments({"folder": tmp_path}, overwrite=True)
+    for name in ("folder.pdf", "pipe.pdf"):
+        with (
+            documents.open(SOURCE, most=2**40) as source,
+            pytest.raises(DestinationError, match="is no file"),
+        ):
+            overwriting.deliver(source, ObjectLocation("folder", name), {}, rewritten=False)
+    assert (tmp_path / "folder.pdf").is_dir()
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(
+    documents: LocalDocuments, tmp_path: Path
+) -> None:
+    """It is told as such, although closing the file fails too."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], check=False, capture_output=True, text=True
+    )
+    assert "sealed/a.pdf cannot be written: File too large" in done.stdout, done.stderr
+    assert list((tmp_path / "sealed").iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(

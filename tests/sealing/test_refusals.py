@@ -35,6 +35,8 @@ def refusal(status: int, code: str) -> ClientError:
         (refusal(500, "InternalError"), "InternalError", False),
         (refusal(503, "SlowDown"), "SlowDown", False),
         (refusal(429, "TooManyRequests"), "TooManyRequests", False),
+        (refusal(400, "ThrottlingException"), "ThrottlingException", False),
+        (refusal(400, "KMS.ThrottlingException"), "KMS.ThrottlingException", False),
         (refusal(400, "RequestTimeout"), "RequestTimeout", False),
         (refusal(409, "OperationAborted"), "OperationAborted", False),
         (refusal(404, "NoSuchUpload"), "NoSuchUpload", False),
@@ -57,6 +59,13 @@ def test_what_passes_is_told_from_what_lasts(error: S3Error, named: str, lasting
         assert isinstance(problem, SealingError)
         assert named in str(problem)
         assert str(PLACE) in str(problem)
+
+
+def test_an_archived_source_has_to_be_restored() -> None:
+    """It is there, and may be read, but not now: what has to be done is said."""
+    told = str(unreadable(PLACE, refusal(403, "InvalidObjectState")))
+    assert "Restore it" in told
+    assert "does not exist" not in told
 
 
 def test_a_failed_condition_is_a_source_that_changed() -> None:

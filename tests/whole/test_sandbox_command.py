@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.sealing.pdfs import pdf
+from tests.whole.operating import ROTATION
 from tests.whole.processes import commands_below
 
 BIN = Path(sys.executable).parent
@@ -81,6 +83,25 @@ def test_the_aws_command_line_drives_a_rotation(running: Running) -> None:
     current = running.aws("secretsmanager", "get-secret-value", *secret)
     assert current["VersionId"] == answer["VersionId"]
     assert "expiresAt" in json.loads(current["SecretString"])
+
+
+def test_documents_are_sealed_and_verified_with_what_it_prints(running: Running) -> None:
+    """The other commands meet the emulated vendor, and trust it."""
+    (running.folder / "a.pdf").write_bytes(pdf())
+    environment = {"PATH": os.environ["PATH"], **running.environment}
+    for arguments in (("seal", "a.pdf", "sealed/"), ("verify", "sealed/a.pdf")):
+        done = subprocess.run(
+            [ROTATION, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=running.folder,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(
+        "ok           sealed/a.pdf  sealed by Trusted Signatures Sandbox\n"
+    )
 
 
 def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(running: Running) -> None:

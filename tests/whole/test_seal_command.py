@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections import Counter
@@ -364,6 +365,83 @@ def test_a_wrong_command_line_is_told_as_such(desk: Desk) -> None:
     assert desk.bought() == bought
 
 
+def test_no_source_is_ever_replaced(desk: Desk) -> None:
+    """A file onto itself; a folder into its parent, where a seal would get a source's name."""
+    desk.put("a.pdf", "in/b.pdf")
+    bought, source, parent = desk.bought(), desk.source, desk.folder
+    for arguments, told in (
+        ((f"{source}/a.pdf", f"{source}/a.pdf"), "is the source itself"),
+        ((f"{source}/a.pdf", str(source)), "is the source itself"),
+        ((str(source), str(parent)), "lies in"),
+    ):
+        for more in ((), ("--overwrite",), ("--dry-run",)):
+            said = desk.types(*arguments, *more, code=2)
+            assert told in " ".join(said.split()), arguments
+    assert desk.bought() == bought
+    assert (source / "a.pdf").read_bytes() == (source / "in" / "b.pdf").read_bytes() == pdf()
+    desk.types(f"{source}/a.pdf", f"{source}/a-sealed.pdf")
+
+
+def test_no_source_in_s3_is_ever_replaced(desk: Desk) -> None:
+    """The same with prefixes: the parent of one may not get what would lie in it again."""
+    s3 = desk.operator.deployment.cloud.client("s3")
+    own = desk.folder.name
+    for key in (f"{own}/in/a.pdf", f"{own}/in/in/a.pdf"):
+        s3.put_object(Bucket=SOURCE_BUCKET, Key=key, Body=pdf())
+    place = f"s3://{SOURCE_BUCKET}/{own}"
+    for arguments, told in (
+        ((f"{place}/in", place), "lies in the source"),
+        ((f"{place}/in/a.pdf", f"{place}/in/"), "is the source itself"),
+    ):
+        said = desk.types(*arguments, "--overwrite", code=2)
+        assert told in " ".join(said.split()), arguments
+    held = s3.get_object(Bucket=SOURCE_BUCKET, Key=f"{own}/in/a.pdf")["Body"].read()
+    assert held == pdf()
+
+
+def test_of_one_document_its_place_is_told(desk: Desk) -> None:
+    """Sealed now, or sealed before; of many, only how many there were."""
+    desk.put("a.pdf")
+    place = f"{desk.source}/a.pdf as {desk.sealed}/a.pdf\n"
+    desk.sealed.mkdir()
+    for word, told in (("sealed", "1 sealed; "), ("before", "1 sealed before; ")):
+        line, summary = desk.types(f"{desk.source}/a.pdf", str(desk.sealed)).splitlines(True)
+        assert line == f"{word:<13}{place}"
+        assert summary.startswith(told)
+
+
+def test_an_interrupt_before_anything_is_under_way_has_its_exit_code(desk: Desk) -> None:
+    """While documents are looked for, or only planned."""
+    desk.put("a.pdf")
+    os.mkfifo(desk.folder / "a.pdf")
+    process = desk.operator.start("seal", f"{desk.source}/a.pdf", str(desk.folder), "--dry-run")
+    with (desk.folder / "a.pdf").open("wb"):
+        # The command has opened the other end, to see whether this is a seal: now it waits.
+        process.send_signal(signal.SIGINT)
+        assert desk.ended(process) == (130, "Interrupted.\n")
+
+
+def test_a_bucket_that_does_not_exist_costs_nothing(
+    desk: Desk, prefix: Callable[[str], str]
+) -> None:
+    """It is told once, before a signature is bought."""
+    bought = desk.bought()
+    said = desk.types(prefix(SOURCE_BUCKET), "s3://not-there/sealed", code=1)
+    assert said == "Error: There is no bucket not-there.\n"
+    assert desk.bought() == bought
+
+
+def test_a_name_that_no_document_may_have_is_told_as_such(desk: Desk) -> None:
+    """Control characters steer no terminal, and bytes that are no text stop nothing."""
+    desk.put("a.pdf", "b\x1b[31m.pdf", "c\n.pdf", os.fsdecode(b"d\xff.pdf"))
+    for more in ((), ("--dry-run",)):
+        said = desk.seals(*more, code=1)
+        assert said.count("invalid_request: Rename it: ") == 3
+        assert "\x1b" not in said
+        assert "b\\x1b[31m.pdf" in said
+    assert [path.name for path in desk.sealed.iterdir()] == ["a.pdf"]
+
+
 def test_nothing_to_seal_is_no_failure(desk: Desk) -> None:
     """An empty folder, as a schedule meets it on a quiet day."""
     assert "nothing to seal" in desk.seals()
@@ -506,6 +584,11 @@ def test_a_damaged_document_is_repaired_where_it_may_be(desk: Desk) -> None:
     assert refused["code"] == "damaged_pdf"
     repaired, _ = desk.lines("--repair")
     assert (repaired["status"], repaired["repaired"]) == ("sealed", True)
+    desk.put("b.pdf")
+    said = desk.seals("--repair", "--overwrite")
+    assert f"repaired     {desk.source}/a.pdf as {desk.sealed}/a.pdf" in said
+    assert "was rewritten before it was sealed" in said
+    assert f"{desk.source}/b.pdf" not in said
 
 
 def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(desk: Desk) -> None:

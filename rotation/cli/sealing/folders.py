@@ -10,9 +10,9 @@ from typing import BinaryIO, Final
 import click
 
 from rotation.cli.sealing.work import Document, State
-from rotation.errors import RotationError
+from rotation.errors import InvalidRequestError, RotationError
 from rotation.sealing.local import LocalDocuments
-from rotation.sealing.request import ObjectLocation
+from rotation.sealing.request import ObjectLocation, is_object_key
 from rotation.sealing.verify import examine
 
 # What stands for a bucket in the requests to the sealer.
@@ -54,6 +54,12 @@ class Folders:
                 "next time. Name a folder outside."
             )
         self._roots = {_SOURCE: self._folder, _DESTINATION: into}
+        if self._only is not None:
+            name, sealed = self._only
+            if (self._folder / name).resolve() == into.resolve() / sealed:
+                raise click.UsageError(
+                    f"{into / sealed} is the source itself. Name another file or a folder."
+                )
 
     @property
     def buckets(self) -> tuple[str, str]:
@@ -68,13 +74,29 @@ class Folders:
         """As `Places.documents`."""
         if self._only is not None:
             return [self._document(*self._only)]
-        return [self._document(name, name) for name in sorted(self._pdfs())]
+        names, root = sorted(self._pdfs()), self._roots[_DESTINATION]
+        for folder in sorted({(root / name).parent for name in names}):
+            if _lies_in(folder, self._folder):
+                raise click.UsageError(
+                    f"{folder}, where files would be sealed, lies in {self._folder}: they would be "
+                    "taken for sources the next time. Name another folder."
+                )
+        return [self._document(name, name) for name in names]
 
     def state(self, document: Document) -> State:
         """As `Places.state`: a seal of the source is the source, and a signature that follows it.
 
         Both files are read: neither a name nor a time would prove it.
+
+        Raises:
+            InvalidRequestError: no document may have that name.
         """
+        for place in (document.source, document.destination):
+            if not is_object_key(place.key):
+                raise InvalidRequestError(
+                    "Rename it: the path of a document may have 1024 bytes of UTF-8, and no "
+                    "control characters."
+                )
         read_from, written_to = Path(document.read_from), Path(document.written_to)
         if not os.path.lexists(written_to):
             return State.NOTHING

@@ -78,10 +78,7 @@ class Prefixes:
         self._source = source
         self._destination = destination
         if source.holds(destination.bucket, destination.folder):
-            raise click.UsageError(
-                f"{SCHEME}{destination.bucket}/{destination.key} lies in the source: what is "
-                "sealed would be taken for a source the next time. Name another prefix."
-            )
+            raise _recurring(f"{SCHEME}{destination.bucket}/{destination.key}")
 
     @property
     def buckets(self) -> tuple[str, str]:
@@ -94,6 +91,12 @@ class Prefixes:
 
     def documents(self) -> list[Document]:
         """As `Places.documents`. An object of that very name counts, and then nothing else."""
+        found = self._found()
+        if found:
+            self._refuse_missing_bucket()
+        return found
+
+    def _found(self) -> list[Document]:
         source, into = self._source, self._destination
         try:
             alone = self._s3.list_objects_v2(Bucket=source.bucket, Prefix=source.key, MaxKeys=1)
@@ -103,11 +106,15 @@ class Prefixes:
                     name = source.key.rpartition("/")[2]
                     whole = into.key and not into.key.endswith("/")
                     key = into.key if whole else into.key + name
+                    if (into.bucket, key) == (source.bucket, source.key):
+                        raise click.UsageError(
+                            f"{SCHEME}{into.bucket}/{key} is the source itself. Name another key."
+                        )
                     return [self._document(source.key, key, found["Size"], found["ETag"])]
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=source.bucket, Prefix=source.folder
             )
-            return [
+            found_below = [
                 self._document(
                     found["Key"],
                     into.folder + found["Key"].removeprefix(source.folder),
@@ -123,6 +130,10 @@ class Prefixes:
                 f"{SCHEME}{source.bucket}/{source.key} cannot be listed ({cause(error)}). Check "
                 "its name, your credentials, and the right s3:ListBucket."
             ) from error
+        for document in found_below:
+            if source.holds(document.destination.bucket, document.destination.key):
+                raise _recurring(document.written_to)
+        return found_below
 
     def state(self, document: Document) -> State:
         """As `Places.state`: the sealer leaves the entity tag of the source on what it stores."""
@@ -136,12 +147,29 @@ class Prefixes:
         sealed = "seal-key-id" in metadata and metadata.get("source-etag") == document.etag
         return State.ITS_SEAL if sealed else State.SOMETHING_ELSE
 
+    def _refuse_missing_bucket(self) -> None:
+        # A missing object and a missing bucket look alike from there on (API_HeadObject), and each
+        # document would buy a signature before it is found out.
+        bucket = self._destination.bucket
+        try:
+            self._s3.head_bucket(Bucket=bucket)
+        except S3_ERRORS as error:
+            if status(error) == 404:
+                raise click.ClickException(f"There is no bucket {bucket}.") from error
+
     def _document(self, key: str, destination: str, size: int, etag: str) -> Document:
         read_from = ObjectLocation(self._source.bucket, key)
         written_to = ObjectLocation(self._destination.bucket, destination)
         return Document(
             read_from, written_to, str(read_from), str(written_to), size, etag.strip('"')
         )
+
+
+def _recurring(place: str) -> click.UsageError:
+    return click.UsageError(
+        f"{place} lies in the source: what is sealed would be taken for a source the next time. "
+        "Name another prefix."
+    )
 
 
 def _hidden(place: ObjectLocation, error: S3Error) -> DestinationError:

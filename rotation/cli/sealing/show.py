@@ -28,10 +28,15 @@ from rotation.client.contract import Seal
 INTERRUPTED: Final = 130
 
 _LABELS: Final = {
+    Result.SEALED: ("sealed", "green"),
+    Result.SKIPPED: ("before", "green"),
     Result.FAILED: ("not sealed", "red"),
     Result.EXISTS: ("exists", "yellow"),
     Result.PLANNED: ("would seal", "green"),
 }
+_REPAIRED: Final = ("repaired", "yellow")
+# Of many documents these are only counted.
+_DONE: Final = frozenset({Result.SEALED, Result.SKIPPED})
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,28 @@ def show_plan(places: Places, documents: list[Document], manner: Manner) -> None
     """What a run would do."""
     outcomes = (look(places, one, overwrite=manner.overwrite) for one in documents)
     tally = _Tally(manner.as_json, len(documents))
-    for outcome in outcomes:
+    for outcome in _watched(outcomes, documents):
         tally.add(outcome)
     _end(tally)
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Tell that documents are being looked for, where that takes longer than a moment."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with progress_shown(*columns) as progress:
+        progress.add_task("Looking for documents", total=None)
+        yield
+
+
+@contextmanager
+def ending_when_interrupted() -> Iterator[None]:
+    """An interrupt while nothing is under way ends the command, with an exit code of its own."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted.")
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def show_run(
@@ -109,7 +133,7 @@ class _Tally:
         self.counted[outcome.result] += 1
         if self.as_json:
             click.echo(json.dumps(outcome.as_json()))
-        elif outcome.result in _LABELS:
+        elif self.total == 1 or outcome.result not in _DONE or _repaired(outcome):
             self.told_later.append(outcome)
 
     @property
@@ -155,14 +179,21 @@ def _end(tally: _Tally, *, interrupted: bool = False, gave_up: bool = False) -> 
         raise click.exceptions.Exit(1)
 
 
+def _repaired(outcome: Outcome) -> bool:
+    return outcome.seal is not None and outcome.seal.repaired
+
+
 def _tell(console: Console, outcome: Outcome) -> None:
-    (label, style), document = _LABELS[outcome.result], outcome.document
+    label, style = _REPAIRED if _repaired(outcome) else _LABELS[outcome.result]
+    document = outcome.document
     told = printable(document.read_from)
-    if outcome.result is Result.PLANNED:
+    if outcome.well:
         told += f" as {printable(document.written_to)}"
     console.print(Text.assemble((f"{label:<12}", style), f" {told}"))
     if outcome.error is not None:
         why = f"{outcome.error.code}: {outcome.why}"
+    elif _repaired(outcome):
+        why = "It was damaged, and was rewritten before it was sealed: see that all of it is there."
     elif outcome.result is Result.EXISTS:
         why = (
             f"{document.written_to} is there already, and is no seal of this document. It is left "
