@@ -185,6 +185,7 @@ ODD: dict[str, bytes] = {
     "an ID that is none": pdf().replace(b"/Size 6", b"/Size 6 /ID [1]"),
     "a stray brace in the trailer": pdf().replace(b"/Size 6", b"/Size 6 /Odd } /Odder )"),
     "no table where one should be": pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
+    "a table that claims rows by the million": pdf().replace(b"xref\n0 6", b"xref\n0 6000000"),
     "rows that are no rows": rows(lambda row: b"%b %b x " % (row[1], row[2])),
     "bytes before the header, and no table": b"junk\n" + pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
     "bytes before the header, and no columns": b"junk\n"
