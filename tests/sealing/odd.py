@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Sequence
-from io import BytesIO
 
-from pyhanko.pdf_utils.crypt.standard import (
-    StandardSecurityHandler,
-    StandardSecuritySettingsRevision,
-)
-from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.pdf_utils.writer import copy_into_new_writer
-
+from tests.sealing import locked
 from tests.sealing.pdfs import CATALOG, CONTENT, PAGE, PAGES, pdf
 
 _row = re.compile(rb"^(\d{10}) (\d{5}) ([nf]) $", re.MULTILINE)
@@ -139,23 +132,6 @@ def hybrid() -> bytes:
     )
 
 
-def encrypted_without_a_key_length() -> bytes:
-    """RC4 with a key of 128 bits, which the dictionary does not say."""
-    writer = copy_into_new_writer(PdfFileReader(BytesIO(pdf())))
-    handler = StandardSecurityHandler.build_from_pw_legacy(
-        StandardSecuritySettingsRevision.RC4_EXTENDED,
-        writer._document_id[0].original_bytes,
-        "the owner's",
-        "",
-        keylen_bytes=16,
-        use_aes128=False,
-    )
-    writer._assign_security_handler(handler)
-    output = BytesIO()
-    writer.write(output)  # type: ignore[no-untyped-call]
-    return output.getvalue().replace(b"/Length 128", b"/Wength 128")
-
-
 def form(fields: bytes, more: dict[int, bytes] | None = None) -> bytes:
     """A document with these entries in its form's list of fields."""
     catalog = CATALOG.replace(b">>", b"/AcroForm << /Fields [" + fields + b"] >> >>")
@@ -209,6 +185,7 @@ ODD: dict[str, bytes] = {
     "an ID that is none": pdf().replace(b"/Size 6", b"/Size 6 /ID [1]"),
     "a stray brace in the trailer": pdf().replace(b"/Size 6", b"/Size 6 /Odd } /Odder )"),
     "no table where one should be": pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
+    "a table that claims rows by the million": pdf().replace(b"xref\n0 6", b"xref\n0 6000000"),
     "rows that are no rows": rows(lambda row: b"%b %b x " % (row[1], row[2])),
     "bytes before the header, and no table": b"junk\n" + pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
     "bytes before the header, and no columns": b"junk\n"
@@ -243,6 +220,16 @@ ODD: dict[str, bytes] = {
     "a page tree that is a page": pdf({1: CATALOG.replace(b"2 0 R", b"3 0 R")}),
     "annotations that are none": pdf({3: _MORE + b"/Annots (none) >>"}),
     "annotations in an object of their own": pdf({3: _MORE + b"/Annots 6 0 R >>", 6: b"[ ]"}),
-    "no length of the key": encrypted_without_a_key_length(),
+    "an object stream's length that is itself": re.sub(
+        rb"(/ObjStm.*?/Length )\d+", rb"\g<1>6 0 R", streamed(), flags=re.DOTALL
+    ),
+    "an object stream's length in itself": re.sub(
+        rb"(/ObjStm.*?/Length )\d+", rb"\g<1>2 0 R", streamed(), flags=re.DOTALL
+    ),
+    "no length of the key": locked.without_a_key_length(),
+    "an encryption from before PDF 2.0": locked.by_revision_5(),
+    "the same, and the password is the owner's": locked.by_revision_5(b"a user's", b""),
+    "an encryption described by references": locked.described_by_references(),
+    "permissions of an old edition": locked.with_permissions_that_stop_at_bit_12(),
     "PDF 2.0": pdf().replace(b"%PDF-1.7", b"%PDF-2.0"),
 }

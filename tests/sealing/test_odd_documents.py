@@ -21,7 +21,8 @@ from rotation.sealing.verify import verify
 from tests.corpus.classes import class_of
 from tests.corpus.trial import SEALED, Judges, attempt
 from tests.sealing.judges import nss_database
-from tests.sealing.odd import ODD, encrypted_without_a_key_length, moved, streamed, updated
+from tests.sealing.locked import without_a_key_length
+from tests.sealing.odd import ODD, moved, streamed, updated
 from tests.sealing.pdfs import CATALOG, DATA, PAGE, cms_over, encrypted, pdf, signed_by_author
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -131,7 +132,7 @@ def test_an_update_that_was_not_finished_is_a_document_cut_off() -> None:
 
 def test_the_right_length_of_the_key_is_stated_by_the_update(signer: SimpleSigner) -> None:
     """A reader that would guess 40 bits finds 128."""
-    document = encrypted_without_a_key_length()
+    document = without_a_key_length()
     update = seal(document, signer)[len(document) :]
     assert b"/Length 128" in update
 

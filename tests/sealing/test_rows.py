@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyhanko.pdf_utils.misc import PdfReadError
 from pyhanko.pdf_utils.xref import XRefSectionData
 
 from rotation.errors import DocumentTooLargeError
@@ -74,7 +75,17 @@ def test_a_list_of_free_objects_begins_with_object_0(count: int) -> None:
     assert data.standard_xrefs == {number + 1: (0, 1000 + number) for number in range(count)}
 
 
-def test_a_heading_counts_as_many_objects_as_it_says() -> None:
-    """Before a row is read: a number costs nothing to write."""
+def test_rows_that_are_not_there_are_damage() -> None:
+    """A heading may claim any number: what it costs is what is there."""
+    with pytest.raises(PdfReadError):
+        read(b"0 4000000000\n")
+
+
+@pytest.mark.parametrize("width", [10, 11])
+def test_rows_count_before_they_are_kept(width: int) -> None:
+    """Of a table with more rows than a document may have objects, no more are read."""
+    data = XRefSectionData()
+    table = written(0, [(1000, 0, b"n")] * 5000, width=width)
     with pytest.raises(DocumentTooLargeError):
-        read(b"0 4000000000\n", objects=10)
+        read_rows(BytesIO(table), 0, 0, Effort(Limits(objects=3000)), data)
+    assert len(data.explicit_refs_in_revision) <= 3000

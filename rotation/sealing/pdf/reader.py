@@ -11,9 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
-from pyhanko.pdf_utils.crypt import AuthStatus, StandardSecurityHandler
 from pyhanko.pdf_utils.crypt.api import SecurityHandler
 from pyhanko.pdf_utils.decode_limits import DecodeContext, DecodePurpose
 from pyhanko.pdf_utils.generic import (
@@ -26,24 +25,22 @@ from pyhanko.pdf_utils.generic import (
     PdfObject,
     Reference,
     TextStringObject,
-    pdf_name,
     proxy_encrypted_obj,
 )
 from pyhanko.pdf_utils.misc import PdfDecodeLimitError, PdfReadError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.xref import ObjStreamRef, XRefCache
 
-from rotation.errors import DamagedPdfError, EncryptedPdfError, RotationError, UnsupportedPdfError
+from rotation.errors import DamagedPdfError, DocumentTooLargeError, RotationError
 from rotation.sealing.pdf.edges import header_of, startxref_of
+from rotation.sealing.pdf.encryption import unlocked
 from rotation.sealing.pdf.filters import Stream
 from rotation.sealing.pdf.limits import Effort, Limits, unpacks_too_much
-from rotation.sealing.pdf.objects import integer_at, same, value
+from rotation.sealing.pdf.objects import integer_at, is_dictionary
 from rotation.sealing.pdf.parsing import Parser
 from rotation.sealing.pdf.recovery import Recovered, recover
 from rotation.sealing.pdf.streams import indirect_object
 from rotation.sealing.pdf.tables import TableReader, Tables
-
-_KEY_LENGTHS: Final = (128, 40)
 
 
 class Document(PdfFileReader):
@@ -96,6 +93,7 @@ class Document(PdfFileReader):
         self._historical_resolver_cache = {}
         self._embedded_signatures = None
         self._unpacked: dict[int, _ObjectStream] = {}
+        self._underway: set[tuple[int, int]] = set()
         self.stream = stream
         self.recovered: Recovered | None = None
         self.mended_encryption: DictionaryObject | None = None
@@ -132,44 +130,36 @@ class Document(PdfFileReader):
             self.trailer["/ID"] = ArrayObject([own, own])
 
     def _unlock(self) -> None:
-        handler = self.security_handler
-        if handler is None:
+        stated = self.encrypt_dict
+        if not stated:
             return
-        if not isinstance(handler, StandardSecurityHandler):
-            raise EncryptedPdfError(
-                "The file is encrypted for certain recipients. Store it without encryption."
-            )
-        dictionary = self.encrypt_dict
-        if dictionary is None or not same(value(dictionary, "/Filter"), "/Standard"):
-            raise PdfReadError("an encryption that does not say what it is")
-        if handler.pdf_mac_enabled:
-            raise UnsupportedPdfError(
-                "The file is encrypted with an integrity code over all of it (ISO/TS 32004), which "
-                "a seal would break. Store it without encryption."
-            )
-        if self._opens():
-            return
-        # Writers that leave out or misstate the length of the key mean one of these.
-        for length in _KEY_LENGTHS:
-            if self._with_key_length(length) and self._opens():
-                return
-        raise EncryptedPdfError(
-            "The file is encrypted with a password. Store it without encryption."
+        known: dict[tuple[int, int], PdfObject] = {}
+        dictionary = self._in_the_clear(stated, known, 0)
+        assert isinstance(dictionary, DictionaryObject)
+        identifier = _document_id(self.trailer.flatten().get("/ID"))
+        assert identifier is not None
+        self._security_handler, self.mended_encryption = unlocked(
+            dictionary, identifier[0].original_bytes, authenticated="/AuthCode" in self.trailer
         )
 
-    def _opens(self) -> bool:
-        return self.decrypt("").status is not AuthStatus.FAILED
-
-    def _with_key_length(self, bits: int) -> bool:
-        dictionary = self.encrypt_dict
-        if dictionary is None or integer_at(dictionary, "/V") not in {1, 2, 3, 4}:
-            return False
-        changed = DictionaryObject(dict(dictionary.items()))
-        changed.container_ref = dictionary.container_ref
-        changed[pdf_name("/Length")] = NumberObject(bits)
-        self._security_handler = SecurityHandler.build(changed)
-        self.mended_encryption = changed
-        return True
+    def _in_the_clear(
+        self, found: PdfObject, known: dict[tuple[int, int], PdfObject], depth: int
+    ) -> PdfObject:
+        """The encryption dictionary with all that it refers to, which is not encrypted itself."""
+        self.effort.check_nesting(depth)
+        if isinstance(found, IndirectObject):
+            place = (found.idnum, found.generation)
+            if place not in known:
+                known[place] = NullObject()
+                referred = self.get_object(found.reference, never_decrypt=True)
+                known[place] = self._in_the_clear(referred, known, depth + 1)
+            return known[place]
+        if not is_dictionary(found):
+            return found
+        parts = {key: self._in_the_clear(found.raw_get(key), known, depth + 1) for key in found}
+        whole = DictionaryObject(parts)
+        whole.container_ref = found.container_ref
+        return whole
 
     def _read_object(
         self,
@@ -180,19 +170,38 @@ class Document(PdfFileReader):
     ) -> Any:
         """As pyHanko's own, over our parser; what is not there is null."""
         self.effort.check_time()
-        if isinstance(marker, ObjStreamRef):
-            return self._packed(ref, marker)
         if marker is None:
             return _null(ref)
-        found, value, _ = indirect_object(
-            self.stream, marker, self, self.effort, lambda length: length.get_object()
-        )
+        place = (ref.idnum, ref.generation)
+        if place in self._underway:
+            raise PdfReadError(f"to read object {ref.idnum}, it must have been read")
+        self._underway.add(place)
+        try:
+            found = self._read(ref, marker, never_decrypt=never_decrypt)
+            if isinstance(found, IndirectObject):
+                return self.get_object(found.reference)
+            return found
+        finally:
+            self._underway.remove(place)
+
+    def _read(self, ref: Reference, marker: int | ObjStreamRef, *, never_decrypt: bool) -> Any:
+        if isinstance(marker, ObjStreamRef):
+            return self._packed(ref, marker)
+        found, value, _ = indirect_object(self.stream, marker, self, self.effort, self._length)
         if found.idnum != ref.idnum:
             raise PdfReadError(f"object {ref.idnum} is not where the tables say")
         value.container_ref = ref
         if never_decrypt or not self.encrypted:
             return value
         return proxy_encrypted_obj(value, self.security_handler)
+
+    @staticmethod
+    def _length(reference: IndirectObject) -> object:
+        try:
+            return reference.get_object()
+        except PdfReadError:
+            # Then the stream ends at its endstream.
+            return None
 
     def _packed(self, ref: Reference, marker: ObjStreamRef) -> PdfObject:
         number = marker.obj_stream_id
@@ -243,7 +252,11 @@ def readable(limits: Limits | None = None) -> Iterator[None]:
         yield
     except RotationError:
         raise
-    except (PdfDecodeLimitError, RecursionError, MemoryError) as error:
+    except RecursionError as error:
+        raise DocumentTooLargeError(
+            "The document's objects refer to one another too deeply."
+        ) from error
+    except (PdfDecodeLimitError, MemoryError) as error:
         raise unpacks_too_much(limits or Limits()) from error
     except Exception as error:
         raise DamagedPdfError(

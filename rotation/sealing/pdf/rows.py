@@ -57,12 +57,13 @@ def read_rows(
         if heading is None:
             return position
         number, left = int(heading[1]), int(heading[2])
-        effort.count_objects(left)
         position += heading.end()
         heads_list = number == 1
         while left:
             stream.seek(position)
+            # A heading may claim anything: what counts is what is there.
             some = min(left, _WINDOW)
+            effort.count_objects(some)
             window = stream.read((_WIDTH + 4) * some + _NEAR)
             # The list of free objects begins with object 0, whatever the heading says.
             if heads_list and (row := _row.match(window)) and row[3] == b"f":
