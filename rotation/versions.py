@@ -65,14 +65,7 @@ class SecretVersions:
         page: dict[str, str] | None = {}
         while page is not None:
             answer = self._versions_page(page)
-            found += [
-                ListedVersion(
-                    one["VersionId"],
-                    frozenset(one.get("VersionStages", ())),
-                    one.get("CreatedDate"),
-                )
-                for one in answer.get("Versions", ())
-            ]
+            found += map(ListedVersion.read, answer.get("Versions", ()))
             page = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
         return tuple(found)
 

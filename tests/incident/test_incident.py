@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from rotation.credential import ApiKey
 from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
 from rotation.incident.declaration import (
     AGAIN,
@@ -18,6 +19,7 @@ from rotation.incident.declaration import (
     own_token,
 )
 from rotation.labels import ATTEMPT_TAG, COMPROMISED, INCIDENT_TAG, SUSPECT_TAGS
+from rotation.ports import Proof
 from rotation.sandbox.aws.traffic import Dropped
 from rotation.steps import STEPS
 from rotation.versions import SecretVersions
@@ -118,6 +120,31 @@ def test_a_declaration_alone_stops_a_suspect_key(rotated: House, done: str) -> N
         with pytest.raises(VersionStateError):
             STEPS[name](rotated.rotation(pending))
     assert rotated.version("AWSCURRENT") == current
+
+
+@pytest.mark.parametrize("how", ["tags", "label"])
+def test_a_key_that_is_declared_while_it_is_proven_is_not_promoted(
+    rotated: House, how: str
+) -> None:
+    """The last step looks again after the proof, which takes time."""
+    current = rotated.version("AWSCURRENT")
+    pending = rotated.stage()
+    for name in ("createSecret", "setSecret", "testSecret"):
+        STEPS[name](rotated.rotation(pending))
+
+    class Meanwhile:
+        def prove(self, key: ApiKey, statement: str) -> Proof:
+            proof = rotated.prover.prove(key, statement)
+            if how == "tags":
+                declared(rotated)
+            else:
+                versions(rotated).attach(COMPROMISED + pending, pending)
+            return proof
+
+    with pytest.raises(CompromisedKeyError):
+        STEPS["finishSecret"](rotated.rotation(pending, prover=Meanwhile()))
+    assert rotated.version("AWSCURRENT") == current
+    assert rotated.version("AWSPENDING") is None
 
 
 def test_a_pending_version_that_is_put_back_is_taken_off_again(rotated: House) -> None:

@@ -85,6 +85,15 @@ def test_three_rejections_between_accepted_controls_are_a_proof() -> None:
     assert death.control_id == CONTROL.id
 
 
+def test_a_key_that_is_accepted_in_between_is_counted_anew() -> None:
+    """One that flickers is not dead: the rejections before it was accepted prove nothing."""
+    vendor = Vendor(lambda asked, times: asked is CONTROL or times == 2)
+    death = vendor.watch(OLD)
+    assert death.verdict is Verdict.DEAD
+    outcomes = [probe.outcome for probe in death.probes]
+    assert outcomes == [Outcome.REJECTED, Outcome.ACCEPTED, *[Outcome.REJECTED] * 3]
+
+
 def test_two_keys_share_the_controls() -> None:
     """The price of a proof does not grow with the number of keys."""
     vendor = Vendor(dead_is)

@@ -10,11 +10,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rotation.errors import EvidenceError
+from rotation.incident.declaration import Declaration, declare
 from rotation.ports import Revocation
 from rotation.reconciliation.evidence import S3Evidence
 from rotation.reconciliation.record import record_name
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
+from rotation.versions import SecretVersions
 
 from .desk import BUCKET, Desk, codes, outcomes
 
@@ -198,6 +200,36 @@ def test_a_second_incident_is_a_second_record(desk: Desk) -> None:
         desk.declare(current)
         desk.reconcile()
     assert len(desk.evidence()) == 2
+
+
+def test_an_incident_that_is_declared_while_another_closes_stays_open(desk: Desk) -> None:
+    """It has only its tags yet: they are not taken for those of the incident that ends."""
+    desk.house.store()
+    before = desk.house.version("AWSCURRENT")
+    assert before is not None
+    desk.rotate()
+    desk.declare(before)
+    current = desk.house.version("AWSCURRENT")
+    issuer, secret = desk.issuer, SecretVersions(desk.house.client, desk.house.arn)
+
+    class Meanwhile:
+        """The last thing that a closing incident does before its tags go."""
+
+        def forget(self, key_id: str) -> None:
+            issuer.forget(key_id)
+            declare(secret, Declaration(desk.house.now(), "the-new-key", "ada"), again=True)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(issuer, name)
+
+    desk.issuer = Meanwhile()
+    assert desk.reconcile()["done"]["evidence"] is not None
+    assert "the-new-key" in desk.tags()["rotation:incident"]
+    desk.issuer = issuer
+    report = desk.reconcile()
+    suspects = {one["versionId"] for one in report["versions"] if one["state"] == "current"}
+    assert suspects == {current}
+    assert "compromised_key_current" in codes(report)
 
 
 def test_the_name_of_a_record_comes_from_the_versions() -> None:
