@@ -60,7 +60,19 @@ def test_an_alias_is_a_condition(alias: str) -> None:
     [
         ("seal", "arn:aws:lambda:eu-central-1:111122223333:function:seal"),
         ("seal:live", "arn:aws:lambda:eu-central-1:111122223333:function:seal:live"),
+        (
+            "my-function:live",
+            "arn:aws:lambda:eu-central-1:111122223333:function:my-function:live",
+        ),
         ("111122223333:function:seal", "arn:aws:lambda:eu-central-1:111122223333:function:seal"),
+        (
+            "111122223333:function:my-function:live",
+            "arn:aws:lambda:eu-central-1:111122223333:function:my-function:live",
+        ),
+        (
+            "444455556666:function:seal",
+            "arn:aws:lambda:eu-central-1:444455556666:function:seal",
+        ),
         ("arn:aws:lambda:eu-west-1:1:function:x", "arn:aws:lambda:eu-west-1:1:function:x"),
     ],
 )
