@@ -34,7 +34,8 @@
        ├─ SourceUnavailableError          the source could not be read just now: retryable
        ├─ SourceChangedError             the source was replaced while it was being sealed
        ├─ DestinationError               the sealed document could not be stored
-       └─ SignatureTooLargeError         the signature does not fit its placeholder
+       ├─ SignatureTooLargeError         the signature does not fit its placeholder
+       └─ SealingUnavailableError        the sealing function was not run: retryable
 
 ``code`` is stable: machines may compare it. ``retryable``: the same call may succeed later without
 anybody changing anything. Messages say what was attempted, and what to do; never key material.
@@ -297,3 +298,10 @@ class SignatureTooLargeError(SealingError):
     """The signature does not fit the space that was reserved for it."""
 
     code = "signature_too_large"
+
+
+class SealingUnavailableError(SealingError):
+    """The sealing function was not run: not reached, throttled, or not ready yet."""
+
+    code = "sealing_unavailable"
+    retryable = True
