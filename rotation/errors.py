@@ -87,9 +87,8 @@ class CompromisedKeyError(RotationError):
 class SecretStoreError(RotationError):
     """Secrets Manager refused a call, or could not be reached.
 
-    Attributes:
-        operation: the API operation, such as ``PutSecretValue``.
-        aws_code: the error code that AWS gave, such as ``AccessDeniedException``.
+    ``operation`` is the API's, such as ``PutSecretValue``; ``aws_code`` is the error code that AWS
+    gave, such as ``AccessDeniedException``.
     """
 
     code = "secret_store"
@@ -106,10 +105,8 @@ class SecretStoreError(RotationError):
 class VendorError(RotationError):
     """A call to the vendor failed.
 
-    Attributes:
-        operation: what was asked, such as ``sign``.
-        status: the HTTP status, or None where there was no answer.
-        request_id: the vendor's own id of the request, where it gave one.
+    ``operation`` is what was asked, such as ``sign``; ``status`` the HTTP status, None where there
+    was no answer; ``request_id`` the vendor's own id of the request, where it gave one.
     """
 
     code = "vendor"
@@ -144,11 +141,7 @@ class VendorRefusedError(VendorError):
 
 
 class CredentialRejectedError(VendorError):
-    """The vendor answered 401: it does not accept this key.
-
-    Attributes:
-        vendor_time: the vendor's clock when it answered, whole seconds, where it gave one.
-    """
+    """401: the vendor does not accept this key. ``vendor_time``: its clock then, if it told it."""
 
     code = "credential_rejected"
 
