@@ -12,7 +12,8 @@ def least_policy(arn: str, kms_key: str | None, function: str | None) -> dict[st
 
     Secrets Manager supports the condition key ``secretsmanager:VersionStage`` for GetSecretValue
     (service authorization reference, list_awssecretsmanager), and KMS ``kms:ViaService`` and
-    ``kms:ResourceAliases`` (KMS developer guide, conditions-kms).
+    ``kms:ResourceAliases`` (KMS developer guide, conditions-kms). It decrypts under the encryption
+    context ``SecretARN`` (Secrets Manager user guide, security-encryption).
 
     Args:
         arn: the secret's full ARN.
@@ -51,7 +52,10 @@ def _decrypt(arn: str, kms_key: str) -> dict[str, Any]:
     region = arn.split(":")[3]
     dns = "amazonaws.com.cn" if arn.startswith("arn:aws-cn:") else "amazonaws.com"
     conditions: dict[str, Any] = {
-        "StringEquals": {"kms:ViaService": f"secretsmanager.{region}.{dns}"}
+        "StringEquals": {
+            "kms:ViaService": f"secretsmanager.{region}.{dns}",
+            "kms:EncryptionContext:SecretARN": arn,
+        }
     }
     key = kms_key.rpartition(":")[2]
     if key.startswith("alias/"):
