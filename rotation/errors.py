@@ -34,7 +34,8 @@
        ├─ SourceUnavailableError          the source could not be read just now: retryable
        ├─ SourceChangedError             the source was replaced while it was being sealed
        ├─ DestinationError               the sealed document could not be stored
-       └─ SignatureTooLargeError         the signature does not fit its placeholder
+       ├─ SignatureTooLargeError         the signature does not fit its placeholder
+       └─ SealingUnavailableError        the sealing function was not run: retryable
 
 ``code`` is stable: machines may compare it. ``retryable``: the same call may succeed later without
 anybody changing anything. Messages say what was attempted, and what to do; never key material.
@@ -86,9 +87,8 @@ class CompromisedKeyError(RotationError):
 class SecretStoreError(RotationError):
     """Secrets Manager refused a call, or could not be reached.
 
-    Attributes:
-        operation: the API operation, such as ``PutSecretValue``.
-        aws_code: the error code that AWS gave, such as ``AccessDeniedException``.
+    ``operation`` is the API's, such as ``PutSecretValue``; ``aws_code`` is the error code that AWS
+    gave, such as ``AccessDeniedException``.
     """
 
     code = "secret_store"
@@ -105,10 +105,8 @@ class SecretStoreError(RotationError):
 class VendorError(RotationError):
     """A call to the vendor failed.
 
-    Attributes:
-        operation: what was asked, such as ``sign``.
-        status: the HTTP status, or None where there was no answer.
-        request_id: the vendor's own id of the request, where it gave one.
+    ``operation`` is what was asked, such as ``sign``; ``status`` the HTTP status, None where there
+    was no answer; ``request_id`` the vendor's own id of the request, where it gave one.
     """
 
     code = "vendor"
@@ -143,11 +141,7 @@ class VendorRefusedError(VendorError):
 
 
 class CredentialRejectedError(VendorError):
-    """The vendor answered 401: it does not accept this key.
-
-    Attributes:
-        vendor_time: the vendor's clock when it answered, whole seconds, where it gave one.
-    """
+    """401: the vendor does not accept this key. ``vendor_time``: its clock then, if it told it."""
 
     code = "credential_rejected"
 
@@ -297,3 +291,10 @@ class SignatureTooLargeError(SealingError):
     """The signature does not fit the space that was reserved for it."""
 
     code = "signature_too_large"
+
+
+class SealingUnavailableError(SealingError):
+    """The sealing function was not run: not reached, throttled, or not ready yet."""
+
+    code = "sealing_unavailable"
+    retryable = True

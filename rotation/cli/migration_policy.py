@@ -12,7 +12,8 @@ def least_policy(arn: str, kms_key: str | None, function: str | None) -> dict[st
 
     Secrets Manager supports the condition key ``secretsmanager:VersionStage`` for GetSecretValue
     (service authorization reference, list_awssecretsmanager), and KMS ``kms:ViaService`` and
-    ``kms:ResourceAliases`` (KMS developer guide, conditions-kms).
+    ``kms:ResourceAliases`` (KMS developer guide, conditions-kms). It decrypts under the encryption
+    context ``SecretARN`` (Secrets Manager user guide, security-encryption).
 
     Args:
         arn: the secret's full ARN.
@@ -34,21 +35,27 @@ def least_policy(arn: str, kms_key: str | None, function: str | None) -> dict[st
 
 
 def function_arn(secret_arn: str, function: str) -> str:
-    """The ARN of a function that is named as Invoke takes it, in the secret's account and Region.
+    """The ARN of a function that is named as Invoke takes it, in the secret's Region.
 
-    API_Invoke, FunctionName: ``name``, ``name:alias``, ``account:function:name``, or an ARN.
+    API_Invoke, FunctionName: ``name``, ``name:alias``, ``account:function:name``, or an ARN. What
+    does not name an account is in the secret's.
     """
     if function.startswith("arn:"):
         return function
-    name = function.partition("function:")[2] or function
-    return _there(secret_arn, "lambda", f"function:{name}")
+    account, called, name = function.rpartition(":function:")
+    if called:
+        return _there(secret_arn, "lambda", f"function:{name}", account.rpartition(":")[2])
+    return _there(secret_arn, "lambda", f"function:{function}")
 
 
 def _decrypt(arn: str, kms_key: str) -> dict[str, Any]:
     region = arn.split(":")[3]
     dns = "amazonaws.com.cn" if arn.startswith("arn:aws-cn:") else "amazonaws.com"
     conditions: dict[str, Any] = {
-        "StringEquals": {"kms:ViaService": f"secretsmanager.{region}.{dns}"}
+        "StringEquals": {
+            "kms:ViaService": f"secretsmanager.{region}.{dns}",
+            "kms:EncryptionContext:SecretARN": arn,
+        }
     }
     key = kms_key.rpartition(":")[2]
     if key.startswith("alias/"):
@@ -59,9 +66,9 @@ def _decrypt(arn: str, kms_key: str) -> dict[str, Any]:
     return _allow("kms:Decrypt", key_arn, conditions)
 
 
-def _there(secret_arn: str, service: str, resource: str) -> str:
-    _, partition, _, region, account = secret_arn.split(":")[:5]
-    return f"arn:{partition}:{service}:{region}:{account}:{resource}"
+def _there(secret_arn: str, service: str, resource: str, account: str | None = None) -> str:
+    _, partition, _, region, same = secret_arn.split(":")[:5]
+    return f"arn:{partition}:{service}:{region}:{account or same}:{resource}"
 
 
 def _allow(action: str, resource: str, condition: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def read_key(expires: datetime | None) -> ApiKey:
         text = Confidential(json.dumps(members))
         del members
     else:
-        text = Confidential(sys.stdin.read(_LONGEST_INPUT))
+        text = Confidential(_piped())
     key = _key(text, expires)
     if isinstance(key, str):
         raise InvalidCredentialError(
@@ -98,11 +98,19 @@ def prove(key: ApiKey, name: str, *, otherwise: str) -> str:
     )
 
 
+def _piped() -> str:
+    """Standard input, or nothing where it is no text: the exception would show what it holds."""
+    try:
+        return sys.stdin.read(_LONGEST_INPUT).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        return ""
+
+
 def _key(text: Confidential, expires: datetime | None) -> ApiKey | str:
     """The key, or why there is none. Raises nothing, so that no frame shows what was read."""
     members = _members(text.reveal().strip())
     if members is None:
-        return "Standard input holds no API key"
+        return "Standard input holds no API key as UTF-8 text"
     wanted = iso_utc(expires) if expires else members.get(EXPIRES_AT)
     try:
         return ApiKey.from_text(members.get(API_KEY_ID), members.get(API_KEY), expires_at=wanted)

@@ -108,7 +108,7 @@ class Flights:
                 # A fetch from before the rejection that brings the rejected version proves nothing.
                 if outcome.version != rejected or look.flight.number > flights_before:
                     return outcome
-            elif outcome is not None and look.state.fallback is None:
+            elif outcome is not None and not self._goes_on(key, rejected):
                 raise renewed(outcome)
 
     def at_hand(self, key: Key) -> CachedCredential | None:
@@ -162,6 +162,10 @@ class Flights:
         if behind is not None:
             self._land_behind(key, behind)
         return _Look(state, credential)
+
+    def _goes_on(self, key: Key, rejected: str | None) -> bool:
+        """Whether there is something to hand out although a fetch has failed."""
+        return self.states[key].at_hand(self._clock(), rejected) is not None
 
     def _state(self, key: Key) -> State:
         state = self.states.get(key)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -11,13 +13,23 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
     HTTPClientError,
+    IncompleteReadError,
+    ProxyConnectionError,
 )
 from botocore.exceptions import ConnectionError as NotConnectedError
 
 from rotation.client.contract import event_of
 from rotation.client.secrets_manager import OnePerProcess
-from rotation.errors import ConfigurationError, SealingError
+from rotation.errors import (
+    ConfigurationError,
+    RotationError,
+    SealingError,
+    SealingUnavailableError,
+)
+from rotation.redaction import scrub
 from rotation.sealing.request import SealRequest
 
 if TYPE_CHECKING:
@@ -28,10 +40,15 @@ FUNCTION_TIMEOUT: Final = timedelta(seconds=300)
 
 _MARGIN: Final = timedelta(seconds=10)
 _CONNECT_SECONDS: Final = 3
-# API_Invoke, "Errors": states that pass, though their HTTP status is that of the caller's mistakes.
+# botocore keeps ten connections by default; FastAPI, for one, seals in forty threads.
+_CONNECTIONS: Final = 50
+# API_Invoke, "Errors": the function was not run, and may be in a moment.
 _PASSING: Final = frozenset(
     {"ResourceConflictException", "SnapStartNotReadyException", "TooManyRequestsException"}
 )
+_NOT_REACHED: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
+
+_log: Final = logging.getLogger("rotation.client")
 
 
 class LambdaInvoker:
@@ -57,20 +74,32 @@ class LambdaInvoker:
         """The function's answer: sealed, or why not.
 
         Raises:
+            SealingUnavailableError: it was not run, so nothing was sealed; it may be in a moment.
             SealingError: it could not be invoked, or crashed; retryable if that may pass.
             ConfigurationError: the client repeats invocations by itself.
         """
         error: SealingError
         try:
-            return self._ask(request)
+            answer = self._ask(request)
+            if not isinstance(answer, SealingError):
+                return answer
+            error = answer
         except ClientError as failure:
             error = self._refused(failure)
         except BotoCoreError as failure:
             error = self._unanswered(failure)
-        # The exceptions of botocore lead through frames that hold the request: raised without them.
+        except RotationError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - such as a tracer's hook in the client
+            _log.error("invoking %s failed: %s", self._function, scrub(traceback.format_exc()))
+            name = type(failure).__name__
+            error = SealingError(
+                f"Invoking {self._function} failed in a way that nobody foresaw: {name}."
+            )
+        # The frames below hold the request, or what a crashed function said: raised without them.
         raise error
 
-    def _ask(self, request: SealRequest) -> Mapping[str, Any]:
+    def _ask(self, request: SealRequest) -> Mapping[str, Any] | SealingError:
         answer = self._client().invoke(
             FunctionName=self._function,
             InvocationType="RequestResponse",
@@ -80,12 +109,12 @@ class LambdaInvoker:
         if crashed := answer.get("FunctionError"):
             kind = payload.get("errorType", crashed)
             error = SealingError(
-                f"The sealing function {self._function} failed: {str(kind)[:100]}. Its log says "
-                "why; a larger document may need more time or memory."
+                f"The sealing function {self._function} failed: {scrub(str(kind))[:100]}. Its log "
+                "says why; a larger document may need more time or memory."
             )
             # The process is gone: Lambda begins another one (lambda-runtime-environment).
             error.retryable = kind == "Runtime.ExitError"
-            raise error
+            return error
         return payload
 
     def _refused(self, failure: ClientError) -> SealingError:
@@ -96,17 +125,31 @@ class LambdaInvoker:
             "AccessDeniedException": " Allow lambda:InvokeFunction on it to the caller's role.",
             "ResourceNotFoundException": " Check its name, its alias and the region.",
         }.get(code, "")
-        error = SealingError(f"Invoking {self._function} failed: {code}.{advice}")
-        error.retryable = code in _PASSING or status == 429 or status >= 500
+        message = f"Invoking {self._function} failed: {code}.{advice}"
+        if code in _PASSING or status == 429:
+            return SealingUnavailableError(message)
+        error = SealingError(message)
+        error.retryable = status >= 500
         return error
 
     def _unanswered(self, failure: BotoCoreError) -> SealingError:
         name = type(failure).__name__
+        lost = isinstance(failure, (HTTPClientError, IncompleteReadError, NotConnectedError))
+        if not lost:
+            return SealingError(
+                f"{self._function} was not invoked: {name}. Set AWS_DEFAULT_REGION, and give the "
+                "process credentials: a role or a profile."
+            )
+        if isinstance(failure, _NOT_REACHED):
+            return SealingUnavailableError(
+                f"{self._function} was not invoked: Lambda is not reached ({name}). Check the "
+                "network path; a VPC needs an endpoint for Lambda, or a NAT gateway."
+            )
         error = SealingError(
             f"Invoking {self._function} brought no answer: {name}. Check the network path and, for "
             "a timeout, that the client waits longer than the function may take."
         )
-        error.retryable = isinstance(failure, (HTTPClientError, NotConnectedError))
+        error.retryable = True
         return error
 
 
@@ -119,6 +162,7 @@ def lambda_client(function_timeout: timedelta = FUNCTION_TIMEOUT) -> LambdaClien
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=(function_timeout + _MARGIN).total_seconds(),
         retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
     )
     return boto3.Session().client("lambda", config=patience)

@@ -12,6 +12,7 @@ overwrites the destination with a seal of the same worth.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from rotation.client.credentials import CachedCredential, CredentialCache
 from rotation.errors import (
     CredentialRejectedError,
     RotationError,
+    SealingUnavailableError,
     SecretStoreError,
     SourceUnavailableError,
     VendorUnavailableError,
@@ -34,7 +36,12 @@ _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
 #: Trouble of a service before anything was sealed: to ask again costs nothing but time.
-_OUTAGES: Final = (VendorUnavailableError, SecretStoreError, SourceUnavailableError)
+_OUTAGES: Final = (
+    VendorUnavailableError,
+    SecretStoreError,
+    SealingUnavailableError,
+    SourceUnavailableError,
+)
 
 
 class Invoker(Protocol):
@@ -72,7 +79,8 @@ class SealingClient:
         credentials: where the key comes from.
         secret_id: the secret that holds it.
         patience: for so long from its beginning a seal outlasts an outage of the vendor, of Secrets
-            Manager or of the source's S3, however many attempts that takes.
+            Manager or of the source's S3, or a function that is throttled or not reached, however
+            many attempts that takes: the last one begins when it is over.
         clock: seconds that never run backwards.
         sleep: waits so many seconds.
         jitter: a random number between its two arguments.
@@ -116,10 +124,12 @@ class SealingClient:
             source: the document.
             destination: where the sealed document goes; never the source.
             options: how it is to be sealed.
-            within: no attempt begins later than that. Does NOT cut an attempt short: how long one
-                may take is the invoker's to bound.
+            within: no attempt begins later than that, but the one with the next key, at once after
+                a rejection. Does NOT cut an attempt short: how long one may take is the invoker's
+                to bound.
 
         Raises:
+            SealingUnavailableError: the function was not run, until the patience was over.
             SealingError: the document, its source or its destination is not fit; or the function
                 could not be asked, or answered something else than it promises.
             VendorError: the vendor did not sign.
@@ -142,12 +152,16 @@ class SealingClient:
                     return outcome
             unchanged = outcome.rejected is not None and outcome.rejected == rejected
             pause = self._pause(attempt, least=0.5 if unchanged else 0.0)
-            again = self._clock() + pause
-            patient = isinstance(outcome.error, _OUTAGES) and again < patient_until
-            last = again >= ends or (attempt >= _ATTEMPTS and not patient)
-            if last or not (outcome.error.retryable or unchanged):
+            now = self._clock()
+            again = now + pause
+            if attempt >= _ATTEMPTS:
+                patient = isinstance(outcome.error, _OUTAGES) and now < patient_until
+                # The last one begins when the patience is over, wherever the dice put it.
+                again = min(again, patient_until, ends) if patient else math.inf
+            may_pass = outcome.error.retryable or unchanged
+            if not may_pass or now >= ends or again > ends:
                 raise outcome.error
-            self._sleep(pause)
+            self._sleep(again - now)
 
     def _attempt(
         self,

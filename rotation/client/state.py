@@ -7,7 +7,8 @@ cache's monotonic clock.
 Invariants:
 
 - ``held`` is handed out until ``expires_at`` and no longer, and without a second look until
-  ``check_at``, which never comes later; both are in the past where nothing is held.
+  ``check_at``, which never comes later. Where nothing is held, ``expires_at`` is in the past, and
+  so is ``check_at``, unless there is a fallback.
 - One flight at a time; what lands when it is no longer the current flight is dropped.
 - What Secrets Manager refused is forgotten at once; what it could not answer is not.
 """
@@ -108,7 +109,7 @@ class State:
 
     Attributes:
         held: the credential to hand out, or None.
-        check_at: from then on it has to be refreshed.
+        check_at: from then on it, or the fallback in its place, has to be refreshed.
         expires_at: from then on it is not handed out.
         error: why the last fetch failed; None: it did not.
         retry_at: until then whoever finds nothing hears the error again, and nobody fetches.
@@ -152,7 +153,8 @@ class State:
 
     def due(self, now: float) -> bool:
         """Whether what is at hand should be refreshed now; not while a fetch is under way."""
-        waits = self.check_at if self.held is not None else self.retry_at
+        goes_on = self.held is not None or self.fallback is not None
+        waits = self.check_at if goes_on else self.retry_at
         return now >= waits and self.under_way(now) is None
 
     def limited(self, version: str, now: float) -> bool:
@@ -226,10 +228,11 @@ class Rules:
             failures=failures,
             retry_at=now + _RETRY_PAUSE * self.jitter(0.5, 1.0),
         )
-        if state.held is None or refused(error):
-            return replace(failed, held=None, check_at=_NEVER, expires_at=_NEVER)
         pause = min(_LONGEST_PAUSE, _RETRY_PAUSE * 2.0 ** min(failures - 1, 10))
         check_at = now + pause * self.jitter(0.5, 1.0)
+        if state.held is None or refused(error):
+            check_at = _NEVER if state.fallback is None else check_at
+            return replace(failed, held=None, check_at=check_at, expires_at=_NEVER)
         return replace(failed, check_at=min(check_at, state.expires_at))
 
     def _limit(self, limit: Limit | None, flight: Flight, version: str, now: float) -> Limit | None:

@@ -6,6 +6,7 @@ execution environment; what belongs to one event is made for that event.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rotation.observability import logger
@@ -19,13 +20,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def vendor_http(settings: VendorSettings, origin: str) -> VendorHttp:
-    """A session with one origin of the vendor."""
+def vendor_http(
+    settings: VendorSettings, origin: str, clock: Callable[[], datetime] = utc_now
+) -> VendorHttp:
+    """A session with one origin of the vendor; requests are signed by ``clock``, aware UTC."""
     return VendorHttp(
         origin,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
-        clock=utc_now,
+        clock=clock,
     )
 
 

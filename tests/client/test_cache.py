@@ -355,6 +355,39 @@ class TestFallback:
         with pytest.raises(SecretStoreError):
             cache.get(NAME)
 
+    def test_a_secret_that_does_not_answer_is_asked_with_growing_pauses(
+        self, make_cache: MakeCache, fake: FakeSecrets
+    ) -> None:
+        """Ten minutes before the secret is made: two dozen fetches, and then within half one."""
+        clock = Clock()
+        cache = make_cache(fallback={NAME: self.KEY}, clock=clock)
+        fake.fail("ResourceNotFoundException", times=1000)
+        for _ in range(600):
+            assert refresh_behind(cache).key == self.KEY
+            clock.advance(1)
+        assert 15 <= fake.count() <= 30
+        fake._failures.clear()
+        clock.advance(30)
+        refresh_behind(cache)
+        assert cache.get(NAME).key != self.KEY
+
+    def test_a_rejected_fallback_is_replaced_as_soon_as_there_is_a_key(
+        self, make_cache: MakeCache, fake: FakeSecrets
+    ) -> None:
+        """The growing pauses are for those who can go on with the fallback."""
+        clock = Clock()
+        cache = make_cache(fallback={NAME: self.KEY}, clock=clock)
+        fake.fail("ResourceNotFoundException", times=4)
+        for pause in (0, 8, 8, 8):
+            clock.advance(pause)
+            refresh_behind(cache)
+        clock.advance(1)
+        asked = fake.count()
+        assert cache.get(NAME).version == FALLBACK_VERSION
+        assert fake.count() == asked
+        fresh = cache.refresh(NAME, if_version=FALLBACK_VERSION)
+        assert fresh.version == fake.labels["AWSCURRENT"]
+
     def test_it_is_not_used_where_the_secret_answers_at_once(
         self, make_cache: MakeCache, noted: Noted
     ) -> None:

@@ -84,6 +84,9 @@ try:
     with_key(rejecting)
 except CredentialRejectedError:
     print("rejected", len(tried))
+print(asyncio.run(seal_document("inspection.pdf")).destination.location)
+places = ObjectLocation("in", "a.pdf"), ObjectLocation("out", "b.pdf")
+print(test_client().seal(*places).destination.location)
 """
     ended = subprocess.run(
         [sys.executable, "-c", "\n".join([*examples, uses])],
@@ -95,10 +98,12 @@ except CredentialRejectedError:
         timeout=60,
     )
     assert ended.returncode == 0, ended.stderr
-    sealed, alone, rejected = ended.stdout.splitlines()
+    sealed, alone, rejected, in_a_loop, in_a_test = ended.stdout.splitlines()
     assert sealed.startswith(f"s3://{DESTINATION_BUCKET}/{DOCUMENT} (version ")
     assert alone.startswith(deployment.key_id("AWSCURRENT"))
     assert rejected == "rejected 1"
+    assert in_a_loop.startswith(f"s3://{DESTINATION_BUCKET}/{DOCUMENT} (version ")
+    assert in_a_test == "s3://out/b.pdf"
 
 
 def test_the_page_s_json_is_json() -> None:

@@ -19,6 +19,7 @@ from rotation.errors import (
     DestinationError,
     RotationError,
     SealingError,
+    SealingUnavailableError,
     SecretStoreError,
     SourceNotFoundError,
     VendorUnavailableError,
@@ -159,19 +160,41 @@ def test_an_outage_is_waited_out_however_the_dice_fall(
     assert max(desk.pauses) == (8.0 if jitter is whole else 0.0)
 
 
+def test_a_function_that_is_not_run_is_waited_for(desk: Desk) -> None:
+    """More callers than the function's concurrency: all of them come to their turn."""
+
+    def throttled(request: SealRequest) -> Mapping[str, Any]:
+        raise SealingUnavailableError("throttled")
+
+    desk.behaviour = [throttled] * 8
+    assert desk.seal().size == 100
+    assert len(desk.keys) == 9
+
+
+def test_an_outage_that_ends_just_before_the_patience_does_is_outlasted(desk: Desk) -> None:
+    """Whatever the pauses are, the last attempt begins when the patience is over."""
+    busy = refuses("vendor_unavailable", retryable=True)
+    for seed in range(50):
+        desk.jitter, desk.patience = random.Random(seed).uniform, timedelta(seconds=20)
+        begun, desk.behaviour = desk.clock.now, [busy] * 99
+        with pytest.raises(VendorUnavailableError):
+            desk.seal()
+        assert desk.clock.now - begun >= 20
+
+
 @pytest.mark.parametrize(
     ("patience", "within", "attempts"),
-    [(0, 120, 4), (20, 120, 6), (120, 20, 6), (120, 1, 2)],
+    [(0, 120, 4), (20, 120, 7), (120, 20, 7), (20, 20, 7), (120, 1, 2)],
 )
 def test_an_outage_is_waited_out_for_as_long_as_is_said(
     desk: Desk, patience: int, within: int, attempts: int
 ) -> None:
-    """Four attempts at least, then until the patience or the time is over: the last error."""
+    """Four attempts at least, then until the patience or the time is over, and once then."""
     desk.behaviour = [refuses("vendor_unavailable", retryable=True)] * 99
     desk.patience = timedelta(seconds=patience)
     with pytest.raises(VendorUnavailableError):
         desk.seal(within=timedelta(seconds=within))
-    assert desk.pauses == [0.5, 1.0, 2.0, 4.0, 8.0][: attempts - 1]
+    assert desk.pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 4.5][: attempts - 1]
 
 
 @pytest.mark.parametrize("code", ["source_not_found", "unsupported_pdf", "internal", "vendor"])

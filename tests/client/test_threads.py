@@ -14,7 +14,7 @@ import pytest
 
 from rotation.client.credentials import CachedCredential, CredentialCache
 from rotation.client.metrics import CacheMetrics
-from rotation.errors import SecretStoreError
+from rotation.errors import RotationError, SecretStoreError
 from tests.client.conftest import MakeCache
 from tests.client.parts import (
     NAME,
@@ -150,6 +150,28 @@ def test_a_rejected_key_is_handed_to_nobody_while_another_is_fetched(
         got = together(10, lambda: cache.get(NAME))
     rejected.join()
     assert {one.version for one in got} == {new}
+    assert fake.count() == 2
+
+
+@pytest.mark.parametrize("value", [None, "{"], ids=["outage", "malformed"])
+def test_who_waited_for_another_key_gets_the_old_one_if_there_is_none(
+    cache: CredentialCache, fake: FakeSecrets, value: str | None
+) -> None:
+    """A fetch that fails is an error to who was rejected; the others go on with what is held."""
+    old = cache.get(NAME)
+    held = fake.hold()
+    if value is None:
+        fake.fail("ThrottlingException")
+    else:
+        fake.put(value)
+    results: list[object] = []
+    rejected = in_thread(lambda: cache.refresh(NAME, if_version=old.version), results)
+    assert held.arrived.wait(PATIENCE)
+    with released(cache, held, waiters=10):
+        got = together(10, lambda: cache.get(NAME))
+    rejected.join()
+    assert [isinstance(one, RotationError) for one in results] == [True]
+    assert all(one is old for one in got), got
     assert fake.count() == 2
 
 

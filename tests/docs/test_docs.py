@@ -385,6 +385,7 @@ CODES = {
     "SourceChangedError": "source_changed",
     "DestinationError": "destination",
     "SignatureTooLargeError": "signature_too_large",
+    "SealingUnavailableError": "sealing_unavailable",
 }
 # Errors that are told by AWS's answer whether they pass.
 DEPENDS = {"secret_store", "destination", "notification"}

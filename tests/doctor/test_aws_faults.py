@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -77,10 +78,20 @@ def test_a_profile_that_does_not_exist(clinic: Clinic) -> None:
     assert "prodution" in found["says"]
 
 
-def test_credentials_that_cannot_be_fetched(clinic: Clinic, tmp_path: Path) -> None:
-    """What should hand them out fails."""
+@pytest.mark.parametrize("old", [False, True])
+def test_credentials_that_cannot_be_fetched(clinic: Clinic, tmp_path: Path, old: bool) -> None:
+    """What should hand them out fails, or hands out what has expired."""
+    expired = {
+        "Version": 1,
+        "AccessKeyId": "x",
+        "SecretAccessKey": "x",
+        "SessionToken": "x",
+        "Expiration": "2026-01-01T00:00:00Z",
+    }
+    (tmp_path / "expired.json").write_text(json.dumps(expired))
+    process = f"/bin/cat {tmp_path / 'expired.json'}" if old else "/bin/false"
     config = tmp_path / "config"
-    config.write_text("[default]\ncredential_process = /bin/false\n")
+    config.write_text(f"[default]\ncredential_process = {process}\n")
     clinic.variables |= {
         "AWS_ACCESS_KEY_ID": None,
         "AWS_SECRET_ACCESS_KEY": None,

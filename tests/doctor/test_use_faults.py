@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from rotation.cli.diagnosis.facts import Signature
 from rotation.cli.diagnosis.judge_use import judge_description
 from rotation.cli.diagnosis.model import Check
+from rotation.cli.diagnosis.probe_vendor import contact_vendor
+from rotation.credential import ApiKey
 from rotation.incident.declaration import Declaration
 from rotation.labels import COMPROMISED, INCIDENT_TAG
 from rotation.sandbox.aws.functions import InvocationResult
+from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Fault, Outage, Role
+from rotation.sandbox.vendor.listener import _Handler
+from rotation.settings import VendorSettings
 from rotation.versions import AWSCURRENT, SecretVersions
 from tests.doctor.clinic import SECRET, Clinic
 from tests.doctor.places import closed_port, hanging_up_port, self_signed, silent_port
@@ -89,6 +95,17 @@ def test_an_incident_that_is_open(clinic: Clinic) -> None:
     assert version is not None
     SecretVersions(secrets, clinic.house.arn).attach(f"{COMPROMISED}{version}", version)
     assert clinic.diagnosis()["code"] == "incident_open"
+
+
+def test_what_describes_a_secret_and_fails_is_named(clinic: Clinic) -> None:
+    """Throttled or cut off: not checked, for that reason, and not for want of the secret."""
+    clinic.healthy()
+    for fault in (AwsError("ThrottlingException", "Rate exceeded"), Dropped()):
+        clinic.house.cloud.faults.before("DescribeSecret", fault, times=2)
+        check = clinic.examine()["rotation"]
+        assert check["verdict"] == "not checked"
+        assert check["says"].startswith("DescribeSecret failed")
+        clinic.house.cloud.faults.clear()
 
 
 def test_replicas(clinic: Clinic) -> None:
@@ -223,6 +240,38 @@ def test_a_rejected_key(clinic: Clinic) -> None:
     assert key.id in found["says"]
 
 
+def test_a_rejection_without_the_vendor_s_time(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 401 with no Date header: a dead key and a wrong clock look alike, and it says so."""
+    key = clinic.healthy()
+    clinic.house.vendor.keys.revoke(key.id)
+    monkeypatch.setattr(_Handler, "date_time_string", lambda *_: "")
+    found = clinic.diagnosis()
+    assert found["code"] == "key_or_clock"
+    assert key.id in found["says"]
+    assert "agree" not in found["says"]
+    assert found["fix"].startswith("Compare the clock")
+
+
+def test_the_clock_is_read_when_the_answered_request_is_signed(clinic: Clinic) -> None:
+    """Not before the attempts that failed, whose pauses would pass for a clock that is off."""
+    key = clinic.healthy()
+    clinic.house.vendor.faults.next("sign", Fault.UNAVAILABLE, times=2)
+    looked: list[datetime] = []
+
+    def clock() -> datetime:
+        looked.append(datetime.now(UTC))
+        return looked[-1]
+
+    settings = VendorSettings.from_environment({"VENDOR_URL": clinic.house.vendor.url})
+    tried = ApiKey.from_text(key.id, key.material)
+    contact = contact_vendor(settings, SECRET, tried, timedelta(seconds=5), clock)
+    assert isinstance(contact.outcome, Signature)
+    assert len(looked) == 3
+    assert contact.sent_at == looked[-1]
+
+
 def test_an_admin_key_in_the_place_of_a_signing_key(clinic: Clinic) -> None:
     """The vendor knows it, and does not sign with it."""
     admin = clinic.house.vendor.keys.create(role=Role.ADMIN)
@@ -301,6 +350,12 @@ def test_a_sealing_function_that_cannot_be_asked(clinic: Clinic) -> None:
     assert "no identity-based policy allows it" in found["says"]
     clinic.refuse("TooManyRequestsException", "Rate Exceeded.", "Invoke")
     assert clinic.diagnosis(*asked)["code"] == "sealing_function_refused"
+    # API_Invoke, "Errors": the function's own trouble, and no right of the caller's.
+    for aws_code in ("KMSAccessDeniedException", "EC2AccessDeniedException"):
+        clinic.refuse(aws_code, "Lambda was denied it.", "Invoke")
+        found = clinic.diagnosis(*asked)
+        assert found["code"] == "sealing_function_refused"
+        assert aws_code in found["says"]
     with closed_port() as port:
         clinic.variables["AWS_ENDPOINT_URL_LAMBDA"] = f"http://127.0.0.1:{port}"
         found = clinic.diagnosis(*asked)

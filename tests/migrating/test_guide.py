@@ -15,7 +15,12 @@ from tests.house import House
 
 ARN = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:trusted-signatures-api-AbCdEf"
 KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/0c5f2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
-VIA = {"StringEquals": {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}}
+FOR_THIS_SECRET = {
+    "StringEquals": {
+        "kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com",
+        "kms:EncryptionContext:SecretARN": ARN,
+    }
+}
 
 
 def statement(kms_key: str) -> dict[str, Any]:
@@ -30,13 +35,13 @@ def test_the_policy_is_the_one_in_the_client_s_page() -> None:
     assert [json.loads(block) for block in shown] == [policy]
 
 
-def test_the_key_is_allowed_for_secrets_manager_alone() -> None:
-    """By its ARN or by its id; the managed key needs no right."""
+def test_the_key_is_allowed_for_this_secret_alone() -> None:
+    """Through Secrets Manager; by its ARN or by its id; the managed key needs no right."""
     assert statement(KEY_ARN) == {
         "Effect": "Allow",
         "Action": "kms:Decrypt",
         "Resource": KEY_ARN,
-        "Condition": VIA,
+        "Condition": FOR_THIS_SECRET,
     }
     assert statement(KEY_ARN.rpartition("/")[2]) == statement(KEY_ARN)
     for managed in (None, "alias/aws/secretsmanager"):
@@ -50,7 +55,7 @@ def test_an_alias_is_a_condition(alias: str) -> None:
     """A policy cannot name a key by its alias, but it can ask for one."""
     found = statement(alias)
     assert found["Resource"] == "arn:aws:kms:eu-central-1:111122223333:key/*"
-    assert found["Condition"] == VIA | {
+    assert found["Condition"] == FOR_THIS_SECRET | {
         "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/ours"}
     }
 
@@ -60,7 +65,19 @@ def test_an_alias_is_a_condition(alias: str) -> None:
     [
         ("seal", "arn:aws:lambda:eu-central-1:111122223333:function:seal"),
         ("seal:live", "arn:aws:lambda:eu-central-1:111122223333:function:seal:live"),
+        (
+            "my-function:live",
+            "arn:aws:lambda:eu-central-1:111122223333:function:my-function:live",
+        ),
         ("111122223333:function:seal", "arn:aws:lambda:eu-central-1:111122223333:function:seal"),
+        (
+            "111122223333:function:my-function:live",
+            "arn:aws:lambda:eu-central-1:111122223333:function:my-function:live",
+        ),
+        (
+            "444455556666:function:seal",
+            "arn:aws:lambda:eu-central-1:444455556666:function:seal",
+        ),
         ("arn:aws:lambda:eu-west-1:1:function:x", "arn:aws:lambda:eu-west-1:1:function:x"),
     ],
 )

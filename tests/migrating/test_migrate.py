@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sysconfig
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +20,11 @@ from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import PortalKey
 from rotation.versions import AWSCURRENT
 from tests.house import House
+from tests.leaks.canary import Canary
 from tests.migrating.conftest import Person
 
 SECRET = "trusted-signatures-api"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def typed(key: PortalKey, **more: Any) -> str:
@@ -146,6 +152,35 @@ def test_what_aws_refuses_is_said_in_words(house: House, person: Person) -> None
     """The right that is missing is named."""
     house.cloud.faults.before("DescribeSecret", AwsError("AccessDeniedException"))
     assert "Allow secretsmanager:DescribeSecret" in person(code=1).output
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("form", ["json", "lines"])
+def test_a_key_from_a_file_of_another_coding(
+    house: House, environment: dict[str, str], coding: str, form: str
+) -> None:
+    """A byte order mark is passed over; what is no UTF-8 is refused in words, and not repeated."""
+    key = house.vendor.keys.create()
+    text = typed(key) if form == "json" else f"{key.id}\r\n{key.material}\r\n"
+    ran = subprocess.run(
+        [Path(sysconfig.get_path("scripts")) / "rotation", "migrate", SECRET],
+        input=text.encode(coding),
+        env={**os.environ, **environment, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"},
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    said = (ran.stdout + ran.stderr).decode()
+    canary = Canary()
+    canary.plant(key.material, key.id)
+    assert canary.find(said.encode()) is None
+    assert "Traceback" not in said
+    if coding == "utf-16":
+        assert ran.returncode == 1
+        assert "Standard input holds no API key as UTF-8 text" in said
+    else:
+        assert ran.returncode == 0, said
+        assert f"Store key {key.id}" in said
 
 
 def test_a_key_is_never_taken_from_an_argument(house: House, person: Person) -> None:

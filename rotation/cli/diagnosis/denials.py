@@ -16,6 +16,10 @@ from typing import Final
 
 from rotation.cli.diagnosis.model import Check, Diagnosis
 
+#: The codes of a caller without a right. Lambda has others, such as KMSAccessDeniedException, that
+#: speak of the function's own rights (API_Invoke, "Errors").
+DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+
 _ASKED: Final = re.compile(
     r"User: (?P<who>\S+) is not authorized to perform: (?P<action>[\w:-]+)"
     r"(?: on resource: (?P<resource>\S+))?"

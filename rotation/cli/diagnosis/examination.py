@@ -91,7 +91,7 @@ class Examination:
             for check in (Check.CLOCK, Check.KEY, Check.SIGNER):
                 yield unchecked(check, "needs the vendor's settings")
             return
-        contact = contact_vendor(settings, self.secret, sealing, self.timeout)
+        contact = contact_vendor(settings, self.secret, sealing, self.timeout, self.clock)
         yield from judge_vendor(
             self.secret,
             sealing.id if sealing else None,

@@ -99,7 +99,7 @@ class VendorContact:
     Attributes:
         host: whom.
         outcome: an error is one of `rotation.errors`.
-        sent_at: our clock at the request, aware UTC.
+        sent_at: our clock at the request that was answered, aware UTC.
     """
 
     host: str

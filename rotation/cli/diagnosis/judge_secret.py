@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from rotation.cli.diagnosis.denials import read_denial
+from rotation.cli.diagnosis.denials import DENIED, read_denial
 from rotation.cli.diagnosis.facts import (
     Description,
     Fetched,
@@ -178,7 +178,7 @@ def _refused(
     named = secret.split(":")[3] if secret.startswith("arn:") else identity.region
     if named != identity.region:
         return problem("region_mismatch", other_region=named, **facts)
-    if refusal.code in {"AccessDeniedException", "AccessDenied"}:
+    if refusal.code in DENIED:
         return _denied(refusal, facts)
     if _deleted(refusal, description):
         return problem("secret_deleted", **facts)

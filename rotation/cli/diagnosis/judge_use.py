@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from rotation.cli.diagnosis.denials import read_denial
+from rotation.cli.diagnosis.denials import DENIED, read_denial
 from rotation.cli.diagnosis.facts import (
     CLOCK_TOLERANCE,
     Description,
@@ -20,7 +20,7 @@ from rotation.cli.diagnosis.facts import (
     Signature,
     VendorContact,
 )
-from rotation.cli.diagnosis.model import Check, Result, fine, unchecked
+from rotation.cli.diagnosis.model import Check, Result, Verdict, fine, unchecked
 from rotation.cli.diagnosis.obstacles import Obstacle
 from rotation.cli.diagnosis.table import problem
 from rotation.credential import iso_utc
@@ -48,8 +48,7 @@ def judge_description(
 ) -> Iterator[Result]:
     """The checks of rotation, of incidents and of replicas: what DescribeSecret tells."""
     if not isinstance(description, Snapshot):
-        denied = isinstance(description, Refusal) and "AccessDenied" in description.code
-        why = "needs the right secretsmanager:DescribeSecret" if denied else "needs the secret"
+        why = _why_undescribed(description)
         yield from (unchecked(check, why) for check in _DESCRIBED)
         return
     if description.deleted_at is not None:
@@ -61,6 +60,16 @@ def judge_description(
     else:
         yield fine(Check.INCIDENT, "none is open")
     yield from _replicas(description)
+
+
+def _why_undescribed(outcome: NotGot | None) -> str:
+    if isinstance(outcome, Refusal) and outcome.code in DENIED:
+        return "needs the right secretsmanager:DescribeSecret"
+    if isinstance(outcome, Refusal) and outcome.code != "ResourceNotFoundException":
+        return f"DescribeSecret failed: {outcome.code}"
+    if isinstance(outcome, Obstacle):
+        return f"DescribeSecret failed: {outcome.in_words}"
+    return "needs the secret"
 
 
 def _rotation(secret: str, snapshot: Snapshot, now: datetime) -> Iterator[Result]:
@@ -126,7 +135,9 @@ def judge_vendor(
     if clock.finding is not None and isinstance(outcome, CredentialRejectedError):
         yield unchecked(Check.KEY, "set the clock first")
     elif isinstance(outcome, CredentialRejectedError):
-        yield problem("key_rejected", secret=secret, key_id=key_id)
+        agree = clock.verdict is Verdict.OK
+        code = "key_rejected" if agree else "key_or_clock"
+        yield problem(code, secret=secret, key_id=key_id)
     elif isinstance(outcome, VendorRefusedError):
         yield problem("key_refused", key_id=key_id, status=outcome.status)
     else:
@@ -184,7 +195,7 @@ def _function_answered(answer: FunctionAnswer, facts: dict[str, str]) -> Result:
 def _function_refused(refusal: Refusal, facts: dict[str, str]) -> Result:
     if refusal.code == "ResourceNotFoundException":
         return problem("sealing_function_missing", **facts)
-    if "AccessDenied" in refusal.code:
+    if refusal.code in DENIED:
         whose = read_denial(refusal.message).whose
         return problem("sealing_function_denied", whose=whose, **facts)
     return problem(

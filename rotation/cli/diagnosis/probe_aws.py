@@ -37,7 +37,7 @@ from rotation.snapshot import Snapshot
 
 _Got = TypeVar("_Got")
 
-#: The sealing function's timeout in ``template.yaml``, and a margin.
+#: An empty request is refused at once; a cold start takes seconds.
 _FUNCTION_SECONDS: Final = 70
 _READ_SECONDS: Final = 10
 _ATTEMPTS: Final = 2
@@ -70,8 +70,9 @@ class AwsProbe:
         except (ProfileNotFound, ConfigNotFound, ConfigParseError, ValueError) as failure:
             # botocore's own ValueError: a Region or an AWS_ENDPOINT_URL that is none.
             return NoCredentials("aws_profile", f"{failure}.")
-        except (BotoCoreError, ClientError) as failure:
-            return NoCredentials("aws_credentials_unreadable", f"{failure}")
+        except (BotoCoreError, ClientError, RuntimeError) as failure:
+            # botocore's own RuntimeError: what was handed out had expired already.
+            return NoCredentials("aws_credentials_unreadable", scrub(f"{failure}"))
         return Identity(
             method=str(credentials.method),
             region=client.meta.region_name,

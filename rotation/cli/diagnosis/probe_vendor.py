@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from rotation.cli.diagnosis.facts import Reached, Signature, VendorContact
 from rotation.cli.diagnosis.obstacles import Obstacle, connection_obstacle
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
-from rotation.handlers.wiring import utc_now, vendor_http
+from rotation.handlers.wiring import vendor_http
 from rotation.settings import VendorSettings
 from rotation.vendor.api import SigningApi
 from rotation.vendor.http import VendorRequest
@@ -24,7 +25,11 @@ _ANYTHING: Final = frozenset(range(300, 600))
 
 
 def contact_vendor(
-    settings: VendorSettings, secret: str, key: ApiKey | None, timeout: timedelta
+    settings: VendorSettings,
+    secret: str,
+    key: ApiKey | None,
+    timeout: timedelta,
+    clock: Callable[[], datetime],
 ) -> VendorContact:
     """What comes of asking the vendor for a test seal, or without a key for nothing.
 
@@ -36,22 +41,29 @@ def contact_vendor(
         secret: what the test seal's sentence names.
         key: the key to try.
         timeout: how long a connection may take.
+        clock: our clock, aware UTC.
     """
     origin = urlsplit(settings.url)
     host, seconds = str(origin.hostname), timeout.total_seconds()
     port = origin.port or (443 if origin.scheme == "https" else 80)
-    sent_at = utc_now()
+    # Each attempt is signed anew: the answer's Date belongs to the last one.
+    signed_at: list[datetime] = []
+
+    def look() -> datetime:
+        signed_at.append(clock())
+        return signed_at[-1]
+
     outcome: Signature | Reached | Obstacle | RotationError | None
     outcome = connection_obstacle(host, port, seconds)
     if outcome is None:
-        outcome = _ask(settings, secret, key)
-    return VendorContact(host, seconds, outcome, sent_at)
+        outcome = _ask(settings, secret, key, look)
+    return VendorContact(host, seconds, outcome, signed_at[-1] if signed_at else clock())
 
 
 def _ask(
-    settings: VendorSettings, secret: str, key: ApiKey | None
+    settings: VendorSettings, secret: str, key: ApiKey | None, clock: Callable[[], datetime]
 ) -> Signature | Reached | RotationError:
-    http = vendor_http(settings, settings.url)
+    http = vendor_http(settings, settings.url, clock)
     http.end_within(_PATIENCE)
     try:
         if key is not None:

@@ -130,6 +130,14 @@ USE_TABLE: Final[Mapping[str, Diagnosis]] = {
         "Rotate now: rotation rotate {secret}. If the key was stored by hand, compare id and key "
         "with the vendor's portal.",
     ),
+    "key_or_clock": Diagnosis(
+        Check.KEY,
+        "The vendor does not accept key {key_id}, and its answer does not tell its time: the key "
+        "was revoked, has expired or is not this key's material, or the clock here is more than "
+        "a minute off.",
+        "Compare the clock of this machine with another first (chronyc tracking, timedatectl). If "
+        "it is right, rotate: rotation rotate {secret}.",
+    ),
     "key_refused": Diagnosis(
         Check.KEY,
         "The vendor knows key {key_id} and refuses to sign with it: HTTP {status}.",
