@@ -192,7 +192,10 @@ class Store:
         except SecretStoreError as error:
             if error.aws_code != "InvalidParameterException":
                 raise
-            raise _changed(held.arn) from None
+            # A move whose answer was lost and that botocore repeated is refused like somebody
+            # else's; who bears the label tells them apart.
+            if versions.snapshot().version_with(AWSCURRENT) != token:
+                raise _changed(held.arn) from None
         finally:
             versions.detach(MIGRATING, token)
 

@@ -12,7 +12,7 @@ from rotation.cli.migration import MIGRATING, Store, Wish
 from rotation.cli.migration_plan import Act
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import VersionStateError
-from rotation.sandbox.aws.traffic import AwsError
+from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import PortalKey
 from rotation.versions import AWSCURRENT
 from tests.house import House
@@ -194,6 +194,28 @@ def test_a_value_stored_meanwhile_is_not_overwritten(
         with pytest.raises(VersionStateError, match="changed by somebody else"):
             store.carry_out(Act.STORE, held, document)
         assert house.value(AWSCURRENT)["apiKeyId"] == theirs.id
+    assert MIGRATING not in {label for labels in house.labels().values() for label in labels}
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        ("PutSecretValue", SECRET),
+        ("UpdateSecretVersionStage", SECRET),
+        ("CreateSecret", "new-secret"),
+    ],
+)
+def test_a_lost_answer_is_not_taken_for_somebody_else(
+    house: House, person: Person, operation: str, name: str
+) -> None:
+    """The call took effect and is repeated: what it finds in its way is its own work."""
+    house.put({"team": "archive"})
+    key = house.vendor.keys.create()
+    house.cloud.faults.after(operation, Dropped())
+    told = json.loads(person(name, "--apply", "--json", typed=typed(key)).output)
+    assert told["done"] is True
+    held = json.loads(house.client.get_secret_value(SecretId=name)["SecretString"])
+    assert held["apiKeyId"] == key.id
     assert MIGRATING not in {label for labels in house.labels().values() for label in labels}
 
 
