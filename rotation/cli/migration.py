@@ -97,13 +97,18 @@ class Store:
         """What the secret holds, or None if there is none.
 
         Raises:
-            VersionStateError: it is scheduled for deletion.
+            VersionStateError: it is scheduled for deletion, or an ARN that names nothing.
             SecretStoreError: AWS refused or failed.
         """
         name = self._wish.secret
         described = self._found(
             "DescribeSecret", lambda: self._client.describe_secret(SecretId=name)
         )
+        if described is None and name.startswith("arn:"):
+            raise VersionStateError(
+                f"There is no such secret, and one cannot be created by its ARN: {name}. Check the "
+                "ARN and the region, or give a name instead."
+            )
         if described is None:
             return None
         if described.get("DeletedDate") is not None:
@@ -121,23 +126,25 @@ class Store:
             rotates=described.get("RotationEnabled", False),
         )
 
-    def carry_out(self, act: Act, held: Held | None, document: SecretDocument) -> Held | None:
-        """Create the secret or store the document, and look at it again.
+    def carry_out(self, act: Act, held: Held | None, document: SecretDocument) -> Held:
+        """Create the secret or store the document; the secret that then holds it.
+
+        It is not looked at again: Secrets Manager is eventually consistent, and may not yet find a
+        secret that it has just created.
 
         Raises:
             VersionStateError: somebody else wrote meanwhile; that is what counts.
             SecretStoreError: AWS refused or failed.
         """
         if act is Act.CREATE or held is None:
-            self._create(document)
-        else:
-            self._store(held, document)
-        return self.look()
+            return self._create(document)
+        self._store(held, document)
+        return held
 
-    def _create(self, document: SecretDocument) -> None:
+    def _create(self, document: SecretDocument) -> Held:
         encrypted: Any = {"KmsKeyId": self._wish.kms_key} if self._wish.kms_key else {}
         try:
-            store_call(
+            made = store_call(
                 "CreateSecret",
                 self._wish.secret,
                 lambda: self._client.create_secret(
@@ -151,6 +158,14 @@ class Store:
             if error.aws_code == "ResourceExistsException":
                 raise _changed(self._wish.secret) from None
             raise
+        return Held(
+            name=made["Name"],
+            arn=made["ARN"],
+            version=made["VersionId"],
+            value=None,
+            kms_key=self._wish.kms_key,
+            rotates=False,
+        )
 
     def _store(self, held: Held, document: SecretDocument) -> None:
         """Store the value under a label of its own, and then move AWSCURRENT, if it may.
@@ -177,7 +192,10 @@ class Store:
         except SecretStoreError as error:
             if error.aws_code != "InvalidParameterException":
                 raise
-            raise _changed(held.arn) from None
+            # A move whose answer was lost and that botocore repeated is refused like somebody
+            # else's; who bears the label tells them apart.
+            if versions.snapshot().version_with(AWSCURRENT) != token:
+                raise _changed(held.arn) from None
         finally:
             versions.detach(MIGRATING, token)
 

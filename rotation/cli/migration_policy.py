@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 _MANAGED: Final = "alias/aws/secretsmanager"
+# API_Invoke, FunctionName: each part before the name may be left out.
+_NAMED: Final = re.compile(
+    r"(?:(?P<region>[a-z]+(?:-[a-z]+)+-\d):)?(?:(?P<account>\d{12}):)?(?:function:)?(?P<name>.+)"
+)
 
 
 def least_policy(arn: str, kms_key: str | None, function: str | None) -> dict[str, Any]:
@@ -35,17 +40,17 @@ def least_policy(arn: str, kms_key: str | None, function: str | None) -> dict[st
 
 
 def function_arn(secret_arn: str, function: str) -> str:
-    """The ARN of a function that is named as Invoke takes it, in the secret's Region.
+    """The ARN of a function that is named as Invoke takes it.
 
-    API_Invoke, FunctionName: ``name``, ``name:alias``, ``account:function:name``, or an ARN. What
-    does not name an account is in the secret's.
+    API_Invoke, FunctionName: ``name``, ``name:alias``, ``account:function:name``, or an ARN. An
+    account or a Region that is not named is the secret's.
     """
-    if function.startswith("arn:"):
+    named = None if function.startswith("arn:") else _NAMED.fullmatch(function)
+    if named is None:
         return function
-    account, called, name = function.rpartition(":function:")
-    if called:
-        return _there(secret_arn, "lambda", f"function:{name}", account.rpartition(":")[2])
-    return _there(secret_arn, "lambda", f"function:{function}")
+    _, partition, _, region, account = secret_arn.split(":")[:5]
+    region, account = named["region"] or region, named["account"] or account
+    return f"arn:{partition}:lambda:{region}:{account}:function:{named['name']}"
 
 
 def _decrypt(arn: str, kms_key: str) -> dict[str, Any]:
@@ -61,14 +66,16 @@ def _decrypt(arn: str, kms_key: str) -> dict[str, Any]:
     if key.startswith("alias/"):
         # A policy names a key by its ARN alone; whoever has only an alias asks for the alias.
         conditions["ForAnyValue:StringEquals"] = {"kms:ResourceAliases": key}
-        return _allow("kms:Decrypt", _there(arn, "kms", "key/*"), conditions)
-    key_arn = kms_key if kms_key.startswith("arn:") else _there(arn, "kms", f"key/{kms_key}")
+        there = kms_key if kms_key.startswith("arn:") else arn
+        return _allow("kms:Decrypt", _kms_arn(there, "*"), conditions)
+    key_arn = kms_key if kms_key.startswith("arn:") else _kms_arn(arn, kms_key)
     return _allow("kms:Decrypt", key_arn, conditions)
 
 
-def _there(secret_arn: str, service: str, resource: str, account: str | None = None) -> str:
-    _, partition, _, region, same = secret_arn.split(":")[:5]
-    return f"arn:{partition}:{service}:{region}:{account or same}:{resource}"
+def _kms_arn(there: str, key: str) -> str:
+    """A key's ARN, in the account and Region of another ARN."""
+    _, partition, _, region, account = there.split(":")[:5]
+    return f"arn:{partition}:kms:{region}:{account}:key/{key}"
 
 
 def _allow(action: str, resource: str, condition: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -60,24 +60,27 @@ def test_an_alias_is_a_condition(alias: str) -> None:
     }
 
 
+def test_an_alias_of_another_account_is_asked_for_there() -> None:
+    """Its ARN says in which account the key is; the secret's account has no such key."""
+    found = statement("arn:aws:kms:eu-central-1:999988887777:alias/theirs")
+    assert found["Resource"] == "arn:aws:kms:eu-central-1:999988887777:key/*"
+    assert found["Condition"] == FOR_THIS_SECRET | {
+        "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/theirs"}
+    }
+
+
 @pytest.mark.parametrize(
     ("named", "arn"),
     [
         ("seal", "arn:aws:lambda:eu-central-1:111122223333:function:seal"),
         ("seal:live", "arn:aws:lambda:eu-central-1:111122223333:function:seal:live"),
-        (
-            "my-function:live",
-            "arn:aws:lambda:eu-central-1:111122223333:function:my-function:live",
-        ),
+        ("my-function:live", "arn:aws:lambda:eu-central-1:111122223333:function:my-function:live"),
         ("111122223333:function:seal", "arn:aws:lambda:eu-central-1:111122223333:function:seal"),
         (
-            "111122223333:function:my-function:live",
-            "arn:aws:lambda:eu-central-1:111122223333:function:my-function:live",
+            "999988887777:function:seal:v2",
+            "arn:aws:lambda:eu-central-1:999988887777:function:seal:v2",
         ),
-        (
-            "444455556666:function:seal",
-            "arn:aws:lambda:eu-central-1:444455556666:function:seal",
-        ),
+        ("eu-west-1:999988887777:seal", "arn:aws:lambda:eu-west-1:999988887777:function:seal"),
         ("arn:aws:lambda:eu-west-1:1:function:x", "arn:aws:lambda:eu-west-1:1:function:x"),
     ],
 )

@@ -16,7 +16,7 @@ from rotation.cli.migration import MIGRATING, Store, Wish
 from rotation.cli.migration_plan import Act
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import VersionStateError
-from rotation.sandbox.aws.traffic import AwsError
+from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import PortalKey
 from rotation.versions import AWSCURRENT
 from tests.house import House
@@ -148,6 +148,26 @@ def test_a_secret_that_is_being_deleted(house: House, person: Person) -> None:
     assert f"restore-secret --secret-id {SECRET}" in person("--apply", code=1).output
 
 
+def test_an_arn_that_names_nothing_cannot_be_created(house: House, person: Person) -> None:
+    """AWS gives a secret its ARN; said before anybody types a key, and buys no signature."""
+    key = house.vendor.keys.create()
+    said = person(f"{house.arn[:-6]}AbCdEf", "--apply", typed=typed(key), code=1).output
+    assert "There is no such secret, and one cannot be created by its ARN" in said
+    assert "name instead" in said
+    assert house.vendor.requests == ()
+
+
+def test_a_secret_just_created_need_not_be_seen_at_once(house: House, person: Person) -> None:
+    """Secrets Manager is eventually consistent: what comes next is told all the same."""
+    key = house.vendor.keys.create()
+    not_yet = AwsError("ResourceNotFoundException")
+    house.cloud.faults.before("DescribeSecret", not_yet, times=2)
+    told = json.loads(person("new-secret", "--apply", "--json", typed=typed(key)).output)
+    arn = house.client.get_secret_value(SecretId="new-secret")["ARN"]
+    assert (told["arn"], told["done"]) == (arn, True)
+    assert told["policy"]["Statement"][0]["Resource"] == arn
+
+
 def test_what_aws_refuses_is_said_in_words(house: House, person: Person) -> None:
     """The right that is missing is named."""
     house.cloud.faults.before("DescribeSecret", AwsError("AccessDeniedException"))
@@ -209,6 +229,28 @@ def test_a_value_stored_meanwhile_is_not_overwritten(
         with pytest.raises(VersionStateError, match="changed by somebody else"):
             store.carry_out(Act.STORE, held, document)
         assert house.value(AWSCURRENT)["apiKeyId"] == theirs.id
+    assert MIGRATING not in {label for labels in house.labels().values() for label in labels}
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        ("PutSecretValue", SECRET),
+        ("UpdateSecretVersionStage", SECRET),
+        ("CreateSecret", "new-secret"),
+    ],
+)
+def test_a_lost_answer_is_not_taken_for_somebody_else(
+    house: House, person: Person, operation: str, name: str
+) -> None:
+    """The call took effect and is repeated: what it finds in its way is its own work."""
+    house.put({"team": "archive"})
+    key = house.vendor.keys.create()
+    house.cloud.faults.after(operation, Dropped())
+    told = json.loads(person(name, "--apply", "--json", typed=typed(key)).output)
+    assert told["done"] is True
+    held = json.loads(house.client.get_secret_value(SecretId=name)["SecretString"])
+    assert held["apiKeyId"] == key.id
     assert MIGRATING not in {label for labels in house.labels().values() for label in labels}
 
 
