@@ -37,7 +37,7 @@ from rotation.snapshot import Snapshot
 
 _Got = TypeVar("_Got")
 
-#: The sealing function's timeout in ``template.yaml``, and a margin.
+#: An empty request is refused as soon as the sealing function has started.
 _FUNCTION_SECONDS: Final = 70
 _READ_SECONDS: Final = 10
 _ATTEMPTS: Final = 2
