@@ -83,13 +83,22 @@ def plan(name: str, held: Held | None, key: ApiKey) -> Plan:
     if members.get(API_KEY) is None and members.get(API_KEY_ID) is None:
         says = f"Add key {key.id} to the value of {held.arn}; its {_members(len(members))}."
         return Plan(Act.STORE, says, SecretDocument(key, members))
-    _compare(held, members, key)
+    there = _compare(held, members, key)
     says = f"{held.arn} holds key {key.id} already: there is nothing to store."
-    return Plan(Act.NOTHING, says, None)
+    return Plan(Act.NOTHING, says + _other_expiry(there, key), None)
 
 
-def _compare(held: Held, members: dict[str, Any], key: ApiKey) -> None:
-    """Does the secret hold this very key?"""
+def _other_expiry(there: ApiKey, key: ApiKey) -> str:
+    """What the secret says of the key's expiry, if something else was given."""
+    if key.expires_at in {None, there.expires_at}:
+        return ""
+    if there.expires_at is None:
+        return " It does not say when the key expires; that stays."
+    return f" It says that the key expires at {iso_utc(there.expires_at)}; that stays."
+
+
+def _compare(held: Held, members: dict[str, Any], key: ApiKey) -> ApiKey:
+    """The key in the secret, which is this very key, or else a refusal."""
     document = SecretDocument.parse(Confidential(json.dumps(members)), of=held.arn)
     there = document.key
     if there.id != key.id:
@@ -106,6 +115,7 @@ def _compare(held: Held, members: dict[str, Any], key: ApiKey) -> None:
             "was given. It is not overwritten. One of them is mistyped: compare with the vendor's "
             "portal; rotation doctor tells whether the stored one works."
         )
+    return there
 
 
 def _members(count: int) -> str:

@@ -9,6 +9,7 @@ holds all of the sealed document or nothing.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -17,6 +18,8 @@ from datetime import datetime
 from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
+
+from botocore.exceptions import ClientError
 
 from rotation.errors import DocumentTooLargeError
 from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 #: The largest document that is held in memory: below it, one GET is faster than ranges, and it is
 #: more than the smallest part that S3 copies.
 IN_MEMORY: Final = 8 * 1024 * 1024
+
+#: Before a refused document is stored again, on top of the client's own retries; at most, seconds.
+_PAUSES: Final = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class S3Documents:
         clock: our clock, aware UTC.
         carry_over: what sealed documents get beside their bytes.
         in_memory: the largest document that is held.
-        sleep: waits before a range is read again or an upload is aborted again, seconds.
+        sleep: waits before a range is read, a document is stored or an upload is aborted again,
+            seconds.
     """
 
     def __init__(
@@ -123,7 +130,7 @@ class S3Documents:
             tags=self._tags(source) if kept.tags else {},
         )
         if rewritten or not isinstance(source.content, RemoteDocument):
-            return OnePut(self._s3, destination, how)
+            return OnePut(self._s3, destination, how, self._sleep)
         return Copy(
             Transfer.begin(source.content.source, destination, how, self._clock, sleep=self._sleep)
         )
@@ -143,10 +150,17 @@ class S3Documents:
 class OnePut:
     """`Delivery` of a document that is held, with one PutObject; before it, there is nothing."""
 
-    def __init__(self, s3: S3Client, destination: ObjectLocation, how: Storing) -> None:
+    def __init__(
+        self,
+        s3: S3Client,
+        destination: ObjectLocation,
+        how: Storing,
+        sleep: Callable[[float], object],
+    ) -> None:
         self._s3 = s3
         self._destination = destination
         self._how = how
+        self._sleep = sleep
 
     def __enter__(self) -> Self:
         return self
@@ -160,19 +174,33 @@ class OnePut:
         pass
 
     def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
-        """As `Delivery.complete`. S3 compares the content with its SHA-256 before it stores it."""
+        """As `Delivery.complete`. S3 compares the content with its SHA-256 before it stores it.
+
+        A refusal that passes is waited out for a few seconds, since the signature is paid for and
+        a caller who asks again buys another. Silence is not: it has used up much of the time.
+        """
         content = prepared.embed(cms)
+        for longest in (*_PAUSES, None):
+            try:
+                return self._put(content)
+            except S3_ERRORS as error:
+                problem = unwritable(self._destination, error)
+                refused = problem.retryable and isinstance(error, ClientError)
+                if longest is None or not refused:
+                    raise problem from error
+            # Full jitter: functions that failed together do not come back together.
+            self._sleep(random.uniform(0, longest))  # noqa: S311
+        raise AssertionError("the loop ends by returning or raising")
+
+    def _put(self, content: bytes) -> StoredDocument:
         place = self._destination
-        try:
-            answer = self._s3.put_object(
-                Bucket=place.bucket,
-                Key=place.key,
-                Body=content,
-                ChecksumAlgorithm="SHA256",
-                **self._how.parameters(),
-            )
-        except S3_ERRORS as error:
-            raise unwritable(place, error) from error
+        answer = self._s3.put_object(
+            Bucket=place.bucket,
+            Key=place.key,
+            Body=content,
+            ChecksumAlgorithm="SHA256",
+            **self._how.parameters(),
+        )
         return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), len(content))
 
 

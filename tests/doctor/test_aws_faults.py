@@ -282,6 +282,14 @@ def test_other_refusals(clinic: Clinic, aws_code: str, code: str) -> None:
     assert aws_code in found["says"]
 
 
+@pytest.mark.parametrize("mistyped", ["arn:aws", "arn:aws:secretsmanager"])
+def test_half_an_arn_is_told_with_aws_s_own_word(clinic: Clinic, mistyped: str) -> None:
+    """It names no Region to compare."""
+    clinic.refuse("ValidationException", "Invalid name.")
+    found = clinic.finds("--no-seal", secret=mistyped)
+    assert "ValidationException" in found["aws_refused"]["says"]
+
+
 def test_an_arn_of_another_region(clinic: Clinic) -> None:
     """The ARN itself says where the secret is."""
     found = clinic.finds(secret=ARN.replace(REGION, "eu-west-1"))

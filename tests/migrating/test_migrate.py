@@ -94,6 +94,20 @@ def test_the_same_key_again_changes_nothing(house: House, person: Person) -> Non
     assert house.vendor.signatures[key.id] == 1
 
 
+def test_an_expiry_that_is_not_stored_is_said(house: House, person: Person) -> None:
+    """The secret holds the key already, and another word about its expiry, or none."""
+    key = house.vendor.keys.create()
+    person("--apply", typed=typed(key))
+    said = person("--apply", "--expires", day(), typed=typed(key)).output
+    assert "there is nothing to store. It does not say when the key expires; that stays" in said
+    house.put({"apiKeyId": key.id, "apiKey": key.material, "expiresAt": "2027-01-02T00:00:00Z"})
+    said = person("--expires", day(), typed=typed(key)).output
+    assert "It says that the key expires at 2027-01-02T00:00:00.000Z; that stays" in said
+    house.put({"apiKeyId": key.id, "apiKey": key.material, "expiresAt": f"{day()}T00:00:00Z"})
+    said = person("--expires", day(), typed=typed(key)).output
+    assert "there is nothing to store.\n" in said
+
+
 def test_another_key_is_never_overwritten(house: House, person: Person) -> None:
     """It says by its id which key is there, and what to do; nothing is bought or changed."""
     there = house.store()

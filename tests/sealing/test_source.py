@@ -204,8 +204,19 @@ def broken_off(request: BaseHTTPRequestHandler) -> None:
     request.connection.shutdown(socket.SHUT_RDWR)
 
 
+def hung_up(request: BaseHTTPRequestHandler) -> None:
+    """No answer: the connection ends."""
+    request.close_connection = True
+
+
 @pytest.fixture
-def failing_s3() -> Iterator[Callable[[Answer], S3Documents]]:
+def pauses() -> list[float]:
+    """How long a document in the failing S3 was waited for."""
+    return []
+
+
+@pytest.fixture
+def failing_s3(pauses: list[float]) -> Iterator[Callable[[Answer], S3Documents]]:
     """Documents in an S3 that answers everything in one way."""
     servers: list[tuple[ThreadingHTTPServer, Thread]] = []
     clients: list[S3Client] = []
@@ -235,7 +246,7 @@ def failing_s3() -> Iterator[Callable[[Answer], S3Documents]]:
             config=Config(retries={"total_max_attempts": 1}),
         )
         clients.append(client)
-        return S3Documents(client, now)
+        return S3Documents(client, now, sleep=pauses.append)
 
     yield start
     for client in clients:
@@ -290,6 +301,41 @@ def test_each_refusal_to_write_becomes_a_destination_error(
     with pytest.raises(DestinationError, match=code) as refused:
         stored(failing_s3(refusal(status, code)), PLACE)
     assert refused.value.retryable is retryable
+
+
+def test_a_destination_that_is_busy_for_seconds_costs_no_second_signature(
+    pauses: list[float], failing_s3: Callable[[Answer], S3Documents]
+) -> None:
+    """What is sealed already is stored again; with pauses, each longer at most than the last."""
+    answers = [refusal(503, "SlowDown"), refusal(500, "InternalError"), refusal(503, "SlowDown")]
+
+    def busy(request: BaseHTTPRequestHandler) -> None:
+        if answers:
+            answers.pop()(request)
+            return
+        request.send_response(200)
+        request.send_header("ETag", '"e"')
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    assert stored(failing_s3(busy), PLACE).etag == "e"
+    assert [0 <= pause <= most for pause, most in zip(pauses, (1, 2, 4), strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries"),
+    [(refusal(503, "SlowDown"), 4), (refusal(403, "AccessDenied"), 1), (hung_up, 1)],
+)
+def test_a_destination_is_tried_again_only_after_a_refusal_that_passes(
+    answer: Answer,
+    tries: int,
+    pauses: list[float],
+    failing_s3: Callable[[Answer], S3Documents],
+) -> None:
+    """A denial stays, and silence may have used up the time of whoever asks."""
+    with pytest.raises(DestinationError):
+        stored(failing_s3(answer), PLACE)
+    assert len(pauses) == tries - 1
 
 
 def test_a_body_that_breaks_off_is_an_error_and_not_a_short_document(

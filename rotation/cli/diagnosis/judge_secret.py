@@ -175,9 +175,9 @@ def _refused(
     search: Search,
 ) -> Result:
     facts: dict[str, Any] = {"secret": secret, "region": identity.region}
-    named = secret.split(":")[3] if secret.startswith("arn:") else identity.region
-    if named != identity.region:
-        return problem("region_mismatch", other_region=named, **facts)
+    named = secret.split(":")[3:4] if secret.startswith("arn:") else []
+    if named and named != [identity.region]:
+        return problem("region_mismatch", other_region=named[0], **facts)
     if refusal.code in DENIED:
         return _denied(refusal, facts)
     if _deleted(refusal, description):
