@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from rotation.cli.key_options import secret_argument
 from rotation.cli.output import plain_console
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _STYLES: Final = {"ok": "green", "problem": "red", "not checked": "yellow"}
 
 
 @click.command()
-@click.argument("secret", default="trusted-signatures-api")
+@secret_argument
 @click.option(
     "--sealing-function",
     metavar="NAME",

@@ -1,13 +1,15 @@
-"""The options of every command to which somebody gives a key."""
+"""What commands share to which somebody gives a key, or might give one by mistake."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
 
 _YEAR: Final = timedelta(days=366)
+_KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{32,}")
 
 
 def _expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
@@ -45,3 +47,13 @@ def refuse_arguments(refused: tuple[str, ...]) -> None:
             "A key is never taken from an argument: other processes can see it, and the shell's "
             "history keeps it. If that was a key, revoke it in the vendor's portal."
         )
+
+
+def _secret(_: click.Context, __: click.Parameter, value: str) -> str:
+    """A secret's name, and no key in its place."""
+    if _KEY_MATERIAL.fullmatch(value):
+        refuse_arguments((value,))
+    return value
+
+
+secret_argument = click.argument("secret", default="trusted-signatures-api", callback=_secret)

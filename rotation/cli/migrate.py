@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Final
 
 import click
 
-from rotation.cli.key_options import expires_option, refuse_arguments, unproven_option
-
-_KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{32,}")
-
-
-def _secret(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A secret's name, and no key in its place."""
-    if _KEY_MATERIAL.fullmatch(value):
-        refuse_arguments((value,))
-    return value
+from rotation.cli.key_options import (
+    expires_option,
+    refuse_arguments,
+    secret_argument,
+    unproven_option,
+)
 
 
 @click.command()
-@click.argument("secret", default="trusted-signatures-api", callback=_secret)
+@secret_argument
 @expires_option
 @unproven_option
 @click.option(

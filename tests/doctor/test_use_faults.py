@@ -368,3 +368,11 @@ def test_a_wrong_command_line(clinic: Clinic, arguments: tuple[str, ...]) -> Non
     """Exit code 2, before anything is asked."""
     clinic.says(*arguments, code=2)
     assert clinic.house.vendor.requests == ()
+
+
+def test_a_key_in_the_place_of_the_secret_is_not_repeated(clinic: Clinic) -> None:
+    """Whoever pastes a key where a name belongs is told to revoke it; nothing is looked for."""
+    calls = len(clinic.house.cloud.calls)
+    said = clinic.says(clinic.house.vendor.keys.create().material, code=2, secret="--json")
+    assert "revoke it in the vendor's portal" in said
+    assert len(clinic.house.cloud.calls) == calls

@@ -109,7 +109,7 @@ SECRET_TABLE: Final[Mapping[str, Diagnosis]] = {
         Check.SECRET,
         "There is no secret {secret} in {region}. {similar}",
         "Check the name, the account and the Region; --also-region REGION looks elsewhere too. "
-        "To make it: rotation migrate {secret}.",
+        "To make it: rotation migrate NAME.",
     ),
     "secret_in_other_region": Diagnosis(
         Check.SECRET,
