@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -322,6 +323,22 @@ def test_a_lost_flight_is_given_up(
     assert [one.version for one in lost] == [new]  # type: ignore[attr-defined]
     assert cache.get(NAME).version == new
     assert [told for told in noted.told if told[0] == "refreshed"] == [("refreshed", new)]
+
+
+def test_a_credential_is_as_old_as_the_question_that_brought_it(
+    cache: CredentialCache, fake: FakeSecrets, clock: Clock
+) -> None:
+    """Secrets Manager may have read it at once and answered late: that time counts."""
+    held = fake.hold()
+    got: list[object] = []
+    first = in_thread(lambda: cache.get(NAME), got)
+    assert held.arrived.wait(PATIENCE)
+    clock.advance(60)
+    held.release()
+    first.join(PATIENCE)
+    assert cache.age(NAME) == timedelta(seconds=60)
+    clock.advance(HARD - 60)
+    assert cache.peek(NAME) is None
 
 
 def test_a_refresh_that_hangs_is_replaced_behind_its_readers(

@@ -391,3 +391,9 @@ def test_it_only_reads(clinic: Clinic) -> None:
     asked = {call.operation for call in clinic.house.cloud.calls if call.caller == APPLICATION}
     assert asked == {"GetSecretValue", "DescribeSecret", "Invoke"}
     assert clinic.function.payloads == [b"{}"]
+
+
+def test_a_secret_that_can_be_described_exists(clinic: Clinic) -> None:
+    """Whatever GetSecretValue's message says: there is the secret, and no value in it."""
+    clinic.refuse("ResourceNotFoundException", "Secrets Manager can't find it.")
+    assert "secret_without_value" in clinic.finds()

@@ -61,6 +61,18 @@ def test_rotation_is_off(clinic: Clinic) -> None:
     assert "rotate-secret" in found["fix"]
 
 
+def test_a_rotation_that_is_off_is_not_overdue_as_well(clinic: Clinic) -> None:
+    """A date left from when it was on says nothing."""
+    clinic.house.store(expiresAt=in_days(300))
+    snapshot = SecretVersions(clinic.house.client, clinic.house.arn).snapshot()
+    now = datetime.now(UTC)
+    left = replace(snapshot, rotation_enabled=False, next_rotation=now - timedelta(days=9))
+    found = [
+        result.finding.code for result in judge_description(SECRET, left, now) if result.finding
+    ]
+    assert found == ["rotation_off"]
+
+
 def test_a_rotation_that_did_not_take_place(clinic: Clinic) -> None:
     """The date by which AWS meant to rotate has passed by more than a day."""
     clinic.clock.offset = timedelta(days=-40)
