@@ -14,12 +14,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from rotation.credential import iso_utc
+from rotation.errors import RotationError
 from rotation.incident.declaration import Declaration, Progress, Stage, advance, declare
 from rotation.labels import compromised
 from rotation.versions import SecretVersions
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _RECONCILE_EVERY: Final = timedelta(seconds=5)
+#: A rotation that takes longer may find the vendor's quota full of older suspects, which can die.
+_ROOM_EVERY: Final = timedelta(seconds=45)
 #: DescribeSecret is eventually consistent: so long after a declaration it may not show it.
 _SETTLING: Final = timedelta(seconds=10)
 
@@ -93,7 +96,7 @@ def contain(
     if iso_utc(held.declaration.at) != iso_utc(declaration.at):
         tell("this incident was open; keys that came after it are suspect only with --again")
     held.parts["declared"] = stopwatch.lap()
-    progress = _rotate(secret, held, tell, limit, clocks)
+    progress = _rotate(secret, held, reconcile, tell, limit=limit, clocks=clocks)
     held.parts["rotated"] = stopwatch.lap()
     if progress.stage is not Stage.RETIRING:
         held.left.append(
@@ -110,12 +113,14 @@ def contain(
 def _rotate(
     secret: SecretVersions,
     held: Containment,
+    reconcile: Reconcile,
     tell: Callable[[str], None],
+    *,
     limit: timedelta,
     clocks: Clocks,
 ) -> Progress:
     begun = clocks.monotonic()
-    seen = False
+    seen, room = False, _ROOM_EVERY
     while True:
         progress = advance(secret, clocks.now())
         for act in progress.acts:
@@ -131,7 +136,18 @@ def _rotate(
             return progress
         else:
             seen = True
+            if waited >= room:
+                _make_room(held, reconcile, tell)
+                room = timedelta(seconds=clocks.monotonic() - begun) + _ROOM_EVERY
         clocks.sleep(_LOOK_EVERY.total_seconds())
+
+
+def _make_room(held: Containment, reconcile: Reconcile, tell: Callable[[str], None]) -> None:
+    """Have suspects that are not current revoked now: a full quota would let no new key be made."""
+    try:
+        _note(held, reconcile(held.arn), tell)
+    except RotationError as error:
+        tell(f"reconciliation failed, and the rotation goes on: {error} [{error.code}]")
 
 
 def _retire(
@@ -144,14 +160,7 @@ def _retire(
     until = clocks.monotonic() + limit.total_seconds()
     while True:
         report = reconcile(held.arn)
-        done = report.get("done", {})
-        for revoked in done.get("revoked", ()):
-            tell(f"key {revoked['keyId']}: {revoked['outcome']}")
-        for key_id in done.get("provenDead", ()):
-            if key_id not in held.proven_dead:
-                held.proven_dead.append(key_id)
-                tell(f"key {key_id} is proven dead")
-        held.evidence = done.get("evidence") or held.evidence
+        _note(held, report, tell)
         held.left = _left(report)
         if not held.left:
             held.contained = True
@@ -159,6 +168,18 @@ def _retire(
         if clocks.monotonic() > until or _needs_a_person(report):
             return
         clocks.sleep(_RECONCILE_EVERY.total_seconds())
+
+
+def _note(held: Containment, report: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+    """Tell what a reconciliation did, and keep it."""
+    done = report.get("done", {})
+    for revoked in done.get("revoked", ()):
+        tell(f"key {revoked['keyId']}: {revoked['outcome']}")
+    for key_id in done.get("provenDead", ()):
+        if key_id not in held.proven_dead:
+            held.proven_dead.append(key_id)
+            tell(f"key {key_id} is proven dead")
+    held.evidence = done.get("evidence") or held.evidence
 
 
 def _left(report: Mapping[str, Any]) -> list[str]:
