@@ -21,14 +21,14 @@ def utc_now() -> datetime:
 
 
 def vendor_http(
-    settings: VendorSettings, origin: str, clock: Callable[[], datetime] = utc_now
+    settings: VendorSettings, origin: str, clock: Callable[[], datetime] | None = None
 ) -> VendorHttp:
-    """A session with one origin of the vendor; requests are signed by ``clock``, aware UTC."""
+    """A session with one origin of the vendor; requests are signed by ``clock``, or by ours."""
     return VendorHttp(
         origin,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
-        clock=clock,
+        clock=clock or utc_now,
     )
 
 
