@@ -51,7 +51,9 @@ MAY_IMPORT = {
     "rotation.incident.declaration": [
         *("credential", "errors", "incident.words", "labels", "snapshot", "versions"),
     ],
-    "rotation.incident.containment": ["credential", "incident.declaration", "labels", "versions"],
+    "rotation.incident.containment": [
+        *("credential", "errors", "incident.declaration", "labels", "versions"),
+    ],
     "rotation.incident.rollback": [
         *("credential", "errors", "labels", "observability", "ports", "snapshot", "versions"),
     ],
