@@ -44,25 +44,26 @@ test: $(VENV)/.developers  ## Run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
-	@$(BIN)/python -m pytest -q tests/faults/test_mutants.py
-	@$(BIN)/python -m tests.faults $(FAULTS)
+	@$(BIN)/python -m pytest -q tests/harness_tests/faults/test_mutants.py
+	@$(BIN)/python -m tests.harness.faults $(FAULTS)
 
 soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (SOAK=--short for half a minute)
-	@$(BIN)/python -m tests.soak $(SOAK)
+	@$(BIN)/python -m tests.harness.soak $(SOAK)
 
 corpus: $(VENV)/.developers  ## Seal every PDF of a folder and have it judged (CORPUS=DIR ARGS=--repair)
-	@$(BIN)/python -m tests.corpus --corpus $(CORPUS) $(ARGS)
+	@$(BIN)/python -m tests.harness.corpus --corpus $(CORPUS) $(ARGS)
 
 fuzz: $(VENV)/.developers  ## Seal damaged documents until the minutes are over (FUZZ="--minutes 15 --seed 1")
-	@$(BIN)/python -m tests.fuzz $(FUZZ)
+	@$(BIN)/python -m tests.harness.fuzz $(FUZZ)
 
 bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and docs/performance.md
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.harness.bench
 
 check: $(VENV)/.developers  ## Lint, format, types, template, import directions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --quiet
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
 

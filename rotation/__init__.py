@@ -15,14 +15,14 @@ __version__ = "0.1.0"
 _WHERE = {
     "ApiKey": "rotation.credential",
     "CacheMetrics": "rotation.client.metrics",
-    "CachedCredential": "rotation.client.credentials",
-    "CredentialCache": "rotation.client.credentials",
+    "CachedCredential": "rotation.client.credential_cache",
+    "CredentialCache": "rotation.client.credential_cache",
     "LambdaInvoker": "rotation.client.lambda_invoker",
     "ObjectLocation": "rotation.sealing.request",
     "RotationError": "rotation.errors",
     "SealOptions": "rotation.sealing.request",
-    "SealingClient": "rotation.client.seal",
-    "SecretsManager": "rotation.client.secrets_manager",
+    "SealingClient": "rotation.client.sealing_client",
+    "SecretsManager": "rotation.client.secret_source",
 }
 
 __all__ = [*_WHERE]  # noqa: PLE0604 - the keys are texts

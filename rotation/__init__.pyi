@@ -1,11 +1,11 @@
 """The types of what ``rotation`` loads when it is first used."""
 
-from rotation.client.credentials import CachedCredential as CachedCredential
-from rotation.client.credentials import CredentialCache as CredentialCache
+from rotation.client.credential_cache import CachedCredential as CachedCredential
+from rotation.client.credential_cache import CredentialCache as CredentialCache
 from rotation.client.lambda_invoker import LambdaInvoker as LambdaInvoker
 from rotation.client.metrics import CacheMetrics as CacheMetrics
-from rotation.client.seal import SealingClient as SealingClient
-from rotation.client.secrets_manager import SecretsManager as SecretsManager
+from rotation.client.sealing_client import SealingClient as SealingClient
+from rotation.client.secret_source import SecretsManager as SecretsManager
 from rotation.credential import ApiKey as ApiKey
 from rotation.errors import RotationError as RotationError
 from rotation.sealing.request import ObjectLocation as ObjectLocation

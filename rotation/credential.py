@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, final
 
 from rotation.errors import InvalidCredentialError
-from rotation.redaction import HIDDEN, remember
+from rotation.privacy.redaction import HIDDEN, remember
 
 API_KEY: Final = "apiKey"
 API_KEY_ID: Final = "apiKeyId"

@@ -11,8 +11,8 @@ import pytest
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, VendorEmulator
-from tests.house import FailsOnce, House
-from tests.leaks.whole_run import WholeRun
+from tests.privacy.whole_run import WholeRun
+from tests.rotation_fixture import FailsOnce, House
 
 WHOLE_RUN = WholeRun()
 #: What the processes of a run in parallel have found.

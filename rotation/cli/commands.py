@@ -29,18 +29,18 @@ class LaterCommands(click.Group):
     """A group whose further commands are imported when they are asked for."""
 
     later: ClassVar[dict[str, str]] = {
-        "doctor": "rotation.cli.doctor",
+        "doctor": "rotation.cli.doctor.command",
         "evidence": "rotation.cli.evidence",
-        "force": "rotation.cli.force",
+        "force": "rotation.cli.force.command",
         "hold": "rotation.cli.operate",
-        "migrate": "rotation.cli.migrate",
-        "pool": "rotation.cli.pool",
+        "migrate": "rotation.cli.migrate.command",
+        "pool": "rotation.cli.pool.command",
         "rollback": "rotation.cli.operate",
         "rotate": "rotation.cli.operate",
-        "seal": "rotation.cli.seal",
+        "seal": "rotation.cli.seal.command",
         "status": "rotation.cli.operate",
         "unstick": "rotation.cli.operate",
-        "verify": "rotation.cli.verify",
+        "verify": "rotation.cli.verify.command",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rotation.cli.account import Account
 from rotation.cli.operate import as_json_option, reconcile_function
-from rotation.cli.output import plain_console
+from rotation.cli.shared.account import Account
+from rotation.cli.shared.output import plain_console
 
 
 @click.command()

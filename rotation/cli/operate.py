@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rotation.cli.account import Account
-from rotation.cli.output import plain_console
+from rotation.cli.shared.account import Account
+from rotation.cli.shared.output import plain_console
 from rotation.credential import iso_utc
 from rotation.errors import RotationError, SecretStoreError
-from rotation.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, HOLD_TAG
-from rotation.versions import SecretVersions
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, HOLD_TAG
+from rotation.secrets_manager.versions import SecretVersions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

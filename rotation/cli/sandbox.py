@@ -12,7 +12,7 @@ from threading import Event
 import click
 from rich.console import Console
 
-from rotation.cli.output import plain_console
+from rotation.cli.shared.output import plain_console
 from rotation.sandbox.aws.rotations import StepRun
 from rotation.sandbox.deployment import SECRET, Deployment
 

@@ -38,7 +38,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from rotation.redaction import scrub
+from rotation.privacy.redaction import scrub
 from rotation.sealing.request import ObjectLocation, SealRequest
 
 Exact = TypeVar("Exact")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rotation.client.contract import event_of
 from rotation.errors import RotationError
-from rotation.redaction import scrub
+from rotation.privacy.redaction import scrub
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, failure, refusal
 
@@ -20,7 +20,7 @@ _log: Final = logging.getLogger("rotation.client")
 
 
 class InProcessInvoker:
-    """`rotation.client.seal.Invoker` over a `Sealer`: the same checks, answers and codes."""
+    """An `Invoker` over a `Sealer` in this process: the same checks, answers and codes."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer

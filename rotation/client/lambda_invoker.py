@@ -22,14 +22,14 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NotConnectedError
 
 from rotation.client.contract import event_of
-from rotation.client.secrets_manager import OnePerProcess
+from rotation.client.secret_source import OnePerProcess
 from rotation.errors import (
     ConfigurationError,
     RotationError,
     SealingError,
     SealingUnavailableError,
 )
-from rotation.redaction import scrub
+from rotation.privacy.redaction import scrub
 from rotation.sealing.request import SealRequest
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _log: Final = logging.getLogger("rotation.client")
 
 
 class LambdaInvoker:
-    """`rotation.client.seal.Invoker` over Lambda's Invoke with InvocationType RequestResponse.
+    """An `Invoker` over Lambda's Invoke with InvocationType RequestResponse.
 
     The other types would put the key into Lambda's queue, and from there into a dead-letter queue
     or a destination. A client that repeats by itself is refused: after a read timeout the function

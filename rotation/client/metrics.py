@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rotation.client.state import CachedCredential
+    from rotation.client.cache_state import CachedCredential
     from rotation.errors import RotationError
 
 

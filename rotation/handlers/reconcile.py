@@ -29,12 +29,12 @@ from rotation.handlers.reconcile_request import (
     Request,
     parse,
 )
-from rotation.handlers.reconcile_wiring import ReconcileWiring
-from rotation.handlers.wiring import utc_now
+from rotation.handlers.wiring.reconciliation import ReconcileWiring
+from rotation.handlers.wiring.vendor import utc_now
 from rotation.incident.declaration import Declaration
-from rotation.observability import count, counted_for, logger, metrics
+from rotation.privacy.library_logs import protect_process
+from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.settings import ReconcileSettings
-from rotation.wire_logging import protect_process
 
 protect_process()
 

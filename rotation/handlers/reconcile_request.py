@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rotation.errors import InvalidEventError
-from rotation.incident.words import ACTOR, REASON
+from rotation.incident.tag_text import ACTOR, REASON
 
 RECONCILE: Final = "reconcile"
 REPORT: Final = "report"

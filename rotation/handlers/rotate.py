@@ -14,14 +14,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rotation.core.steps import STEPS
 from rotation.credential import Confidential
 from rotation.errors import InvalidEventError, RotationError
-from rotation.handlers.rotation_wiring import RotationWiring
-from rotation.observability import count, counted_for, logger, metrics
-from rotation.redaction import remember
+from rotation.handlers.wiring.rotation import RotationWiring
+from rotation.privacy.library_logs import protect_process
+from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.privacy.redaction import remember
 from rotation.settings import RotationSettings
-from rotation.steps import STEPS
-from rotation.wire_logging import protect_process
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -14,14 +14,14 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.errors import RotationError
-from rotation.handlers.sealing_wiring import make_sealer
-from rotation.handlers.wiring import vendor_http
-from rotation.observability import count, counted_for, logger, metrics
+from rotation.handlers.wiring.sealing import make_sealer
+from rotation.handlers.wiring.vendor import vendor_http
+from rotation.privacy.library_logs import protect_process
+from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, failure, failure_recorded, refusal
 from rotation.settings import SealingSettings
 from rotation.vendor.http import VendorHttp
-from rotation.wire_logging import protect_process
 
 #: What the vendor leaves of the function's time: enough to store the document and to answer.
 _RESERVE: Final = timedelta(seconds=30)

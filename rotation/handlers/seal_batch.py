@@ -17,11 +17,11 @@ from aws_lambda_powertools.utilities.data_classes import (
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.errors import InvalidEventError, InvalidRequestError, RotationError
-from rotation.handlers.unattended_wiring import Unattended, unattended
-from rotation.observability import count, counted_for, logger, metrics
+from rotation.handlers.wiring.unattended import Unattended, unattended
+from rotation.privacy.library_logs import protect_process
+from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import ObjectLocation, SealOptions
-from rotation.unattended.once import Outcome
-from rotation.wire_logging import protect_process
+from rotation.unattended.seal_once import Outcome
 
 ResultCode: TypeAlias = Literal["Succeeded", "TemporaryFailure", "PermanentFailure"]
 

@@ -20,10 +20,10 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.errors import RotationError
-from rotation.handlers.unattended_wiring import Unattended, unattended
-from rotation.observability import count, counted_for, logger, metrics
-from rotation.unattended.notices import new_objects
-from rotation.wire_logging import protect_process
+from rotation.handlers.wiring.unattended import Unattended, unattended
+from rotation.privacy.library_logs import protect_process
+from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.unattended.s3_events import new_objects
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

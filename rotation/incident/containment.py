@@ -16,8 +16,8 @@ from typing import Any, Final
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.declaration import Declaration, Progress, Stage, advance, declare
-from rotation.labels import compromised
-from rotation.versions import SecretVersions
+from rotation.secrets_manager.labels import compromised
+from rotation.secrets_manager.versions import SecretVersions
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _RECONCILE_EVERY: Final = timedelta(seconds=5)

@@ -26,8 +26,8 @@ from typing import Final
 
 from rotation.credential import iso_utc
 from rotation.errors import SecretStoreError, VersionStateError
-from rotation.incident.words import actor_in_words, reason_in_words
-from rotation.labels import (
+from rotation.incident.tag_text import actor_in_words, reason_in_words
+from rotation.secrets_manager.labels import (
     ATTEMPT_TAG,
     AWSCURRENT,
     AWSPENDING,
@@ -37,8 +37,8 @@ from rotation.labels import (
     compromised,
     proven_dead,
 )
-from rotation.snapshot import Snapshot
-from rotation.versions import SecretVersions
+from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import SecretVersions
 
 #: How many rotations an incident begins, one after the other, before it needs a person.
 MOST_ATTEMPTS: Final = 5
@@ -72,7 +72,7 @@ class Declaration:
 
     @classmethod
     def in_words(cls, at: datetime, reason: str, actor: str) -> Declaration:
-        """What somebody said, as `rotation.incident.words` writes it."""
+        """What somebody said, as `rotation.incident.tag_text` writes it."""
         return cls(at, reason_in_words(reason), actor_in_words(actor))
 
     def tag(self) -> str:

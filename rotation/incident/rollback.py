@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from rotation.core.ports import KeyProver
 from rotation.credential import iso_utc
 from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
-from rotation.labels import (
+from rotation.privacy.observability import count, logger
+from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
     AWSPREVIOUS,
@@ -19,10 +21,8 @@ from rotation.labels import (
     proven_dead,
     retire_after,
 )
-from rotation.observability import count, logger
-from rotation.ports import KeyProver
-from rotation.snapshot import Snapshot
-from rotation.versions import SecretVersions
+from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import SecretVersions
 
 #: A key whose grace ends sooner may be revoked by a reconciliation that is under way.
 _MARGIN: Final = timedelta(minutes=10)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from rotation.core.ports import KeyIssuer, KeyListing, KeyProver
 from rotation.credential import ApiKey
 from rotation.errors import (
     ClockSkewError,
@@ -20,7 +21,6 @@ from rotation.errors import (
     RotationError,
     VersionStateError,
 )
-from rotation.ports import KeyIssuer, KeyListing, KeyProver
 from rotation.reconciliation.situation import (
     HeldVersion,
     Reading,
@@ -28,8 +28,8 @@ from rotation.reconciliation.situation import (
     Situation,
     once_a_day,
 )
-from rotation.snapshot import ListedVersion, Snapshot, same_function
-from rotation.versions import SecretVersions
+from rotation.secrets_manager.snapshot import ListedVersion, Snapshot, same_function
+from rotation.secrets_manager.versions import SecretVersions
 
 #: A key lives a year at most (Trusted Signatures' documentation), so an older version holds none.
 _LONGEST_LIFE: Final = timedelta(days=366)

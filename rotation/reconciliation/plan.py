@@ -12,8 +12,8 @@ one finds again. Reconciliation alone retires keys. Invariants of a plan:
 4. A key that does not bear our label is revoked only if a version of this secret holds it, and,
    outside incidents, no rotation of another secret issued it and no other secret uses it.
 
-Carrying it out is `rotation.reconciliation.retirement`'s; what people should know of it,
-`rotation.reconciliation.concerns`'s.
+Carrying it out is `rotation.reconciliation.execution`'s; what people should know of it,
+`rotation.reconciliation.key_warnings`'s.
 """
 
 from __future__ import annotations
@@ -24,14 +24,20 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from rotation.labels import AWSPREVIOUS, COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
-from rotation.ports import STRAY_AGE, VendorKey
+from rotation.core.ports import STRAY_AGE, VendorKey
 from rotation.reconciliation.situation import (
     HeldVersion,
     Reading,
     ReconciliationPolicy,
     Situation,
     time_to_ask,
+)
+from rotation.secrets_manager.labels import (
+    AWSPREVIOUS,
+    COMPROMISED,
+    DEAD,
+    RETIRE_AFTER,
+    retirement_mark,
 )
 
 MOST_REVOCATIONS: Final = 3

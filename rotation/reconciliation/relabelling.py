@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from rotation.labels import COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
 from rotation.reconciliation.plan import Label
-from rotation.snapshot import Snapshot
-from rotation.versions import SecretVersions
+from rotation.secrets_manager.labels import COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
+from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import SecretVersions
 
 
 class Relabelling:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from rotation.core.ports import IssuerCondition, VendorKey
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
-from rotation.labels import INCIDENT_TAG
-from rotation.ports import IssuerCondition, VendorKey
-from rotation.reconciliation.concerns import Concern
+from rotation.reconciliation.execution import Done
+from rotation.reconciliation.incident_record import death_facts, time_text
+from rotation.reconciliation.key_warnings import Concern
 from rotation.reconciliation.plan import Plan, Reason, Retirement
-from rotation.reconciliation.record import death_facts, time_text
-from rotation.reconciliation.retirement import Done
 from rotation.reconciliation.situation import HeldVersion, Reading, Situation
+from rotation.secrets_manager.labels import INCIDENT_TAG
 
 SCHEMA: Final = "trusted-signatures-rotation/report/1"
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from rotation.core.ports import KeyIssuer, Revocation
 from rotation.errors import RotationError
 from rotation.incident.declaration import Declaration, declare, mark
-from rotation.observability import count, logger
-from rotation.ports import KeyIssuer, Revocation
+from rotation.privacy.observability import count, logger
 from rotation.reconciliation.examination import Examiner
 from rotation.reconciliation.report import failure
-from rotation.versions import SecretVersions
+from rotation.secrets_manager.versions import SecretVersions
 
 
 @dataclass

@@ -14,7 +14,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
-from rotation.labels import (
+from rotation.core.ports import KeyListing, VendorKey
+from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
     HOLD_TAG,
@@ -23,8 +24,7 @@ from rotation.labels import (
     proven_dead,
     retire_after,
 )
-from rotation.ports import KeyListing, VendorKey
-from rotation.snapshot import Snapshot
+from rotation.secrets_manager.snapshot import Snapshot
 
 #: How often reconciliation runs: hourly, and after each promotion.
 INTERVAL: Final = timedelta(hours=1)

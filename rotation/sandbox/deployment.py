@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
+from rotation.privacy.library_logs import protect_process
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import FunctionRunner
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
-from rotation.wire_logging import protect_process
 
 SECRET: Final = "trusted-signatures-api"  # noqa: S105 - the secret's name
 ADMIN_SECRET: Final = "trusted-signatures-admin"  # noqa: S105 - the secret's name

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeGuard
 
 from rotation.credential import API_KEY, API_KEY_ID, ApiKey
 from rotation.errors import InvalidCredentialError, InvalidRequestError
-from rotation.sealing.members import is_printable, object_at, refuse_unknown
-from rotation.sealing.visible import VisibleSeal
+from rotation.sealing.json_members import is_printable, object_at, refuse_unknown
+from rotation.sealing.visible_seal import VisibleSeal
 
 # UserGuide bucketnamingrules: 3 to 63 lower-case letters, digits, dots and hyphens.
 _bucket_name = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

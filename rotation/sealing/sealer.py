@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import InvalidRequestError, RotationError, SealVerificationError
-from rotation.observability import count, logger
+from rotation.privacy.observability import count, logger
 from rotation.sealing.documents import Documents, SourceDocument, StoredDocument
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
 from rotation.sealing.request import ObjectLocation, SealRequest
@@ -32,7 +32,7 @@ class Area(Protocol):
 
 
 class Sign(Protocol):
-    """The vendor's signature: `rotation.vendor.api.SigningApi.sign`."""
+    """The vendor's signature: `rotation.vendor.signing_api.SigningApi.sign`."""
 
     def __call__(self, key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
         """A DER CMS over ``digest``. Raises VendorError."""

@@ -36,9 +36,15 @@ from pyhanko_certvalidator import ValidationContext
 from rotation.sealing.pdf import Limits
 from rotation.sealing.pdf.fields import SignatureField, signature_fields
 from rotation.sealing.pdf.objects import value
-from rotation.sealing.pdf.reader import Document, readable
-from rotation.sealing.report import Added, FileReport, SealReport, StampReport, Timestamp
+from rotation.sealing.pdf.reader.document import Document, readable
 from rotation.sealing.request import Certification
+from rotation.sealing.verification_report import (
+    Added,
+    FileReport,
+    SealReport,
+    StampReport,
+    Timestamp,
+)
 
 # A certificate that signs documents may name either usage (ETSI EN 319 412-2, 4.3.2).
 _SEALING: Final = KeyUsageConstraints(

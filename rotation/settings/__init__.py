@@ -5,10 +5,10 @@ variable is listed in ``docs/settings.md``.
 """
 
 from rotation.settings.environment import Location
-from rotation.settings.events import EventSealingSettings
-from rotation.settings.keys import ADMIN_API, KEY_POOL, ReconcileSettings, RotationSettings
+from rotation.settings.rotation import ADMIN_API, KEY_POOL, ReconcileSettings, RotationSettings
 from rotation.settings.seal_options import SealOptionSettings
 from rotation.settings.sealing import SealingSettings
+from rotation.settings.unattended import EventSealingSettings
 from rotation.settings.vendor import VendorSettings
 
 __all__ = [

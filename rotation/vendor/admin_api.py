@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
+from rotation.core.ports import KeyLabel, KeyListing, Revocation, VendorKey
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import (
     InvalidCredentialError,
@@ -21,9 +22,8 @@ from rotation.errors import (
     KeyQuotaError,
     MalformedResponseError,
 )
-from rotation.ports import KeyLabel, KeyListing, Revocation, VendorKey
-from rotation.vendor.answer import Answer
 from rotation.vendor.http import VendorHttp, VendorRequest
+from rotation.vendor.response import Answer
 
 _SEPARATOR: Final = "|"
 _MOST_PAGES: Final = 1000

@@ -21,8 +21,8 @@ from requests.structures import CaseInsensitiveDict
 
 from rotation.credential import ApiKey
 from rotation.errors import MalformedResponseError, VendorError, VendorUnavailableError
-from rotation.vendor.answer import Answer, Failure, judge
 from rotation.vendor.request_auth import auth_headers
+from rotation.vendor.response import Answer, Failure, judge
 
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.2

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
+from rotation.core.ports import Proof
 from rotation.credential import ApiKey
-from rotation.ports import Proof
-from rotation.vendor.api import SigningApi
 from rotation.vendor.cms import SignerPolicy, verify_cms
+from rotation.vendor.signing_api import SigningApi
 
 
 class TestSealProver:
@@ -25,7 +25,7 @@ class TestSealProver:
         self._clock = clock
 
     def prove(self, key: ApiKey, statement: str) -> Proof:
-        """As `rotation.ports.KeyProver.prove`. One signature is bought."""
+        """As `rotation.core.ports.KeyProver.prove`. One signature is bought."""
         digest = hashlib.sha256(statement.encode()).digest()
         der, vendor_time = self._api.answered(key, digest)
         now = self._clock()

@@ -11,10 +11,9 @@ import pytest
 from rotation.sandbox.aws.functions import FunctionRunner
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import RECONCILE, ROTATE, SEAL, TIMEOUTS, Deployment
-
-from .emulator import EmulatedFunction
-from .template import Template
-from .toolchain import HOST, interface_emulator, lambda_runtime, package
+from tests.artifacts.emulator import EmulatedFunction
+from tests.artifacts.template import Template
+from tests.artifacts.toolchain import HOST, interface_emulator, lambda_runtime, package
 
 # Sandbox name, function in the template, artifact.
 _functions = {

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from .toolchain import ROOT
+from tests.paths import ROOT
 
 PSEUDO = {
     "AWS::AccountId": "012345678912",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .toolchain import HOST
+from tests.artifacts.toolchain import HOST
 
 # e_machine in the ELF header (System V ABI, "ELF Header"; Arm and AMD64 supplements).
 _MACHINES = {62: "x86_64", 183: "arm64"}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .toolchain import HOST, ROOT, VERSION, environment, package, run
+from tests.artifacts.toolchain import HOST, VERSION, environment, package, run
+from tests.paths import ROOT
 
 _artifacts = ("rotation", "sealing")
 

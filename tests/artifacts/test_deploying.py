@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rotation.sandbox.deployment import ADMIN_SECRET, SECRET, Deployment
 from rotation.sandbox.vendor import Role
-
-from .template import Template
-from .toolchain import ROOT, SCRIPTS
+from tests.artifacts.template import Template
+from tests.artifacts.toolchain import SCRIPTS
+from tests.paths import ROOT
 
 _page = (ROOT / "docs" / "deploying.md").read_text()
 

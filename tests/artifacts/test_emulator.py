@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from rotation.sandbox.aws import ACCOUNT, REGION
-
-from .emulator import EmulatedFunction
-from .toolchain import ROOT
+from tests.artifacts.emulator import EmulatedFunction
+from tests.paths import ROOT
 
 _probe = """
 import importlib.util, os, sys

@@ -23,12 +23,11 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.vendor import Outage
-from rotation.sealing.source import IN_MEMORY
+from rotation.sealing.storage.s3 import IN_MEMORY
 from rotation.sealing.verify import verify
+from tests.artifacts.template import Template, actions
+from tests.paths import ROOT
 from tests.sealing.pdfs import large, pdf
-
-from .template import Template, actions
-from .toolchain import ROOT
 
 
 def _rotate(deployment: Deployment) -> RotationOutcome:

@@ -14,13 +14,13 @@ import pytest
 from rotation.client.lambda_invoker import FUNCTION_TIMEOUT
 from rotation.errors import ConfigurationError
 from rotation.handlers.reconcile_request import REVOKE_FIRST
-from rotation.labels import HOLD_TAG, INCIDENT_TAGS
-from rotation.observability import FUNCTION, NAMESPACE, SERVICE
+from rotation.privacy.observability import FUNCTION, NAMESPACE, SERVICE
 from rotation.reconciliation.situation import INTERVAL
+from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAGS
 from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings
-
-from .template import PSEUDO, Template, actions
-from .toolchain import ROOT, succeed
+from tests.artifacts.template import PSEUDO, Template, actions
+from tests.artifacts.toolchain import succeed
+from tests.paths import ROOT
 
 _KEY = "arn:aws:kms:eu-central-1:012345678912:key/0f1e2d3c"
 _FUNCTIONS = {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .toolchain import ROOT, SCRIPTS, run, sam, succeed
+from tests.artifacts.toolchain import SCRIPTS, run, sam, succeed
+from tests.paths import ROOT
 
 _cfn_lint = (SCRIPTS / "cfn-lint", "--include-checks", "I", "--")
 

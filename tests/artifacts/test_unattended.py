@@ -17,18 +17,17 @@ import pytest
 
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sealing.request import Certification
-from rotation.sealing.source import IN_MEMORY
+from rotation.sealing.storage.s3 import IN_MEMORY
 from rotation.sealing.verify import verify
+from tests.artifacts.emulator import EmulatedFunction
+from tests.artifacts.template import Template
 from tests.client.parts import NAME
-from tests.events.parts import Arrivals, old_task, task
-from tests.house import House
-from tests.leaks.canary import Canary
+from tests.privacy.canary import Canary
+from tests.rotation_fixture import House
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import large, pdf
 from tests.sealing.test_visible import inside, seen
-
-from .emulator import EmulatedFunction
-from .template import Template
+from tests.unattended.parts import Arrivals, old_task, task
 
 Invoke = Callable[[dict[str, Any]], Any]
 Emulate = Callable[..., Invoke]

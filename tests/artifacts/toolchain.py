@@ -15,7 +15,8 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rotation.client.credentials import CredentialCache
+from rotation.client.credential_cache import CredentialCache
 from tests.client.parts import Clock, FakeSecrets, Noted, whole
 
 MakeCache = Callable[..., CredentialCache]

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from threading import Event, Thread
 
-from rotation.client.credentials import CredentialCache
-from rotation.client.secrets_manager import FetchedSecret, OnePerProcess
+from rotation.client.credential_cache import CredentialCache
+from rotation.client.secret_source import FetchedSecret, OnePerProcess
 from rotation.credential import ApiKey
 
 KEY = ApiKey.from_text("4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5", "7b" * 32)

@@ -18,14 +18,14 @@ from typing import Any, Protocol
 
 from botocore.config import Config
 
-from rotation.client.credentials import CredentialCache
+from rotation.client.credential_cache import CredentialCache
 from rotation.client.metrics import CacheMetrics
-from rotation.client.secrets_manager import FetchedSecret, SecretsManager, SecretSource
+from rotation.client.secret_source import FetchedSecret, SecretsManager, SecretSource
 from rotation.credential import Confidential, SecretDocument
 from rotation.errors import SecretStoreError
 from rotation.sandbox.aws.cloud import Cloud, isolated_session
 from rotation.sandbox.aws.traffic import AwsError
-from tests.house import House
+from tests.rotation_fixture import House
 
 NAME = "trusted-signatures-api"
 PATIENCE = 20.0

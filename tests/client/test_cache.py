@@ -17,7 +17,7 @@ from typing import NoReturn
 import pytest
 
 import rotation.client
-from rotation.client.credentials import FALLBACK_VERSION, CachedCredential, CredentialCache
+from rotation.client.credential_cache import FALLBACK_VERSION, CachedCredential, CredentialCache
 from rotation.client.metrics import CacheMetrics
 from rotation.credential import ApiKey
 from rotation.errors import (

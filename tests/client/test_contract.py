@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +20,10 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.sealing.request import Certification, ObjectLocation, SealOptions, SealRequest
-from rotation.sealing.visible import VisibleSeal
+from rotation.sealing.visible_seal import VisibleSeal
+from tests.paths import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sealing.md").read_text()
+PAGE = (ROOT / "docs" / "sealing.md").read_text()
 REQUEST, ANSWER, *_ = (
     json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 )

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
@@ -23,8 +22,8 @@ from rotation.sandbox.deployment import (
 )
 from rotation.sealing.verify import verify
 from tests.client.parts import client_of
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "client.md").read_text()
 DOCUMENT = "inspection.pdf"
 

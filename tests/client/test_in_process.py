@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import pytest
 
-from rotation.client.credentials import CredentialCache
+from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
-from rotation.client.seal import SealingClient
+from rotation.client.sealing_client import SealingClient
 from rotation.credential import ApiKey
 from rotation.errors import InvalidRequestError, SourceNotFoundError
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.verify import verify
 from tests.client.parts import NAME, RealSecrets
-from tests.house import House
+from tests.rotation_fixture import House
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import pdf
 

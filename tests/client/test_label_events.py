@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rotation.client.credentials import CredentialCache
+from rotation.client.credential_cache import CredentialCache
 from rotation.client.label_events import LabelUpdate, label_update
 from tests.client.parts import NAME, PATIENCE, FakeSecrets, at_rest, until
 

@@ -20,9 +20,9 @@ from rotation.sandbox.aws.cloud import Cloud, isolated_session
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from tests.cli.doctor.places import closed_port
 from tests.client.parts import client_of
-from tests.doctor.places import closed_port
-from tests.leaks.canary import Canary, everything_said
+from tests.privacy.canary import Canary, everything_said
 
 REQUEST = SealRequest(
     ObjectLocation("documents", "Übersicht.pdf"),

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from rotation.client.credentials import CredentialCache
+from rotation.client.credential_cache import CredentialCache
 from rotation.client.lambda_invoker import LambdaInvoker
-from rotation.client.seal import SealingClient
-from rotation.client.secrets_manager import SecretsManager
+from rotation.client.sealing_client import SealingClient
+from rotation.client.secret_source import SecretsManager
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
+from rotation.privacy.library_logs import protect_process
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sealing.request import ObjectLocation
-from rotation.wire_logging import protect_process
 from tests.client.parts import NAME, Clock, at_rest, client_of, until
-from tests.house import House
-from tests.leaks.canary import Canary, debug_log, everything_said
+from tests.privacy.canary import Canary, debug_log, everything_said
+from tests.rotation_fixture import House
 
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
 VALUE = {"apiKey": MATERIAL, "apiKeyId": "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"}

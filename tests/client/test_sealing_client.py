@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rotation.client.contract import Seal
-from rotation.client.credentials import CredentialCache
-from rotation.client.seal import SealingClient
+from rotation.client.credential_cache import CredentialCache
+from rotation.client.sealing_client import SealingClient
 from rotation.errors import (
     ClockSkewError,
     CredentialRejectedError,

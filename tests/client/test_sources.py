@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from rotation.client.secrets_manager import secrets_manager_client
+from rotation.client.secret_source import secrets_manager_client
 from rotation.errors import InvalidCredentialError, SecretStoreError
 from rotation.sandbox.aws.traffic import Dropped
 from tests.client.parts import NAME, FakeSecrets, RealSecrets, Secrets, document
-from tests.house import House
+from tests.rotation_fixture import House
 
 
 @pytest.fixture(params=["in memory", "over sockets"])

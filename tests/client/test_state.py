@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as some
 
-from rotation.client.state import CachedCredential, Failure, Rules, State, refused
+from rotation.client.cache_state import CachedCredential, Failure, Rules, State, refused
 from rotation.credential import ApiKey
 from rotation.errors import InvalidCredentialError, SecretStoreError
 

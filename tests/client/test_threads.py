@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
-from rotation.client.credentials import CachedCredential, CredentialCache
+from rotation.client.credential_cache import CachedCredential, CredentialCache
 from rotation.client.metrics import CacheMetrics
 from rotation.errors import RotationError, SecretStoreError
 from tests.client.conftest import MakeCache
@@ -31,9 +30,8 @@ from tests.client.parts import (
     waiting,
 )
 from tests.client.test_cache import HARD, SOFT, refresh_behind
-from tests.house import House
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+from tests.rotation_fixture import House
 
 
 def in_thread(act: object, results: list[object]) -> Thread:
@@ -429,7 +427,7 @@ def test_a_slow_hook_holds_up_its_own_thread_alone(
 FOREVER = """
 import atexit, threading
 from rotation import CredentialCache
-from rotation.client.secrets_manager import FetchedSecret
+from rotation.client.secret_source import FetchedSecret
 from rotation.credential import ApiKey
 
 key = ApiKey.from_text("4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5", "7b" * 32)

@@ -7,14 +7,14 @@ import re
 import click
 import pytest
 
-from rotation.cli.seal import seal
-from rotation.cli.sealing.work import Document, Outcome, Result
-from rotation.cli.verdict import Verdict
-from rotation.cli.verify import verify
+from rotation.cli.seal.command import seal
+from rotation.cli.seal.work import Document, Outcome, Result
+from rotation.cli.verify.command import verify
+from rotation.cli.verify.verdict import Verdict
 from rotation.client.contract import Seal, StoredObject
 from rotation.errors import NoPagesError
-from rotation.sealing.report import Added, FileReport, SealReport, StampReport
 from rotation.sealing.request import ObjectLocation
+from rotation.sealing.verification_report import Added, FileReport, SealReport, StampReport
 from tests.docs.test_docs import named, page, rows, section
 
 TEXT = page("command-line.md")

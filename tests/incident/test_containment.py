@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from rotation.core.steps import STEPS
 from rotation.errors import KeyQuotaError
 from rotation.incident.containment import Clocks, Containment, contain
 from rotation.incident.declaration import Declaration
-from rotation.labels import INCIDENT_TAG
-from rotation.snapshot import Snapshot
-from rotation.steps import STEPS
-from rotation.versions import SecretVersions
-from tests.house import House
+from rotation.secrets_manager.labels import INCIDENT_TAG
+from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import SecretVersions
 from tests.reconciliation.desk import Desk
+from tests.rotation_fixture import House
 
 
 class Lagging(SecretVersions):

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from rotation.core.ports import Proof
+from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
 from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
 from rotation.incident.declaration import (
@@ -18,12 +20,10 @@ from rotation.incident.declaration import (
     declare,
     own_token,
 )
-from rotation.labels import ATTEMPT_TAG, COMPROMISED, INCIDENT_TAG, SUSPECT_TAGS
-from rotation.ports import Proof
 from rotation.sandbox.aws.traffic import Dropped
-from rotation.steps import STEPS
-from rotation.versions import SecretVersions
-from tests.house import House, new_token
+from rotation.secrets_manager.labels import ATTEMPT_TAG, COMPROMISED, INCIDENT_TAG, SUSPECT_TAGS
+from rotation.secrets_manager.versions import SecretVersions
+from tests.rotation_fixture import House, new_token
 
 ACTOR = "arn:aws:sts::012345678912:assumed-role/responder/alex"
 

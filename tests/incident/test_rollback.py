@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from rotation.core.steps import STEPS
 from rotation.errors import (
     CredentialRejectedError,
     RotationError,
@@ -14,11 +15,10 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.incident.rollback import roll_back
-from rotation.labels import COMPROMISED, DEAD, INCIDENT_TAG, retirement_mark
 from rotation.sandbox.aws.traffic import Dropped
-from rotation.steps import STEPS
-from rotation.versions import SecretVersions
-from tests.house import House
+from rotation.secrets_manager.labels import COMPROMISED, DEAD, INCIDENT_TAG, retirement_mark
+from rotation.secrets_manager.versions import SecretVersions
+from tests.rotation_fixture import House
 
 
 @pytest.fixture

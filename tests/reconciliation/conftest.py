@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.house import House
-
-from .desk import Desk
+from tests.reconciliation.desk import Desk
+from tests.rotation_fixture import House
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from rotation.aws.evidence_bucket import S3Evidence
+from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver, Stock
+from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
-from rotation.ports import IssuerCondition, KeyIssuer, KeyProver, Stock
-from rotation.reconciliation.death_watch import DeathWatch
-from rotation.reconciliation.discovery import secrets_rotated_by
-from rotation.reconciliation.evidence import S3Evidence
-from rotation.reconciliation.retirement import Parts
-from rotation.reconciliation.run import Reconciler
+from rotation.reconciliation.execution import Parts
+from rotation.reconciliation.proof_of_death import DeathWatch
+from rotation.reconciliation.reconciler import Reconciler
 from rotation.reconciliation.situation import ReconciliationPolicy
-from rotation.steps import STEPS
-from rotation.versions import SecretVersions
-from tests.house import House
+from rotation.secrets_manager.discovery import secrets_rotated_by
+from rotation.secrets_manager.versions import SecretVersions
+from tests.rotation_fixture import House
 
 BUCKET = "evidence"
 GRACE = timedelta(hours=2)

@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rotation.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, COMPROMISED, DEAD, retirement_mark
-from rotation.ports import KeyLabel, KeyListing, VendorKey
+from rotation.core.ports import KeyLabel, KeyListing, VendorKey
 from rotation.reconciliation.situation import HeldVersion, Reading, ReconciliationPolicy, Situation
-from rotation.snapshot import Snapshot
+from rotation.secrets_manager.labels import (
+    AWSCURRENT,
+    AWSPENDING,
+    AWSPREVIOUS,
+    COMPROMISED,
+    DEAD,
+    retirement_mark,
+)
+from rotation.secrets_manager.snapshot import Snapshot
 
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"
 FUNCTION = "arn:aws:lambda:us-east-1:012345678912:function:rotate"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rotation.core.ports import Proof
 from rotation.credential import ApiKey
 from rotation.errors import (
     ClockSkewError,
@@ -15,8 +16,7 @@ from rotation.errors import (
     SealVerificationError,
     VendorUnavailableError,
 )
-from rotation.ports import Proof
-from rotation.reconciliation.death_watch import Death, DeathWatch, Outcome, Suspect, Verdict
+from rotation.reconciliation.proof_of_death import Death, DeathWatch, Outcome, Suspect, Verdict
 
 LIMIT = timedelta(seconds=60)
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:a-AbCdEf"

@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
-from rotation.reconciliation.concerns import URGENT, Code
+from rotation.reconciliation.key_warnings import URGENT, Code
 from tests.docs.test_docs import LEVELS, calls, fields, named, page, rows, section
-
-from .desk import Desk
+from tests.reconciliation.desk import Desk
 
 SAYING = [
-    "rotation.reconciliation.retirement",
-    "rotation.reconciliation.run",
-    "rotation.reconciliation.stock",
+    "rotation.reconciliation.execution",
+    "rotation.reconciliation.reconciler",
+    "rotation.reconciliation.leaked_pool",
     "rotation.reconciliation.revoke_first",
     "rotation.handlers.reconcile",
 ]

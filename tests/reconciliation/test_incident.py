@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from rotation.aws.evidence_bucket import S3Evidence
+from rotation.core.ports import Revocation
 from rotation.errors import EvidenceError
 from rotation.incident.declaration import Declaration, declare
-from rotation.ports import Revocation
-from rotation.reconciliation.evidence import S3Evidence
-from rotation.reconciliation.record import record_name
+from rotation.reconciliation.incident_record import record_name
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
-from rotation.versions import SecretVersions
-
-from .desk import BUCKET, Desk, codes, outcomes
+from rotation.secrets_manager.versions import SecretVersions
+from tests.reconciliation.desk import BUCKET, Desk, codes, outcomes
 
 
 def test_a_compromised_key_dies_in_the_next_run(desk: Desk) -> None:

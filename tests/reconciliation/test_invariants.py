@@ -7,12 +7,11 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.labels import HOLD_TAG, retirement_mark
-from rotation.ports import STRAY_AGE, VendorKey
+from rotation.core.ports import STRAY_AGE, VendorKey
 from rotation.reconciliation.plan import MOST_MARKS, MOST_REVOCATIONS, Plan, Reason, plan
 from rotation.reconciliation.situation import HeldVersion, Reading, Situation
-
-from .situations import (
+from rotation.secrets_manager.labels import HOLD_TAG, retirement_mark
+from tests.reconciliation.situations import (
     ARN,
     CURRENT,
     NOW,

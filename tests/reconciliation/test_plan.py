@@ -7,11 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from rotation.labels import HOLD_TAG, INCIDENT_TAG, retirement_mark
 from rotation.reconciliation.plan import Reason, plan
 from rotation.reconciliation.situation import Reading, Situation, once_a_day, time_to_ask
-
-from .situations import (
+from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAG, retirement_mark
+from tests.reconciliation.situations import (
     CURRENT,
     HOUR,
     NOW,

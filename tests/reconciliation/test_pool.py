@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
+from rotation.core.steps import STEPS
 from rotation.errors import SecretStoreError
-from rotation.labels import COMPROMISED, RETIRE_AFTER
-from rotation.steps import STEPS
-from rotation.vendor.key_pool import KeyPool, StepsKeyPool
-from tests.pool.stock import Stock
-
-from .desk import Desk, codes, outcomes
+from rotation.key_pool.issuer import KeyPool, StepsKeyPool
+from rotation.secrets_manager.labels import COMPROMISED, RETIRE_AFTER
+from tests.key_pool.stock import Stock
+from tests.reconciliation.desk import Desk, codes, outcomes
 
 YEAR = timedelta(days=364)
 

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from rotation.errors import SecretStoreError, VendorUnavailableError
-from rotation.labels import retirement_mark
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault, Outage
-from rotation.snapshot import Snapshot
-from rotation.versions import SecretVersions
-
-from .desk import Desk, codes, outcomes
+from rotation.secrets_manager.labels import retirement_mark
+from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import SecretVersions
+from tests.reconciliation.desk import Desk, codes, outcomes
 
 DAY = timedelta(days=1)
 

@@ -8,16 +8,15 @@ from datetime import timedelta
 
 import pytest
 
+from rotation.core.ports import IssuerCondition, Revocation
+from rotation.core.steps import STEPS
 from rotation.errors import InvalidCredentialError
-from rotation.ports import IssuerCondition, Revocation
-from rotation.reconciliation.discovery import secrets_rotated_by
-from rotation.reconciliation.run import Pace
+from rotation.reconciliation.reconciler import Pace
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
-from rotation.steps import STEPS
-from tests.house import House
-
-from .desk import Desk, codes
+from rotation.secrets_manager.discovery import secrets_rotated_by
+from tests.reconciliation.desk import Desk, codes
+from tests.rotation_fixture import House
 
 DAY = timedelta(days=1)
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from rotation.core.ports import CondemnedKey
 from rotation.credential import ApiKey
 from rotation.errors import SecretStoreError
-from rotation.ports import CondemnedKey
 from rotation.sandbox.vendor import Role
-
-from .desk import BUCKET, Desk, codes
+from tests.reconciliation.desk import BUCKET, Desk, codes
 
 DECLARED = "2026-11-22T02:00:00.000Z pool leaked somebody"
 

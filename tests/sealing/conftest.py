@@ -18,14 +18,14 @@ from rotation.credential import ApiKey
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Check, Sealer, Sign
-from rotation.sealing.source import S3Documents
+from rotation.sealing.storage.s3 import S3Documents
 from rotation.sealing.verify import verify
 from rotation.settings import Location
-from rotation.vendor.api import SigningApi
 from rotation.vendor.cms import Signer, SignerPolicy, verify_cms
 from rotation.vendor.http import VendorHttp
-from tests.s3server import S3Server
-from tests.s3server.store import Bucket
+from rotation.vendor.signing_api import SigningApi
+from tests.harness.s3_server import S3Server
+from tests.harness.s3_server.store import Bucket
 from tests.sealing.pdfs import signer_of
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.paths import ROOT
 from tests.sealing.conftest import Office
 
 # Answers each line of stdin on stdout; what the function itself prints goes to stderr with its log.
@@ -57,7 +58,7 @@ class Function:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parent.parent.parent,
+            cwd=ROOT,
             env={"PATH": os.environ["PATH"], **environment},
         )
 

@@ -18,13 +18,14 @@ import boto3
 from botocore.config import Config
 
 from rotation.sealing.pdf import prepare
-from rotation.sealing.ranges import RangedObject
-from rotation.sealing.remote import RemoteDocument
 from rotation.sealing.request import ObjectLocation, SealOptions
-from rotation.sealing.transfer import PART, Transfer
-from rotation.sealing.upload import Storing
-from tests.s3server import S3Server
-from tests.s3server.store import Bucket
+from rotation.sealing.storage.multipart_copy import PART, Transfer
+from rotation.sealing.storage.multipart_upload import Storing
+from rotation.sealing.storage.ranges import RangedObject
+from rotation.sealing.storage.remote_file import RemoteDocument
+from tests.harness.s3_server import S3Server
+from tests.harness.s3_server.store import Bucket
+from tests.paths import ROOT
 
 SEALED = "sealed.pdf"
 
@@ -89,7 +90,7 @@ def measured(folder: Path, size: int, part: int = PART) -> dict[str, Any]:
         server.store.adopt("in", "source.pdf", folder / "source.pdf")
         finished = subprocess.run(
             [sys.executable, "-m", "tests.sealing.large", server.url, str(part)],
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 from rotation.errors import RotationError, SealingError, SealingUnavailableError, VendorError
-from rotation.sealing.pdf.images import LONGEST_SIDE, MOST_PIXELS
+from rotation.sealing.pdf.visible.images import LONGEST_SIDE, MOST_PIXELS
 from rotation.sealing.request import Certification, SealRequest
-from rotation.sealing.visible import LARGEST_IMAGE, LONGEST_TEXT, MOST_LINES, VisibleSeal
+from rotation.sealing.visible_seal import LARGEST_IMAGE, LONGEST_TEXT, MOST_LINES, VisibleSeal
+from tests.paths import ROOT
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "sealing.md").read_text()
+PAGE = (ROOT / "docs" / "sealing.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (yes|no|depends) \|", re.MULTILINE)
 
 

@@ -20,12 +20,12 @@ from rotation.errors import (
 )
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.documents import Documents
-from rotation.sealing.local import LocalDocuments
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions
-from rotation.sealing.source import IN_MEMORY, S3Documents
+from rotation.sealing.storage.folders import LocalDocuments
+from rotation.sealing.storage.s3 import IN_MEMORY, S3Documents
 from rotation.sealing.verify import verify
-from tests.s3server import S3Server
+from tests.harness.s3_server import S3Server
 from tests.sealing.conftest import now
 from tests.sealing.delivering import deliver
 from tests.sealing.pdfs import cms_over, large, pdf

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rotation.errors import InvalidRequestError
-from rotation.sealing.pdf.images import MOST_PIXELS, picture
+from rotation.sealing.pdf.visible.images import MOST_PIXELS, picture
 from tests.sealing.images import image, png, saved
 
 FRAME = b"\xff\xc0"

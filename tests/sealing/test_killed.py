@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from rotation.sandbox.vendor import Fault, Pki, VendorEmulator
-from rotation.sealing.source import IN_MEMORY
-from tests.s3server import S3Server
-from tests.s3server.store import Bucket
+from rotation.sealing.storage.s3 import IN_MEMORY
+from tests.harness.s3_server import S3Server
+from tests.harness.s3_server.store import Bucket
 from tests.sealing.conftest import Office
 from tests.sealing.function import Function, environment_of
 from tests.sealing.pdfs import large

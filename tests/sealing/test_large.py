@@ -11,7 +11,7 @@ MIB = 1024**2
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, float]]:
-    """What sealing two sizes took, MiB; `tests.bench.transfer` goes to 4.5 GB."""
+    """What sealing two sizes took, MiB; `tests.harness.bench.transfer` goes to 4.5 GB."""
     return {
         size: measured(tmp_path_factory.mktemp("s3"), size * MIB, part=16 * MIB)
         for size in (48, 192)

@@ -17,9 +17,9 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.sandbox.vendor import Fault, Outage, Pki, VendorEmulator
-from rotation.sealing.source import IN_MEMORY
-from tests.s3server import S3Server, Trouble
-from tests.s3server.store import Bucket
+from rotation.sealing.storage.s3 import IN_MEMORY
+from tests.harness.s3_server import S3Server, Trouble
+from tests.harness.s3_server.store import Bucket
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import large
 

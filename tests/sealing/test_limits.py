@@ -19,13 +19,13 @@ import pytest
 from rotation.errors import DocumentTooLargeError, NoPagesError, SealingError
 from rotation.sealing.pdf import Limits, prepare
 from rotation.sealing.request import Certification, SealOptions
-from rotation.sealing.visible import VisibleSeal
+from rotation.sealing.visible_seal import VisibleSeal
+from tests.paths import ROOT
 from tests.sealing.images import image, png, saved
 from tests.sealing.odd import ODD, form, streamed, updated
 from tests.sealing.pdfs import CATALOG, PAGE, PAGES, pdf
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-ROOT = Path(__file__).parent.parent.parent
 MEMORY = 1769 * 1024 * 1024  # what template.yaml gives the function
 SECONDS = 15
 
@@ -220,7 +220,7 @@ from datetime import UTC, datetime, timedelta
 from rotation.errors import SealingError
 from rotation.sealing.pdf import Limits, prepare
 from rotation.sealing.request import SealOptions
-from rotation.sealing.visible import VisibleSeal
+from rotation.sealing.visible_seal import VisibleSeal
 resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
 started = time.monotonic()
 try:

@@ -14,8 +14,9 @@ import pytest
 from pyhanko.sign.signers.pdf_cms import SimpleSigner
 
 from rotation.errors import DestinationError, SourceChangedError, SourceNotFoundError
-from rotation.sealing.local import UNFINISHED, LocalDocuments
 from rotation.sealing.request import ObjectLocation
+from rotation.sealing.storage.folders import UNFINISHED, LocalDocuments
+from tests.paths import ROOT
 from tests.sealing.delivering import deliver
 from tests.sealing.large import write_sparse_pdf
 from tests.sealing.pdfs import pdf
@@ -25,7 +26,7 @@ MEASURED = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from rotation.sealing.local import LocalDocuments
+from rotation.sealing.storage.folders import LocalDocuments
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions
 from rotation.sealing.verify import examine
@@ -50,7 +51,7 @@ import resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from rotation.errors import DestinationError
-from rotation.sealing.local import LocalDocuments
+from rotation.sealing.storage.folders import LocalDocuments
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions
 
@@ -248,7 +249,7 @@ def test_a_large_file_is_never_held(tmp_path: Path) -> None:
     write_sparse_pdf(tmp_path / "a.pdf", 300 * 1024**2)
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(tmp_path)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -15,11 +15,11 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from rotation.errors import DamagedPdfError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
-from rotation.sealing.pdf.reader import Document
+from rotation.sealing.pdf.reader.document import Document
 from rotation.sealing.request import SealOptions
 from rotation.sealing.verify import verify
-from tests.corpus.classes import class_of
-from tests.corpus.trial import SEALED, Judges, attempt
+from tests.harness.corpus.classes import class_of
+from tests.harness.corpus.trial import SEALED, Judges, attempt
 from tests.sealing.judges import nss_database
 from tests.sealing.locked import without_a_key_length
 from tests.sealing.odd import ODD, moved, streamed, updated

@@ -15,9 +15,9 @@ from rotation.errors import (
     SourceNotFoundError,
     SourceUnavailableError,
 )
-from rotation.sealing.ranges import RangedObject
 from rotation.sealing.request import ObjectLocation
-from tests.s3server import S3Server, Trouble
+from rotation.sealing.storage.ranges import RangedObject
+from tests.harness.s3_server import S3Server, Trouble
 
 CONTENT = random.Random(4711).randbytes(1024 * 1024 + 13)
 PLACE = ObjectLocation("in", "a.pdf")

@@ -16,8 +16,8 @@ from rotation.errors import (
     SourceNotFoundError,
     SourceUnavailableError,
 )
-from rotation.sealing.refusals import S3Error, cause, passes, unreadable, unwritable
 from rotation.sealing.request import ObjectLocation
+from rotation.sealing.storage.s3_errors import S3Error, cause, passes, unreadable, unwritable
 
 PLACE = ObjectLocation("bucket", "a.pdf")
 

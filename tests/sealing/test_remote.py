@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rotation.errors import SourceChangedError, SourceUnavailableError
-from rotation.sealing import remote
-from rotation.sealing.ranges import RangedObject
-from rotation.sealing.remote import BLOCK, BLOCKS, RemoteDocument, RemoteStream
 from rotation.sealing.request import ObjectLocation
-from tests.s3server import S3Server, Trouble
+from rotation.sealing.storage import remote_file as remote
+from rotation.sealing.storage.ranges import RangedObject
+from rotation.sealing.storage.remote_file import BLOCK, BLOCKS, RemoteDocument, RemoteStream
+from tests.harness.s3_server import S3Server, Trouble
 
 # Two blocks and a bit, so that borders of blocks and of the source are near.
 CONTENT = random.Random(4711).randbytes(2 * BLOCK + 1000)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from pyhanko.sign.signers.pdf_cms import SimpleSigner
@@ -17,11 +16,11 @@ from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import SealOptions
 from rotation.sealing.verify import verify
+from tests.paths import ROOT
 from tests.sealing.pdfs import cms_over, encrypted, pdf, signed_by_author
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 REPAIR = SealOptions(repair=True)
-ROOT = Path(__file__).parent.parent.parent
 HEADLESS = pdf().replace(b"%PDF-1.7", b"%QDF-1.7")
 
 PROGRAM = """

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rotation.errors import InvalidCredentialError, InvalidRequestError
 from rotation.sealing.request import Certification, ObjectLocation, SealOptions, SealRequest
-from rotation.sealing.visible import LARGEST_IMAGE, VisibleSeal
+from rotation.sealing.visible_seal import LARGEST_IMAGE, VisibleSeal
 
 MATERIAL = "7f" * 15 + "0123456789abcdef" * 2 + "3e"
 KEY_ID = "4f1c2b3a-0000-4000-8000-1234567890ab"

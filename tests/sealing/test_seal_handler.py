@@ -12,8 +12,8 @@ import pytest
 
 from rotation.errors import ConfigurationError
 from rotation.handlers.seal import answer
-from rotation.observability import logger
-from rotation.redaction import remember, renderings
+from rotation.privacy.observability import logger
+from rotation.privacy.redaction import remember, renderings
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.verify import verify
 from tests.sealing.conftest import Office

@@ -22,7 +22,7 @@ from rotation.errors import (
     UnsupportedPdfError,
     VendorUnavailableError,
 )
-from rotation.observability import counted_for, metrics
+from rotation.privacy.observability import counted_for, metrics
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.sealing.request import SealRequest
 from rotation.sealing.verify import verify

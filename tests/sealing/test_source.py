@@ -24,10 +24,10 @@ from rotation.errors import (
 )
 from rotation.sealing.documents import Documents, SourceDocument, StoredDocument
 from rotation.sealing.pdf import prepare
-from rotation.sealing.remote import RemoteDocument
 from rotation.sealing.request import ObjectLocation, SealOptions
-from rotation.sealing.source import CarryOver, S3Documents
-from tests.s3server import S3Server
+from rotation.sealing.storage.remote_file import RemoteDocument
+from rotation.sealing.storage.s3 import CarryOver, S3Documents
+from tests.harness.s3_server import S3Server
 from tests.sealing.conftest import Office, now
 from tests.sealing.pdfs import large, pdf
 

@@ -22,12 +22,18 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.sealing.documents import StoredDocument
-from rotation.sealing.ranges import RangedObject
-from rotation.sealing.remote import RemoteDocument
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.transfer import MOST_PARTS, PART, SMALLEST_PART, Transfer, parts_of
-from rotation.sealing.upload import Storing
-from tests.s3server import S3Server, Trouble
+from rotation.sealing.storage.multipart_copy import (
+    MOST_PARTS,
+    PART,
+    SMALLEST_PART,
+    Transfer,
+    parts_of,
+)
+from rotation.sealing.storage.multipart_upload import Storing
+from rotation.sealing.storage.ranges import RangedObject
+from rotation.sealing.storage.remote_file import RemoteDocument
+from tests.harness.s3_server import S3Server, Trouble
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -20,8 +20,8 @@ from pyhanko.sign.timestamps.dummy_client import DummyTimeStamper
 from rotation.errors import UnsupportedPdfError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
-from rotation.sealing.report import Added, SealReport
 from rotation.sealing.request import Certification, SealOptions
+from rotation.sealing.verification_report import Added, SealReport
 from rotation.sealing.verify import examine, verify
 from tests.sealing.pdfs import (
     cms_over,

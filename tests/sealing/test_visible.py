@@ -14,10 +14,10 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from rotation.errors import InvalidRequestError, NoPagesError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
-from rotation.sealing.pdf.outlines import typeface
+from rotation.sealing.pdf.visible.glyphs import typeface
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.verify import verify
-from rotation.sealing.visible import Box, VisibleSeal
+from rotation.sealing.visible_seal import Box, VisibleSeal
 from tests.sealing.images import image, saved
 from tests.sealing.judges import nss_database, pdfsig, qpdf_check, shown
 from tests.sealing.odd import ODD

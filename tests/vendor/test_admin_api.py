@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from rotation.core.ports import KeyLabel, Revocation
 from rotation.errors import (
     CredentialRejectedError,
     KeyIssueError,
@@ -17,10 +18,9 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from rotation.ports import KeyLabel, Revocation
 from rotation.sandbox.vendor import Fault, Outage, VendorEmulator
 from rotation.vendor.admin_api import AdminApi, _page
-from rotation.vendor.answer import Answer
+from rotation.vendor.response import Answer
 from tests.vendor.conftest import Act, Client
 
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"

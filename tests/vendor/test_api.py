@@ -21,9 +21,9 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.sandbox.vendor import Fault, Outage
-from rotation.vendor.answer import Answer
-from rotation.vendor.api import SigningApi
 from rotation.vendor.cms import verify_cms
+from rotation.vendor.response import Answer
+from rotation.vendor.signing_api import SigningApi
 from tests.vendor.conftest import Client, as_api_key
 
 DIGEST = hashlib.sha256(b"a document").digest()

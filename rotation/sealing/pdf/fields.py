@@ -33,7 +33,7 @@ from rotation.sealing.pdf.objects import (
     value,
 )
 from rotation.sealing.pdf.pages import Page
-from rotation.sealing.pdf.signature import signature_field
+from rotation.sealing.pdf.signature_dictionary import signature_field
 
 FIELD_NAME: Final = "TrustedSignaturesSeal"
 

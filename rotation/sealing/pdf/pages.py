@@ -21,7 +21,7 @@ from rotation.sealing.pdf.objects import (
     same,
     value,
 )
-from rotation.sealing.visible import Box
+from rotation.sealing.visible_seal import Box
 
 #: What a page has from the nodes above it (ISO 32000-2, table 31), as far as it is asked for here.
 _INHERITED: Final = ("/MediaBox", "/CropBox", "/Rotate")

@@ -20,6 +20,7 @@ import pytest
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.http_function import HttpFunction
 from rotation.sandbox.aws.processes import ProcessFunction
+from tests.paths import ROOT
 from tests.sandbox.aws.rotating import eventually
 
 TOYS = "tests.sandbox.aws.toy_functions"
@@ -228,7 +229,7 @@ sys.stdin.read()
             [sys.executable, "-c", script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[3],
+            cwd=ROOT,
         ) as parent:
             assert parent.stdout is not None
             port = int(parent.stdout.readline())
@@ -246,7 +247,7 @@ class TestInvokeInterface:
             [sys.executable, "-m", "rotation.sandbox.aws.runtime", f"{TOYS}.introspect"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[3],
+            cwd=ROOT,
         ) as runtime:
             assert runtime.stdout is not None
             yield f"http://127.0.0.1:{int(runtime.stdout.readline())}"

@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,10 @@ from rotation.sandbox.vendor.request_auth import (
     MAC_HEADER,
     TIME_HEADER,
 )
+from tests.paths import ROOT
 from tests.sandbox.vendor.caller import Answer, Caller, iso
 
-SPEC: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[3] / "docs" / "admin-api.yaml").read_text()
-)
+SPEC: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "admin-api.yaml").read_text())
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/v1/keys"): "create",
     ("get", "/v1/keys"): "list",

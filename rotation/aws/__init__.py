@@ -1,0 +1,1 @@
+"""Adapters to AWS services other than Secrets Manager: messages over SNS, evidence in S3."""

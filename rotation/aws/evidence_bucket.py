@@ -1,0 +1,77 @@
+"""Records in an S3 bucket with Object Lock: the first record of a name stays.
+
+S3 UserGuide conditional-writes: with If-None-Match, an object that exists already is answered with
+412, and a write that runs at the same time with 409. Object Lock wants a checksum with each PUT
+(UserGuide object-lock), which is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rotation.errors import EvidenceError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+#: How many records are read back at most.
+MOST_RECORDS: Final = 10
+_EXISTS: Final = frozenset({"PreconditionFailed", "412"})
+
+
+class S3Evidence:
+    """`rotation.core.ports.EvidenceStore` in one bucket."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def keep(self, name: str, record: bytes) -> str:
+        """As `rotation.core.ports.EvidenceStore.keep`; the place is an ``s3://`` URI."""
+        place = f"s3://{self._bucket}/{name}"
+        try:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=name,
+                Body=record,
+                ContentType="application/json",
+                ChecksumAlgorithm="SHA256",
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "Unknown")
+            if code not in _EXISTS:
+                raise EvidenceError(
+                    f"{place} could not be written: {code}. Check the bucket, and s3:PutObject on "
+                    "it in the function's role."
+                ) from error
+        except BotoCoreError as error:
+            raise EvidenceError(
+                f"{place} could not be written: S3 gave no answer ({type(error).__name__})."
+            ) from error
+        return place
+
+    def records(self, folder: str) -> Sequence[tuple[str, bytes]]:
+        """As `rotation.core.ports.EvidenceStore.records`: ten at most."""
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=folder
+            )
+            found = [one for page in pages for one in page.get("Contents", ())]
+            newest = sorted(found, key=lambda one: one["LastModified"], reverse=True)
+            return [
+                (
+                    f"s3://{self._bucket}/{one['Key']}",
+                    self._client.get_object(Bucket=self._bucket, Key=one["Key"])["Body"].read(),
+                )
+                for one in newest[:MOST_RECORDS]
+            ]
+        except (BotoCoreError, ClientError) as error:
+            raise EvidenceError(
+                f"The records in s3://{self._bucket}/{folder} could not be read: "
+                f"{type(error).__name__}. Check s3:ListBucket and s3:GetObject in the function's "
+                "role."
+            ) from error

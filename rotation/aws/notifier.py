@@ -1,0 +1,90 @@
+"""Tells a person that something is left for them to do: over Amazon SNS, or in the log.
+
+Both implement `rotation.core.ports.Notifier`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from rotation.errors import NotificationError
+from rotation.privacy.observability import logger
+from rotation.privacy.redaction import scrub
+
+#: API_Publish, Subject: fewer than 100 characters, no line breaks or control characters.
+_LONGEST_SUBJECT: Final = 99
+# API_Publish, "Errors", and the SDK guide's list of throttling codes.
+_PASSING: Final = frozenset(
+    {"InternalError", "InternalFailure", "KMSThrottling", "ServiceUnavailable", "Throttled"}
+    | {"Throttling", "ThrottlingException", "RequestLimitExceeded"}
+)
+
+
+class Publishes(Protocol):
+    """The part of a boto3 SNS client that is needed."""
+
+    def publish(self, *, TopicArn: str, Subject: str, Message: str) -> Any:  # noqa: N803
+        """API_Publish."""
+
+
+class SnsNotifier:
+    """Publishes to an SNS topic, whose subscribers are the people.
+
+    The message is plain text, made to be read in an e-mail: the subject, and one line for each
+    fact.
+
+    Args:
+        client: a boto3 SNS client.
+        topic_arn: the topic's ARN.
+    """
+
+    def __init__(self, client: Publishes, topic_arn: str) -> None:
+        self._client = client
+        self._topic_arn = topic_arn
+
+    def notify(self, subject: str, facts: Mapping[str, str]) -> None:
+        """Publish. That SNS took the message does NOT prove that anybody has read it.
+
+        Raises:
+            NotificationError: SNS refused it or could not be reached; nobody may have got it.
+        """
+        lines = [subject, "", *(f"{name}: {value}" for name, value in facts.items())]
+        problem = self._publish(scrub(_one_line(subject)), scrub("\n".join(lines)))
+        if problem is None:
+            return
+        code, passing, advice = problem
+        raise NotificationError(
+            f"Publish on {self._topic_arn} failed: {code}. {advice}".rstrip(), retryable=passing
+        )
+
+    def _publish(self, subject: str, message: str) -> tuple[str, bool, str] | None:
+        try:
+            self._client.publish(TopicArn=self._topic_arn, Subject=subject, Message=message)
+        except ClientError as failure:
+            code = str(failure.response.get("Error", {}).get("Code", "Unknown"))
+            advice = {
+                "AuthorizationError": "Allow sns:Publish on it to the function's role.",
+                "NotFound": "Check the topic's ARN in NOTIFICATION_TOPIC.",
+                "InvalidParameter": "Check the topic's ARN in NOTIFICATION_TOPIC.",
+            }.get(code, "")
+            return code, code in _PASSING, advice
+        except (BotoCoreError, ResponseParserError) as failure:
+            return type(failure).__name__, True, "Check the network path to SNS."
+        return None
+
+
+class LogNotifier:
+    """Writes a warning into the function's log, for deployments without a topic."""
+
+    def notify(self, subject: str, facts: Mapping[str, str]) -> None:
+        """Log the subject, and the facts as one field."""
+        logger.warning("a person is needed", subject=subject, facts=dict(facts))
+
+
+def _one_line(subject: str) -> str:
+    line = "".join(letter if letter.isprintable() else " " for letter in subject)
+    return line[:_LONGEST_SUBJECT]

@@ -1,0 +1,1 @@
+"""``rotation force``: a leaked key replaced, revoked and proven dead."""

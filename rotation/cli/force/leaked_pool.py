@@ -1,0 +1,134 @@
+"""``rotation force --pool``: the keys of a pool that leaked, and the fresh ones after them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import Any
+
+import click
+from rich.console import Console
+
+from rotation.cli.shared.account import Account
+from rotation.errors import RotationError
+from rotation.incident.declaration import Declaration, declare
+
+_LOOK_EVERY = timedelta(seconds=2)
+
+
+class Teller:
+    """Tells acts as they happen, a line each, with the time since the beginning."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = datetime.now(UTC)
+        self._lock = Lock()
+
+    def tell(self, name: str, act: str) -> None:
+        """Print a line; any thread may."""
+        seconds = (datetime.now(UTC) - self._begun).total_seconds()
+        with self._lock:
+            self._console.print(f"{seconds:6.1f} s  {name}  {act}", markup=False)
+
+
+@dataclass(frozen=True)
+class LeakedPool:
+    """A pool whose free keys were declared compromised.
+
+    Attributes:
+        pool: its name.
+        condemned: the ids of the keys that a person has to revoke.
+        leased_to: the ARNs of the secrets that hold other keys of it.
+        asked: whether a person was notified.
+    """
+
+    pool: str
+    condemned: Sequence[str]
+    leased_to: list[str]
+    asked: bool
+    _declare: Callable[[str], object]
+    _keys_left: Callable[[str], int]
+    _teller: Teller
+
+    def await_fresh_keys(self, names: Sequence[str], limit: timedelta) -> None:
+        """Open the incidents, then wait until a person has added a key for each of ``names``.
+
+        After ``limit`` it goes on without: the rotations fail until there is a key, and the
+        incidents stay open.
+        """
+        for name in names:
+            with suppress(RotationError, click.ClickException):
+                self._declare(name)
+        ends = time.monotonic() + limit.total_seconds()
+        told = False
+        while names and self._keys_left(names[0]) < len(names):
+            if not told:
+                need = f"{len(names)} fresh key{'s' if len(names) > 1 else ''}"
+                self._teller.tell(
+                    self.pool,
+                    f"waiting for {need}: make them in the vendor's portal and add them in another "
+                    "terminal, with: rotation pool add",
+                )
+                told = True
+            if time.monotonic() > ends:
+                self._teller.tell(self.pool, "not enough fresh keys yet; going on without")
+                return
+            time.sleep(_LOOK_EVERY.total_seconds())
+
+    def as_json(self) -> dict[str, Any]:
+        """For a machine."""
+        return {
+            "pool": self.pool,
+            "condemned": list(self.condemned),
+            "leasedTo": list(self.leased_to),
+            "personAsked": self.asked,
+        }
+
+    def conclude(self, console: Console) -> None:
+        """Say what is left for a person."""
+        if not self.condemned:
+            return
+        console.print()
+        console.print(
+            f"[bold yellow]{self.pool}: {len(self.condemned)} leaked keys work until a person "
+            "revokes them in the vendor's portal.[/]"
+        )
+        for key_id in self.condemned:
+            console.print(f"  left: {key_id}", markup=False)
+        where = "The notification topic has the request; without one, the functions' log. "
+        notified = where if self.asked else "Nobody could be notified. "
+        console.print(f"  {notified}The hourly reconciliation proves each of them dead.")
+
+
+def condemn_pool(
+    account: Account,
+    names: Sequence[str],
+    declaration: Declaration,
+    teller: Teller,
+    *,
+    again: bool,
+) -> LeakedPool:
+    """Have the pool's free keys declared compromised; ``names`` are the secrets to force."""
+    done = account.ask(
+        "condemn-pool", reason=declaration.reason, actor=declaration.actor, again=again
+    )
+    leaked = LeakedPool(
+        done["pool"],
+        done["condemned"],
+        done["leasedTo"],
+        done["asked"],
+        _declare=lambda name: declare(account.secret(name), declaration, again=again),
+        _keys_left=lambda name: account.ask("report", [name])["issuer"]["keysLeft"] or 0,
+        _teller=teller,
+    )
+    teller.tell(leaked.pool, f"{len(leaked.condemned)} free keys are declared compromised")
+    for arn in leaked.leased_to:
+        if names and not any(arn == name or f":secret:{name}-" in arn for name in names):
+            teller.tell(
+                leaked.pool, f"{arn} holds a key of this pool and is not named: force it too"
+            )
+    return leaked

@@ -1,0 +1,1 @@
+"""``rotation migrate``: a hard-coded key moved into a secret that can be rotated."""

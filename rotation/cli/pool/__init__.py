@@ -1,0 +1,1 @@
+"""``rotation pool``: the keys that people make in the vendor's portal."""

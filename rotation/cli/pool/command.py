@@ -1,0 +1,86 @@
+"""``rotation pool``: the commands for the keys that people make in the vendor's portal."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+import click
+
+from rotation.cli.shared.key_options import expires_option, refuse_arguments, unproven_option
+
+
+def _key_id(_: click.Context, __: click.Parameter, value: str) -> str:
+    """A key id, in the form in which a pool holds it."""
+    try:
+        return str(uuid.UUID(value))
+    except ValueError:
+        # The value is not repeated: it may be a key that was pasted in the wrong place.
+        raise click.BadParameter("this is not a key id, which is a UUID.") from None
+
+
+_pool_secret = click.option(
+    "--pool-secret",
+    metavar="NAME",
+    default="trusted-signatures-pool",
+    show_default=True,
+    help="The name or ARN of the secret that holds the pool.",
+)
+
+
+@click.group()
+def pool() -> None:
+    """Keep the pool of API keys from which rotations take theirs.
+
+    For deployments with KEY_ISSUER=key-pool: people make keys in the vendor's portal and add them
+    here; each rotation leases one. The secret is found with your AWS credentials and region, as
+    the aws command line finds them.
+    """
+
+
+@pool.command()
+@_pool_secret
+@expires_option
+@unproven_option
+@click.argument("refused", nargs=-1, metavar="")
+def add(
+    pool_secret: str, expires: datetime | None, unproven: bool, refused: tuple[str, ...]
+) -> None:
+    """Add a key that you made in the vendor's portal.
+
+    Asks for the key id and the key; the key is not shown as you type. Or reads them from standard
+    input: two lines, the id first, or JSON with apiKeyId, apiKey and perhaps expiresAt. A key is
+    never taken from an argument, which every process on this machine could see.
+
+    The key has to sign a test seal before it is added; the vendor counts one signature. VENDOR_URL,
+    VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION are heeded as the functions heed
+    them.
+    """
+    from rotation.cli.pool.keys import add_key
+
+    refuse_arguments(refused)
+    add_key(pool_secret, expires, unproven=unproven)
+
+
+@pool.command("list")
+@_pool_secret
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def list_(pool_secret: str, as_json: bool) -> None:
+    """Show the keys of the pool, their states, ages, expiries and leases; never the keys."""
+    from rotation.cli.pool.keys import list_keys
+
+    list_keys(pool_secret, as_json=as_json)
+
+
+@pool.command()
+@click.argument("key_id", callback=_key_id)
+@_pool_secret
+@click.option("--apply", "apply_it", is_flag=True, help="Do it; without this, only the plan.")
+def remove(key_id: str, pool_secret: str, apply_it: bool) -> None:
+    """Take the key KEY_ID out of the pool; it is NOT revoked by that.
+
+    Prints what would be done, and does it with --apply. A leased key is refused: a secret holds it.
+    """
+    from rotation.cli.pool.keys import remove_key
+
+    remove_key(pool_secret, key_id, apply_it=apply_it)

@@ -1,0 +1,124 @@
+"""The work of ``rotation pool``: every change takes the compare-and-swap that rotations take."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import click
+from botocore.config import Config
+
+from rotation.cli.shared.typed_key import failing_in_words, prove, read_key
+from rotation.credential import iso_utc
+from rotation.handlers.wiring.vendor import utc_now
+from rotation.key_pool.document import KeyState, Pool, PoolKey
+from rotation.key_pool.editing import adding, removable, removing
+from rotation.key_pool.issuer import ENOUGH
+from rotation.key_pool.pool_secret import PoolSecret
+
+
+def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
+    """Read a key, prove it, add it, and say so."""
+    with failing_in_words():
+        pool = _pool(name)
+        # Before anybody types a key: is there such a secret, and may we read it?
+        pool.read()
+        key = read_key(expires)
+        proven = "not proven" if unproven else prove(key, name, otherwise="The key was not added.")
+        new = pool.change(adding(key, utc_now()))
+        free = _free(pool.read())
+    click.echo(
+        f"Key {key.id} is in the pool {name} ({proven})."
+        if new
+        else f"Key {key.id} was in the pool {name} already; nothing was changed."
+    )
+    if new and key.expires_at is None:
+        click.echo("Its expiry is not known, so it is leased last. Give --expires next time.")
+    click.echo(_stock(free))
+
+
+def list_keys(name: str, *, as_json: bool) -> None:
+    """Print the pool without any key."""
+    with failing_in_words():
+        pool = _pool(name).read()
+    if as_json:
+        keys = [_as_json(entry) for entry in pool.keys]
+        click.echo(json.dumps({"pool": name, "free": _free(pool), "keys": keys}))
+        return
+    now = utc_now()
+    rows: list[tuple[str, ...]] = [("KEY ID", "STATE", "AGE", "EXPIRES", "LEASED")]
+    rows += [_row(entry, now) for entry in pool.keys]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+    click.echo(_stock(_free(pool)))
+
+
+def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
+    """Print the plan, and carry it out if it is to be."""
+    with failing_in_words():
+        pool = _pool(name)
+        entry = removable(pool.read(), key_id, utc_now())
+        click.echo(f"Take key {key_id} ({entry.state.value}) out of the pool {name}.")
+        if not entry.key.expired(utc_now()):
+            click.echo("It is not revoked by that: revoke it in the vendor's portal.")
+        if not apply_it:
+            click.echo("Nothing was changed. Add --apply to do it.")
+            return
+        pool.change(removing(key_id, utc_now()))
+    click.echo("Done.")
+
+
+def _pool(name: str) -> PoolSecret:
+    patience = Config(
+        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}
+    )
+    return PoolSecret(boto3.client("secretsmanager", config=patience), name, utc_now)
+
+
+def _free(pool: Pool) -> int:
+    now = utc_now()
+    return sum(entry.state is KeyState.FREE and not entry.key.expired(now) for entry in pool.keys)
+
+
+def _stock(free: int) -> str:
+    keys = "1 key is free" if free == 1 else f"{free} keys are free"
+    advice = "" if free >= ENOUGH else " Make more in the vendor's portal: rotation pool add."
+    return f"{keys}.{advice}"
+
+
+def _as_json(entry: PoolKey) -> dict[str, Any]:
+    lease = entry.lease
+    asked = entry.notice
+    return {
+        "id": entry.key.id,
+        "state": entry.state.value,
+        "added_at": iso_utc(entry.added_at) if entry.added_at else None,
+        "expires_at": iso_utc(entry.key.expires_at) if entry.key.expires_at else None,
+        "lease": None
+        if lease is None
+        else {
+            "installation": lease.label.installation,
+            "secret_arn": lease.label.secret_arn,
+            "token": lease.label.token,
+            "at": iso_utc(lease.at),
+        },
+        "revocation_asked_at": iso_utc(asked.at) if asked else None,
+    }
+
+
+def _row(entry: PoolKey, now: datetime) -> tuple[str, ...]:
+    age = "unknown" if entry.added_at is None else f"{(now - entry.added_at).days} d"
+    expires = entry.key.expires_at
+    left = "" if expires is None else f" (in {(expires - now) / timedelta(days=1):.0f} d)"
+    until = "unknown" if expires is None else f"{expires:%Y-%m-%d}"
+    leased = ""
+    if entry.lease is not None:
+        secret = entry.lease.label.secret_arn.rpartition(":secret:")[2]
+        leased = f"{entry.lease.at:%Y-%m-%d} to {secret}"
+    over = expires is not None and expires <= now
+    until += " (over)" if over else left
+    return (entry.key.id, entry.state.value, age, until, leased)

@@ -1,0 +1,145 @@
+"""A file or a folder of PDFs, and the folder for their seals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import click
+
+from rotation.cli.seal.work import Document, State
+from rotation.errors import InvalidRequestError, RotationError
+from rotation.sealing.request import ObjectLocation, is_object_key
+from rotation.sealing.storage.folders import LocalDocuments
+from rotation.sealing.verify import examine
+
+# What stands for a bucket in the requests to the sealer.
+_SOURCE: Final = "source"
+_DESTINATION: Final = "destination"
+
+_CHUNK: Final = 1024 * 1024
+
+
+class Folders:
+    """`rotation.cli.seal.work.Places` on this machine.
+
+    Args:
+        source: a file, or a folder with all its subfolders.
+        destination: a file for a file; else a folder, in which the source's subfolders are made.
+        anchors: PEM certificates that a seal must chain to to count as one, or None.
+
+    Raises:
+        click.UsageError: nothing can be sealed from here to there.
+    """
+
+    def __init__(self, source: str, destination: str, anchors: bytes | None) -> None:
+        self._anchors = anchors
+        self._folder = Path(source)
+        into = Path(destination)
+        self._only: tuple[str, str] | None = None
+        if self._folder.is_file():
+            self._only = (self._folder.name, self._folder.name)
+            if not (into.is_dir() or destination.endswith("/")):
+                self._only, into = (self._folder.name, into.name), into.parent
+            self._folder = self._folder.parent
+        elif not self._folder.is_dir():
+            raise click.UsageError(f"There is no file or folder {source}.")
+        elif into.is_file():
+            raise click.UsageError(f"{destination} is a file. Name a folder for the sealed files.")
+        elif _lies_in(into, self._folder):
+            raise click.UsageError(
+                f"{destination} lies in {source}: what is sealed would be taken for a source the "
+                "next time. Name a folder outside."
+            )
+        self._roots = {_SOURCE: self._folder, _DESTINATION: into}
+        if self._only is not None:
+            name, sealed = self._only
+            if (self._folder / name).resolve() == into.resolve() / sealed:
+                raise click.UsageError(
+                    f"{into / sealed} is the source itself. Name another file or a folder."
+                )
+
+    @property
+    def buckets(self) -> tuple[str, str]:
+        """As `Places.buckets`."""
+        return _SOURCE, _DESTINATION
+
+    def port(self, *, overwrite: bool) -> LocalDocuments:
+        """As `Places.port`."""
+        return LocalDocuments(self._roots, overwrite=overwrite)
+
+    def documents(self) -> list[Document]:
+        """As `Places.documents`."""
+        if self._only is not None:
+            return [self._document(*self._only)]
+        names, root = sorted(self._pdfs()), self._roots[_DESTINATION]
+        for folder in sorted({(root / name).parent for name in names}):
+            if _lies_in(folder, self._folder):
+                raise click.UsageError(
+                    f"{folder}, where files would be sealed, lies in {self._folder}: they would be "
+                    "taken for sources the next time. Name another folder."
+                )
+        return [self._document(name, name) for name in names]
+
+    def state(self, document: Document) -> State:
+        """As `Places.state`: a seal of the source is the source, and a signature that follows it.
+
+        Both files are read: neither a name nor a time would prove it.
+
+        Raises:
+            InvalidRequestError: no document may have that name.
+        """
+        for place in (document.source, document.destination):
+            if not is_object_key(place.key):
+                raise InvalidRequestError(
+                    "Rename it: the path of a document may have 1024 bytes of UTF-8, and no "
+                    "control characters."
+                )
+        read_from, written_to = Path(document.read_from), Path(document.written_to)
+        if not os.path.lexists(written_to):
+            return State.NOTHING
+        try:
+            with read_from.open("rb") as source, written_to.open("rb") as sealed:
+                if _begins_with(sealed, source) and self._signed_after(sealed, document.size):
+                    return State.ITS_SEAL
+        except (OSError, RotationError):
+            pass
+        return State.SOMETHING_ELSE
+
+    def _signed_after(self, sealed: BinaryIO, size: int) -> bool:
+        seals = examine(sealed, self._anchors).seals
+        return any(seal.covered > size and seal.problem is None for seal in seals)
+
+    def _document(self, name: str, sealed: str) -> Document:
+        source, destination = self._roots[_SOURCE] / name, self._roots[_DESTINATION] / sealed
+        return Document(
+            ObjectLocation(_SOURCE, name),
+            ObjectLocation(_DESTINATION, sealed),
+            str(source),
+            str(destination),
+            source.stat().st_size,
+        )
+
+    def _pdfs(self) -> Iterator[str]:
+        for folder, _, names in os.walk(self._folder, onerror=_unreadable):
+            for name in names:
+                path = Path(folder, name)
+                if path.suffix.lower() == ".pdf" and path.is_file():
+                    yield path.relative_to(self._folder).as_posix()
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    return inner.resolve().is_relative_to(outer.resolve())
+
+
+def _begins_with(sealed: BinaryIO, source: BinaryIO) -> bool:
+    while chunk := source.read(_CHUNK):
+        if sealed.read(len(chunk)) != chunk:
+            return False
+    return True
+
+
+def _unreadable(error: OSError) -> None:
+    raise click.ClickException(f"{error.filename} cannot be read: {error.strerror}.") from error

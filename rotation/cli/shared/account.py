@@ -1,0 +1,107 @@
+"""The AWS account that the operator's commands work in, as the environment and profile name it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import boto3
+import click
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rotation.secrets_manager.versions import SecretVersions
+
+#: A run of the reconcile function takes as long as its timeout at most: 15 minutes.
+_PATIENT: Final = Config(read_timeout=910, retries={"mode": "standard", "total_max_attempts": 1})
+_ORDINARY: Final = Config(retries={"mode": "standard", "total_max_attempts": 5})
+
+
+class Account:
+    """The services that the commands need.
+
+    Args:
+        reconcile_function: the name or ARN of the deployed reconcile function.
+    """
+
+    def __init__(self, reconcile_function: str) -> None:
+        self._function = reconcile_function
+        try:
+            self.secrets = boto3.client("secretsmanager", config=_ORDINARY)
+            self._lambda = boto3.client("lambda", config=_PATIENT)
+            self._sts = boto3.client("sts", config=_ORDINARY)
+        except BotoCoreError as error:
+            raise click.ClickException(
+                f"No AWS account to work in: {error} Set AWS_PROFILE, or AWS_DEFAULT_REGION."
+            ) from error
+
+    def secret(self, name: str) -> SecretVersions:
+        """A secret by its name or ARN; opened by its full ARN."""
+        arn = SecretVersions(self.secrets, name).snapshot().arn
+        return SecretVersions(self.secrets, arn)
+
+    def tagged(self, key: str, value: str) -> list[str]:
+        """The ARNs of all secrets that bear this tag."""
+        pages = self.secrets.get_paginator("list_secrets").paginate(
+            Filters=[{"Key": "tag-key", "Values": [key]}, {"Key": "tag-value", "Values": [value]}]
+        )
+        try:
+            return [
+                secret["ARN"]
+                for page in pages
+                for secret in page["SecretList"]
+                if {"Key": key, "Value": value} in secret.get("Tags", [])
+            ]
+        except (BotoCoreError, ClientError) as error:
+            raise _refused("list the secrets", error) from error
+
+    def actor(self) -> str:
+        """The ARN of whoever runs the command."""
+        try:
+            return str(self._sts.get_caller_identity()["Arn"])
+        except (BotoCoreError, ClientError):
+            return "unknown"
+
+    def ask(
+        self,
+        action: str,
+        secrets: Sequence[str] | None = None,
+        *,
+        alias: str | None = None,
+        **more: str | bool,
+    ) -> dict[str, Any]:
+        """What the reconcile function answers: its report.
+
+        Args:
+            action: one of the function's actions.
+            secrets: names or ARNs; None: all.
+            alias: the function's alias to invoke, which has permissions of its own.
+            more: the event's other members.
+
+        Raises:
+            click.ClickException: it could not be invoked, or failed.
+        """
+        named = {} if secrets is None else {"secrets": list(secrets)}
+        payload = json.dumps({"action": action, **named, **more}).encode()
+        qualified: Any = {} if alias is None else {"Qualifier": alias}
+        function = self._function if alias is None else f"{self._function}:{alias}"
+        try:
+            answer = self._lambda.invoke(FunctionName=self._function, Payload=payload, **qualified)
+        except (BotoCoreError, ClientError) as error:
+            raise _refused(f"invoke the reconcile function {function}", error) from error
+        report: dict[str, Any] = json.loads(answer["Payload"].read())
+        if answer.get("FunctionError"):
+            raise click.ClickException(
+                f"The reconcile function {self._function} failed: "
+                f"{report.get('errorMessage', 'no message')} Its log says more."
+            )
+        return report
+
+
+def _refused(act: str, error: Exception) -> click.ClickException:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else str(error)
+    return click.ClickException(
+        f"Could not {act}: {code}. Check the name (--reconcile-function), the region and the "
+        "permissions of this role."
+    )

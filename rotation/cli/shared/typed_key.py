@@ -1,0 +1,129 @@
+"""A key that somebody types or pipes in: read, never from an argument, and proven."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import click
+from botocore.exceptions import BotoCoreError
+
+from rotation.credential import API_KEY, API_KEY_ID, EXPIRES_AT, ApiKey, Confidential, iso_utc
+from rotation.errors import CredentialRejectedError, InvalidCredentialError, RotationError
+from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
+from rotation.privacy.library_logs import protect_process
+from rotation.privacy.observability import logger
+from rotation.settings import VendorSettings
+from rotation.vendor.key_prover import TestSealProver
+from rotation.vendor.signing_api import SigningApi
+
+#: A key, its id and a time are a few hundred bytes.
+_LONGEST_INPUT: Final = 65_536
+
+
+@contextmanager
+def failing_in_words() -> Iterator[None]:
+    """Our errors end the command with their message and exit code 1; the log stays silent."""
+    protect_process()
+    level = logger.log_level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+    except BotoCoreError as error:
+        raise click.ClickException(
+            f"AWS cannot be asked ({type(error).__name__}). Set AWS_DEFAULT_REGION and your "
+            "credentials, as for the aws command line."
+        ) from None
+    finally:
+        logger.setLevel(level)
+
+
+def read_key(expires: datetime | None) -> ApiKey:
+    """The key that a person types or pipes in.
+
+    Raises:
+        InvalidCredentialError: it is none; the message repeats nothing of it.
+    """
+    if sys.stdin.isatty():
+        members = {API_KEY_ID: click.prompt("Key id", err=True)}
+        members[API_KEY] = click.prompt(
+            "Key, in hexadecimal (not shown)", hide_input=True, err=True
+        )
+        text = Confidential(json.dumps(members))
+        del members
+    else:
+        text = Confidential(_piped())
+    key = _key(text, expires)
+    if isinstance(key, str):
+        raise InvalidCredentialError(
+            f"{key}. Give two lines, the key id and the key, or JSON with {API_KEY_ID} and "
+            f"{API_KEY}."
+        )
+    if key.expired(utc_now()):
+        raise InvalidCredentialError(f"Key {key.id} has expired. Make a new one in the portal.")
+    return key
+
+
+def prove(key: ApiKey, name: str, *, otherwise: str) -> str:
+    """Have ``key`` sign a test seal for the secret ``name``; what was found, in words.
+
+    Args:
+        key: the key.
+        name: the secret that it is meant for; the test seal's sentence names it.
+        otherwise: what was not done, for the message if the vendor rejects the key.
+
+    Raises:
+        InvalidCredentialError: the vendor rejects it.
+        RotationError: it could not be proven.
+    """
+    vendor = VendorSettings.from_environment()
+    signing = SigningApi(vendor_http(vendor, vendor.url), vendor.sign_path)
+    prover = TestSealProver(signing, signer_policy(vendor), utc_now)
+    try:
+        proof = prover.prove(key, f"rotation test seal for {name} {key.id}")
+    except CredentialRejectedError as error:
+        problem = error
+    else:
+        return f"proven; it signs as {proof.organization or proof.signer}"
+    raise InvalidCredentialError(
+        f"{problem}. {otherwise} Check the id and the key; a key made a moment ago may need a "
+        "minute. Then run this again."
+    )
+
+
+def _piped() -> str:
+    """Standard input, or nothing where it is no text: the exception would show what it holds."""
+    try:
+        return sys.stdin.read(_LONGEST_INPUT).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        return ""
+
+
+def _key(text: Confidential, expires: datetime | None) -> ApiKey | str:
+    """The key, or why there is none. Raises nothing, so that no frame shows what was read."""
+    members = _members(text.reveal().strip())
+    if members is None:
+        return "Standard input holds no API key as UTF-8 text"
+    wanted = iso_utc(expires) if expires else members.get(EXPIRES_AT)
+    try:
+        return ApiKey.from_text(members.get(API_KEY_ID), members.get(API_KEY), expires_at=wanted)
+    except InvalidCredentialError as error:
+        return f"This is not an API key: {error}"
+
+
+def _members(text: str) -> dict[str, Any] | None:
+    lines = text.split()
+    if len(lines) == 2 and not text.startswith("{"):
+        return {API_KEY_ID: lines[0], API_KEY: lines[1]}
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None

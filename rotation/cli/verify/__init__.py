@@ -1,0 +1,1 @@
+"""``rotation verify``: who sealed a file, when, and whether it was changed since."""

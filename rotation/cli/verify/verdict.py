@@ -1,0 +1,239 @@
+"""The work of ``rotation verify``: a file opened and judged, and the verdict told."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BufferedReader
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, Final, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from rotation.cli.shared.progress import printable, progress_shown
+from rotation.errors import RotationError
+from rotation.sealing.request import Certification
+from rotation.sealing.verification_report import (
+    Added,
+    FileReport,
+    SealReport,
+    StampReport,
+    Timestamp,
+)
+from rotation.sealing.verify import examine
+
+STANDARD_INPUT: Final = "-"
+
+# A reader of PDFs goes byte by byte in places.
+_BUFFER: Final = 64 * 1024
+_ALLOWED: Final = {
+    Certification.NO_CHANGES: "no changes at all",
+    Certification.FORM_FILLING: "signatures and entries in the form",
+    Certification.ANNOTATIONS: "signatures, entries in the form and comments",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one file is worth.
+
+    Attributes:
+        name: the file, as it was named.
+        report: what was found; None if it could not be read.
+        unreadable: why not.
+    """
+
+    name: str
+    report: FileReport | None = None
+    unreadable: str | None = None
+
+    @property
+    def word(self) -> str:
+        """Stable: ``ok``, ``problem``, ``unsigned`` or ``unreadable``."""
+        if self.report is None:
+            return "unreadable"
+        if not self.report.seals:
+            return "unsigned"
+        return "ok" if self.report.problem is None else "problem"
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong; None if nothing is."""
+        return self.report.problem if self.report else self.unreadable
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict for machines."""
+        report = self.report or FileReport(0, (), ())
+        return {
+            "file": self.name,
+            "verdict": self.word,
+            "problem": self.problem,
+            "bytes": report.size,
+            "signatures": [_seal_as_json(seal) for seal in report.seals],
+            "documentTimestamps": [_stamp_as_json(stamp) for stamp in report.stamps],
+        }
+
+
+def judged(name: str, anchors: bytes | None) -> Verdict:
+    """The verdict on the file ``name``; raises nothing over what is wrong with it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    try:
+        with _opened(name) as file, progress_shown(*columns) as progress:
+            size = file.seek(0, 2)
+            task = progress.add_task(printable(name), total=size)
+            watched: Any = progress.wrap_file(file, task_id=task)
+            return Verdict(name, examine(cast(BinaryIO, BufferedReader(watched, _BUFFER)), anchors))
+    except RotationError as error:
+        return Verdict(name, unreadable=str(error))
+    except OSError as error:
+        return Verdict(name, unreadable=f"The file cannot be read: {error.strerror or error}.")
+
+
+def tell(console: Console, verdict: Verdict) -> None:
+    """The verdict for people: a line for the file, and a few for each signature."""
+    style = "green" if verdict.word == "ok" else "red"
+    name = "standard input" if verdict.name == STANDARD_INPUT else verdict.name
+    told = f"{name}  {verdict.problem or _signers(verdict.report)}"
+    console.print(Text.assemble((f"{verdict.word:<12}", style), " ", printable(told)))
+    if verdict.report is None:
+        return
+    size = verdict.report.size
+    for seal in verdict.report.seals:
+        _tell(console, seal.field, _seal_in_words(seal, size))
+    for stamp in verdict.report.stamps:
+        _tell(console, stamp.field, _stamp_in_words(stamp, size))
+
+
+def _signers(report: FileReport | None) -> str:
+    seals = report.seals if report else ()
+    names = dict.fromkeys(seal.organization or seal.subject or "nobody" for seal in seals)
+    named = f"sealed by {' and '.join(names)}"
+    known = all(seal.trusted for seal in seals)
+    return named if known else f"{named}, if the name is right: it was held against nothing"
+
+
+def _tell(console: Console, field: str, facts: Iterator[tuple[str, str]]) -> None:
+    console.print(f"{'':<13}{printable(field)}", markup=False)
+    for label, fact in facts:
+        console.print(f"{'':<15}{label:<10} {printable(fact)}", markup=False)
+
+
+def _seal_in_words(seal: SealReport, size: int) -> Iterator[tuple[str, str]]:
+    if seal.problem is not None:
+        yield "problem", seal.problem
+    if seal.subject is None:
+        return
+    yield "signer", seal.subject
+    yield "trust", _trust_in_words(seal.trusted)
+    if seal.claimed_time is not None:
+        yield "claimed", f"{_time(seal.claimed_time)}, by the signer's own clock"
+    yield "timestamp", _timestamp_in_words(seal.timestamp)
+    yield "covers", _coverage_in_words(seal.covered, seal.added, size)
+    if seal.allows is not None:
+        yield "allows", _ALLOWED[seal.allows]
+
+
+def _stamp_in_words(stamp: StampReport, size: int) -> Iterator[tuple[str, str]]:
+    if stamp.problem is not None:
+        yield "problem", stamp.problem
+    yield "timestamp", f"of the file: {_timestamp_in_words(stamp.timestamp)}"
+    yield "covers", _coverage_in_words(stamp.covered, stamp.added, size)
+
+
+def _trust_in_words(trusted: bool | None) -> str:
+    if trusted is None:
+        return "unknown: the name was held against nothing; give --trust"
+    return "the certificate chains to a given one" if trusted else "not trusted"
+
+
+def _timestamp_in_words(timestamp: Timestamp | None) -> str:
+    if timestamp is None:
+        return "none: no time is proven"
+    told = f"{_time(timestamp.time)}, by {timestamp.authority}"
+    if timestamp.proven:
+        return f"{told}: proven"
+    if not timestamp.intact:
+        return f"{told}: worthless, for it is damaged, forged, or of something else"
+    return f"{told}: not proven, for the authority is {_unproven(timestamp)}"
+
+
+def _unproven(timestamp: Timestamp) -> str:
+    return "not trusted" if timestamp.trusted is False else "held against nothing; give --trust"
+
+
+def _coverage_in_words(covered: int, added: Added, size: int) -> str:
+    if covered == size:
+        return f"the whole file, {size} bytes"
+    if covered == 0:
+        return "parts of the file, or another one"
+    return f"the first {covered} bytes of {size}; then came {added.value}"
+
+
+def _time(time: datetime) -> str:
+    if time.tzinfo is None:
+        return f"{time:%Y-%m-%d %H:%M:%S} in an unknown time zone"
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _seal_as_json(seal: SealReport) -> dict[str, Any]:
+    return {
+        "field": seal.field,
+        "problem": seal.problem,
+        "intact": seal.intact,
+        "trusted": seal.trusted,
+        "subject": seal.subject,
+        "organization": seal.organization,
+        "claimedTime": seal.claimed_time.isoformat() if seal.claimed_time else None,
+        "timestamp": _timestamp_as_json(seal.timestamp),
+        "coversWholeFile": seal.covers_whole_file,
+        "coveredBytes": seal.covered,
+        "added": seal.added.name.lower(),
+        "allows": seal.allows,
+    }
+
+
+def _stamp_as_json(stamp: StampReport) -> dict[str, Any]:
+    return {
+        "field": stamp.field,
+        "problem": stamp.problem,
+        "timestamp": _timestamp_as_json(stamp.timestamp),
+        "coveredBytes": stamp.covered,
+        "added": stamp.added.name.lower(),
+    }
+
+
+def _timestamp_as_json(timestamp: Timestamp | None) -> dict[str, Any] | None:
+    if timestamp is None:
+        return None
+    return {
+        "time": timestamp.time.isoformat(),
+        "authority": timestamp.authority,
+        "intact": timestamp.intact,
+        "trusted": timestamp.trusted,
+        "proven": timestamp.proven,
+    }
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    """The file, seekable: what is piped in is copied to a file without a name first."""
+    path: Path | int = sys.stdin.fileno() if name == STANDARD_INPUT else Path(name)
+    with open(path, "rb", buffering=0, closefd=name != STANDARD_INPUT) as file:
+        if file.seekable():
+            yield cast(BinaryIO, file)
+            return
+        with TemporaryFile(buffering=0) as copy:
+            shutil.copyfileobj(file, copy)
+            yield cast(BinaryIO, copy)

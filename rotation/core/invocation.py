@@ -1,0 +1,125 @@
+"""One invocation of one step: whose it is, and whether its token is staged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from rotation.core.ports import KeyIssuer, KeyProver
+from rotation.credential import SecretDocument
+from rotation.errors import VersionStateError
+from rotation.privacy.observability import logger
+from rotation.secrets_manager.versions import AWSCURRENT, AWSPENDING, SecretVersions, Snapshot
+
+
+@dataclass(frozen=True)
+class RotationPolicy:
+    """What the organisation decided.
+
+    Attributes:
+        installation: the id of this installation, written on every key.
+        key_lifetime: how long an issued key may live.
+        grace: how long a displaced key goes on working.
+        propagation_limit: how long a new key may take to be accepted.
+    """
+
+    installation: str
+    key_lifetime: timedelta
+    grace: timedelta
+    propagation_limit: timedelta
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """One invocation of one step: the secret, the token, and what they need.
+
+    Attributes:
+        secret: the secret being rotated.
+        token: the ClientRequestToken, which is the id of the version being made.
+        function_arn: the ARN of the function that runs; the secret must name it.
+        time_left: how long this invocation may still run.
+    """
+
+    secret: SecretVersions
+    token: str
+    function_arn: str
+    issuer: KeyIssuer
+    prover: KeyProver
+    policy: RotationPolicy
+    time_left: Callable[[], timedelta]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
+
+
+def classify(rotation: Rotation) -> Snapshot | None:
+    """Classify the token: the snapshot if it is staged, None if it is current already.
+
+    The event is hostile: whoever may invoke the function could have made it up (a responder needs
+    ``lambda:InvokeFunction``), so nothing in it is believed that the secret does not say too.
+    """
+    snapshot = rotation.secret.snapshot()
+    token = rotation.token
+    if snapshot.arn != rotation.secret.arn:
+        raise VersionStateError(f"{rotation.secret.arn} is not the full ARN of {snapshot.arn}.")
+    if snapshot.rotation_function is None or not _same_function(
+        snapshot.rotation_function, rotation.function_arn
+    ):
+        raise VersionStateError(
+            f"{snapshot.arn} is not rotated by this function but by "
+            f"{snapshot.rotation_function or 'none'}. Name this function in RotateSecret."
+        )
+    if snapshot.deleted_at is not None:
+        raise VersionStateError(
+            f"{snapshot.arn} is scheduled for deletion. Restore it before rotating it."
+        )
+    if snapshot.has(token, AWSCURRENT):
+        return None
+    if not snapshot.rotation_enabled:
+        raise VersionStateError(
+            f"Rotation of {snapshot.arn} is turned off. Turn it on with RotateSecret."
+        )
+    if not snapshot.has(token, AWSPENDING):
+        raise VersionStateError(
+            f"Version {token} of {snapshot.arn} is not staged as AWSPENDING. "
+            "Begin a new rotation with RotateSecret."
+        )
+    return snapshot
+
+
+def _same_function(one: str, other: str) -> bool:
+    """Whether two ARNs name one function, whatever version or alias they add."""
+    return one.split(":")[:7] == other.split(":")[:7]
+
+
+def current_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
+    """What the AWSCURRENT version holds, or None where there is none with a value."""
+    current = snapshot.version_with(AWSCURRENT)
+    return None if current is None else rotation.secret.read(current)
+
+
+def statement(rotation: Rotation) -> str:
+    """What a test seal is over: a sentence that describes itself and can be no document."""
+    return f"rotation test seal for {rotation.secret.arn} {rotation.token}"
+
+
+def say(fact: str, rotation: Rotation, **ids: object) -> None:
+    """One line in the log, with the secret and the version it speaks of."""
+    where = {"secret": rotation.secret.arn, "version": rotation.token}
+    logger.info(fact, extra=where | ids, stacklevel=3)
+
+
+def require_staged(rotation: Rotation) -> Snapshot:
+    """Look again whether the token is staged, and hand on what was seen.
+
+    Raises:
+        VersionStateError: it was unstaged while the step was at work.
+    """
+    snapshot = rotation.secret.snapshot()
+    if not snapshot.has(rotation.token, AWSPENDING):
+        raise VersionStateError(
+            f"Version {rotation.token} of {rotation.secret.arn} was unstaged while its key was "
+            "being made. Begin a new rotation with RotateSecret."
+        )
+    return snapshot

@@ -1,0 +1,104 @@
+"""A new key for a token, stored once: issue, store, read back, and only then clear the strays.
+
+The vendor's answer can be lost after a key was made, and two invocations can make one each. So the
+stored value decides: whatever bears this token and was not stored is revoked after it was read
+back, never before.
+"""
+
+from __future__ import annotations
+
+from rotation.core.invocation import Rotation, require_staged, say
+from rotation.core.ports import STRAY_AGE, KeyLabel, Revocation
+from rotation.core.proving import refuse_compromised
+from rotation.credential import ApiKey, SecretDocument
+from rotation.errors import CompromisedKeyError, KeyQuotaError, VersionStateError
+from rotation.privacy.observability import count, logger
+from rotation.secrets_manager.versions import Snapshot
+
+
+def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
+    """A new key. If the vendor's quota stands in the way, this token's old strays go first."""
+    label = KeyLabel(rotation.policy.installation, snapshot.arn, rotation.token)
+    try:
+        key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
+    except KeyQuotaError:
+        if not _make_room(rotation):
+            raise
+        key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
+    count("KeysIssued")
+    return key
+
+
+def store(rotation: Rotation, document: SecretDocument) -> None:
+    """Store the new key, unless the token was unstaged or declared compromised meanwhile.
+
+    Does NOT keep a put that comes late from taking AWSPENDING back: between the look and the put a
+    forced rotation may have unstaged the token. Whoever forces looks again after unstaging.
+
+    Raises:
+        VersionStateError: the token is not staged any more.
+        CompromisedKeyError: the version was declared compromised; the token was abandoned.
+    """
+    key_id = document.key.id
+    try:
+        refuse_compromised(rotation, require_staged(rotation))
+    except (VersionStateError, CompromisedKeyError):
+        # Nobody else ever saw this key, and it will not be stored: it may go at once.
+        discard(rotation, key_id, "token given up before the put")
+        raise
+    try:
+        rotation.secret.put_pending(rotation.token, document)
+    except VersionStateError:
+        logger.info("another invocation stored its key first", version=rotation.token)
+    refuse_compromised(rotation, require_staged(rotation))
+
+
+def read_back(rotation: Rotation) -> SecretDocument:
+    """The stored value; reads are eventually consistent, so a fresh one may need a moment."""
+    for pause in (0.2, 0.5, 1.0, None):
+        document = rotation.secret.read(rotation.token)
+        if document is not None:
+            return document
+        if pause is not None:
+            rotation.sleep(pause)
+    raise VersionStateError(
+        f"Version {rotation.token} of {rotation.secret.arn} cannot be read back yet; "
+        "Secrets Manager will try again."
+    )
+
+
+def revoke_strays_of_token(rotation: Rotation, kept: str) -> None:
+    """Revoke every other key that bears this token: a value is stored, so none can win now."""
+    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    for stray in listing.keys:
+        if stray.active and stray.label.token == rotation.token and stray.id != kept:
+            discard(rotation, stray.id, "stray of this token")
+
+
+def discard(rotation: Rotation, key_id: str, reason: str) -> None:
+    """Revoke a key that no version names and none will; says what came of it."""
+    outcome = rotation.issuer.revoke(key_id)
+    if outcome is Revocation.REVOKED:
+        count("StrayKeysRevoked")
+    say("stray key", rotation, key_id=key_id, reason=reason, outcome=outcome.value)
+
+
+def _make_room(rotation: Rotation) -> bool:
+    """Revoke this token's own strays if they are old; whether there was any.
+
+    Keys of other tokens are left to reconciliation, which sees every version; from here a version
+    without labels, and with it a key in its grace, would look like no version at all.
+    """
+    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    stored = rotation.secret.read(rotation.token)
+    strays = [
+        key
+        for key in listing.keys
+        if key.active
+        and key.label.token == rotation.token
+        and (stored is None or key.id != stored.key.id)
+        and listing.vendor_time - key.created_at > STRAY_AGE
+    ]
+    for stray in strays:
+        discard(rotation, stray.id, "stray in the way of the vendor's quota")
+    return bool(strays)

@@ -1,0 +1,199 @@
+"""What rotation needs of a vendor. `rotation.vendor` implements it for Trusted Signatures.
+
+`rotation.core.steps` knows a vendor through these types alone; another vendor is another folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final, Protocol
+
+from rotation.credential import ApiKey
+
+#: A key that bears our label and that no version names is a stray once it is this old: no
+#: invocation lives so long, so one that was not stored by then never will be.
+STRAY_AGE: Final = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class KeyLabel:
+    """Whose key it is: written on the key at the vendor when it is issued.
+
+    Attributes:
+        installation: the id of this installation, so that two of them never touch each other's.
+        secret_arn: the secret that the key was issued for.
+        token: the ClientRequestToken of the rotation that asked for it.
+    """
+
+    installation: str
+    secret_arn: str
+    token: str
+
+
+@dataclass(frozen=True)
+class VendorKey:
+    """A key as the vendor lists it: never with its material.
+
+    Attributes:
+        revocation_asked: whether a person was asked to revoke it, and it may work until they do.
+    """
+
+    id: str
+    label: KeyLabel
+    created_at: datetime
+    expires_at: datetime | None
+    active: bool
+    revocation_asked: bool = False
+
+
+@dataclass(frozen=True)
+class KeyListing:
+    """The vendor's keys of one secret, and the vendor's clock when it listed them."""
+
+    keys: Sequence[VendorKey]
+    vendor_time: datetime
+
+
+class Revocation(Enum):
+    """What came of asking for a key to be revoked."""
+
+    REVOKED = "revoked"
+    ALREADY_GONE = "unknown or already gone"
+    MANUAL_ACTION_NEEDED = "manual action needed"
+
+
+@dataclass(frozen=True)
+class IssuerCondition:
+    """How an issuer itself is doing.
+
+    Attributes:
+        credential_id: the id of the admin credential, where it needs one.
+        credential_expires_at: when that stops working, aware UTC, where known.
+        keys_left: how many keys it can still give, where that is limited.
+    """
+
+    credential_id: str | None = None
+    credential_expires_at: datetime | None = None
+    keys_left: int | None = None
+
+
+class KeyIssuer(Protocol):
+    """Creates, lists and revokes keys at the vendor."""
+
+    def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
+        """Get a key that bears ``label``. May not be idempotent: then a lost answer leaves a stray.
+
+        Raises:
+            KeyQuotaError: too many keys exist.
+            KeyIssueError: the issuer would not give a key.
+            VendorError: the issuer could not be asked.
+        """
+
+    def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
+        """The keys that bear a label of this installation and this secret, and no others."""
+
+    def revoke(self, key_id: str) -> Revocation:
+        """Ask that the key stop working. Idempotent. Does NOT prove that it did."""
+
+    def forget(self, key_id: str) -> None:
+        """Drop what the issuer itself keeps of a key that was proven dead. Idempotent."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That the vendor signed with a key, and who signed.
+
+    Attributes:
+        signer: the signing certificate's subject, RFC 4514.
+        organization: its organisation (O), where it names one.
+        chained: whether it was held against configured trust anchors (False: none configured).
+        proven_at: our clock when the answer had been checked, aware UTC.
+        vendor_time: the vendor's clock when it answered, whole seconds, where it gave one.
+    """
+
+    signer: str
+    organization: str | None
+    chained: bool
+    proven_at: datetime
+    vendor_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class CondemnedKey:
+    """A key that no secret holds and that has to die, as one of a pool that leaked.
+
+    Attributes:
+        key: the key.
+        declared: when, why and by whom it was declared compromised, in words; never empty.
+        due: whether it is time to ask the vendor whether it is dead; asking buys a signature
+            while it is not.
+    """
+
+    key: ApiKey
+    declared: str
+    due: bool
+
+
+class Stock(Protocol):
+    """Keys that an issuer keeps until somebody needs one."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    def condemned(self) -> Sequence[CondemnedKey]:
+        """The keys that were declared compromised and are not proven dead."""
+
+    def ask_people(self) -> None:
+        """Ask a person to revoke the condemned keys that nobody was asked about yet."""
+
+    def seen_alive(self, key_ids: Sequence[str]) -> None:
+        """Note that the vendor still accepted these keys just now."""
+
+    def forget(self, key_id: str) -> None:
+        """Drop a key that was proven dead. Idempotent."""
+
+
+class KeyProver(Protocol):
+    """Asks the vendor for a test seal and judges the answer."""
+
+    def prove(self, key: ApiKey, statement: str) -> Proof:
+        """A seal over the SHA-256 of ``statement``, a sentence that no document can be.
+
+        Raises:
+            CredentialRejectedError: the vendor does not accept the key (yet).
+            SealVerificationError: it signed, and the signature is not what it must be.
+            VendorError: it could not be asked.
+        """
+
+
+class Notifier(Protocol):
+    """Tells a person that something is left for them to do."""
+
+    def notify(self, subject: str, facts: Mapping[str, str]) -> None:
+        """Send ``subject``, one line, with ``facts``. Never key material.
+
+        Raises:
+            RotationError: the message could not be handed over.
+        """
+
+
+class EvidenceStore(Protocol):
+    """Keeps records that nobody can change or remove for a time."""
+
+    def keep(self, name: str, record: bytes) -> str:
+        """Store ``record`` under ``name`` and return where it is. The first record of a name stays.
+
+        Raises:
+            EvidenceError: it was not stored.
+        """
+
+    def records(self, folder: str) -> Sequence[tuple[str, bytes]]:
+        """The newest records whose names begin with ``folder``, newest first: where, and what.
+
+        Raises:
+            EvidenceError: they could not be read.
+        """

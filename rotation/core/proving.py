@@ -1,0 +1,173 @@
+"""Is the pending key worth promoting? Proven, waited for, or abandoned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, NoReturn
+
+from rotation.core.invocation import Rotation, current_document, statement
+from rotation.core.ports import Proof
+from rotation.credential import ApiKey
+from rotation.errors import (
+    ClockSkewError,
+    CompromisedKeyError,
+    ConfigurationError,
+    CredentialRejectedError,
+    RotationError,
+    VersionStateError,
+)
+from rotation.privacy.observability import count, logger
+from rotation.secrets_manager.versions import Snapshot
+
+#: What a step keeps of the Lambda's time for its last calls and its answer.
+_RESERVE: Final = timedelta(seconds=10)
+
+
+def pending_key(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
+    """The key that is to be promoted.
+
+    Raises:
+        CompromisedKeyError: it was declared compromised; it was abandoned.
+        VersionStateError: there is none yet.
+    """
+    refuse_compromised(rotation, snapshot)
+    document = rotation.secret.read(rotation.token)
+    if document is None:
+        raise VersionStateError(
+            f"Version {rotation.token} of {rotation.secret.arn} has no value yet. "
+            "createSecret must succeed first."
+        )
+    return document.key
+
+
+def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
+    """A proof of the pending key, waiting out its propagation; a hopeless key is abandoned."""
+    refuse_compromised(rotation, snapshot)
+    if key.expired(rotation.clock()):
+        abandon(rotation, VersionStateError(f"Pending key {key.id} expired at {key.expires_at}."))
+    return _patiently(
+        rotation, key, lambda error: _abandon_if_current_signs(rotation, snapshot, error)
+    )
+
+
+def prove_first(rotation: Rotation, key: ApiKey) -> None:
+    """Prove a key that is not stored yet, waiting out its propagation.
+
+    API_PutSecretValue: the first version of a secret gets AWSCURRENT, whatever labels are asked
+    for. So in a secret without a current version, storing is promoting, and the proof comes first.
+    """
+
+    def give_up(rejection: CredentialRejectedError) -> NoReturn:
+        raise rejection
+
+    _patiently(rotation, key, give_up)
+
+
+def _patiently(
+    rotation: Rotation, key: ApiKey, hopeless: Callable[[CredentialRejectedError], NoReturn]
+) -> Proof:
+    pause = 0.25
+    while True:
+        try:
+            return rotation.prover.prove(key, statement(rotation))
+        except ClockSkewError:
+            raise
+        except CredentialRejectedError as rejection:
+            if _past_propagation(rotation, key):
+                hopeless(rejection)
+            if rotation.time_left() < _RESERVE + timedelta(seconds=pause):
+                raise
+        rotation.sleep(pause)
+        pause = min(2 * pause, 5.0)
+
+
+def _past_propagation(rotation: Rotation, key: ApiKey) -> bool:
+    """Counted from the key's birth, so that it adds up over invocations and retries."""
+    if key.issued_at is None:
+        return True
+    return rotation.clock() - key.issued_at > rotation.policy.propagation_limit
+
+
+def _abandon_if_current_signs(
+    rotation: Rotation, snapshot: Snapshot, rejection: CredentialRejectedError
+) -> NoReturn:
+    current = current_document(rotation, snapshot)
+    if current is None:
+        raise rejection
+    try:
+        rotation.prover.prove(current.key, statement(rotation))
+    except RotationError:
+        raise rejection from None
+    abandon(rotation, rejection)
+
+
+def refuse_compromised(rotation: Rotation, snapshot: Snapshot) -> None:
+    """Abandon a pending version that was declared compromised."""
+    if snapshot.compromised(rotation.token):
+        abandon(
+            rotation,
+            CompromisedKeyError(
+                f"The key of version {rotation.token} of {snapshot.arn} was declared compromised "
+                "and will not be promoted. Begin a new rotation with RotateSecret."
+            ),
+        )
+
+
+def abandon(rotation: Rotation, error: RotationError) -> NoReturn:
+    """Take AWSPENDING off our own token and fail.
+
+    A stored value never changes under its token, so a pending key that can never be promoted would
+    fail every retry and block every later rotation. The next rotation begins with a new token. The
+    key itself is NOT revoked here.
+    """
+    rotation.secret.unstage_pending(rotation.token)
+    count("RotationsAbandoned")
+    logger.warning(
+        "rotation abandoned",
+        secret=rotation.secret.arn,
+        version=rotation.token,
+        reason=error.code,
+    )
+    raise error
+
+
+def compare_signers(rotation: Rotation, snapshot: Snapshot, proof: Proof) -> None:
+    """With no trust anchors configured, say so if the signer is not the current key's."""
+    current = current_document(rotation, snapshot)
+    if current is None:
+        return
+    try:
+        before = rotation.prover.prove(current.key, statement(rotation))
+    except RotationError:
+        return
+    if before.signer != proof.signer:
+        logger.warning(
+            "the signer differs from the current key's; configure SIGNER_TRUST_ANCHORS",
+            secret=snapshot.arn,
+            signer=proof.signer,
+            current_signer=before.signer,
+        )
+
+
+def refuse_short_life(what: str, life: timedelta, rotation: Rotation, snapshot: Snapshot) -> None:
+    """Refuse a key that would expire before the next rotation and the grace after it.
+
+    Where the schedule does not tell the time between rotations, nothing is refused.
+
+    Raises:
+        ConfigurationError: ``what`` names the life that is too short.
+    """
+    interval = snapshot.rotation_interval
+    if interval is None:
+        return
+    needed = interval + rotation.policy.grace
+    if life < needed:
+        raise ConfigurationError(
+            f"{what} is {_days(life)}, less than the {_days(needed)} until the next rotation of "
+            f"{snapshot.arn} and the grace after it. Rotate more often or let keys live longer."
+        )
+
+
+def _days(time: timedelta) -> str:
+    return f"{time / timedelta(days=1):.1f} days"

@@ -1,0 +1,222 @@
+"""The four steps of a rotation: createSecret, setSecret, testSecret, finishSecret.
+
+Secrets Manager calls them in this order, each in an invocation of its own, and repeats the whole
+process with the same token when one fails (UserGuide rotate-secrets_lambda-functions). So every
+step may run twice, concurrently, or after success; each begins by classifying its token:
+
+- on AWSCURRENT: the rotation is over, the step succeeds and changes nothing (finishSecret removes
+  a leftover AWSPENDING);
+- on AWSPENDING: the step proceeds;
+- anything else, AWSPREVIOUS included: VersionStateError, so that no replay, late retry or hostile
+  event promotes a retired key.
+
+Invariants: AWSCURRENT only moves to a key that was proven in the same act; no step revokes a key
+that a version of the secret names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from rotation.core.invocation import Rotation, classify, current_document, say, statement
+from rotation.core.issuing import discard, issue, read_back, revoke_strays_of_token, store
+from rotation.core.proving import (
+    abandon,
+    compare_signers,
+    pending_key,
+    prove_first,
+    prove_pending,
+    refuse_compromised,
+    refuse_short_life,
+)
+from rotation.credential import ApiKey, SecretDocument
+from rotation.errors import (
+    ConfigurationError,
+    RotationError,
+    SecretStoreError,
+    VersionStateError,
+)
+from rotation.privacy.observability import count, logger
+from rotation.secrets_manager.versions import AWSCURRENT, Snapshot
+
+#: A retry may come hours after the key was issued; setSecret must not find it too short by those.
+_LATE_RETRY: Final = timedelta(days=1)
+
+
+def create_secret(rotation: Rotation) -> None:
+    """Issue a key and store it as AWSPENDING. A current key is untouched.
+
+    In a secret that never had a value the first stored one is current at once, so there the key
+    is proven before it is stored. A version that has a value keeps it. Only when the stored value
+    has been read back are other keys that bear this token revoked: the strays of lost answers and
+    the losers of races, which thereby adopt the winner's value.
+
+    Raises:
+        VersionStateError: the token is not staged (any more), rotation is off, or the secret is
+            scheduled for deletion.
+        InvalidCredentialError: the current value cannot be carried over; nothing was issued.
+        ConfigurationError: the key would not outlive the next rotation; nothing was issued.
+    """
+    snapshot = classify(rotation)
+    if snapshot is None:
+        return
+    refuse_compromised(rotation, snapshot)
+    if rotation.secret.read(rotation.token) is None:
+        document = _to_carry_over(rotation, snapshot)
+        spare = rotation.policy.key_lifetime - _LATE_RETRY
+        refuse_short_life("The life of a new key, less a day", spare, rotation, snapshot)
+        key = issue(rotation, snapshot)
+        if document is None:
+            _prove_or_discard(rotation, key)
+            document = SecretDocument.empty(key)
+        store(rotation, document.with_key(key))
+    stored = read_back(rotation)
+    revoke_strays_of_token(rotation, stored.key.id)
+    say("key staged", rotation, key_id=stored.key.id, expires_at=stored.key.expires_at)
+
+
+def set_secret(rotation: Rotation) -> None:
+    """Make sure that the pending key was not revoked and lives long enough.
+
+    At this vendor a key works from birth, so there is nothing to set; whether it does work is
+    testSecret's. A pending key that is revoked or about to be by a person, or that expires before
+    the next rotation and its grace, can never be promoted: it is abandoned, so that the next
+    rotation begins anew.
+
+    Raises:
+        VersionStateError: as in create_secret; or the key was abandoned.
+    """
+    snapshot = classify(rotation)
+    if snapshot is None:
+        return
+    key = pending_key(rotation, snapshot)
+    if key.expires_at is not None:
+        life = key.expires_at - rotation.clock()
+        try:
+            refuse_short_life("The life left to the pending key", life, rotation, snapshot)
+        except ConfigurationError as error:
+            abandon(rotation, VersionStateError(str(error)))
+    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    listed = next((one for one in listing.keys if one.id == key.id), None)
+    if listed is not None and not listed.active:
+        abandon(rotation, VersionStateError(f"Pending key {key.id} was revoked or has expired."))
+    if listed is not None and listed.revocation_asked:
+        asked = VersionStateError(f"A person was asked to revoke the pending key {key.id}.")
+        abandon(rotation, asked)
+    say("key set", rotation, key_id=key.id, expires_at=key.expires_at)
+
+
+def test_secret(rotation: Rotation) -> None:
+    """Prove the pending key with a test seal. Promotes nothing.
+
+    With RotateImmediately=false Secrets Manager runs this step alone, against a temporary
+    AWSPENDING version that may have no value (API_RotateSecret). Then what can be proven is proven:
+    that the issuer answers, and that the current key, where there is one, signs.
+
+    Raises:
+        CredentialRejectedError: the vendor does not accept the key; after the propagation limit,
+            and while the current key is accepted, the pending key was abandoned.
+        SealVerificationError: the vendor signs, but not as the configured signer.
+        VendorError: the vendor could not be asked.
+    """
+    snapshot = classify(rotation)
+    if snapshot is None:
+        return
+    pending = rotation.secret.read(rotation.token)
+    if pending is None:
+        _test_configuration(rotation, snapshot)
+        return
+    proof = prove_pending(rotation, snapshot, pending.key)
+    if not proof.chained:
+        compare_signers(rotation, snapshot, proof)
+    say("key proven", rotation, key_id=pending.key.id, signer=proof.signer, chained=proof.chained)
+
+
+def finish_secret(rotation: Rotation) -> None:
+    """Promote the pending key. Promotion is last; nothing after it is needed for safety.
+
+    The key is proven once more here, since a step can be called on its own. Does NOT revoke the
+    key that it displaces: that key goes on working for the grace period.
+
+    Raises:
+        VersionStateError: the pending version has no value yet, or is not staged.
+        CompromisedKeyError: the pending key was declared compromised; it was abandoned.
+        SecretStoreError: AWSCURRENT was moved by somebody else meanwhile.
+    """
+    snapshot = classify(rotation)
+    if snapshot is None:
+        _remove_leftover(rotation)
+        return
+    key = pending_key(rotation, snapshot)
+    prove_pending(rotation, snapshot, key)
+    # The proof took time: look again, then swap only from the version that was looked at.
+    snapshot = classify(rotation)
+    if snapshot is None:
+        _remove_leftover(rotation)
+        return
+    refuse_compromised(rotation, snapshot)
+    displaced = snapshot.version_with(AWSCURRENT)
+    try:
+        rotation.secret.promote(rotation.token, displaced)
+    except SecretStoreError:
+        # A lost answer, or botocore's own retry of it: the label tells whether it moved.
+        if not rotation.secret.snapshot().has(rotation.token, AWSCURRENT):
+            raise
+    count("KeysPromoted")
+    _remove_leftover(rotation)
+    say("key promoted", rotation, key_id=key.id, displaced_version=displaced)
+
+
+STEPS: Final[Mapping[str, Callable[[Rotation], None]]] = MappingProxyType(
+    {
+        "createSecret": create_secret,
+        "setSecret": set_secret,
+        "testSecret": test_secret,
+        "finishSecret": finish_secret,
+    }
+)
+
+
+def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
+    """What is current, with everything that the organisation keeps in it; None: nothing ever was.
+
+    Raises:
+        VersionStateError: something is current, and cannot be read yet.
+    """
+    document = current_document(rotation, snapshot)
+    current = snapshot.version_with(AWSCURRENT)
+    if document is None and current is not None:
+        raise VersionStateError(
+            f"The current version {current} of {snapshot.arn} cannot be read yet; Secrets Manager "
+            "will try again."
+        )
+    return document
+
+
+def _prove_or_discard(rotation: Rotation, key: ApiKey) -> None:
+    try:
+        prove_first(rotation, key)
+    except RotationError:
+        # It will not be stored, and every attempt would leave one more.
+        discard(rotation, key.id, "first key could not be proven")
+        raise
+
+
+def _remove_leftover(rotation: Rotation) -> None:
+    """Take AWSPENDING off the promoted version; AWS should, and is known to leave it at times."""
+    try:
+        rotation.secret.unstage_pending(rotation.token)
+    except SecretStoreError as error:
+        # Harmless on the current version (API_RotateSecret): the rotation is complete.
+        logger.warning("AWSPENDING was left behind", version=rotation.token, reason=error.aws_code)
+
+
+def _test_configuration(rotation: Rotation, snapshot: Snapshot) -> None:
+    rotation.issuer.list_keys(rotation.policy.installation, snapshot.arn)
+    current = current_document(rotation, snapshot)
+    if current is not None:
+        rotation.prover.prove(current.key, statement(rotation))
+    say("configuration proven", rotation, key_id=current.key.id if current else None)

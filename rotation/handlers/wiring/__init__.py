@@ -1,0 +1,1 @@
+"""Builds the parts of each function from its settings. Decides nothing."""

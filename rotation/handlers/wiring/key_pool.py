@@ -1,0 +1,48 @@
+"""The key pool and the messages to people, put together from the settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+
+from rotation.aws.notifier import LogNotifier, SnsNotifier
+from rotation.core.ports import Notifier
+from rotation.handlers.wiring.vendor import utc_now
+from rotation.key_pool.issuer import KeyPool
+from rotation.key_pool.pool_secret import PoolSecret
+from rotation.secrets_manager.versions import SecretVersions
+from rotation.settings import RotationSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+#: Retries of a rotation may go on for hours after the lease; setSecret must not miss those.
+_LATE_RETRY: Final = timedelta(days=1)
+
+
+def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPool:
+    """The pool of the settings.
+
+    A leased key must outlive the next rotation of its secret and the grace after it, which is what
+    setSecret asks of it too.
+    """
+
+    def needed(secret_arn: str) -> timedelta:
+        interval = SecretVersions(secrets, secret_arn).snapshot().rotation_interval
+        return (interval or timedelta(0)) + settings.grace + _LATE_RETRY
+
+    pool = PoolSecret(secrets, settings.pool_secret, utc_now)
+    return KeyPool(pool, needed, notifier(settings), utc_now)
+
+
+def notifier(settings: RotationSettings) -> Notifier:
+    """The topic of the settings, or the log where they name none."""
+    if settings.notification_topic is None:
+        return LogNotifier()
+    patience = Config(
+        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    return SnsNotifier(boto3.client("sns", config=patience), settings.notification_topic)

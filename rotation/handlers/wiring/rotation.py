@@ -1,0 +1,99 @@
+"""The parts of a rotation, put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
+from typing import Final
+
+import boto3
+from botocore.config import Config
+
+from rotation.core.invocation import Rotation, RotationPolicy
+from rotation.core.ports import KeyIssuer
+from rotation.credential import ApiKey, Confidential
+from rotation.handlers.wiring.key_pool import key_pool
+from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
+from rotation.key_pool.issuer import StepsKeyPool
+from rotation.secrets_manager.versions import SecretVersions, read_credential
+from rotation.settings import KEY_POOL, RotationSettings
+from rotation.vendor.admin_api import AdminApi
+from rotation.vendor.key_prover import TestSealProver
+from rotation.vendor.signing_api import SigningApi
+
+#: What a call to the vendor leaves of the function's time, for the calls to AWS after it.
+_RESERVE: Final = timedelta(seconds=5)
+
+
+class RotationWiring:
+    """Everything that the rotation function needs, from its settings."""
+
+    def __init__(self, settings: RotationSettings) -> None:
+        self._settings = settings
+        self.reconcile_function = settings.reconcile_function
+        vendor = settings.vendor
+        self._secrets = boto3.client(
+            "secretsmanager",
+            config=Config(
+                connect_timeout=3,
+                read_timeout=10,
+                retries={"mode": "standard", "total_max_attempts": 4},
+            ),
+        )
+        self._signing = vendor_http(vendor, vendor.url)
+        self._admin = vendor_http(vendor, settings.admin_url)
+        self._prover = TestSealProver(
+            SigningApi(self._signing, vendor.sign_path),
+            signer_policy(vendor),
+            utc_now,
+        )
+
+    def rotation(
+        self,
+        *,
+        secret_arn: str,
+        token: str,
+        rotation_token: Confidential | None,
+        function_arn: str,
+        time_left: Callable[[], timedelta],
+    ) -> Rotation:
+        """One invocation of one step."""
+        settings = self._settings
+        for session in (self._signing, self._admin):
+            session.end_within(time_left() - _RESERVE)
+        return Rotation(
+            secret=SecretVersions(self._secrets, secret_arn, rotation_token),
+            token=token,
+            function_arn=function_arn,
+            issuer=self._issuer(),
+            prover=self._prover,
+            policy=RotationPolicy(
+                installation=settings.installation,
+                key_lifetime=settings.key_lifetime,
+                grace=settings.grace,
+                propagation_limit=settings.propagation_limit,
+            ),
+            time_left=time_left,
+        )
+
+    def _issuer(self) -> KeyIssuer:
+        settings = self._settings
+        if settings.key_issuer == KEY_POOL:
+            return self._pool
+        return AdminApi(self._admin, settings.admin_keys_path, self._admin_key_reader(), utc_now)
+
+    @cached_property
+    def _pool(self) -> StepsKeyPool:
+        return StepsKeyPool(key_pool(self._settings, self._secrets))
+
+    def _admin_key_reader(self) -> Callable[[], ApiKey]:
+        """Reads the admin credential once per event, and only if the event needs it."""
+        found: list[ApiKey] = []
+
+        def read() -> ApiKey:
+            if not found:
+                found.append(read_credential(self._secrets, self._settings.admin_secret).key)
+            return found[0]
+
+        return read

@@ -1,0 +1,42 @@
+"""What every function needs from its settings: the clock, a session with the vendor, a policy.
+
+What is costly and holds no secret (an HTTPS session, a boto3 client) lives as long as the
+execution environment; what belongs to one event is made for that event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from rotation.privacy.observability import logger
+from rotation.settings import VendorSettings
+from rotation.vendor.cms import SignerPolicy
+from rotation.vendor.http import VendorHttp
+
+
+def utc_now() -> datetime:
+    """The clock of the functions."""
+    return datetime.now(UTC)
+
+
+def vendor_http(
+    settings: VendorSettings, origin: str, clock: Callable[[], datetime] | None = None
+) -> VendorHttp:
+    """A session with one origin of the vendor; requests are signed by ``clock``, or by ours."""
+    return VendorHttp(
+        origin,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        clock=clock or utc_now,
+    )
+
+
+def signer_policy(settings: VendorSettings) -> SignerPolicy:
+    """Whose signatures are accepted."""
+    if settings.organization and not settings.trust_anchors:
+        logger.warning(
+            "SIGNER_ORGANIZATION without SIGNER_TRUST_ANCHORS proves little: any certificate can "
+            "bear a name"
+        )
+    return SignerPolicy.from_pem(settings.trust_anchors, settings.organization)

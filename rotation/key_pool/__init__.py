@@ -1,0 +1,1 @@
+"""An issuer over a secret that people fill with keys from the vendor's portal."""

@@ -1,0 +1,280 @@
+"""KeyIssuer over a pool of keys: works with the vendor as it is published today.
+
+Trusted Signatures has published no API to create or revoke keys. So a person makes keys in the
+vendor's portal and adds them to a pool secret (``rotation pool add``); a rotation leases one; and
+when a key has to die, a person is asked to revoke it in the portal. ``docs/key-pool.md`` describes
+the secret's value and what people do when.
+
+Invariants: a key is leased to one token at most, and never again; a lease is found again by its
+label; a key leaves the pool only when it was proven dead (`KeyPool.forget`) or when a person takes
+it out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from rotation.core.ports import KeyLabel, KeyListing, Notifier, Revocation, VendorKey
+from rotation.credential import ApiKey, iso_utc
+from rotation.errors import KeyPoolEmptyError, RotationError
+from rotation.key_pool.document import (
+    KeyState,
+    Lease,
+    Notice,
+    Pool,
+    PoolKey,
+    whole_milliseconds,
+)
+from rotation.key_pool.pool_secret import PoolSecret
+from rotation.privacy.observability import count, logger
+from rotation.privacy.redaction import remember
+
+#: Fewer free keys than this, and somebody should add some.
+ENOUGH: Final = 2
+
+#: A call that asks a person is over by then; after it the next call asks again.
+ASKING: Final = timedelta(minutes=5)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Leased:
+    """What came of asking for a lease; ``left`` counts the free keys that live long enough."""
+
+    entry: PoolKey | None
+    new: bool
+    left: int
+    too_short: int
+
+
+class KeyPool:
+    """The keys of one pool secret.
+
+    Args:
+        pool: the pool secret.
+        needed: how long a key leased for a secret, named by its ARN, must live at least.
+        notifier: asks a person to revoke a key, or to add some.
+        clock: our clock, aware UTC. The vendor is not asked, so it stands for the vendor's too.
+    """
+
+    def __init__(
+        self,
+        pool: PoolSecret,
+        needed: Callable[[str], timedelta],
+        notifier: Notifier,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pool = pool
+        self._needed = needed
+        self._notifier = notifier
+        self._clock = clock
+
+    def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:  # noqa: ARG002
+        """Lease a key to ``label``. Idempotent: the same label gets the same key.
+
+        Of the free keys that live as long as `needed` says, the one that expires last: a pool is
+        small, its keys are made together, and time to spare is worth more than a key. Those whose
+        expiry nobody noted come after all others. ``lifetime`` is not used: how long a key lives
+        was decided in the portal.
+
+        Returns:
+            the key; its ``issued_at`` is when it was leased.
+
+        Raises:
+            KeyPoolEmptyError: no free key lives long enough; a person must add one.
+            InvalidCredentialError: the pool secret's value is not a key pool.
+            SecretStoreError: AWS refused or failed.
+        """
+        least = self._needed(label.secret_arn)
+        lease = Lease(label, whole_milliseconds(self._clock()))
+        found = self._pool.change(lambda pool: _lease(pool, lease, least))
+        if found.entry is None or found.entry.lease is None:
+            raise KeyPoolEmptyError(_why_empty(self._pool.name, found, least, label))
+        if found.new:
+            self._say_what_is_left(found)
+        # Parsing the pool made the redaction remember every key of it, this one perhaps long ago.
+        remember(found.entry.key.material.reveal())
+        return replace(found.entry.key, issued_at=found.entry.lease.at)
+
+    def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
+        """The keys leased to this secret; ``created_at`` is the time of the lease.
+
+        A key is active until it expires: one that somebody was asked to revoke may still work, and
+        stays in the list until it was proven dead and forgotten. The clock is ours.
+        """
+        now = self._clock()
+        keys = tuple(
+            VendorKey(
+                id=entry.key.id,
+                label=entry.lease.label,
+                created_at=entry.lease.at,
+                expires_at=entry.key.expires_at,
+                active=not entry.key.expired(now),
+                revocation_asked=entry.notice is not None and entry.notice.sent,
+            )
+            for entry in self._pool.read().keys
+            if entry.lease is not None
+            and entry.lease.label.installation == installation
+            and entry.lease.label.secret_arn == secret_arn
+        )
+        return KeyListing(keys, vendor_time=now)
+
+    def revoke(self, key_id: str) -> Revocation:
+        """Retire a key: it is never leased (again), and a person is asked to revoke it, once.
+
+        The key goes on working until that person has acted, so the answer is never that it was
+        revoked. If the message could not be sent, a later call sends it.
+        """
+        notice = Notice(str(uuid.uuid4()), whole_milliseconds(self._clock()), sent=False)
+        entry = self._pool.change(lambda pool: _retire(pool, key_id, notice))
+        if entry is None:
+            return Revocation.ALREADY_GONE
+        if entry.notice == notice and self._tell(_request(entry, self._pool.name)):
+            self._note_sent(key_id, notice)
+        return Revocation.MANUAL_ACTION_NEEDED
+
+    def find(self, key_id: str) -> ApiKey | None:
+        """The key of that id, to prove it dead where no version of a secret holds it any more."""
+        entry = self._pool.read().find(key_id)
+        return None if entry is None else entry.key
+
+    def forget(self, key_id: str) -> None:
+        """Take out a key that was proven dead. Idempotent.
+
+        Does NOT revoke it: a key that is forgotten alive is out of everybody's sight.
+        """
+
+        def forgotten(pool: Pool) -> tuple[Pool | None, bool]:
+            return (pool.without(key_id), True) if pool.find(key_id) else (None, False)
+
+        if self._pool.change(forgotten):
+            logger.info("dead key taken out of the pool", pool=self._pool.name, key_id=key_id)
+
+    def _say_what_is_left(self, found: _Leased) -> None:
+        count("PoolKeysLeased")
+        count("PoolKeysLeft", found.left)
+        if found.left >= ENOUGH:
+            return
+        count("PoolLow")
+        logger.warning("the key pool is nearly empty", pool=self._pool.name, left=found.left)
+        facts = {
+            "what to do": "Make keys in the vendor's portal and add them with: rotation pool add",
+            "pool": self._pool.name,
+            "free keys left": str(found.left),
+        }
+        self._tell(("Add Trusted Signatures API keys to the pool", facts))
+
+    def _tell(self, message: tuple[str, Mapping[str, str]]) -> bool:
+        """Notify a person; a failure is logged, since what it is about was done already."""
+        try:
+            self._notifier.notify(*message)
+        except RotationError as error:
+            count("NotificationsFailed")
+            logger.error("nobody was notified", pool=self._pool.name, reason=str(error))
+            return False
+        return True
+
+    def _note_sent(self, key_id: str, notice: Notice) -> None:
+        def sent(pool: Pool) -> tuple[Pool | None, None]:
+            entry = pool.find(key_id)
+            if entry is None or entry.notice != notice:
+                return None, None
+            return pool.holding(replace(entry, notice=replace(notice, sent=True))), None
+
+        try:
+            self._pool.change(sent)
+        except RotationError as error:
+            logger.warning("a person will be asked again", key_id=key_id, reason=error.code)
+
+
+class StepsKeyPool:
+    """What the steps of a rotation may do with a pool: lease, and look. They retire nothing.
+
+    Invocations of one token share its lease. So the key that one of them would give up may be the
+    one that another has stored just now, and a person would be asked to revoke a key on its way to
+    being current. Reconciliation retires a key that no version names when nothing can be at work
+    with it any more.
+    """
+
+    def __init__(self, pool: KeyPool) -> None:
+        self._pool = pool
+
+    def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
+        """As `KeyPool.issue`."""
+        return self._pool.issue(label, lifetime)
+
+    def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
+        """As `KeyPool.list_keys`."""
+        return self._pool.list_keys(installation, secret_arn)
+
+    def revoke(self, key_id: str) -> Revocation:
+        """Nothing is done: the key stays leased until reconciliation retires it."""
+        logger.info("a leased key is left to reconciliation", key_id=key_id)
+        return Revocation.MANUAL_ACTION_NEEDED
+
+    def forget(self, key_id: str) -> None:
+        """As `KeyPool.forget`."""
+        self._pool.forget(key_id)
+
+
+def _lease(pool: Pool, lease: Lease, least: timedelta) -> tuple[Pool | None, _Leased]:
+    free = [entry for entry in pool.keys if entry.state is KeyState.FREE]
+    usable = [entry for entry in free if _expiry(entry) >= lease.at + least]
+    too_short = len(free) - len(usable)
+    for entry in pool.keys:
+        held = entry.lease is not None and entry.lease.label == lease.label
+        if held and entry.state is KeyState.LEASED and not entry.key.expired(lease.at):
+            return None, _Leased(entry, entry.lease == lease, len(usable), too_short)
+    if not usable:
+        return None, _Leased(None, new=False, left=0, too_short=too_short)
+    # The first of equals, so that the oldest entry goes first.
+    chosen = max(usable, key=lambda entry: (entry.key.expires_at is not None, _expiry(entry)))
+    leased = replace(chosen, state=KeyState.LEASED, lease=lease)
+    return pool.holding(leased), _Leased(
+        leased, new=True, left=len(usable) - 1, too_short=too_short
+    )
+
+
+def _expiry(entry: PoolKey) -> datetime:
+    return entry.key.expires_at or _LAST
+
+
+def _retire(pool: Pool, key_id: str, notice: Notice) -> tuple[Pool | None, PoolKey | None]:
+    entry = pool.find(key_id)
+    if entry is None:
+        return None, None
+    asked = entry.notice
+    if entry.state is KeyState.RETIRED and asked is not None:
+        under_way = asked == notice or notice.at - asked.at < ASKING
+        if asked.sent or under_way:
+            return None, entry
+    retired = replace(entry, state=KeyState.RETIRED, notice=notice)
+    return pool.holding(retired), retired
+
+
+def _request(entry: PoolKey, pool: str) -> tuple[str, Mapping[str, str]]:
+    facts = {
+        "what to do": "Revoke this API key in the vendor's portal. It works until you do.",
+        "key id": entry.key.id,
+        "pool": pool,
+    }
+    if entry.lease is not None:
+        label = entry.lease.label
+        facts |= {"secret": label.secret_arn, "installation": label.installation}
+        facts |= {"leased at": iso_utc(entry.lease.at)}
+    if entry.key.expires_at is not None:
+        facts["expires at"] = iso_utc(entry.key.expires_at)
+    return f"Revoke Trusted Signatures API key {entry.key.id}", facts
+
+
+def _why_empty(name: str, found: _Leased, least: timedelta, label: KeyLabel) -> str:
+    shorter = f"; {found.too_short} expire sooner" if found.too_short else ""
+    return (
+        f"The key pool {name} has no free key that lives {least / timedelta(days=1):.1f} days, as "
+        f"{label.secret_arn} needs it{shorter}. Make one in the vendor's portal and add it with "
+        "`rotation pool add`."
+    )

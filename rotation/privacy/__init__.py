@@ -1,0 +1,1 @@
+"""What must never be printed, and what keeps it out of logs and messages."""

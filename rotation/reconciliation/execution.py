@@ -1,0 +1,294 @@
+"""Carries a plan out for one secret: labels first, then revocation, then what the proofs allow.
+
+An `Execution` is two acts with the shared death watch between them: `Execution.begin` relabels and
+revokes, `Execution.conclude` buries what was proven dead. Everything may run twice, or at the same
+time as another run: labels that are gone already are no error, a key that was revoked already is
+proven dead all the same, and whatever fails is found again by the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from rotation.core.ports import EvidenceStore, KeyIssuer, KeyProver, Notifier, Revocation, Stock
+from rotation.credential import ApiKey
+from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError
+from rotation.privacy.observability import logger
+from rotation.reconciliation.examination import Examined, renewed, statement
+from rotation.reconciliation.incident_record import record, record_name
+from rotation.reconciliation.key_warnings import Code, Concern
+from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, plan
+from rotation.reconciliation.proof_of_death import Death, Suspect, Verdict
+from rotation.reconciliation.relabelling import Relabelling
+from rotation.reconciliation.situation import Reading, ReconciliationPolicy, Situation
+from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAGS
+from rotation.secrets_manager.versions import SecretVersions
+
+#: When a key that nobody could revoke, and that a person was asked to, is looked at again.
+_PATIENCE: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What carrying out needs, shared by all secrets.
+
+    Attributes:
+        issuer: revokes keys.
+        prover: asks whether the current key signs.
+        notifier: asks a person.
+        evidence: keeps the record of an incident.
+        material: a key that the issuer itself keeps, by its id.
+        stock: the keys that the issuer keeps for later, where it keeps any.
+        pace: waits until the next write may be sent.
+        clock: our clock, aware UTC.
+    """
+
+    issuer: KeyIssuer
+    prover: KeyProver
+    notifier: Notifier
+    evidence: EvidenceStore
+    policy: ReconciliationPolicy
+    material: Callable[[str], ApiKey | None]
+    pace: Callable[[], None]
+    clock: Callable[[], datetime]
+    stock: Stock | None = None
+
+
+@dataclass
+class Done:
+    """What came of one secret in this run.
+
+    Attributes:
+        marked: the versions that got a retirement mark.
+        abandoned: the versions that lost AWSPENDING.
+        revoked: what came of each revocation, by key id.
+        deaths: what the watch saw, by key id.
+        dead: the keys that are proven dead, or that the vendor lists as not active.
+        evidence: where the record of the incident is.
+        concerns: warnings that arose on the way.
+        failures: what went wrong; the next run tries again.
+    """
+
+    marked: list[str] = field(default_factory=list)
+    abandoned: list[str] = field(default_factory=list)
+    revoked: dict[str, Revocation] = field(default_factory=dict)
+    deaths: dict[str, Death] = field(default_factory=dict)
+    dead: set[str] = field(default_factory=set)
+    evidence: str | None = None
+    concerns: list[Concern] = field(default_factory=list)
+    failures: list[RotationError] = field(default_factory=list)
+
+    def warn(self, code: Code, message: str) -> None:
+        """Add a warning."""
+        self.concerns.append(Concern(code, message))
+
+
+class Execution:
+    """One plan for one secret, being carried out."""
+
+    def __init__(
+        self, secret: SecretVersions, examined: Examined, planned: Plan, parts: Parts
+    ) -> None:
+        self._secret = secret
+        self._examined = examined
+        self._plan = planned
+        self._parts = parts
+        self._labels = Relabelling(secret, parts.pace)
+        self._due: tuple[Retirement, ...] = ()
+        self.done = Done()
+
+    def begin(self) -> tuple[Suspect, ...]:
+        """Relabel, look again, revoke; the keys whose death is to be proven.
+
+        An ordinary retirement goes ahead only if a second look still wants it and the current key
+        has just signed; a compromised key that is not current dies whatever else is wrong.
+        """
+        self._attempt(self._relabel)
+        if not self._plan.retire:
+            return ()
+        self._examined = renewed(self._secret, self._examined)
+        still = plan(self._examined.situation, self._parts.policy).retire
+        wanted = {(one.key_id, one.reason) for one in self._plan.retire}
+        control = self._control()
+        self._due = tuple(
+            one
+            for one in still
+            if (one.key_id, one.reason) in wanted
+            and (control is not None or one.reason is Reason.COMPROMISED)
+        )
+        for one in self._due:
+            if one.revoke:
+                self._attempt(partial(self._revoke, one))
+        return tuple(self._suspects(control)) if control is not None else ()
+
+    def conclude(self, deaths: Mapping[str, Death]) -> None:
+        """Bury what was proven dead, and say so of what was not."""
+        self.done.deaths = dict(deaths)
+        for one in self._due:
+            self._attempt(partial(self._judge, one))
+        if self._incident_over():
+            self._attempt(self._close_incident)
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except RotationError as error:
+            self.done.failures.append(error)
+
+    def _relabel(self) -> None:
+        for version in self._plan.abandon:
+            self._labels.detach(Label(version, AWSPENDING))
+            self.done.abandoned.append(version)
+            self._say("stuck rotation abandoned", version=version)
+        for label in self._plan.remove:
+            self._labels.detach(label)
+        for label in self._plan.mark:
+            self._labels.attach(label)
+            self.done.marked.append(label.version)
+            self._say("version marked for retirement", version=label.version, label=label.label)
+        if self._plan.untag:
+            self._secret.untag(*INCIDENT_TAGS)
+
+    def _control(self) -> ApiKey | None:
+        """The current key, if it has just signed."""
+        current = self._situation.current
+        key = self._examined.keys.get(current.key_id or "") if current else None
+        if key is None:
+            return None
+        try:
+            self._parts.prover.prove(key, statement(self._secret.arn))
+        except RotationError as error:
+            rejected = isinstance(error, CredentialRejectedError)
+            if rejected and not isinstance(error, ClockSkewError):
+                self.done.warn(
+                    Code.CURRENT_KEY_DEAD,
+                    f"The current key {key.id} is not accepted by the vendor, so nothing can be "
+                    "retired against it. Rotate now.",
+                )
+            else:
+                self.done.failures.append(error)
+            return None
+        return key
+
+    def _revoke(self, retirement: Retirement) -> None:
+        key_id = retirement.key_id
+        outcome = self._parts.issuer.revoke(key_id)
+        self.done.revoked[key_id] = outcome
+        if outcome is Revocation.MANUAL_ACTION_NEEDED:
+            self.done.warn(
+                Code.MANUAL_REVOCATION_NEEDED,
+                f"Key {key_id} works until a person revokes it in the vendor's portal.",
+            )
+        self._say(
+            "revocation asked for",
+            key_id=key_id,
+            reason=retirement.reason.value,
+            outcome=outcome.value,
+        )
+
+    def _suspects(self, control: ApiKey) -> list[Suspect]:
+        suspects = []
+        for one in self._due:
+            key = self._examined.keys.get(one.key_id) or self._parts.material(one.key_id)
+            asked = not one.revoke or one.key_id in self.done.revoked
+            if key is not None and asked:
+                by_hand = self.done.revoked.get(one.key_id) is Revocation.MANUAL_ACTION_NEEDED
+                suspects.append(Suspect(self._secret.arn, key, control, revoked=not by_hand))
+        return suspects
+
+    def _judge(self, retirement: Retirement) -> None:
+        key_id = retirement.key_id
+        death = self.done.deaths.get(key_id)
+        if self._listed_dead(key_id) if death is None else death.verdict is Verdict.DEAD:
+            self.done.dead.add(key_id)
+            if retirement.reason is not Reason.COMPROMISED:
+                # The issuer forgets last: a key that it does not list is nobody's to bury.
+                for version in retirement.versions:
+                    self._labels.bury(version, self._situation.snapshot)
+                self._parts.issuer.forget(key_id)
+            self._say("key proven dead", key_id=key_id, reason=retirement.reason.value)
+        elif death is not None and death.verdict is Verdict.ALIVE:
+            self._report_alive(retirement)
+        else:
+            self.done.warn(
+                Code.DEATH_UNPROVEN, f"Key {key_id} is not proven dead yet; the next run tries."
+            )
+
+    def _listed_dead(self, key_id: str) -> bool:
+        """Whether the vendor lists a key as not active whose material nobody ever stored."""
+        if key_id in self._examined.keys or self._parts.material(key_id) is not None:
+            return False
+        listing = self._parts.issuer.list_keys(self._parts.policy.installation, self._secret.arn)
+        return not any(key.id == key_id and key.active for key in listing.keys)
+
+    def _report_alive(self, retirement: Retirement) -> None:
+        key_id, compromised = retirement.key_id, retirement.reason is Reason.COMPROMISED
+        self.done.warn(
+            Code.KEY_ALIVE_AFTER_INCIDENT if compromised else Code.KEY_ALIVE,
+            f"The vendor still accepts key {key_id}. If it stays so, revoke it in the vendor's "
+            "portal.",
+        )
+        if self.done.revoked.get(key_id) is not Revocation.ALREADY_GONE:
+            return
+        # The issuer does not know this key, as when it was made by hand: nobody was asked yet.
+        facts = {
+            "what to do": "Revoke this API key in the vendor's portal. It works until you do.",
+            "key id": key_id,
+            "secret": self._secret.arn,
+        }
+        if not compromised:
+            # The mark is the memory: this key is asked, and a person told, once a day.
+            for version in retirement.versions:
+                until = self._parts.clock() + _PATIENCE
+                self._labels.postpone(version, self._situation.snapshot, until)
+        self._parts.notifier.notify(f"Revoke Trusted Signatures API key {key_id}", facts)
+
+    def _incident_over(self) -> bool:
+        """Whether every compromised key of this secret is proven dead, in this very run."""
+        compromised = [version for version in self._situation.versions if version.compromised]
+        again = plan(self._situation, self._parts.policy)
+        wanted = (*again.retire, *again.waiting)
+        keys = {one.key_id for one in wanted if one.reason is Reason.COMPROMISED}
+        clear = all(
+            version.displaced and version.reading in {Reading.READ, Reading.EMPTY}
+            for version in compromised
+        )
+        return bool(keys) and clear and keys <= self.done.dead
+
+    def _close_incident(self) -> None:
+        """Keep the record first; only then may what tells of the incident and its keys go."""
+        retirements = [one for one in self._due if one.reason is Reason.COMPROMISED]
+        versions = [v for v in self._situation.versions if v.compromised and v.key_id is not None]
+        facts = record(
+            self._situation,
+            retirements,
+            self.done.deaths,
+            installation=self._parts.policy.installation,
+            completed_at=self._parts.clock(),
+        )
+        name = record_name(
+            self._situation.snapshot.name,
+            [version.id for version in versions] or [one.key_id for one in retirements],
+        )
+        self.done.evidence = self._parts.evidence.keep(name, facts)
+        self._say("incident closed", evidence=self.done.evidence)
+        for version in versions:
+            self._labels.bury(version.id, self._situation.snapshot)
+        for one in retirements:
+            self._parts.issuer.forget(one.key_id)
+        # Another incident may have been declared meanwhile: then the tag is that one's.
+        closed = {version.id for version in self._situation.versions if version.compromised}
+        again = self._secret.snapshot()
+        if not any(again.compromised(version) for version in again.labels.keys() - closed):
+            self._secret.untag(*INCIDENT_TAGS)
+
+    @property
+    def _situation(self) -> Situation:
+        return self._examined.situation
+
+    def _say(self, fact: str, **ids: object) -> None:
+        logger.info(fact, extra={"secret": self._secret.arn} | ids, stacklevel=2)

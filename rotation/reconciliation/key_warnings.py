@@ -1,0 +1,196 @@
+"""What people should know of a secret's keys: warnings with codes for machines to compare. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from rotation.core.ports import IssuerCondition
+from rotation.credential import iso_utc
+from rotation.reconciliation.plan import MOST_REVOCATIONS, Plan
+from rotation.reconciliation.situation import Reading, Situation
+
+#: The vendor advises to rotate at least 30 days before a key expires.
+EXPIRY_NOTICE: Final = timedelta(days=30)
+#: Below this many free keys a pool cannot bear a rotation and an incident.
+POOL_RESERVE: Final = 2
+
+_DAY: Final = timedelta(days=1)
+
+
+class Code(Enum):
+    """What a warning is about. Values are stable."""
+
+    KEY_EXPIRING = "key_expiring"
+    CURRENT_KEY_DEAD = "current_key_dead"
+    ADMIN_CREDENTIAL_EXPIRING = "admin_credential_expiring"
+    ADMIN_CREDENTIAL_DEAD = "admin_credential_dead"
+    ISSUER_UNREADABLE = "issuer_unreadable"
+    VENDOR_UNAVAILABLE = "vendor_unavailable"
+    ROTATION_OVERDUE = "rotation_overdue"
+    PENDING_STUCK = "pending_stuck"
+    POOL_LOW = "pool_low"
+    INCIDENT_OPEN = "incident_open"
+    COMPROMISED_KEY_CURRENT = "compromised_key_current"
+    KEY_ALIVE_AFTER_INCIDENT = "key_alive_after_incident"
+    KEY_ALIVE = "key_alive"
+    KEY_OF_ANOTHER_SECRET = "key_of_another_secret"  # noqa: S105 - a code
+    DEATH_UNPROVEN = "death_unproven"
+    MANUAL_REVOCATION_NEEDED = "manual_revocation_needed"
+    TOO_MANY_RETIREMENTS = "too_many_retirements"
+    REPLICA_OUT_OF_SYNC = "replica_out_of_sync"
+    HOLD_ACTIVE = "hold_active"
+    VALUE_UNREADABLE = "value_unreadable"
+    LABELS_EXHAUSTED = "labels_exhausted"
+    NOT_REACHED = "not_reached"
+
+
+#: What somebody must look at today.
+URGENT: Final = frozenset(
+    {
+        Code.CURRENT_KEY_DEAD,
+        Code.ADMIN_CREDENTIAL_DEAD,
+        Code.COMPROMISED_KEY_CURRENT,
+        Code.KEY_ALIVE_AFTER_INCIDENT,
+        Code.ROTATION_OVERDUE,
+        Code.TOO_MANY_RETIREMENTS,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One warning: its code, and a sentence that says what it means here and what to do."""
+
+    code: Code
+    message: str
+
+
+def concerns(situation: Situation, plan: Plan) -> tuple[Concern, ...]:
+    """The warnings that follow from what was found, before anything is done."""
+    if situation.snapshot.deleted_at is not None:
+        return ()
+    return (*_current(situation), *_schedule(situation), *_retirement(situation, plan))
+
+
+def issuer_concerns(condition: IssuerCondition, now: datetime) -> Iterator[Concern]:
+    """The warnings about the issuer itself, which all secrets share."""
+    expires = condition.credential_expires_at
+    if expires is not None and expires <= now:
+        yield Concern(
+            Code.ADMIN_CREDENTIAL_DEAD,
+            f"The admin credential expired at {iso_utc(expires)}. Store a new one.",
+        )
+    elif expires is not None and expires - now < EXPIRY_NOTICE:
+        yield Concern(
+            Code.ADMIN_CREDENTIAL_EXPIRING,
+            f"The admin credential expires at {iso_utc(expires)}. Store a new one before.",
+        )
+    if condition.keys_left is not None and condition.keys_left < POOL_RESERVE:
+        yield Concern(
+            Code.POOL_LOW,
+            f"The pool has {condition.keys_left} free keys; keep {POOL_RESERVE} at least. "
+            "Add keys with `rotation pool add`.",
+        )
+
+
+def _current(situation: Situation) -> Iterator[Concern]:
+    for version in situation.versions:
+        if version.reading is Reading.UNREADABLE:
+            yield Concern(
+                Code.VALUE_UNREADABLE,
+                f"The value of version {version.id} is not an API key. Store one, or take its "
+                "labels off.",
+            )
+    current = situation.current
+    if current is None or current.key_id is None:
+        return
+    now, expires = situation.now, current.expires_at
+    listed = situation.listed(current.key_id)
+    if expires is not None and expires <= now:
+        problem = f"expired at {iso_utc(expires)}"
+    elif listed is not None and not listed.active:
+        problem = "is revoked or has expired, says the vendor"
+    elif current.answers is False:
+        problem = "is not accepted by the vendor"
+    else:
+        if expires is not None and expires - now < EXPIRY_NOTICE:
+            yield Concern(
+                Code.KEY_EXPIRING,
+                f"The current key {current.key_id} expires at {iso_utc(expires)}. Rotate.",
+            )
+        return
+    yield Concern(Code.CURRENT_KEY_DEAD, f"The current key {current.key_id} {problem}. Rotate now.")
+
+
+def _schedule(situation: Situation) -> Iterator[Concern]:
+    snapshot, now = situation.snapshot, situation.now
+    for version in situation.versions:
+        if situation.stuck(version):
+            yield Concern(
+                Code.PENDING_STUCK,
+                f"AWSPENDING was on version {version.id} for more than a day; no rotation could "
+                "begin. Look for the last failed step in the rotation function's log.",
+            )
+    made = situation.current.created_at if situation.current else None
+    interval = snapshot.rotation_interval
+    missed = snapshot.next_rotation is not None and now > snapshot.next_rotation + _DAY
+    if made is not None and interval is not None:
+        # A rotation takes place at any time of its day, so one day more than the interval is due.
+        missed = missed or now > made + interval + 2 * _DAY
+    if snapshot.rotation_enabled and missed:
+        yield Concern(
+            Code.ROTATION_OVERDUE,
+            "The current key is older than the schedule allows: rotation fails or does not start. "
+            "Look for failed steps in the rotation function's log.",
+        )
+
+
+def _retirement(situation: Situation, plan: Plan) -> Iterator[Concern]:
+    declared = [version.id for version in situation.versions if version.compromised]
+    in_use = [v.id for v in situation.versions if v.compromised and v.current]
+    if declared:
+        yield Concern(
+            Code.INCIDENT_OPEN,
+            f"Keys of {len(declared)} versions were declared compromised and are not yet proven "
+            f"dead: {', '.join(declared)}.",
+        )
+    if in_use:
+        yield Concern(
+            Code.COMPROMISED_KEY_CURRENT,
+            f"Version {in_use[0]} was declared compromised and is still current: its key is not "
+            "revoked before another one is promoted. Rotate now.",
+        )
+    for version in situation.versions:
+        if version.displaced and version.labels and not version.dead and situation.foreign(version):
+            yield Concern(
+                Code.KEY_OF_ANOTHER_SECRET,
+                f"Key {version.key_id} of version {version.id} was issued for another secret, as "
+                "in a replica that was promoted. It is not retired here but where it was issued.",
+            )
+    if plan.refused:
+        yield Concern(
+            Code.TOO_MANY_RETIREMENTS,
+            f"{len(plan.refused)} keys are due to be revoked at once, more than "
+            f"{MOST_REVOCATIONS}: none was. If that is right, revoke some of them at the vendor.",
+        )
+    if situation.out_of_sync:
+        yield Concern(
+            Code.REPLICA_OUT_OF_SYNC,
+            f"The replica in {', '.join(situation.out_of_sync)} may still hand out an older key; "
+            "no key is retired until it is in sync. See DescribeSecret, ReplicationStatus.",
+        )
+    until = situation.hold_until
+    if until is not None and situation.now < until:
+        yield Concern(
+            Code.HOLD_ACTIVE, f"Retirement is on hold until {until.isoformat(timespec='seconds')}."
+        )
+    if plan.unmarked:
+        yield Concern(
+            Code.LABELS_EXHAUSTED,
+            f"{plan.unmarked} displaced versions wait for a label; older ones must be retired "
+            "first.",
+        )

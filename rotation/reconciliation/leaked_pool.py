@@ -1,0 +1,140 @@
+"""The keys of a pool that leaked: probed until each is dead, and in every report until then.
+
+No secret holds them, so no plan speaks of them. What proves their death is the same as for any
+other key, with the current key of some secret as the control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from rotation.core.ports import CondemnedKey, EvidenceStore, KeyProver, Stock
+from rotation.credential import ApiKey
+from rotation.errors import RotationError
+from rotation.privacy.observability import logger
+from rotation.reconciliation.incident_record import pool_record, pool_record_name
+from rotation.reconciliation.key_warnings import Code, Concern
+from rotation.reconciliation.proof_of_death import Death, Suspect, Verdict
+
+#: How many secrets' current keys are tried for a control.
+_MOST_CONTROLS: Final = 3
+
+
+@dataclass
+class StockReview:
+    """One run's look at an issuer's stock; an issuer without one has nothing to look at.
+
+    Attributes:
+        stock: the issuer's stock, or None.
+        evidence: keeps a record of each death.
+        dead: the condemned keys that were proven dead in this run, and where the record is.
+        concerns: what people should know.
+    """
+
+    stock: Stock | None
+    evidence: EvidenceStore
+    dead: dict[str, str] = field(default_factory=dict)
+    concerns: list[Concern] = field(default_factory=list)
+    _condemned: Sequence[CondemnedKey] = ()
+    _suspects: tuple[Suspect, ...] = ()
+
+    def look(self) -> None:
+        """Read which keys are condemned. A failure is a concern."""
+        if self.stock is None:
+            return
+        try:
+            self._condemned = self.stock.condemned()
+        except RotationError as error:
+            message = f"The pool's leaked keys cannot be read: {error}"
+            self.concerns.append(Concern(Code.ISSUER_UNREADABLE, message))
+
+    def suspects(self, controls: Iterable[ApiKey], prover: KeyProver) -> tuple[Suspect, ...]:
+        """What the death watch shall look at: the keys that are due.
+
+        Has a person asked about those that nobody was asked about yet, and tries the controls with
+        a test seal each until one is accepted. Does NOT probe a condemned key.
+
+        Args:
+            controls: current keys of secrets.
+            prover: asks whether the vendor accepts one of them.
+        """
+        due = [one for one in self._condemned if one.due]
+        if self.stock is None or not self._condemned:
+            return ()
+        self._attempt(self.stock.ask_people)
+        if not due:
+            return ()
+        tried = (key for key, _ in zip(controls, range(_MOST_CONTROLS), strict=False))
+        control = next((key for key in tried if _accepted(prover, key)), None)
+        if control is None:
+            message = "No secret's current key signs, so no leaked key can be proven dead."
+            self.concerns.append(Concern(Code.DEATH_UNPROVEN, message))
+            return ()
+        name = self.stock.name
+        self._suspects = tuple(Suspect(name, one.key, control, revoked=False) for one in due)
+        return self._suspects
+
+    def conclude(self, deaths: Mapping[tuple[str, str], Death]) -> None:
+        """Keep the record of each death, then drop the key; note which keys are alive."""
+        if self.stock is None:
+            return
+        declared = {one.key.id: one.declared for one in self._condemned}
+        alive: list[str] = []
+        for suspect in self._suspects:
+            key_id = suspect.key.id
+            death = deaths[suspect.secret_arn, key_id]
+            if death.verdict is Verdict.DEAD:
+                self._attempt(partial(self._bury, key_id, declared[key_id], death))
+            elif death.verdict is Verdict.ALIVE:
+                alive.append(key_id)
+        self._attempt(partial(self.stock.seen_alive, alive))
+        for one in self._condemned:
+            key_id = one.key.id
+            what = f"{key_id} of the pool {self.stock.name}, declared compromised ({one.declared})."
+            if key_id in alive:
+                message = f"The vendor still accepts key {what} Revoke it in the vendor's portal."
+                self.concerns.append(Concern(Code.KEY_ALIVE_AFTER_INCIDENT, message))
+            elif key_id not in self.dead:
+                message = f"Revoke key {what} It works until a person does, in the vendor's portal."
+                self.concerns.append(Concern(Code.MANUAL_REVOCATION_NEEDED, message))
+
+    def report(self) -> list[dict[str, Any]]:
+        """The condemned keys, as JSON members."""
+        return [
+            {
+                "keyId": one.key.id,
+                "declared": one.declared,
+                "state": "proven dead" if one.key.id in self.dead else "to be revoked by a person",
+                "evidence": self.dead.get(one.key.id),
+            }
+            for one in self._condemned
+        ]
+
+    def _bury(self, key_id: str, declared: str, death: Death) -> None:
+        if self.stock is None:
+            return
+        name = pool_record_name(self.stock.name, key_id)
+        self.dead[key_id] = self.evidence.keep(
+            name, pool_record(self.stock.name, key_id, declared, death)
+        )
+        self.stock.forget(key_id)
+        logger.info(
+            "leaked pool key proven dead", extra={"pool": self.stock.name, "key_id": key_id}
+        )
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except RotationError as error:
+            self.concerns.append(Concern(Code.DEATH_UNPROVEN, f"The next run tries again: {error}"))
+
+
+def _accepted(prover: KeyProver, key: ApiKey) -> bool:
+    try:
+        prover.prove(key, "a test seal of a current key, before others are judged by it")
+    except RotationError:
+        return False
+    return True

@@ -1,0 +1,197 @@
+"""Proof of death: is a revoked key refused everywhere?
+
+A 401 alone proves nothing: a vendor that is half down, a gateway or a wrong clock answers 401 too.
+So it counts only between two calls that the same endpoint accepted, signed with the secret's
+current key, and only if the vendor's clock and ours agree within ten seconds. Three that count,
+spread over the vendor's propagation limit, are a proof. A timeout, a 5xx or a control that is not
+accepted is inconclusive, never a proof.
+
+Many keys share the rounds, so that watching a thousand takes one propagation limit. Each control
+that is accepted buys a signature, and so does each key that is still alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from rotation.core.ports import KeyProver
+from rotation.credential import ApiKey
+from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError
+
+REJECTIONS: Final = 3
+#: How far the vendor's clock may be from ours for a 401 to count.
+CLOCK_TOLERANCE: Final = timedelta(seconds=10)
+
+_MOST_ROUNDS: Final = 7
+#: What the watch leaves of the function's time, for the labels and the report.
+_RESERVE: Final = timedelta(seconds=60)
+
+
+class Outcome(Enum):
+    """What one question said of a key."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Verdict(Enum):
+    """What a watch said of a key."""
+
+    DEAD = "dead"
+    ALIVE = "alive"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question and its answer.
+
+    Attributes:
+        at: our clock when the answer was there, aware UTC.
+        outcome: what it said.
+        vendor_time: the vendor's clock in the answer, where it gave one.
+        detail: why it is inconclusive, as an error's code; empty otherwise.
+    """
+
+    at: datetime
+    outcome: Outcome
+    vendor_time: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A key that should be dead.
+
+    Attributes:
+        secret_arn: the secret that it was a key of.
+        key: the key.
+        control: the secret's current key, which must be accepted before and after.
+        revoked: whether it was revoked, so that it may be accepted a little longer.
+    """
+
+    secret_arn: str
+    key: ApiKey
+    control: ApiKey
+    revoked: bool
+
+
+@dataclass
+class Death:
+    """What the watch saw of one key.
+
+    Attributes:
+        control_id: the key that was accepted before and after each probe that counts.
+        probes: every probe, in order.
+        verdict: what they prove.
+    """
+
+    control_id: str
+    probes: list[Probe] = field(default_factory=list)
+    verdict: Verdict = Verdict.UNPROVEN
+
+
+@dataclass(frozen=True)
+class DeathWatch:
+    """What a watch needs.
+
+    Attributes:
+        prover: asks the vendor for a test seal.
+        limit: over how long the rejections must be spread: the vendor's propagation limit.
+        time_left: how long this invocation may still run.
+        clock: our clock, aware UTC.
+        sleep: waits a number of seconds.
+        workers: how many secrets are asked about at the same time.
+    """
+
+    prover: KeyProver
+    limit: timedelta
+    time_left: Callable[[], timedelta]
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    workers: int = 4
+
+    def watch(self, suspects: Sequence[Suspect]) -> Mapping[tuple[str, str], Death]:
+        """What can be said of each key, by secret ARN and key id. Never raises for one of them."""
+        deaths = {_name(one): Death(one.control.id) for one in suspects}
+        gap = self.limit / (REJECTIONS - 1)
+        for turn in range(_MOST_ROUNDS):
+            open_cases = [one for one in suspects if not self._decided(one, deaths[_name(one)])]
+            if not open_cases:
+                break
+            if turn > 0:
+                if self.time_left() < gap + _RESERVE:
+                    break
+                self.sleep(gap.total_seconds())
+            self._round(open_cases, deaths)
+        for one in suspects:
+            deaths[_name(one)].verdict = self._verdict(deaths[_name(one)])
+        return deaths
+
+    def _round(self, suspects: Iterable[Suspect], deaths: Mapping[tuple[str, str], Death]) -> None:
+        groups: dict[tuple[str, str], list[Suspect]] = {}
+        for one in suspects:
+            groups.setdefault((one.secret_arn, one.control.id), []).append(one)
+        with ThreadPoolExecutor(self.workers) as threads:
+            for asked in threads.map(self._ask_group, groups.values()):
+                for one, probe in asked:
+                    deaths[_name(one)].probes.append(probe)
+
+    def _ask_group(self, group: list[Suspect]) -> list[tuple[Suspect, Probe]]:
+        before = self._ask(group[0], group[0].control)
+        probes = [(one, self._ask(one, one.key)) for one in group]
+        after = self._ask(group[0], group[0].control)
+        if before.outcome is after.outcome is Outcome.ACCEPTED:
+            return probes
+        return [
+            (one, probe)
+            if probe.outcome is Outcome.ACCEPTED
+            else (one, Probe(probe.at, Outcome.INCONCLUSIVE, probe.vendor_time, "no_live_control"))
+            for one, probe in probes
+        ]
+
+    def _ask(self, suspect: Suspect, key: ApiKey) -> Probe:
+        statement = f"proof of death of a key of {suspect.secret_arn}"
+        try:
+            proof = self.prover.prove(key, statement)
+        except ClockSkewError as error:
+            return Probe(self.clock(), Outcome.INCONCLUSIVE, error.vendor_time, error.code)
+        except CredentialRejectedError as error:
+            now, theirs = self.clock(), error.vendor_time
+            if theirs is None or abs(theirs - now) > CLOCK_TOLERANCE:
+                return Probe(now, Outcome.INCONCLUSIVE, theirs, ClockSkewError.code)
+            return Probe(now, Outcome.REJECTED, theirs)
+        except RotationError as error:
+            return Probe(self.clock(), Outcome.INCONCLUSIVE, detail=error.code)
+        return Probe(self.clock(), Outcome.ACCEPTED, proof.vendor_time)
+
+    def _decided(self, suspect: Suspect, death: Death) -> bool:
+        if not death.probes:
+            return False
+        last = death.probes[-1]
+        if last.outcome is Outcome.ACCEPTED:
+            return not suspect.revoked or last.at - death.probes[0].at >= self.limit
+        return self._verdict(death) is Verdict.DEAD
+
+    def _verdict(self, death: Death) -> Verdict:
+        if death.probes and death.probes[-1].outcome is Outcome.ACCEPTED:
+            return Verdict.ALIVE
+        counted: list[datetime] = []
+        for probe in death.probes:
+            if probe.outcome is Outcome.ACCEPTED:
+                counted = []
+            elif probe.outcome is Outcome.REJECTED:
+                counted.append(probe.at)
+        if len(counted) >= REJECTIONS and counted[-1] - counted[0] >= self.limit:
+            return Verdict.DEAD
+        return Verdict.UNPROVEN
+
+
+def _name(suspect: Suspect) -> tuple[str, str]:
+    return suspect.secret_arn, suspect.key.id

@@ -1,0 +1,1 @@
+"""Reads PDF as tolerantly as viewers do, and within bounds."""

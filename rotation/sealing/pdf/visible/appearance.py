@@ -1,0 +1,148 @@
+"""What a visible seal looks like: its appearance stream (ISO 32000-2, 12.5.5).
+
+Fit for PDF/A as it is (ISO 19005): no font, and colors that do not depend on a device, whatever
+output intent the document has.
+"""
+
+# pyHanko annotates only some of what it calls its own.
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+from pyhanko.pdf_utils.generic import DictionaryObject, IndirectObject, StreamObject, pdf_name
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+
+from rotation.errors import InvalidRequestError
+from rotation.sealing.pdf.visible.glyphs import typeface
+from rotation.sealing.pdf.visible.image_objects import add_image, color_space, numbers
+from rotation.sealing.pdf.visible.images import Picture
+from rotation.sealing.visible_seal import Box
+
+_INK: Final = pdf_name("/Ink")
+_IMAGE: Final = pdf_name("/Image")
+
+_PADDING: Final = 2.0
+#: An image with text beside it gets so much of the box's width at most.
+_IMAGE_SHARE: Final = 0.4
+# Of the size of the type: from one line to the next, and from a line's top to its base.
+_LEADING: Final = 1.2
+_ASCENT: Final = 0.95
+#: What is smaller than this many points is not read by anybody.
+_SMALLEST: Final = 3.0
+
+# Counter-clockwise, into the quadrant that the width and the height of the seal open.
+_TURNED: Final = {
+    0: (1, 0, 0, 1, 0, 0),
+    90: (0, 1, -1, 0, 1, 0),
+    180: (-1, 0, 0, -1, 1, 1),
+    270: (0, -1, 1, 0, 0, 1),
+}
+
+
+def appearance(
+    update: IncrementalPdfFileWriter,
+    size: tuple[float, float],
+    rotation: int,
+    text: str | None,
+    image: Picture | None,
+) -> IndirectObject:
+    """A form XObject that shows ``text``, ``image``, or the image with the text to its right.
+
+    Args:
+        update: what it is added to.
+        size: width and height as they are seen, in points.
+        rotation: by how many degrees viewers turn the page clockwise.
+        text: lines; each is set on one line.
+        image: any shape; its proportions are kept.
+
+    Raises:
+        InvalidRequestError: the text does not fit, or has a character that cannot be drawn.
+    """
+    width, height = size
+    left, bottom, right, top = _PADDING, _PADDING, width - _PADDING, height - _PADDING
+    colors = DictionaryObject({_INK: color_space(3)})
+    resources = DictionaryObject({pdf_name("/ColorSpace"): colors})
+    content = b""
+    if image:
+        share = _IMAGE_SHARE if text else 1.0
+        place = _fitted(image, (left, bottom, left + (right - left) * share, top))
+        content += _placed(place)
+        left = place[2] + 2 * _PADDING
+        drawn = DictionaryObject({_IMAGE: add_image(update, image)})
+        resources[pdf_name("/XObject")] = drawn
+    if text:
+        content += _written(text, (left, bottom, right, top))
+    across, up = (height, width) if rotation % 180 else (width, height)
+    a, b, c, d, e, f = _TURNED[rotation]
+    form = StreamObject(
+        {
+            pdf_name("/Type"): pdf_name("/XObject"),
+            pdf_name("/Subtype"): pdf_name("/Form"),
+            pdf_name("/BBox"): numbers(0, 0, width, height),
+            pdf_name("/Matrix"): numbers(a, b, c, d, e * across, f * up),
+            pdf_name("/Resources"): resources,
+        },
+        stream_data=content,
+    )
+    form.compress()
+    return update.add_object(form)
+
+
+def _fitted(image: Picture, area: Box) -> Box:
+    """The largest place for ``image`` in the middle of ``area``."""
+    left, bottom, right, top = area
+    scale = min((right - left) / image.width, (top - bottom) / image.height)
+    if scale <= 0:
+        raise InvalidRequestError("options.visible.box is too small for an image.")
+    width, height = scale * image.width, scale * image.height
+    left, bottom = (left + right - width) / 2, (bottom + top - height) / 2
+    return left, bottom, left + width, bottom + height
+
+
+def _placed(place: Box) -> bytes:
+    left, bottom, right, top = place
+    scaled = f"{right - left:.3f} 0 0 {top - bottom:.3f} {left:.3f} {bottom:.3f}"
+    return f"q {scaled} cm {_IMAGE} Do Q\n".encode()
+
+
+def _written(text: str, area: Box) -> bytes:
+    """``text`` as large as ``area`` allows, in the middle of its height."""
+    font = typeface()
+    lines = [_glyphs(line) for line in unicodedata.normalize("NFC", text).split("\n")]
+    widths = [sum(map(font.advance, line)) / font.units for line in lines]
+    left, bottom, right, top = area
+    pitch = _LEADING * len(lines)
+    size = min((top - bottom) / pitch, (right - left) / max(*widths, 0.001))
+    if size < _SMALLEST:
+        raise InvalidRequestError(
+            "options.visible.text does not fit into its box: it would be less than "
+            f"{_SMALLEST:g} points high. Make the box larger, or the text shorter."
+        )
+    base = (top + bottom + pitch * size) / 2 - _ASCENT * size
+    content = f"{_INK} cs 0 0 0 sc\n"
+    for line in lines:
+        scale = size / font.units
+        content += f"q {scale:.6f} 0 0 {scale:.6f} {left:.3f} {base:.3f} cm\n"
+        for glyph in line:
+            outline = font.path(glyph)
+            content += f"{outline}f\n" if outline else ""
+            content += f"1 0 0 1 {font.advance(glyph)} 0 cm\n"
+        content += "Q\n"
+        base -= _LEADING * size
+    return content.encode()
+
+
+def _glyphs(line: str) -> list[int]:
+    found: list[int] = []
+    for character in line:
+        glyph = typeface().glyph(character)
+        # Marks would have to be put over their letters, which takes more than a font's outlines.
+        if glyph is None or unicodedata.combining(character):
+            raise InvalidRequestError(
+                f"options.visible.text: the character U+{ord(character):04X} cannot be drawn, only "
+                "Latin, Greek and Cyrillic ones. Draw the text yourself, as options.visible.image."
+            )
+        found.append(glyph)
+    return found

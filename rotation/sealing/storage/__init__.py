@@ -1,0 +1,1 @@
+"""Where documents are: S3 and folders of this machine."""

@@ -1,0 +1,226 @@
+"""Documents in S3: small ones whole, large ones in ranges.
+
+A document of up to `IN_MEMORY` bytes is read with one GetObject, whose answer names the version
+that was read, and stored with one PutObject, which is atomic (UserGuide Welcome, "Amazon S3 data
+consistency model"). A larger one is never held: it is read in ranges, and S3 itself copies it to
+its destination (`remote_file`, `multipart_copy`). Either way the destination holds all of the
+sealed document or nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from botocore.exceptions import ClientError
+
+from rotation.errors import DocumentTooLargeError
+from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
+from rotation.sealing.pdf import PreparedPdf
+from rotation.sealing.request import ObjectLocation
+from rotation.sealing.storage.multipart_copy import Transfer
+from rotation.sealing.storage.multipart_upload import Storing
+from rotation.sealing.storage.ranges import RangedObject
+from rotation.sealing.storage.remote_file import RemoteDocument
+from rotation.sealing.storage.s3_errors import S3_ERRORS, unreadable, unwritable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+#: The largest document that is held in memory: below it, one GET is faster than ranges, and it is
+#: more than the smallest part that S3 copies.
+IN_MEMORY: Final = 8 * 1024 * 1024
+
+#: Before a refused document is stored again, on top of the client's own retries; at most, seconds.
+_PAUSES: Final = (1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class CarryOver:
+    """What a sealed document gets beside its bytes.
+
+    Attributes:
+        kms_key_id: the KMS key to encrypt it under; None: as its bucket is set.
+        metadata: whether it gets the source's user metadata.
+        tags: whether it gets the source's object tags.
+    """
+
+    kms_key_id: str | None = None
+    metadata: bool = False
+    tags: bool = False
+
+
+class S3Documents:
+    """`rotation.sealing.documents.Documents` in S3.
+
+    Args:
+        s3: the client; its retries are ours.
+        clock: our clock, aware UTC.
+        carry_over: what sealed documents get beside their bytes.
+        in_memory: the largest document that is held.
+        sleep: waits before a range is read, a document is stored or an upload is aborted again,
+            seconds.
+    """
+
+    def __init__(
+        self,
+        s3: S3Client,
+        clock: Callable[[], datetime],
+        carry_over: CarryOver | None = None,
+        *,
+        in_memory: int = IN_MEMORY,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._s3 = s3
+        self._clock = clock
+        self._carry_over = carry_over or CarryOver()
+        self._in_memory = in_memory
+        self._sleep = sleep
+
+    def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
+        """As `Documents.open`: one GET, of which a large document's body is not read."""
+        try:
+            answer = self._get(source)
+            size = answer["ContentLength"]
+            # The body's own context manager gives a stream that checks neither length nor checksum.
+            with closing(answer["Body"]) as body:
+                if size > most:
+                    raise DocumentTooLargeError(
+                        f"{source} has {size} bytes; this function seals documents of at most "
+                        f"{most}."
+                    )
+                held = BytesIO(body.read()) if size <= self._in_memory else None
+        except S3_ERRORS as error:
+            raise unreadable(source, error) from error
+        etag, version_id = answer["ETag"].strip('"'), answer.get("VersionId")
+        return SourceDocument(
+            content=RemoteDocument(
+                RangedObject(self._s3, source, size, etag, version_id, self._sleep)
+            )
+            if held is None
+            else held,
+            location=source,
+            size=size,
+            etag=etag,
+            version_id=version_id,
+            metadata=answer.get("Metadata", {}),
+        )
+
+    def deliver(
+        self,
+        source: SourceDocument,
+        destination: ObjectLocation,
+        metadata: Mapping[str, str],
+        *,
+        rewritten: bool,
+    ) -> Delivery:
+        """As `Documents.deliver`; a large document's copying begins."""
+        kept = self._carry_over
+        how = Storing(
+            metadata={**source.metadata, **metadata} if kept.metadata else metadata,
+            kms_key_id=kept.kms_key_id,
+            tags=self._tags(source) if kept.tags else {},
+        )
+        if rewritten or not isinstance(source.content, RemoteDocument):
+            return OnePut(self._s3, destination, how, self._sleep)
+        return Copy(
+            Transfer.begin(source.content.source, destination, how, self._clock, sleep=self._sleep)
+        )
+
+    def _tags(self, source: SourceDocument) -> dict[str, str]:
+        place = RangedObject(self._s3, source.location, source.size, source.etag, source.version_id)
+        return place.tags()
+
+    def _get(self, source: ObjectLocation) -> GetObjectOutputTypeDef:
+        if source.version_id is None:
+            return self._s3.get_object(Bucket=source.bucket, Key=source.key)
+        return self._s3.get_object(
+            Bucket=source.bucket, Key=source.key, VersionId=source.version_id
+        )
+
+
+class OnePut:
+    """`Delivery` of a document that is held, with one PutObject; before it, there is nothing."""
+
+    def __init__(
+        self,
+        s3: S3Client,
+        destination: ObjectLocation,
+        how: Storing,
+        sleep: Callable[[float], object],
+    ) -> None:
+        self._s3 = s3
+        self._destination = destination
+        self._how = how
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+        """As `Delivery.complete`. S3 compares the content with its SHA-256 before it stores it.
+
+        A refusal that passes is waited out for a few seconds, since the signature is paid for and
+        a caller who asks again buys another. Silence is not: it has used up much of the time.
+        """
+        content = prepared.embed(cms)
+        for longest in (*_PAUSES, None):
+            try:
+                return self._put(content)
+            except S3_ERRORS as error:
+                problem = unwritable(self._destination, error)
+                refused = problem.retryable and isinstance(error, ClientError)
+                if longest is None or not refused:
+                    raise problem from error
+            # Full jitter: functions that failed together do not come back together.
+            self._sleep(random.uniform(0, longest))  # noqa: S311
+        raise AssertionError("the loop ends by returning or raising")
+
+    def _put(self, content: bytes) -> StoredDocument:
+        place = self._destination
+        answer = self._s3.put_object(
+            Bucket=place.bucket,
+            Key=place.key,
+            Body=content,
+            ChecksumAlgorithm="SHA256",
+            **self._how.parameters(),
+        )
+        return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), len(content))
+
+
+class Copy:
+    """`Delivery` of a document that S3 copies meanwhile; only the update is sent."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._transfer.abort(error)
+
+    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+        """As `Delivery.complete`. S3 copies the version that was read, or nothing."""
+        return self._transfer.complete(prepared.update(cms))

@@ -1,0 +1,127 @@
+"""A seal that can be seen on a page: where it stands and what it shows. Pure."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rotation.errors import InvalidRequestError
+from rotation.sealing.json_members import is_printable, object_at, refuse_unknown
+
+Box = tuple[float, float, float, float]
+
+LONGEST_TEXT: Final = 512
+MOST_LINES: Final = 8
+#: Bytes of an image file. It rides in every request, and a logo needs less.
+LARGEST_IMAGE: Final = 256 * 1024
+
+_FARTHEST: Final = 1_000_000
+_SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+@dataclass(frozen=True)
+class VisibleSeal:
+    """Where a seal stands and what it shows: text, an image, or an image with text beside it.
+
+    Attributes:
+        page: 1 is the first page, -1 the last; None: where the named field stands.
+        box: left, bottom, right and top in points (1/72 inch), counted from the lower left corner
+            of the page as a viewer shows it; None with ``page``.
+        text: lines, parted by newlines, set as large as the box allows.
+        image: the bytes of a PNG or JPEG file.
+    """
+
+    page: int | None = None
+    box: Box | None = None
+    text: str | None = None
+    image: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, value: object) -> VisibleSeal:
+        """What ``options.visible`` asks for; ``docs/sealing.md`` describes it.
+
+        Raises:
+            InvalidRequestError: a member is missing, unknown, or not what it must be.
+        """
+        members = object_at(value, "options.visible")
+        refuse_unknown(members, {"page", "box", "text", "image"}, "options.visible.")
+        if ("page" in members) != ("box" in members):
+            raise InvalidRequestError(
+                "options.visible must have page and box, or neither: then the seal stands where "
+                "the field does that options.fieldName names."
+            )
+        if not {"text", "image"} & members.keys():
+            raise InvalidRequestError("options.visible must have text, image, or both.")
+        return cls(
+            page=_page(members["page"]) if "page" in members else None,
+            box=_box(members["box"]) if "box" in members else None,
+            text=_text(members["text"]) if "text" in members else None,
+            image=_image(members["image"]) if "image" in members else None,
+        )
+
+    def members(self) -> dict[str, Any]:
+        """The JSON object that `parse` reads."""
+        found = {
+            "page": self.page,
+            "box": None if self.box is None else list(self.box),
+            "text": self.text,
+            "image": None if self.image is None else base64.b64encode(self.image).decode(),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def is_image(content: bytes) -> bool:
+    """Whether ``content`` begins as a PNG or JPEG file does, and is small enough for a request."""
+    return content.startswith(_SIGNATURES) and len(content) <= LARGEST_IMAGE
+
+
+def _page(value: object) -> int:
+    if type(value) is not int or not 0 < abs(value) <= _FARTHEST:
+        raise InvalidRequestError(
+            "options.visible.page must be the number of a page: 1 is the first, -1 the last."
+        )
+    return value
+
+
+def _box(value: object) -> Box:
+    # Compared before anything is computed: NaN is not in the range, nor is 10**400.
+    if (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(type(number) in {int, float} and 0 <= number <= _FARTHEST for number in value)
+    ):
+        left, bottom, right, top = (float(number) for number in value)
+        if left < right and bottom < top:
+            return left, bottom, right, top
+    raise InvalidRequestError(
+        "options.visible.box must be four numbers: left, bottom, right and top, in points from the "
+        "page's lower left corner, left less than right and bottom less than top."
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) and value.strip() and len(value) <= LONGEST_TEXT:
+        lines = value.split("\n")
+        if len(lines) <= MOST_LINES and all(
+            not line or is_printable(line, LONGEST_TEXT) for line in lines
+        ):
+            return value
+    raise InvalidRequestError(
+        f"options.visible.text must be plain text of 1 to {LONGEST_TEXT} characters on at most "
+        f"{MOST_LINES} lines."
+    )
+
+
+def _image(value: object) -> bytes:
+    if isinstance(value, str) and len(value) <= LARGEST_IMAGE * 2:
+        try:
+            content = base64.b64decode(value, validate=True)
+        except ValueError:
+            content = b""
+        if is_image(content):
+            return content
+    raise InvalidRequestError(
+        f"options.visible.image must be a PNG or JPEG file of at most {LARGEST_IMAGE} bytes, in "
+        "base64."
+    )

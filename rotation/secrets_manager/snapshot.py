@@ -1,0 +1,122 @@
+"""What Secrets Manager says of a secret and of its versions, without any value. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from rotation.secrets_manager.labels import SUSPECT_TAGS, compromised, proven_dead
+
+_RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What DescribeSecret says of one secret at one moment. Eventually consistent.
+
+    Attributes:
+        arn: the secret's full ARN.
+        deleted_at: when it is scheduled to be deleted, or None.
+        rotation_enabled: whether its rotation is turned on.
+        rotation_function: the ARN of the function that rotates it, or None.
+        labels: the staging labels of each version that has one, by version id.
+        rotation_interval: the time between two rotations, where the schedule tells.
+        name: the secret's name.
+        next_rotation: the date by which AWS means to rotate next, where it tells.
+        changed_at: when anything of the secret last changed, where known.
+        replication: the status of each replica by region, such as ``InSync``.
+        tags: the secret's tags.
+    """
+
+    arn: str
+    deleted_at: datetime | None
+    rotation_enabled: bool
+    rotation_function: str | None
+    labels: Mapping[str, frozenset[str]]
+    rotation_interval: timedelta | None
+    name: str = ""
+    next_rotation: datetime | None = None
+    changed_at: datetime | None = None
+    replication: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, answer: Mapping[str, Any]) -> Snapshot:
+        """What an answer of DescribeSecret says."""
+        return cls(
+            arn=answer["ARN"],
+            deleted_at=answer.get("DeletedDate"),
+            rotation_enabled=answer.get("RotationEnabled", False),
+            rotation_function=answer.get("RotationLambdaARN"),
+            labels={
+                version: frozenset(labels)
+                for version, labels in answer.get("VersionIdsToStages", {}).items()
+            },
+            rotation_interval=_interval(answer.get("RotationRules", {})),
+            name=answer["Name"],
+            next_rotation=answer.get("NextRotationDate"),
+            changed_at=answer.get("LastChangedDate"),
+            replication={
+                one["Region"]: one.get("Status", "") for one in answer.get("ReplicationStatus", ())
+            },
+            tags={one["Key"]: one.get("Value", "") for one in answer.get("Tags", ())},
+        )
+
+    def version_with(self, label: str) -> str | None:
+        """The id of the version that bears ``label``; a label sits on one version at a time."""
+        return next((version for version, has in self.labels.items() if label in has), None)
+
+    def has(self, version: str, label: str) -> bool:
+        """Whether ``version`` bears ``label``."""
+        return label in self.labels.get(version, frozenset())
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The versions that the tags of an incident name as suspect, labelled so already or not."""
+        return tuple(" ".join(self.tags.get(name, "") for name in SUSPECT_TAGS).split())
+
+    def compromised(self, version: str) -> bool:
+        """Whether the key of ``version`` was declared compromised, and is not proven dead.
+
+        An incident writes its tags first and labels each version after that; whoever declared it
+        may have been cut off in between.
+        """
+        labels = self.labels.get(version, frozenset())
+        return compromised(labels) or (version in self.declared and not proven_dead(labels))
+
+
+@dataclass(frozen=True)
+class ListedVersion:
+    """A version that has a value, as ListSecretVersionIds lists it; without labels: deprecated."""
+
+    id: str
+    labels: frozenset[str]
+    created_at: datetime | None
+
+    @classmethod
+    def read(cls, one: Mapping[str, Any]) -> ListedVersion:
+        """One entry of the list (API_SecretVersionsListEntry)."""
+        labels = frozenset(one.get("VersionStages", ()))
+        return cls(one["VersionId"], labels, one.get("CreatedDate"))
+
+
+def _interval(rules: Mapping[str, Any]) -> timedelta | None:
+    """The time between rotations.
+
+    API_RotationRulesType: AutomaticallyAfterDays, which DescribeSecret also calculates from a
+    schedule expression after every successful rotation; before the first, a rate tells it too.
+    """
+    if days := rules.get("AutomaticallyAfterDays"):
+        return timedelta(days=days)
+    if rate := _RATE.fullmatch(rules.get("ScheduleExpression", "")):
+        count = int(rate[1])
+        return timedelta(hours=count) if rate[2] == "hour" else timedelta(days=count)
+    return None
+
+
+def same_function(one: str | None, other: str) -> bool:
+    """Whether two ARNs name one function, whatever version or alias they add."""
+    return one is not None and one.split(":")[:7] == other.split(":")[:7]

@@ -1,0 +1,223 @@
+"""One secret's versions and labels in Secrets Manager.
+
+Saving is not promoting: `SecretVersions.put_pending` stores a value, `SecretVersions.promote` moves
+AWSCURRENT, and neither revokes anything. Every write names what it expects to find, so that a late
+or repeated call cannot undo somebody else's.
+
+AWS rules used here, each cited where it is used, are those of the Secrets Manager API reference
+(``API_*``) and user guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rotation.credential import Confidential, SecretDocument
+from rotation.errors import SecretStoreError, VersionStateError
+from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
+from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+__all__ = [
+    "AWSCURRENT",
+    "AWSPENDING",
+    "SecretVersions",
+    "Snapshot",
+    "read_credential",
+]
+
+
+class SecretVersions:
+    """The versions of one secret.
+
+    Args:
+        client: a boto3 Secrets Manager client.
+        secret_id: the secret's ARN.
+        rotation_token: the RotationToken of the event, where there is one. UserGuide
+            rotate-secrets_lambda-functions: it names the caller of a cross-account or assumed-role
+            rotation, and PutSecretValue must pass it on.
+    """
+
+    def __init__(
+        self,
+        client: SecretsManagerClient,
+        secret_id: str,
+        rotation_token: Confidential | None = None,
+    ) -> None:
+        self._client = client
+        self.arn = secret_id
+        self._rotation_token = rotation_token
+
+    def snapshot(self) -> Snapshot:
+        """Read the labels and the rotation's configuration. No value is read."""
+        answer = self._call(
+            "DescribeSecret", lambda: self._client.describe_secret(SecretId=self.arn)
+        )
+        return Snapshot.read(answer)
+
+    def list_versions(self) -> tuple[ListedVersion, ...]:
+        """Every version that has a value, deprecated ones too (API_ListSecretVersionIds)."""
+        found: list[ListedVersion] = []
+        page: dict[str, str] | None = {}
+        while page is not None:
+            answer = self._versions_page(page)
+            found += map(ListedVersion.read, answer.get("Versions", ()))
+            page = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
+        return tuple(found)
+
+    def read(self, version: str) -> SecretDocument | None:
+        """The document that ``version`` holds, or None if it has no value (yet).
+
+        API_GetSecretValue, with VersionId and no stage. A rotation's AWSPENDING version exists
+        before it has a value: then AWS answers ResourceNotFoundException.
+
+        Raises:
+            InvalidCredentialError: the value is not an API key.
+            SecretStoreError: AWS refused or failed.
+        """
+        try:
+            value = self._call(
+                "GetSecretValue",
+                lambda: _text(self._client.get_secret_value(SecretId=self.arn, VersionId=version)),
+            )
+        except SecretStoreError as error:
+            if error.aws_code == "ResourceNotFoundException":
+                return None
+            raise
+        return SecretDocument.parse(value, of=f"{self.arn} version {version}")
+
+    def put_pending(self, token: str, document: SecretDocument) -> None:
+        """Store ``document`` as version ``token`` and label it AWSPENDING. Promotes nothing.
+
+        API_PutSecretValue: the same token with the same value is a no-op; with another value it is
+        ResourceExistsException, and what was stored first stays. Without VersionStages the call
+        would move AWSCURRENT.
+
+        Raises:
+            VersionStateError: another value was stored under this token; read it and adopt it.
+            SecretStoreError: AWS refused or failed; the value may have been stored all the same.
+        """
+        token_of_caller = (
+            {} if self._rotation_token is None else {"RotationToken": self._rotation_token}
+        )
+        try:
+            self._call(
+                "PutSecretValue",
+                lambda: self._client.put_secret_value(
+                    SecretId=self.arn,
+                    ClientRequestToken=token,
+                    SecretString=document.serialize().reveal(),
+                    VersionStages=[AWSPENDING],
+                    **{name: value.reveal() for name, value in token_of_caller.items()},
+                ),
+            )
+        except SecretStoreError as error:
+            if error.aws_code == "ResourceExistsException":
+                raise VersionStateError(
+                    f"Version {token} of {self.arn} already has another value."
+                ) from error
+            raise
+
+    def promote(self, token: str, current: str | None) -> None:
+        """Move AWSCURRENT from ``current`` to ``token``. Revokes nothing.
+
+        API_UpdateSecretVersionStage is a compare-and-swap: RemoveFromVersionId must be the version
+        that bears the label. AWS moves AWSPREVIOUS to ``current`` by itself.
+
+        Raises:
+            SecretStoreError: ``current`` is not current (any more), or AWS failed; the move may
+                have happened all the same.
+        """
+        self._move(AWSCURRENT, remove_from=current, move_to=token)
+
+    def unstage_pending(self, token: str) -> None:
+        """Take AWSPENDING off version ``token``; nothing happens if it is not there.
+
+        A version that bears no other label is deprecated by this, and AWS may delete it.
+        """
+        self.detach(AWSPENDING, token)
+
+    def attach(self, label: str, version: str) -> None:
+        """Put a label of ours, which no other version bears, on ``version``."""
+        self._move(label, remove_from=None, move_to=version)
+
+    def detach(self, label: str, version: str) -> None:
+        """Take ``label`` off ``version``; nothing happens if it is not there."""
+        try:
+            self._move(label, remove_from=version, move_to=None)
+        except SecretStoreError as error:
+            if error.aws_code not in {"InvalidParameterException", "ResourceNotFoundException"}:
+                raise
+
+    def tag(self, values: Mapping[str, str]) -> None:
+        """Set tags on the secret, all or none, whatever they were before (API_TagResource)."""
+        tags: Any = [{"Key": name, "Value": value} for name, value in values.items()]
+        self._call("TagResource", lambda: self._client.tag_resource(SecretId=self.arn, Tags=tags))
+
+    def rotate(self, token: str) -> None:
+        """Begin a rotation under ``token``, with the function and schedule that are configured.
+
+        API_RotateSecret: the answer proves nothing; the same token again is no second rotation.
+
+        Raises:
+            SecretStoreError: refused, ``InvalidRequestException`` while another one is under way.
+        """
+        self._call(
+            "RotateSecret",
+            lambda: self._client.rotate_secret(SecretId=self.arn, ClientRequestToken=token),
+        )
+
+    def untag(self, *names: str) -> None:
+        """Remove tags from the secret; nothing happens to names that it does not bear."""
+        self._call(
+            "UntagResource",
+            lambda: self._client.untag_resource(SecretId=self.arn, TagKeys=list(names)),
+        )
+
+    def _versions_page(self, page: Mapping[str, str]) -> Any:
+        return self._call(
+            "ListSecretVersionIds",
+            lambda: self._client.list_secret_version_ids(
+                SecretId=self.arn, IncludeDeprecated=True, MaxResults=100, **page
+            ),
+        )
+
+    def _move(self, label: str, *, remove_from: str | None, move_to: str | None) -> None:
+        versions: dict[str, Any] = {}
+        if remove_from is not None:
+            versions["RemoveFromVersionId"] = remove_from
+        if move_to is not None:
+            versions["MoveToVersionId"] = move_to
+        self._call(
+            "UpdateSecretVersionStage",
+            lambda: self._client.update_secret_version_stage(
+                SecretId=self.arn, VersionStage=label, **versions
+            ),
+        )
+
+    def _call(self, operation: str, call: Callable[[], Any]) -> Any:
+        return store_call(operation, self.arn, call)
+
+
+def read_credential(client: SecretsManagerClient, secret_id: str) -> SecretDocument:
+    """The document that is current in ``secret_id``.
+
+    Raises:
+        InvalidCredentialError: the value is not an API key.
+        SecretStoreError: AWS refused or failed, or the secret has no value.
+    """
+    value = store_call(
+        "GetSecretValue",
+        secret_id,
+        lambda: _text(client.get_secret_value(SecretId=secret_id, VersionStage=AWSCURRENT)),
+    )
+    return SecretDocument.parse(value, of=secret_id)
+
+
+def _text(answer: Mapping[str, Any]) -> Confidential:
+    """The SecretString of an answer; a binary value reads as no JSON object."""
+    return Confidential(answer.get("SecretString", ""))

@@ -1,0 +1,146 @@
+"""A version of a document is sealed once, however often and in whatever order it is named.
+
+Where the sealed document lies follows from what it is made of:
+
+- version ``V`` of ``KEY`` goes to ``PREFIX`` ``KEY/V.pdf``. A version never changes, and another
+  one has another place: an event that comes late overwrites nothing;
+- where the source's bucket keeps no versions, ``KEY`` goes to ``PREFIX`` ``KEY``. An event is then
+  a reason to look at what is there now, whatever was there when it was sent.
+
+The sealer writes on each sealed document what it was made of (``source-etag``,
+``source-version-id``), and a HEAD reads it. So a repeat costs two HEADs and no signature. Two that
+come at the same moment may buy one each; nothing else comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from rotation.client.sealing_client import SealingClient
+from rotation.errors import DestinationError, SourceNotFoundError
+from rotation.privacy.observability import count, logger
+from rotation.sealing.request import ObjectLocation, SealOptions
+from rotation.sealing.storage.ranges import RangedObject
+from rotation.sealing.storage.s3_errors import S3_ERRORS, cause, changed, passes, status
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# No version at all, or the one that a bucket without versions, or with versions suspended, replaces
+# (UserGuide Versioning).
+_REPLACEABLE: Final = frozenset({None, "null"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a source.
+
+    Attributes:
+        destination: where the sealed document lies; None: the source only marks a folder.
+        sealed_before: whether it was there already, and nothing was bought.
+    """
+
+    destination: ObjectLocation | None
+    sealed_before: bool = False
+
+
+@dataclass(frozen=True)
+class SealOnce:
+    """Seals documents of one bucket into one place.
+
+    Attributes:
+        s3: looks at sources and at what is sealed.
+        client: has them sealed.
+        bucket: where sealed documents go.
+        prefix: what their keys begin with.
+    """
+
+    s3: S3Client
+    client: SealingClient
+    bucket: str
+    prefix: str
+
+    def destination(self, source: ObjectLocation) -> ObjectLocation:
+        """Where the sealed ``source`` lies."""
+        version = f"/{source.version_id}.pdf" if source.version_id else ""
+        return ObjectLocation(self.bucket, f"{self.prefix}{source.key}{version}")
+
+    def holds(self, place: ObjectLocation) -> bool:
+        """Whether ``place`` is where sealed documents go."""
+        return place.bucket == self.bucket and place.key.startswith(self.prefix)
+
+    def seal(self, source: ObjectLocation, options: SealOptions, *, within: timedelta) -> Outcome:
+        """Have ``source`` sealed, unless it is; a seal that is there stays, whatever ``options``.
+
+        Args:
+            source: the document; without a version, as it is now.
+            options: how it is to be sealed.
+            within: no attempt begins later than that.
+
+        Raises:
+            SourceChangedError: it was replaced meanwhile, in a bucket without versions; retryable.
+            DestinationError: what is sealed could not be looked at, or stored.
+            RotationError: as `SealingClient.seal`.
+        """
+        found = RangedObject.find(self.s3, source)
+        version = replace(source, version_id=found.version_id)
+        if _marks_folder(found):
+            logger.info("nothing to seal", extra={"source": str(version)})
+            return Outcome(None)
+        destination = self.destination(version)
+        if _made_of(found, self._metadata(destination)):
+            count("DocumentsSealedBefore")
+            logger.info(
+                "document was sealed before",
+                extra={"source": str(version), "destination": str(destination)},
+            )
+            return Outcome(destination, sealed_before=True)
+        seal = self.client.seal(version, destination, options, within=within)
+        if version.version_id in _REPLACEABLE:
+            self._refuse_replaced(version, seal.source.etag)
+        return Outcome(destination)
+
+    def _metadata(self, destination: ObjectLocation) -> Mapping[str, str]:
+        """What was written on the document at ``destination``; nothing if there is none.
+
+        API_HeadObject: whether a missing object is 404 or 403 depends on s3:ListBucket. A 403 must
+        not pass for a missing one, or every repeat would buy another signature.
+        """
+        try:
+            answer = self.s3.head_object(Bucket=destination.bucket, Key=destination.key)
+        except S3_ERRORS as error:
+            if status(error) == 404:
+                return {}
+            problem = DestinationError(
+                f"Whether {destination} is there already could not be seen ({cause(error)}). Check "
+                "that the bucket exists and that the function's role may look there "
+                "(s3:GetObject, and s3:ListBucket on the bucket)."
+            )
+            problem.retryable = passes(error)
+            raise problem from error
+        return answer["Metadata"]
+
+    def _refuse_replaced(self, source: ObjectLocation, etag: str) -> None:
+        # Of two that sealed at once, the one with the older content may have stored its own last.
+        try:
+            found = RangedObject.find(self.s3, source)
+        except SourceNotFoundError:
+            # Whoever waits for sealed documents may have removed it by now.
+            return
+        if found.etag != etag:
+            raise changed(source)
+
+
+def _marks_folder(source: RangedObject) -> bool:
+    """Whether it is what S3's console makes for a folder (UserGuide using-folders)."""
+    return source.size == 0 and source.location.key.endswith("/")
+
+
+def _made_of(source: RangedObject, metadata: Mapping[str, str]) -> bool:
+    """Whether a sealed document with this ``metadata`` was made of ``source`` as it is."""
+    if metadata.get("source-etag") != source.etag:
+        return False
+    return source.version_id in {None, metadata.get("source-version-id")}

@@ -1,0 +1,66 @@
+"""A clinic of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore.loaders import Loader, create_loader
+
+from rotation.sandbox.aws.cloud import Cloud
+from rotation.sandbox.aws.rotations import RetryPolicy
+from tests.cli.doctor.clinic import APPLICATION, Clinic, Clock, SealingFunction
+from tests.rotation_fixture import FailsOnce, House
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def sealing_function() -> SealingFunction:
+    return SealingFunction()
+
+
+@pytest.fixture(scope="module")
+def shared_cloud(clock: Clock, sealing_function: SealingFunction) -> Iterator[Cloud]:
+    """One AWS for all tests of a module, with a clock in the test's hands."""
+    with Cloud(retries=RetryPolicy(delays=()), clock=clock) as cloud:
+        cloud.add_function("rotate", FailsOnce())
+        cloud.add_function("seal", sealing_function)
+        yield cloud
+
+
+@cache
+def service_descriptions() -> Loader:
+    """What botocore reads anew for each session: three quarters of an examination's price."""
+    return create_loader()
+
+
+@pytest.fixture
+def clinic(
+    house: House,
+    clock: Clock,
+    sealing_function: SealingFunction,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Clinic]:
+    """A secret without a value, its vendor, and an application with all rights."""
+    monkeypatch.setattr(botocore.session, "create_loader", lambda *_: service_descriptions())
+    root = tmp_path / "root.pem"
+    root.write_bytes(house.pki.root_pem)
+    variables: dict[str, str | None] = {
+        **house.cloud.environment(APPLICATION),
+        "VENDOR_URL": house.vendor.url,
+        "SIGNER_TRUST_ANCHORS": str(root),
+        "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
+        "AWS_PROFILE": None,
+        "AWS_SESSION_TOKEN": None,
+    }
+    yield Clinic(house, clock, sealing_function, variables)
+    clock.offset *= 0
+    sealing_function.payloads.clear()

@@ -1,0 +1,52 @@
+"""Somebody who moves an application's key, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+
+from rotation.cli.commands import rotation
+from tests.privacy.canary import Canary
+from tests.rotation_fixture import House
+
+#: A person at the command line: arguments, and what is typed or piped in.
+Person = Callable[..., Result]
+
+
+@pytest.fixture
+def environment(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What makes this process talk to the sandbox."""
+    root = tmp_path / "root.pem"
+    root.write_bytes(house.pki.root_pem)
+    variables = {
+        **house.cloud.environment(),
+        "VENDOR_URL": house.vendor.url,
+        "SIGNER_TRUST_ANCHORS": str(root),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    boto3.setup_default_session()
+    return variables
+
+
+@pytest.fixture
+def person(house: House, environment: dict[str, str]) -> Person:
+    """Runs the command; whatever it prints holds no piece of a key."""
+
+    def run(*arguments: str, typed: str = "", code: int = 0) -> Result:
+        result = CliRunner().invoke(
+            rotation, ["migrate", *arguments], input=typed, catch_exceptions=False
+        )
+        assert result.exit_code == code, result.output
+        canary = Canary()
+        for key in house.vendor.keys.all():
+            canary.plant(key.material, key.id)
+        assert canary.find(result.output.encode()) is None
+        return result
+
+    return run

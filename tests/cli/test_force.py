@@ -1,0 +1,322 @@
+"""Incidents at their worst: killed anywhere, no right to read, a leaked pool, no time left."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotation.sandbox.aws.rotations import RetryPolicy
+from rotation.sandbox.deployment import (
+    BREAK_GLASS,
+    POOL_SECRET,
+    RECONCILE,
+    ROTATE,
+    SECRET,
+    Deployment,
+)
+from rotation.sandbox.vendor import PortalKey
+from tests.artifacts.template import Template, actions
+from tests.cli.operating import Operator
+
+KILLS = 10
+WHY = ("--reason", "key-compromise")
+READS = ("GetSecretValue", "BatchGetSecretValue", "PutSecretValue")
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    """A deployment of the test's own, with a key and a schedule; keys die within a second."""
+    with Deployment(
+        tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=1)
+    ) as deployment:
+        deployment.store_first_key()
+        deployment.turn_on_rotation()
+        yield Operator(deployment)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Operator]:
+    """The same with a pool of keys, and nothing of the vendor but what is published."""
+    with Deployment(
+        tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=1), key_pool=True
+    ) as deployment:
+        deployment.store_first_key()
+        deployment.turn_on_rotation()
+        yield Operator(deployment)
+
+
+def until(true: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait for something that another process does, or for that process to end."""
+    ends = time.monotonic() + 60
+    while not true() and (process is None or process.poll() is None):
+        assert time.monotonic() < ends
+        time.sleep(0.002)
+
+
+def another_secret(deployment: Deployment, name: str) -> str:
+    """One more secret with a hand-made key, rotated by the same function; the key's id."""
+    key = deployment.vendor.keys.create()
+    client = deployment.cloud.client("secretsmanager")
+    client.create_secret(
+        Name=name, SecretString=json.dumps({"apiKey": key.material, "apiKeyId": key.id})
+    )
+    arn = deployment.cloud.client("lambda").get_function(FunctionName=ROTATE)
+    answer = client.rotate_secret(
+        SecretId=name,
+        RotationLambdaARN=arn["Configuration"]["FunctionArn"],
+        RotationRules={"AutomaticallyAfterDays": 30},
+        RotateImmediately=False,
+    )
+    deployment.cloud.wait_for_rotation(name, answer["VersionId"], timedelta(seconds=60))
+    return key.id
+
+
+@dataclass
+class Killing:
+    """Commands that are killed at one of their calls, each for a secret of its own."""
+
+    operator: Operator
+
+    def calls(self, caller: str) -> int:
+        return sum(call.caller == caller for call in self.operator.deployment.cloud.calls)
+
+    def suffer(self, name: str, point: int, *, alone: bool) -> None:
+        """SIGKILL at the call ``point``; then the command again, or reconciliation ``alone``."""
+        caller = f"AKIA{name.upper()}"
+        process = Operator(self.operator.deployment, caller).start("force", name, *WHY)
+        until(lambda: self.calls(caller) >= point, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        self.settle(name)
+        declared = self.operator.tags(name) or self.operator.json("evidence", name)["records"]
+        if not alone or not declared:
+            answer = self.operator.json("force", name, *WHY)["secrets"][0]
+            assert answer["contained"] is True
+        for _ in range(6):
+            if not self.operator.tags(name):
+                break
+            self.operator.deployment.reconcile("reconcile", name)
+            self.settle(name)
+
+    def settle(self, name: str) -> None:
+        """Wait until nothing is under way."""
+        cloud = self.operator.deployment.cloud
+        arn = self.operator.describe(name)["ARN"]
+        for token in {run.token for run in cloud.rotations if run.secret_arn == arn}:
+            cloud.wait_for_rotation(arn, token)
+        cloud.wait_for_events()
+
+
+def test_killed_anywhere_it_ends_the_same(operator: Operator) -> None:
+    """SIGKILL at ten calls drawn at random; half are run again, half left to reconciliation."""
+    deployment, killing = operator.deployment, Killing(operator)
+    names = [f"killed-{number}" for number in range(KILLS + 1)]
+    old = {name: another_secret(deployment, name) for name in names}
+    clean = Operator(deployment, "AKIACLEAN")
+    assert clean.json("force", names[-1], *WHY)["secrets"][0]["contained"] is True
+    points = random.Random(2026).sample(range(1, killing.calls("AKIACLEAN") + 1), KILLS)
+    with ThreadPoolExecutor(3) as threads:
+        for done in [
+            threads.submit(killing.suffer, names[number], point, alone=number % 2 == 1)
+            for number, point in enumerate(points)
+        ]:
+            done.result()
+    records = operator.records()
+    for name in names:
+        [(current, labels)] = operator.labels(name).items()
+        assert labels == {"AWSCURRENT"}, name
+        assert operator.tags(name) == {}
+        assert deployment.vendor.keys.accepted(old[name]) is None
+        [record] = [one for one in records if one["secret"]["name"] == name]
+        assert {key["keyId"] for key in record["keys"]} == {old[name]}
+        assert record["current"]["versionId"] == current
+        assert record["declared"]["reason"] == "key-compromise"
+    assert len(records) == len(names)
+
+
+def test_a_command_run_again_after_the_end_tells_of_it(operator: Operator) -> None:
+    """The same person with the same reason gets the record; --again declares another incident."""
+    first = operator.json("force", SECRET, *WHY)["secrets"][0]
+    again = operator.json("force", SECRET, *WHY)["secrets"][0]
+    assert (again["evidence"], again["current"]) == (first["evidence"], first["current"])
+    assert "closed" in operator.types("force", SECRET, *WHY)
+    another = operator.json("force", SECRET, "--reason", "another-leak")["secrets"][0]
+    assert another["current"] != first["current"]
+    once_more = operator.json("force", SECRET, "--reason", "another-leak", "--again")["secrets"][0]
+    assert once_more["current"] not in {first["current"], another["current"]}
+    assert len(operator.records()) == 3
+
+
+def test_a_responder_who_may_read_no_key_contains_a_leak(operator: Operator) -> None:
+    """GetSecretValue, BatchGetSecretValue and PutSecretValue are denied, and not even tried."""
+    responder = Operator(operator.deployment, "AKIARESPONDER")
+    for caller in ("AKIARESPONDER", "AKIATEMPTED"):
+        operator.deployment.cloud.deny(caller, *READS)
+    assert "AccessDenied" in reading(Operator(operator.deployment, "AKIATEMPTED"))
+    operator.types("rotate", SECRET)
+    before = operator.live_keys()
+    answer = responder.json("force", SECRET, "--reason", "key-compromise")["secrets"][0]
+    assert answer["contained"] is True
+    assert set(answer["provenDead"]) == before
+    assert responder.json("status", SECRET)["secrets"][0]["incident"] is None
+    asked = {
+        call.operation for call in operator.deployment.cloud.calls if call.caller == "AKIARESPONDER"
+    }
+    assert asked.isdisjoint(READS)
+    policy = Template.read().properties("ResponderPolicy")["PolicyDocument"]["Statement"]
+    allowed = {action.partition(":")[2] for action in actions(policy)}
+    # Whoever has credentials may ask who they are (API_GetCallerIdentity).
+    assert {"DescribeSecret", "RotateSecret"} <= asked - {"POST /"} <= {*allowed, "Invoke"}
+
+
+def reading(person: Operator) -> str:
+    """What the stock command line says to somebody who wants to see the key."""
+    done = subprocess.run(
+        ["aws", "secretsmanager", "get-secret-value", "--secret-id", SECRET],
+        env={
+            "PATH": str(Path(sys.executable).parent),
+            **person.deployment.cloud.environment(person.caller),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_leak_that_is_being_used_is_stopped_before_there_is_a_new_key(
+    operator: Operator,
+) -> None:
+    """Through the alias the current key dies at once; the rest is as ever, and so is the record."""
+    leaked = operator.deployment.key_id("AWSCURRENT")
+    said = operator.types("force", SECRET, "--reason", "key-compromise", "--revoke-first")
+    lines = [line for line in said.splitlines() if leaked in line]
+    assert "not replaced yet" in lines[0]
+    assert said.index("not replaced yet") < said.index("declared at")
+    assert "every old key is proven dead" in said
+    assert leaked not in operator.live_keys()
+    [record] = operator.records()
+    assert record["keys"][0]["keyId"] == leaked
+
+
+def test_only_the_alias_revokes_first(operator: Operator) -> None:
+    """Asked for through the function itself it is refused, and every key lives."""
+    before = operator.live_keys()
+    event = {
+        "action": BREAK_GLASS,
+        "secrets": [SECRET],
+        "reason": "key-compromise",
+        "actor": "somebody",
+    }
+    answer = operator.deployment.cloud.client("lambda").invoke(
+        FunctionName=RECONCILE, Payload=json.dumps(event).encode()
+    )
+    refused = json.loads(answer["Payload"].read())
+    assert refused["errorType"] == "InvalidEventError"
+    assert BREAK_GLASS in refused["errorMessage"]
+    assert operator.live_keys() == before
+    assert operator.tags() == {}
+
+
+def test_a_key_that_is_pasted_as_the_reason_goes_nowhere(operator: Operator) -> None:
+    """Refused before anything is asked of AWS, and not repeated: a reason is kept in tags."""
+    material = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
+    before = len(operator.deployment.cloud.calls)
+    said = operator.types("force", SECRET, "--reason", f"leaked {material}", code=2)
+    assert material[:12] not in said
+    assert "revoke it" in said
+    assert len(operator.deployment.cloud.calls) == before
+
+
+def asked_people(deployment: Deployment) -> list[dict[str, Any]]:
+    """What the functions told people; without a topic it is in their logs."""
+    lines = [
+        line
+        for log in deployment.logs.glob("*.log")
+        for line in log.read_text().splitlines()
+        if '"a person is needed"' in line
+    ]
+    return [json.loads(line) for line in lines]
+
+
+def test_a_forced_rotation_of_a_pool_key_asks_a_person(pool: Operator) -> None:
+    """It says what is left, asks once for each key, and closes when a person has revoked them."""
+    deployment = pool.deployment
+    deployment.stock_pool(*(deployment.vendor.keys.create() for _ in range(4)))
+    by_hand = deployment.key_id("AWSCURRENT")
+    pool.types("rotate", SECRET)
+    leased = deployment.key_id("AWSCURRENT")
+    answer = pool.json("force", SECRET, "--reason", "key-compromise", code=3)["secrets"][0]
+    assert answer["contained"] is False
+    replaced = deployment.key_id("AWSCURRENT")
+    assert replaced not in {by_hand, leased}
+    # The new key leaks too, before a person has revoked the old ones.
+    assert "only with --again" in pool.types("force", SECRET, "--reason", "that-too", code=3)
+    assert deployment.key_id("AWSCURRENT") == replaced
+    second = pool.json("force", SECRET, "--reason", "that-too", "--again", code=3)["secrets"][0]
+    assert second["reason"] == "that-too"
+    leaked = {by_hand, leased, replaced}
+    assert any("works until a person revokes it" in one for one in answer["left"])
+    assert deployment.key_id("AWSCURRENT") not in leaked
+    assert leaked <= pool.live_keys()
+    asked = asked_people(deployment)
+    assert {key for key in leaked if key in json.dumps(asked)} == leaked
+    assert {request.operation for request in deployment.vendor.requests} == {"sign"}
+    for key in leaked:
+        deployment.vendor.keys.revoke(key)
+    report = deployment.reconcile()["secrets"][0]
+    assert set(report["done"]["provenDead"]) == leaked
+    assert pool.tags() == {}
+    [record] = pool.records()
+    assert {key["keyId"] for key in record["keys"]} == leaked
+    assert record["declared"]["reason"] == "that-too"
+
+
+def test_a_leaked_pool_is_replaced_whole(pool: Operator) -> None:
+    """Its free keys are never leased; each secret gets a fresh key; people are asked for all."""
+    deployment = pool.deployment
+    made = [deployment.vendor.keys.create() for _ in range(3)]
+    deployment.stock_pool(*made)
+    by_hand = deployment.key_id("AWSCURRENT")
+    pool.types("rotate", SECRET)
+    leased = deployment.key_id("AWSCURRENT")
+    free = {key.id for key in made} - {leased}
+    process = pool.start("force", "--pool", "--reason", "pool-leaked", "--timeout", "60", "--json")
+    assert process.stderr is not None
+    waiting = next(line for line in process.stderr if "waiting for 1 fresh key" in line)
+    assert "rotation pool add" in waiting
+    assert "rotation:incident" in pool.tags()
+    fresh = deployment.vendor.keys.create()
+    pool.types("pool", "add", typed=as_json(fresh))
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 3
+    answer = json.loads(said)
+    assert set(answer["pool"]["condemned"]) == free
+    assert answer["pool"]["leasedTo"] == [deployment.secret_arn]
+    assert deployment.key_id("AWSCURRENT") == fresh.id
+    for key in (*free, leased, by_hand):
+        deployment.vendor.keys.revoke(key)
+    report = deployment.reconcile()
+    assert {one["state"] for one in report["issuer"]["condemned"]} == {"proven dead"}
+    assert len(pool.records("pools/")) == len(free)
+    held = deployment.cloud.client("secretsmanager").get_secret_value(SecretId=POOL_SECRET)
+    left = json.loads(held["SecretString"])["keys"]
+    assert [entry["apiKeyId"] for entry in left] == [fresh.id]
+
+
+def as_json(key: PortalKey) -> str:
+    return json.dumps(
+        {"apiKeyId": key.id, "apiKey": key.material, "expiresAt": key.expires_at.isoformat()}
+    )

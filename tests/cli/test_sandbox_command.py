@@ -1,0 +1,122 @@
+"""`rotation sandbox` and the stock `aws` command line against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.operating import ROTATION
+from tests.cli.processes import commands_below
+from tests.sealing.pdfs import pdf
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Running:
+    """A sandbox in another process, as a person in another terminal has it."""
+
+    process: subprocess.Popen[str]
+    environment: dict[str, str]
+    folder: Path
+
+    def aws(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [str(BIN / "aws"), *arguments, "--output", "json"],
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.environment},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """`rotation sandbox`, started and later interrupted."""
+    process = subprocess.Popen(
+        [str(BIN / "rotation"), "sandbox", "--json", "--folder", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield Running(process, json.loads(process.stdout.readline()), tmp_path)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def labels(running: Running) -> list[list[str]]:
+    described = running.aws(
+        "secretsmanager", "describe-secret", "--secret-id", "trusted-signatures-api"
+    )
+    # Reconciliation, which a promotion asks for, adds labels of its own in its own time.
+    found = (
+        [label for label in labels if label.startswith("AWS")]
+        for labels in described["VersionIdsToStages"].values()
+    )
+    return sorted(labels for labels in found if labels)
+
+
+def test_the_aws_command_line_drives_a_rotation(running: Running) -> None:
+    """rotate-secret answers at once; soon AWSCURRENT and AWSPREVIOUS are as AWS shows them."""
+    assert labels(running) == [["AWSCURRENT"]]
+    secret = ["--secret-id", "trusted-signatures-api"]
+    answer = running.aws("secretsmanager", "rotate-secret", *secret)
+    assert set(answer) == {"ARN", "Name", "VersionId"}
+    deadline = time.monotonic() + 30
+    while labels(running) != [["AWSCURRENT"], ["AWSPREVIOUS"]]:
+        assert time.monotonic() < deadline, (running.folder / "logs").glob("*")
+    current = running.aws("secretsmanager", "get-secret-value", *secret)
+    assert current["VersionId"] == answer["VersionId"]
+    assert "expiresAt" in json.loads(current["SecretString"])
+
+
+def test_documents_are_sealed_and_verified_with_what_it_prints(running: Running) -> None:
+    """The other commands meet the emulated vendor, and trust it."""
+    (running.folder / "a.pdf").write_bytes(pdf())
+    environment = {"PATH": os.environ["PATH"], **running.environment}
+    for arguments in (("seal", "a.pdf", "sealed/"), ("verify", "sealed/a.pdf")):
+        done = subprocess.run(
+            [ROTATION, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=running.folder,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(
+        "ok           sealed/a.pdf  sealed by Trusted Signatures Sandbox\n"
+    )
+
+
+def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(running: Running) -> None:
+    """env.sh holds the printed variables; after Ctrl-C it exits 0 and nothing is left running."""
+    done = subprocess.run(
+        ["sh", "-c", f". {running.folder}/env.sh && env"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    sourced = dict(text.split("=", 1) for text in done.stdout.splitlines())
+    assert running.environment.items() <= sourced.items()
+    running.process.send_signal(signal.SIGINT)
+    _, said = running.process.communicate(timeout=20)
+    assert running.process.returncode == 0, said
+    assert "nothing is left running" in said
+    assert commands_below(str(running.folder)) == []

@@ -1,0 +1,221 @@
+"""`rotation verify`: what it says of good files and bad ones, to people and to machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rotation.cli.commands import rotation
+from rotation.sandbox.vendor import Pki
+from rotation.sealing.pdf import prepare
+from rotation.sealing.request import SealOptions
+from tests.sealing.pdfs import cms_over, encrypted, pdf, signed_by_author, signer_of
+
+ROTATION = str(Path(sys.executable).parent / "rotation")
+Person = Callable[..., Result]
+
+SHOWN_LATE = """
+import time
+from rotation.cli.shared.progress import progress_shown
+with progress_shown("{task.description}") as progress:
+    progress.add_task("a large file", total=None)
+    ends = time.monotonic() + (0 if progress.disable else 20)
+    while not progress.live.is_started and time.monotonic() < ends:
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pki: Pki) -> Path:
+    """A folder with a file for each verdict."""
+    files = {
+        "root.pem": pki.root_pem,
+        "good.pdf": sealed(pki),
+        "forged.pdf": sealed(pki).replace(b"200 200", b"200 201"),
+        "plain.pdf": pdf(),
+        "letter.txt": b"no PDF",
+        "locked.pdf": encrypted(user_password="secret"),
+        "cut.pdf": sealed(pki)[:-100],
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def sealed(pki: Pki, document: bytes | None = None, **options: Any) -> bytes:
+    prepared = prepare(BytesIO(document or pdf()), SealOptions(**options), datetime.now(UTC))
+    return prepared.embed(cms_over(prepared.digest, signer_of(pki.signer)))
+
+
+@pytest.fixture
+def person(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """Types a command in that folder."""
+    monkeypatch.chdir(folder)
+
+    def types(*arguments: str, code: int = 0, env: dict[str, str] | None = None) -> Result:
+        done = CliRunner().invoke(rotation, ["verify", *arguments], env=env, catch_exceptions=False)
+        assert done.exit_code == code, done.output
+        return done
+
+    return types
+
+
+def verdicts(done: Result) -> dict[str, str]:
+    return {file["file"]: file["verdict"] for file in json.loads(done.output)["files"]}
+
+
+def test_a_good_file_is_told_in_words(person: Person, folder: Path) -> None:
+    """Who, when, held against what, and that the whole file is covered."""
+    said = person("--trust", "root.pem", "good.pdf").output
+    assert said.startswith("ok           good.pdf  sealed by Trusted Signatures Sandbox\n")
+    assert "Common Name: Trusted Signatures Sandbox Seal" in said
+    assert "the certificate chains to a given one" in said
+    assert "by the signer's own clock" in said
+    assert "none: no time is proven" in said
+    assert f"the whole file, {(folder / 'good.pdf').stat().st_size} bytes" in said
+
+
+def test_each_file_is_judged_whatever_is_wrong_with_another(person: Person) -> None:
+    """All of them, in the order in which they were named; one bad one makes the exit code 1."""
+    bad = ["missing.pdf", "cut.pdf", "letter.txt", "locked.pdf", "forged.pdf", "plain.pdf", "."]
+    done = person("--trust", "root.pem", "--json", *bad, "good.pdf", code=1)
+    assert json.loads(done.output)["ok"] is False
+    assert verdicts(done) == {
+        "missing.pdf": "unreadable",
+        "cut.pdf": "unreadable",
+        "letter.txt": "unreadable",
+        "locked.pdf": "unreadable",
+        "forged.pdf": "problem",
+        "plain.pdf": "unsigned",
+        ".": "unreadable",
+        "good.pdf": "ok",
+    }
+    said = person("--trust", "root.pem", *bad, "good.pdf", code=1).output
+    assert "The document was changed after it was sealed." in said
+    assert "The file bears no signature." in said
+    assert "No such file or directory" in said
+    assert "encrypted with a password" in said
+    assert said.index("plain.pdf") < said.index("good.pdf")
+
+
+def test_without_anchors_it_says_that_a_name_proves_nothing(person: Person, pki: Pki) -> None:
+    """An impostor's seal bears the right name: that is told, and not taken for trust."""
+    Path("impostor.pdf").write_bytes(
+        (prepared := prepare(BytesIO(pdf()), SealOptions(), datetime.now(UTC))).embed(
+            cms_over(prepared.digest, signer_of(pki.impostor()))
+        )
+    )
+    said = person("impostor.pdf").output
+    assert "it was held against nothing" in said
+    told = json.loads(person("--json", "impostor.pdf").output)
+    assert (told["ok"], told["anchored"]) == (True, False)
+    assert told["files"][0]["signatures"][0]["trusted"] is None
+    said = person("--trust", "root.pem", "impostor.pdf", code=1).output
+    assert "does not chain to a given trust anchor" in said
+
+
+def test_several_anchors_are_taken_together(person: Person, pki: Pki) -> None:
+    """An author's signature and the seal have different roots: both are needed."""
+    stranger = pki.stranger()
+    Path("two.pdf").write_bytes(sealed(pki, signed_by_author(pdf(), signer_of(stranger))))
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    Path("other.pem").write_bytes(stranger.chain[-1].public_bytes(Encoding.PEM))
+    person("--trust", "root.pem", "two.pdf", code=1)
+    done = person("--trust", "root.pem", "--trust", "other.pem", "--json", "two.pdf")
+    seals = json.loads(done.output)["files"][0]["signatures"]
+    assert [seal["organization"] for seal in seals] == [
+        *("Unrelated Sandbox", "Trusted Signatures Sandbox")
+    ]
+    assert [seal["coversWholeFile"] for seal in seals] == [False, True]
+
+
+def test_the_functions_anchors_are_heeded(person: Person, pki: Pki) -> None:
+    """SIGNER_TRUST_ANCHORS counts where --trust is not given; --trust goes before it."""
+    Path("stranger.pem").write_bytes(Pki.create(pki.made_at).root_pem)
+    person("good.pdf", env={"SIGNER_TRUST_ANCHORS": "root.pem"})
+    strange = {"SIGNER_TRUST_ANCHORS": "stranger.pem"}
+    person("good.pdf", env=strange, code=1)
+    person("--trust", "root.pem", "good.pdf", env=strange)
+    said = person("good.pdf", env={"SIGNER_TRUST_ANCHORS": "nowhere.pem"}, code=1).output
+    assert "SIGNER_TRUST_ANCHORS" in said
+
+
+@pytest.mark.parametrize("arguments", [[], ["--trust", "missing.pem"], ["--trust", "good.pdf"]])
+def test_a_wrong_command_line_is_told_as_such(person: Person, arguments: list[str]) -> None:
+    """No file, and anchors that are missing or none: exit code 2, before anything is judged."""
+    person(*arguments, *(["good.pdf"] if arguments else []), code=2)
+    person("-", "-", code=2)
+
+
+@pytest.mark.parametrize("seekable", [True, False], ids=["redirected", "piped"])
+def test_standard_input_is_judged(folder: Path, seekable: bool) -> None:
+    """Whether it is a file or a pipe."""
+    command = [ROTATION, "verify", "--trust", "root.pem", "--json", "-"]
+    with (folder / "good.pdf").open("rb") as file:
+        given: dict[str, Any] = {"stdin": file} if seekable else {"input": file.read()}
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, **given)
+    assert done.returncode == 0, done.stderr
+    [told] = json.loads(done.stdout)["files"]
+    assert (told["file"], told["verdict"]) == ("-", "ok")
+
+
+def test_nothing_in_a_file_steers_the_terminal(person: Person, pki: Pki) -> None:
+    """Names come from strangers: control characters are shown, and not sent."""
+    name = "a\x1b[2Jb\u202ec.pdf"
+    Path(name).write_bytes(sealed(pki, field_name="Field"))
+    content = Path(name).read_bytes().replace(b"(Field)", b"(F\x1beld)")
+    Path(name).write_bytes(content)
+    said = person(name, code=1).output
+    assert "a\\x1b[2Jb\\u202ec.pdf" in said
+    assert not {"\x1b", "\u202e"} & set(said)
+
+
+def test_colours_are_for_terminals(folder: Path) -> None:
+    """On a terminal the verdict is green; in a pipe there is no escape."""
+    command = [ROTATION, "verify", "good.pdf"]
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
+    piped = subprocess.run(command, cwd=folder, capture_output=True, check=True, env=environment)
+    assert b"\x1b" not in piped.stdout + piped.stderr
+    assert b"\x1b[32mok" in on_terminal(command, folder)
+
+
+def test_progress_is_shown_late_and_on_terminals_alone(folder: Path) -> None:
+    """What takes two seconds is told of on a terminal, and taken away again; not in a pipe."""
+    command = [sys.executable, "-c", SHOWN_LATE]
+    piped = subprocess.run(command, capture_output=True, check=True)
+    assert (piped.stdout, piped.stderr) == (b"", b"")
+    assert b"a large file" in on_terminal(command, folder)
+
+
+def on_terminal(command: list[str], folder: Path) -> bytes:
+    """What a terminal gets of a command."""
+    ours, theirs = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # Linux says EIO where the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    assert process.wait(30) == 0, shown
+    return shown

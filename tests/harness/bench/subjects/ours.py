@@ -1,0 +1,133 @@
+"""Our sealer: file to file with a canned signature, and S3 to S3 with all that there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rotation.credential import ApiKey
+from rotation.handlers.wiring.sealing import make_sealer
+from rotation.handlers.wiring.vendor import vendor_http
+from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
+from rotation.sealing.pdf import PreparedPdf
+from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
+from rotation.sealing.sealer import Sealer
+from rotation.sealing.storage.s3 import IN_MEMORY
+from rotation.settings import Location, SealingSettings
+from rotation.vendor.cms import SignerPolicy, verify_cms
+from tests.harness.bench.canned import DIGEST, Canned
+
+
+def sealing(source: str, destination: str, canned: str, *, whole: bool) -> Callable[[], object]:
+    """`Sealer.seal` from file to file; the signature is there already, and is checked.
+
+    Args:
+        source: the document.
+        destination: the file to write.
+        canned: the folder with the signature.
+        whole: whether all of a large document is written, or the update alone, which is what the
+            sealer sends.
+    """
+    ready = Canned.read(canned)
+    policy = SignerPolicy.from_pem(ready.root, None)
+    sealer = Sealer(
+        Files(whole),
+        lambda _, digest, *, timestamp=False: ready.sign(digest),
+        lambda cms, _, at: verify_cms(cms, DIGEST, policy, at),
+        lambda: datetime.now(UTC),
+        sources=[Location("files", "")],
+        destinations=[Location("files", "")],
+        max_document_bytes=2**40,
+    )
+    request = SealRequest(
+        ObjectLocation("files", source),
+        ObjectLocation("files", destination),
+        ApiKey.from_text("4f1c2b3a-0000-4000-8000-1234567890ab", "00" * 32),
+        SealOptions(),
+    )
+    return lambda: sealer.seal(request)
+
+
+def stored(event: dict[str, Any]) -> Callable[[], object]:
+    """`Sealer.seal`, wired as the function wires it, by its environment."""
+    settings = SealingSettings.from_environment()
+    sealer = make_sealer(settings, vendor_http(settings.vendor, settings.vendor.url))
+    request = SealRequest.parse(event)
+    return lambda: sealer.seal(request)
+
+
+@dataclass(frozen=True)
+class Files:
+    """`Documents` in files, as `S3Documents` does it: held if small, copied by another if large."""
+
+    whole: bool
+
+    def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
+        """The document, held or not."""
+        path = Path(source.key)
+        size = path.stat().st_size
+        held = size <= min(IN_MEMORY, most)
+        content = BytesIO(path.read_bytes()) if held else path.open("rb")
+        return SourceDocument(content, source, size, "etag", None, {})
+
+    def deliver(
+        self,
+        source: SourceDocument,
+        destination: ObjectLocation,
+        metadata: Mapping[str, str],
+        *,
+        rewritten: bool,
+    ) -> Delivery:
+        """Begin to copy a large document."""
+        place = Path(destination.key)
+        if isinstance(source.content, BytesIO):
+            return Writing(place, None)
+        place.unlink(missing_ok=True)
+        copying = ThreadPoolExecutor(1)
+        begun = copying.submit(_copy, Path(source.location.key), place, source.size * self.whole)
+        copying.shutdown(wait=False)
+        return Writing(place, begun)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """`Delivery` to a file: of all there is, or of the update after what was copied."""
+
+    place: Path
+    copied: Future[None] | None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+        """Write it."""
+        if self.copied is None:
+            self.place.write_bytes(prepared.embed(cms))
+        else:
+            update = prepared.update(cms)
+            self.copied.result()
+            with self.place.open("ab") as file:
+                file.write(update)
+        return StoredDocument("etag", None, self.place.stat().st_size)
+
+
+def _copy(source: Path, destination: Path, length: int) -> None:
+    """Have the kernel copy ``length`` bytes, as S3 would."""
+    with source.open("rb") as origin, destination.open("wb") as file:
+        while length:
+            length -= os.copy_file_range(origin.fileno(), file.fileno(), length)

@@ -1,0 +1,269 @@
+"""The boundary between our code and the world: every outbound call is numbered here, and may fail.
+
+One number is one request of our code's: a client's own retries of it are attempts of the same
+number and share its fate. A process is one invocation of a function, or one run of a command; when
+it is killed, nothing of it gets through the boundary any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from rotation.secrets_manager.labels import COMPROMISED, SUSPECT_TAGS
+
+T = TypeVar("T")
+
+
+class Way(Enum):
+    """How a call goes wrong, or what happens just before it."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    REPEATED = "repeated"
+    THROTTLED = "throttled"
+    TIMED_OUT = "timed_out"
+    REJECTED = "rejected"
+    STALE = "stale"
+    KILLED_BEFORE = "killed_before"
+    KILLED_AFTER = "killed_after"
+    RACED = "raced"
+    FORCED = "forced"
+    OVERTAKEN = "overtaken"
+    ROLLED_BACK = "rolled_back"
+
+
+#: What can happen to any call.
+COMMON = (
+    *(Way.BEFORE, Way.AFTER, Way.REPEATED, Way.THROTTLED, Way.TIMED_OUT),
+    *(Way.KILLED_BEFORE, Way.KILLED_AFTER),
+)
+_EFFECTIVE = frozenset({Way.AFTER, Way.REPEATED, Way.KILLED_AFTER})
+STALE_READS = frozenset({"DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "list keys"})
+
+
+class Killed(BaseException):
+    """The process ended here; no code of ours may catch it."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong: the number of the call, and how."""
+
+    call: int
+    way: Way
+
+    def __str__(self) -> str:
+        return f"call {self.call} {self.way.value}"
+
+
+@dataclass
+class Call:
+    """One outbound call.
+
+    Attributes:
+        number: its place in the activity, from 0; -1 outside of the numbered part.
+        name: the operation, such as ``PutSecretValue`` or ``sign``.
+        subject: what it is about: a key's id, a version's id, a label.
+        process: the process that made it; each has a number of its own.
+        way: how it was made to fail, or None.
+        outcome: what our code was answered.
+        effective: whether the service saw it.
+    """
+
+    number: int
+    name: str
+    subject: str
+    process: int
+    actor: str
+    way: Way | None
+    outcome: str = ""
+    effective: bool = False
+
+    def __str__(self) -> str:
+        fault = f" [{self.way.value}]" if self.way else ""
+        number = f"{self.number:3}" if self.number >= 0 else "  ·"
+        asked = f"{self.actor}#{self.process} {self.name} {self.subject}"
+        return f"{number} {asked}{fault} -> {self.outcome}"
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """How this call can fail."""
+        stale = (Way.STALE,) if self.name in STALE_READS else ()
+        rejected = (Way.REJECTED,) if self.name == "sign" else ()
+        return (*COMMON, *stale, *rejected)
+
+
+class Wire(Protocol[T]):
+    """How one kind of client learns of a failure: each raises it, or answers with it."""
+
+    def lost(self, *, effect: bool) -> T: ...
+    def throttled(self) -> T: ...
+    def timed_out(self) -> T: ...
+    def rejected(self) -> T: ...
+    def outcome(self, answer: T) -> str: ...
+    def labels(self, answer: T) -> Mapping[str, Sequence[str]] | None: ...
+
+
+class Witness(Protocol):
+    """Who looks on: told of each call just before it reaches a service, and after it did."""
+
+    def before(self, call: Call) -> None: ...
+    def after(self, call: Call) -> None: ...
+    def answered(self, call: Call, labels: Mapping[str, Sequence[str]] | None) -> None: ...
+    def past(self) -> AbstractContextManager[None]: ...
+
+
+@dataclass
+class _Process:
+    number: int
+    actor: str
+    dead: bool = False
+
+
+@dataclass
+class Boundary:
+    """Where every call passes.
+
+    Attributes:
+        calls: every call so far.
+        faults: what is to go wrong, by number.
+        witness: who looks on.
+        others: what somebody else does just before a call, by way.
+        tick: called before each call; time passes there.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    faults: dict[int, Way] = field(default_factory=dict)
+    witness: Witness | None = None
+    others: dict[Way, Callable[[], None]] = field(default_factory=dict)
+    tick: Callable[[], None] = lambda: None
+    _next: int = -1
+    _processes: int = 0
+    _process: _Process = field(default_factory=lambda: _Process(0, "setup"))
+
+    def arm(self, faults: Sequence[Fault]) -> None:
+        """Number the calls from here on, and have ``faults`` happen."""
+        self.calls.clear()
+        self.faults = {fault.call: fault.way for fault in faults}
+        self._next = 0
+
+    def disarm(self) -> None:
+        """The calls from here on have no number and do not fail."""
+        self.faults.clear()
+        self._next = -1
+
+    @property
+    def process(self) -> int:
+        """The number of the process that runs."""
+        return self._process.number
+
+    @contextmanager
+    def running(self, actor: str) -> Iterator[None]:
+        """A process of its own; others wait meanwhile, and live or die without it."""
+        outer = self._process
+        self._processes += 1
+        self._process = _Process(self._processes, actor)
+        try:
+            yield
+        finally:
+            self._process = outer
+
+    def open(self, name: str, subject: str) -> Crossing:
+        """Begin a call."""
+        process = self._process
+        if process.dead:
+            raise Killed
+        self.tick()
+        number, way = self._next, None
+        if number >= 0:
+            self._next += 1
+            way = self.faults.pop(number, None)
+        call = Call(number, name, subject, process.number, process.actor, way)
+        if way not in call.ways and way not in self.others:
+            call.way = way = None
+        self.calls.append(call)
+        if way in self.others:
+            self.others[way]()
+        return Crossing(self, call)
+
+    def kill(self) -> None:
+        """The process that runs is gone."""
+        self._process.dead = True
+        raise Killed
+
+
+class Crossing:
+    """One call on its way."""
+
+    def __init__(self, boundary: Boundary, call: Call) -> None:
+        self._boundary = boundary
+        self.call = call
+        self._attempts = 0
+
+    def attempt(self, act: Callable[[], T], wire: Wire[T]) -> T:
+        """Make the call, or fail as planned. Every attempt but that of ``REPEATED`` fails alike."""
+        self._attempts += 1
+        call, way = self.call, self.call.way
+        call.outcome = way.value if way else ""
+        if way is Way.KILLED_BEFORE:
+            self._boundary.kill()
+        if way is Way.REPEATED and self._attempts > 1:
+            way = None
+        if way in _EFFECTIVE:
+            self._effect(act)
+        if way is Way.KILLED_AFTER:
+            self._boundary.kill()
+        answers: Mapping[Way | None, Callable[[], T]] = {
+            Way.BEFORE: lambda: wire.lost(effect=False),
+            Way.AFTER: lambda: wire.lost(effect=True),
+            Way.REPEATED: lambda: wire.lost(effect=True),
+            Way.THROTTLED: wire.throttled,
+            Way.TIMED_OUT: wire.timed_out,
+            Way.REJECTED: wire.rejected,
+            Way.STALE: lambda: self._answer(self._stale(act), wire),
+        }
+        answer = answers.get(way, lambda: self._answer(self._effect(act), wire))
+        return answer()
+
+    def _stale(self, act: Callable[[], T]) -> T:
+        if self._boundary.witness is None:
+            return act()
+        with self._boundary.witness.past():
+            return act()
+
+    def _effect(self, act: Callable[[], T]) -> T:
+        witness = self._boundary.witness
+        if witness is not None:
+            witness.before(self.call)
+        self.call.effective = True
+        try:
+            return act()
+        except Exception as error:
+            self.call.outcome = type(error).__name__
+            code = getattr(error, "response", {}).get("Error", {}).get("Code")
+            self.call.outcome = code or self.call.outcome
+            raise
+        finally:
+            if witness is not None:
+                witness.after(self.call)
+
+    def _answer(self, answer: T, wire: Wire[T]) -> T:
+        self.call.outcome = wire.outcome(answer)
+        if self._boundary.witness is not None:
+            self._boundary.witness.answered(self.call, wire.labels(answer))
+        return answer
+
+
+def labels_told(answer: Mapping[str, Any]) -> Mapping[str, Sequence[str]] | None:
+    """The labels that an answer tells of, by version, and what its tags declare compromised."""
+    labels: Mapping[str, Sequence[str]] | None = answer.get("VersionIdsToStages")
+    tags = [tag["Value"] for tag in answer.get("Tags", ()) if tag["Key"] in SUSPECT_TAGS]
+    declared = " ".join(tags).split()
+    return labels and {
+        version: [*has, COMPROMISED + version] if version in declared else has
+        for version, has in labels.items()
+    }

@@ -1,0 +1,247 @@
+"""Secrets Manager and S3 without sockets: the sandbox's own core, called directly.
+
+The emulator's rules are used as they are; only the wire between it and the clients is left out.
+``test_contract.py`` holds this against boto3.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from threading import RLock
+from typing import Any
+
+from botocore.exceptions import ClientError
+from moto.core.exceptions import JsonRESTError
+
+from rotation.sandbox.aws import ACCOUNT, REGION
+from rotation.sandbox.aws.secrets_manager import FaithfulSecretsManager
+from tests.harness.faults.boundary import Boundary, labels_told
+from tests.harness.faults.gates import again, raise_lost, raise_timed_out, subject_of
+
+_TIMES = {
+    *("CreatedDate", "LastChangedDate", "DeletedDate", "DeletionDate", "NextRotationDate"),
+    *("LastRotatedDate", "LastAccessedDate"),
+}
+
+
+class DirectSecrets(FaithfulSecretsManager):
+    """The sandbox's Secrets Manager, outside of moto's server."""
+
+    # moto finds a backend's URLs by the name of the module that its class claims to be from.
+    __module__ = "moto.secretsmanager.models"
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(REGION, ACCOUNT, rotations=_Begun(), clock=clock)  # type: ignore[arg-type]
+
+    def _refuse_missing_function(self, arn: str) -> None:
+        """Every function exists here."""
+
+
+class _Begun:
+    """Remembers which rotations were begun; the harness runs them."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self._tokens: set[tuple[str, str]] = set()
+
+    def known(self, arn: str, token: str) -> bool:
+        return (arn, token) in self._tokens
+
+    def begin(self, arn: str, token: str, *_: Any, **__: Any) -> None:
+        self._tokens.add((arn, token))
+
+    def cancel(self, arn: str) -> None:
+        """The harness asks the secret itself."""
+
+
+class DirectClient:
+    """What of boto3's Secrets Manager client the product uses, over a backend in this process."""
+
+    def __init__(self, backend: FaithfulSecretsManager, boundary: Boundary | None = None) -> None:
+        self._backend = backend
+        self._boundary = boundary
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = "".join(word.title() for word in name.split("_"))
+        perform = getattr(type(self), f"_{name}", None)
+        if perform is None:
+            raise AttributeError(name)
+        return lambda **members: self._call(operation, members, perform)
+
+    def _call(self, operation: str, members: dict[str, Any], perform: Any) -> Any:
+        def act() -> Any:
+            try:
+                with self._backend.rotations.lock:
+                    return _read(perform(self._backend, members))
+            except JsonRESTError as error:
+                problem = {"Error": {"Code": error.error_type, "Message": error.message}}
+                raise ClientError(problem, operation) from error  # type: ignore[arg-type]
+
+        if self._boundary is None:
+            return act()
+        crossing = self._boundary.open(operation, subject_of(operation, members))
+        return again(crossing, lambda: crossing.attempt(act, _DirectWire(operation)))
+
+    @staticmethod
+    def _describe_secret(backend: Any, given: Mapping[str, Any]) -> Any:
+        return _without(
+            backend.describe_secret(given["SecretId"]).to_dict(), "SecretVersionsToStages"
+        )
+
+    @staticmethod
+    def _create_secret(backend: Any, given: Mapping[str, Any]) -> Any:
+        none: Any = dict.fromkeys(
+            ("secret_binary", "description", "tags", "kms_key_id", "client_request_token")
+        )
+        return backend.create_secret(
+            name=given["Name"],
+            secret_string=given.get("SecretString"),
+            replica_regions=[],
+            force_overwrite=False,
+            **none,
+        )
+
+    @staticmethod
+    def _get_secret_value(backend: Any, given: Mapping[str, Any]) -> Any:
+        return backend.get_secret_value(
+            given["SecretId"], given.get("VersionId"), given.get("VersionStage")
+        )
+
+    @staticmethod
+    def _put_secret_value(backend: Any, given: Mapping[str, Any]) -> Any:
+        return backend.put_secret_value(
+            given["SecretId"],
+            given.get("SecretString"),
+            None,
+            given.get("ClientRequestToken"),
+            given.get("VersionStages", ["AWSCURRENT"]),
+        )
+
+    @staticmethod
+    def _update_secret_version_stage(backend: Any, given: Mapping[str, Any]) -> Any:
+        arn, name = backend.update_secret_version_stage(
+            given["SecretId"],
+            given["VersionStage"],
+            given.get("RemoveFromVersionId"),
+            given.get("MoveToVersionId"),
+        )
+        return {"ARN": arn, "Name": name}
+
+    @staticmethod
+    def _list_secret_version_ids(backend: Any, given: Mapping[str, Any]) -> Any:
+        return backend.list_secret_version_ids(
+            given["SecretId"],
+            include_deprecated=given.get("IncludeDeprecated", False),
+            max_results=given.get("MaxResults"),
+            next_token=given.get("NextToken"),
+        )
+
+    @staticmethod
+    def _list_secrets(backend: Any, given: Mapping[str, Any]) -> Any:
+        listed, token = backend.list_secrets(
+            [], given.get("MaxResults", 100), given.get("NextToken")
+        )
+        listed = [_without(one, "VersionIdsToStages") for one in listed]
+        return {"SecretList": listed} | ({"NextToken": token} if token else {})
+
+    @staticmethod
+    def _tag_resource(backend: Any, given: Mapping[str, Any]) -> Any:
+        backend.tag_resource(given["SecretId"], {t["Key"]: t["Value"] for t in given["Tags"]})
+        return {}
+
+    @staticmethod
+    def _untag_resource(backend: Any, given: Mapping[str, Any]) -> Any:
+        backend.untag_resource(given["SecretId"], given["TagKeys"])
+        return {}
+
+    @staticmethod
+    def _rotate_secret(backend: Any, given: Mapping[str, Any]) -> Any:
+        return backend.rotate_secret(
+            given["SecretId"],
+            given.get("ClientRequestToken"),
+            given.get("RotationLambdaARN"),
+            given.get("RotationRules"),
+        )
+
+    @staticmethod
+    def _cancel_rotate_secret(backend: Any, given: Mapping[str, Any]) -> Any:
+        return backend.cancel_rotate_secret(given["SecretId"])
+
+    @staticmethod
+    def _delete_secret(backend: Any, given: Mapping[str, Any]) -> Any:
+        arn, name, at = backend.delete_secret(given["SecretId"], 30, False)
+        return {"ARN": arn, "Name": name, "DeletionDate": at}
+
+    @staticmethod
+    def _restore_secret(backend: Any, given: Mapping[str, Any]) -> Any:
+        arn, name = backend.restore_secret(given["SecretId"])
+        return {"ARN": arn, "Name": name}
+
+
+class _DirectWire:
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    lost = staticmethod(raise_lost)
+    timed_out = staticmethod(raise_timed_out)
+
+    def throttled(self) -> Any:
+        code = "SlowDown" if self._operation == "PUT object" else "ThrottlingException"
+        raise ClientError({"Error": {"Code": code, "Message": ""}}, self._operation)
+
+    def rejected(self) -> Any:
+        raise NotImplementedError("only the vendor answers 401")
+
+    def outcome(self, answer: Any) -> str:
+        return "ok"
+
+    def labels(self, answer: Any) -> Any:
+        return labels_told(answer)
+
+
+def _without(described: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The emulator says the same under two names; boto3 keeps the one that its model has."""
+    return {other: value for other, value in described.items() if other != name}
+
+
+def _read(answer: Any) -> Any:
+    """A copy with what boto3 makes of it: times are aware, and no live object is handed out."""
+    document = json.loads(answer if isinstance(answer, str) else json.dumps(answer))
+    return _with_times(document)
+
+
+def _with_times(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_times(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: datetime.fromtimestamp(one, UTC)
+        if name in _TIMES and isinstance(one, (int, float))
+        else _with_times(one)
+        for name, one in value.items()
+    }
+
+
+class DirectBucket:
+    """What of boto3's S3 client the product uses: objects that are written once."""
+
+    def __init__(self, boundary: Boundary) -> None:
+        self._boundary = boundary
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        def act() -> dict[str, Any]:
+            if Key in self.objects:
+                problem = {"Error": {"Code": "PreconditionFailed", "Message": ""}}
+                raise ClientError(problem, "PutObject")  # type: ignore[arg-type]
+            self.objects[Key] = Body
+            return {}
+
+        crossing = self._boundary.open("PUT object", Key.rpartition("/")[2])
+        answer: dict[str, Any] = again(
+            crossing, lambda: crossing.attempt(act, _DirectWire("PUT object"))
+        )
+        return answer

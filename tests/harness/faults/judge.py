@@ -1,0 +1,303 @@
+"""The judge: looks on at every call that reaches a service, and knows the invariants.
+
+It reads the services' own state, not what our code was answered, except where the question is what
+our code could know: a label that moved after a process last looked is no fault of that process.
+
+The invariants are those of ``docs/fault-harness.md``: (1) AWSCURRENT only moves to a key that was
+proven in that act; (2) outside of incidents no key dies while current, in flight or in its grace;
+(3) in the end every key is named by a live version, and every suspect key is dead; (4) no key
+material is in a log line. And what applications see: the current key always signs.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from rotation.sandbox.vendor import KeyStore, PortalKey, Role
+from rotation.secrets_manager.labels import (
+    AWSCURRENT,
+    AWSPENDING,
+    DEAD,
+    INCIDENT_TAG,
+    compromised,
+    retire_after,
+)
+from tests.harness.faults.boundary import Boundary, Call
+
+Labels = Mapping[str, frozenset[str]]
+_STRAY_AGE = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class State:
+    """What both services hold at one moment."""
+
+    versions: Mapping[str, Any]
+    tags: Any
+    keys: Mapping[str, PortalKey]
+
+    @property
+    def labels(self) -> Labels:
+        """The labels of each version."""
+        return {one: frozenset(has["version_stages"]) for one, has in self.versions.items()}
+
+    def bearer(self, label: str) -> str | None:
+        """The version that bears ``label``."""
+        return next((one for one, has in self.labels.items() if label in has), None)
+
+    def key_of(self, version: str | None) -> str | None:
+        """The id of the key that a version holds."""
+        text = self.versions.get(version or "", {}).get("secret_string")
+        return None if text is None else str(json.loads(text)["apiKeyId"])
+
+    def holders(self, key: str) -> list[str]:
+        """The versions that hold a key."""
+        return [version for version in self.versions if self.key_of(version) == key]
+
+
+@dataclass
+class Judge:
+    """Sees every call and remembers what it must.
+
+    Args:
+        boundary: whose calls these are.
+        secret: the live secret of the emulated Secrets Manager.
+        keys: the emulated vendor's keys.
+        clock: the world's clock.
+        grace: how long a displaced key must go on working.
+        foreign: keys that are not ours.
+    """
+
+    boundary: Boundary
+    secret: Any
+    keys: KeyStore
+    clock: Any
+    grace: timedelta
+    foreign: frozenset[str] = frozenset()
+    violations: list[str] = field(default_factory=list)
+    suspects: set[str] = field(default_factory=set)
+    displaced_at: dict[str, datetime] = field(default_factory=dict)
+    _before: State | None = None
+    _moved_by_hand: dict[str, int] = field(default_factory=dict)
+    _excused: set[str] = field(default_factory=set)
+    _past_aws: State | None = None
+    _past_vendor: State | None = None
+    _looks: dict[int, Labels] = field(default_factory=dict)
+    _issuers: dict[str, int] = field(default_factory=dict)
+
+    def state(self) -> State:
+        """A copy of what is."""
+        return State(
+            copy.deepcopy(self.secret.versions),
+            copy.deepcopy(self.secret.tags),
+            dict(self.keys._keys),
+        )
+
+    def before(self, call: Call) -> None:
+        """A call is about to reach a service."""
+        if call.name in _WRITES:
+            self._before = self.state()
+
+    def after(self, call: Call) -> None:
+        """A call has reached a service."""
+        if call.name not in _WRITES or self._before is None:
+            return
+        was, now = self._before, self.state()
+        if (was.versions, was.tags) != (now.versions, now.tags):
+            self._past_aws = was
+        if was.keys != now.keys:
+            self._past_vendor = was
+        self.suspects |= self._suspect_keys(now)
+        self._promotion(call, was, now)
+        self._labels(was, now)
+        for key in now.keys.keys() - was.keys.keys():
+            self._issuers[key] = call.process
+        for key, one in now.keys.items():
+            if one.revoked_at is not None and key in was.keys and was.keys[key].revoked_at is None:
+                self._revocation(call, one, was)
+        current = now.key_of(now.bearer(AWSCURRENT))
+        dead = current is not None and self.keys.accepted(current) is None
+        if dead and current not in self._excused:
+            self.find("outage", f"the current key {current} is not accepted after {call}")
+
+    def answered(self, call: Call, labels: Mapping[str, Sequence[str]] | None) -> None:
+        """Our code got an answer."""
+        if labels is not None:
+            self._looks[call.process] = {one: frozenset(has) for one, has in labels.items()}
+
+    def moved_by_hand(self, was: State) -> None:
+        """A person has moved AWSCURRENT."""
+        old, new = was.bearer(AWSCURRENT), self.state().bearer(AWSCURRENT)
+        if old is not None and new is not None:
+            self.displaced_at[old] = self.clock()
+            self._moved_by_hand[new] = len(self.boundary.calls)
+
+    @contextmanager
+    def past(self) -> Iterator[None]:
+        """The world as it was before the last write to each service."""
+        now = self.state()
+        live_versions, live_tags, live_keys = (
+            self.secret.versions,
+            self.secret.tags,
+            self.keys._keys,
+        )
+        aws, vendor = self._past_aws or now, self._past_vendor or now
+        self.secret.versions, self.secret.tags = copy.deepcopy(aws.versions), aws.tags
+        self.keys._keys = dict(vendor.keys)
+        try:
+            yield
+        finally:
+            self.secret.versions, self.secret.tags = live_versions, live_tags
+            self.keys._keys = live_keys
+
+    def find(self, invariant: str, what: str) -> None:
+        """A violation."""
+        self.violations.append(f"{invariant}: {what}")
+
+    def _suspect_keys(self, now: State) -> set[str]:
+        marked = {version for version, has in now.labels.items() if compromised(has)}
+        held = {now.key_of(version) for version in marked}
+        return {key for key in held if key is not None}
+
+    def _promotion(self, call: Call, was: State, now: State) -> None:
+        old, new = was.bearer(AWSCURRENT), now.bearer(AWSCURRENT)
+        if new is None or new == old:
+            return
+        if old is not None:
+            self.displaced_at[old] = self.clock()
+        key = now.key_of(new)
+        proven = any(
+            one.process == call.process
+            and (one.name, one.subject, one.outcome) == ("sign", key, "ok")
+            for one in self.boundary.calls
+        )
+        if not proven:
+            self.find("1 unproven", f"version {new} became current in {call}; nobody proved {key}")
+        seen = self._looks.get(call.process, {})
+        looked = seen.get(new, frozenset())
+        if old is not None and (AWSPENDING not in looked or compromised(looked)):
+            self.find("1 retired", f"version {new} was {sorted(looked)} and became current: {call}")
+        if old is not None and AWSCURRENT not in seen.get(old, frozenset()):
+            self.find("1 swapped", f"version {old} was displaced, which was not looked at: {call}")
+
+    def _labels(self, was: State, now: State) -> None:
+        for version, has in now.labels.items():
+            key = now.key_of(version)
+            if key is None:
+                continue
+            buried = any(label.startswith(DEAD) for label in has - was.labels.get(version, has))
+            closed = compromised(was.labels.get(version, frozenset())) and not compromised(has)
+            unmarked = (
+                retire_after(was.labels.get(version, frozenset())) is not None
+                and retire_after(has) is None
+                and not has & {AWSCURRENT, AWSPENDING}
+                and key != now.key_of(now.bearer(AWSCURRENT))
+            )
+            if (buried or closed or unmarked) and self.keys.accepted(key) is not None:
+                self.find("5 declared dead", f"the vendor accepts {key} of version {version}")
+
+    def _revocation(self, call: Call, key: PortalKey, was: State) -> None:
+        holders = was.holders(key.id)
+        token = (key.label or "||").split("|")[-1]
+        if key.id in self.foreign:
+            self.find("2 foreign", f"{call} revoked a key that is not ours")
+        labels = [was.labels.get(version, frozenset()) for version in holders]
+        if any(AWSCURRENT in has for has in labels):
+            if self._could_not_know(call, holders):
+                self._excused.add(key.id)
+                return
+            self.find("2 current", f"{call} revoked the current key")
+        if key.id in self.suspects or compromised(was.labels.get(token, frozenset())):
+            return
+        if any(AWSPENDING in has for has in labels):
+            self.find("2 in flight", f"{call} revoked a key that is stored as AWSPENDING")
+        staged = AWSPENDING in was.labels.get(token, frozenset())
+        own = self._issuers.get(key.id) == call.process
+        young = self.clock() - key.created_at <= _STRAY_AGE
+        if staged and was.key_of(token) is None and not own and young:
+            self.find("2 in flight", f"{call} revoked a key that may be about to be stored")
+        for version in holders:
+            since = self.displaced_at.get(version)
+            if since is not None and self.clock() < since + self.grace:
+                self.find("2 grace", f"{call} revoked the key of {version}, displaced at {since}")
+
+    def _could_not_know(self, call: Call, versions: list[str]) -> bool:
+        """Whether a person made the version current after this process had its last look.
+
+        A look counts if it came after the last label that the process wrote: from there to the
+        revocation there is no way to be sure, and docs/fault-harness.md says so.
+        """
+        mine = [
+            (place, one.name)
+            for place, one in enumerate(self.boundary.calls)
+            if one.process == call.process
+        ]
+        looks = [place for place, name in mine if name == "DescribeSecret"]
+        wrote = [place for place, name in mine if name == "UpdateSecretVersionStage"]
+        looked = bool(looks) and looks[-1] > max(wrote, default=-1)
+        moved = [self._moved_by_hand[one] for one in versions if one in self._moved_by_hand]
+        return looked and bool(moved) and max(moved) > looks[-1] + 1
+
+    def alive(self) -> set[str]:
+        """The keys that the vendor accepts, foreign and administrative ones left out."""
+        return {
+            key.id
+            for key in self.keys.all()
+            if key.role is Role.SIGNING
+            and key.id not in self.foreign
+            and self.keys.accepted(key.id) is not None
+        }
+
+    def lost_by_hand(self) -> bool:
+        """Whether a person made a key current while it was being revoked."""
+        now = self.state()
+        return now.key_of(now.bearer(AWSCURRENT)) in self._excused
+
+    def quiet(self) -> bool:
+        """Whether one key is alive, and it is the current one, and no incident is open."""
+        now = self.state()
+        tags = {tag["Key"] for tag in now.tags or ()}
+        return (
+            self.alive() == {now.key_of(now.bearer(AWSCURRENT))}
+            and not any(compromised(has) for has in now.labels.values())
+            and now.bearer(AWSPENDING) in {None, now.bearer(AWSCURRENT)}
+            and INCIDENT_TAG not in tags
+        )
+
+    def at_rest(self) -> None:
+        """What must hold when retries, grace and reconciliation have passed."""
+        now = self.state()
+        named = {now.key_of(version) for version, has in now.labels.items() if has}
+        for key in sorted(self.alive() - named):
+            self.find("3 orphan", f"key {key} is alive and no labelled version names it")
+        for key in sorted(self.suspects & self.alive()):
+            self.find("3 suspect", f"key {key} was declared compromised and is alive")
+        pending = now.bearer(AWSPENDING)
+        # Harmless where AWSCURRENT is (API_RotateSecret), if taking it off is what failed.
+        harmless = pending == now.bearer(AWSCURRENT) and any(
+            call.name == "UpdateSecretVersionStage"
+            and call.subject.startswith(AWSPENDING)
+            and call.outcome != "ok"
+            for call in self.boundary.calls
+        )
+        if pending is not None and not harmless:
+            self.find(
+                "3 pending", f"AWSPENDING is left on {pending}: {sorted(now.labels[pending])}"
+            )
+        for key in sorted(self.foreign):
+            if self.keys.accepted(key) is None:
+                self.find("2 foreign", f"key {key} of another installation is dead")
+
+
+_WRITES = frozenset(
+    {
+        *("PutSecretValue", "UpdateSecretVersionStage", "TagResource", "UntagResource"),
+        *("RotateSecret", "create key", "revoke key", "CancelRotateSecret"),
+    }
+)

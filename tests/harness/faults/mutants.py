@@ -1,0 +1,270 @@
+"""Defects planted in the product on purpose: a harness that does not notice them proves nothing.
+
+Each takes a function's place for as long as its context lasts, in this process alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rotation.core import issuing, proving, steps
+from rotation.core.invocation import classify
+from rotation.core.ports import Proof
+from rotation.reconciliation import execution as retirement
+from rotation.reconciliation import plan as planning
+from rotation.reconciliation import proof_of_death as death_watch
+from rotation.reconciliation import reconciler as run
+from rotation.reconciliation.execution import Execution
+from rotation.reconciliation.plan import Plan, Reason, Retirement, plan
+from rotation.reconciliation.situation import Situation
+from rotation.secrets_manager.labels import (
+    AWSCURRENT,
+    AWSPENDING,
+    AWSPREVIOUS,
+    compromised,
+    retirement_mark,
+)
+from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import SecretVersions
+from tests.harness.faults.boundary import Way
+from tests.harness.faults.world import GRACE
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One defect.
+
+    Attributes:
+        name: what is wrong.
+        places: where it takes a function's place: owner, name, and what goes there.
+        activity: where the harness looks for it first.
+        invariant: how a violation that it causes begins.
+        ways: the faults it takes; none: a clean run shows it.
+        call: the name of the calls that have to fail so.
+    """
+
+    name: str
+    places: tuple[tuple[Any, str, Any], ...]
+    activity: str
+    invariant: str
+    ways: tuple[Way, ...] = ()
+    call: str = ""
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The product with the defect."""
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in self.places]
+        for owner, name, defect in self.places:
+            setattr(owner, name, defect)
+        try:
+            yield
+        finally:
+            for owner, name, sound in before:
+                setattr(owner, name, sound)
+
+
+def _unproven(rotation: Any, *_: Any) -> Proof:
+    return Proof("CN=Nobody", None, True, rotation.clock())
+
+
+def _classified(accepted: Callable[[Any, str], bool]) -> Callable[[Any], Any]:
+    """A classification that lets a token pass which is not staged."""
+
+    def classified(rotation: Any) -> Any:
+        snapshot = rotation.secret.snapshot()
+        if snapshot.has(rotation.token, AWSCURRENT) or not accepted(snapshot, rotation.token):
+            return classify(rotation)
+        return snapshot
+
+    return classified
+
+
+def _early_mark(version: str, after: Any) -> str:
+    return retirement_mark(version, after - GRACE)
+
+
+def _marks_and_revokes(situation: Situation, policy: Any) -> Plan:
+    made = plan(situation, policy)
+    held = {version.id: version.key_id for version in situation.versions}
+    at_once = [
+        Retirement(str(held[label.version]), (label.version,), Reason.GRACE_OVER, situation.now)
+        for label in made.mark
+    ]
+    marked = [one for one in made.waiting if one.reason is Reason.GRACE_OVER]
+    return replace(made, retire=(*made.retire, *at_once, *marked))
+
+
+def _revokes_before_the_put(rotation: Any, document: Any) -> None:
+    issuing.revoke_strays_of_token(rotation, document.key.id)
+    issuing.store(rotation, document)
+
+
+def _trusting() -> tuple[Callable[..., None], Callable[..., Any]]:
+    """A createSecret that believes that what it put is what is stored."""
+    last: list[Any] = []
+
+    def store(rotation: Any, document: Any) -> None:
+        issuing.store(rotation, document)
+        last.append(document)
+
+    def read_back(rotation: Any) -> Any:
+        return last.pop() if last else issuing.read_back(rotation)
+
+    return store, read_back
+
+
+def _revokes_strays_of_all(rotation: Any, kept: str) -> None:
+    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    for stray in listing.keys:
+        if stray.active and stray.id != kept:
+            issuing.discard(rotation, stray.id, "stray")
+
+
+def _retires_at_once(rotation: Any) -> None:
+    sound_leftover(rotation)
+    previous = rotation.secret.snapshot().version_with(AWSPREVIOUS)
+    rotation.issuer.revoke(rotation.secret.read(previous).key.id)
+
+
+def _promotes_whatever_is_current(self: Any, token: str, current: str | None) -> None:
+    sound_promote(self, token, self.snapshot().version_with(AWSCURRENT))
+
+
+def _puts_without_stages(self: Any, token: str, document: Any) -> None:
+    self._call(
+        "PutSecretValue",
+        lambda: self._client.put_secret_value(
+            SecretId=self.arn,
+            ClientRequestToken=token,
+            SecretString=document.serialize().reveal(),
+        ),
+    )
+
+
+def _abandons_never(rotation: Any, error: Exception) -> None:
+    raise error
+
+
+def _one_rejection(self: Any, death: Any) -> Any:
+    rejected = any(probe.outcome is death_watch.Outcome.REJECTED for probe in death.probes)
+    return death_watch.Verdict.DEAD if rejected else sound_verdict(self, death)
+
+
+def _no_strays(*_: Any) -> tuple[()]:
+    return ()
+
+
+sound_leftover = steps._remove_leftover
+sound_promote = SecretVersions.promote
+sound_verdict = death_watch.DeathWatch._verdict
+_store, _read_back = _trusting()
+
+MUTANTS = (
+    Mutant(
+        "promotes before proving",
+        ((steps, "prove_pending", _unproven),),
+        *("rotation", "1 unproven"),
+    ),
+    Mutant(
+        "accepts AWSPREVIOUS as staged",
+        ((steps, "classify", _classified(lambda seen, token: seen.has(token, AWSPREVIOUS))),),
+        *("replay", "1 retired"),
+    ),
+    Mutant(
+        "accepts a token that is not staged",
+        ((steps, "classify", _classified(lambda seen, token: not seen.has(token, AWSPENDING))),),
+        *("replay", "1 retired"),
+    ),
+    Mutant(
+        "revokes inside of the grace",
+        ((planning, "retirement_mark", _early_mark),),
+        *("rotation", "2 grace"),
+    ),
+    Mutant(
+        "marks and revokes in one run",
+        ((run, "plan", _marks_and_revokes), (retirement, "plan", _marks_and_revokes)),
+        *("rotation", "2 grace"),
+    ),
+    Mutant(
+        "revokes before the put",
+        ((steps, "store", _revokes_before_the_put),),
+        *("rotation", "2 in flight", (Way.RACED,), "DescribeSecret"),
+    ),
+    Mutant(
+        "skips the read-back",
+        ((steps, "store", _store), (steps, "read_back", _read_back)),
+        *("rotation", "2 in flight", (Way.RACED,), "PutSecretValue"),
+    ),
+    Mutant(
+        "revokes the strays of other tokens",
+        ((steps, "revoke_strays_of_token", _revokes_strays_of_all),),
+        *("rotation", "2 current"),
+    ),
+    Mutant(
+        "revokes the displaced key when it promotes",
+        ((steps, "_remove_leftover", _retires_at_once),),
+        *("rotation", "2 grace"),
+    ),
+    Mutant(
+        "promotes without compare-and-swap",
+        ((SecretVersions, "promote", _promotes_whatever_is_current),),
+        *("rotation", "1 retired", (Way.OVERTAKEN,), "DescribeSecret"),
+    ),
+    Mutant(
+        "promotes a compromised version",
+        (
+            (steps, "refuse_compromised", lambda *_: None),
+            (proving, "refuse_compromised", lambda *_: None),
+            (issuing, "refuse_compromised", lambda *_: None),
+        ),
+        *("force-pending", "1 retired", (Way.KILLED_BEFORE,), "UpdateSecretVersionStage"),
+    ),
+    Mutant(
+        "believes the labels of an incident and not its declaration",
+        ((Snapshot, "compromised", lambda seen, one: compromised(seen.labels.get(one, ()))),),
+        *("force-pending", "1 retired", (Way.KILLED_BEFORE,), "UpdateSecretVersionStage"),
+    ),
+    Mutant(
+        "puts without staging labels, which moves AWSCURRENT",
+        ((SecretVersions, "put_pending", _puts_without_stages),),
+        *("rotation", "1 unproven"),
+    ),
+    Mutant(
+        "returns early after the promotion",
+        ((steps, "_remove_leftover", lambda _: None),),
+        *("rotation", "3 pending"),
+    ),
+    Mutant(
+        "never abandons",
+        ((steps, "abandon", _abandons_never), (proving, "abandon", _abandons_never)),
+        *("dead-pending", "3 pending"),
+    ),
+    Mutant(
+        "always abandons",
+        ((proving, "_past_propagation", lambda *_: True),),
+        *("rotation", "3 stuck"),
+    ),
+    Mutant(
+        "takes one 401 for a proof of death",
+        ((death_watch.DeathWatch, "_verdict", _one_rejection),),
+        *("reconcile", "5 declared dead", (Way.REJECTED,), "sign"),
+    ),
+    Mutant(
+        "revokes without a second look",
+        ((retirement, "renewed", lambda _, examined: examined),),
+        *("reconcile", "2 current", (Way.ROLLED_BACK,), "UpdateSecretVersionStage"),
+    ),
+    Mutant(
+        "leaves strays alone",
+        ((planning, "_strays", _no_strays),),
+        *("reconcile", "3 orphan"),
+    ),
+    Mutant(
+        "closes an incident before its keys are dead",
+        ((Execution, "_incident_over", lambda _: True),),
+        *("force", "5 declared dead", (Way.BEFORE, Way.KILLED_BEFORE), "revoke key"),
+    ),
+)

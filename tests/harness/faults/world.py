@@ -1,0 +1,216 @@
+"""The world of one scenario: a secret with a current and a previous key, AWS, the vendor, time.
+
+Time is in the harness's hands and passes at every call; nobody waits. `worlds` makes them, over
+the emulators' cores or over real sockets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rotation.aws.evidence_bucket import S3Evidence
+from rotation.core.invocation import Rotation, RotationPolicy
+from rotation.core.ports import IssuerCondition, KeyProver, Proof
+from rotation.credential import ApiKey
+from rotation.reconciliation.execution import Parts
+from rotation.reconciliation.proof_of_death import DeathWatch
+from rotation.reconciliation.reconciler import Pace, Reconciler
+from rotation.reconciliation.situation import ReconciliationPolicy
+from rotation.sandbox.aws import ACCOUNT, REGION
+from rotation.sandbox.vendor import KeyStore, Role
+from rotation.secrets_manager.discovery import secrets_rotated_by
+from rotation.secrets_manager.labels import AWSCURRENT
+from rotation.secrets_manager.versions import SecretVersions
+from rotation.vendor.admin_api import AdminApi
+from rotation.vendor.signing_api import SigningApi
+from tests.harness.faults.boundary import Boundary
+from tests.harness.faults.gates import GatedHttp
+from tests.harness.faults.judge import Judge
+
+NAME = "trusted-signatures-api"
+GRACE = timedelta(hours=2)
+PROPAGATION_LIMIT = timedelta(seconds=60)
+#: How long the emulated vendor takes to accept a new key, and to refuse a revoked one.
+PROPAGATION = timedelta(milliseconds=300)
+BUCKET = "evidence"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate"
+
+
+@dataclass
+class VirtualClock:
+    """The time of a world."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    begun: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begun = self.now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        """Seconds since the world began."""
+        return (self.now - self.begun).total_seconds()
+
+    def later(self, time: timedelta) -> None:
+        """Time passes."""
+        self.now += time
+
+    def sleep(self, seconds: float) -> None:
+        """A pause of our code's."""
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class World:
+    """One scenario's world.
+
+    Attributes:
+        client: boto3's client, or its like, behind the boundary.
+        shortcut: a client behind the boundary that uses no socket, for what is not under test.
+        person: the same without the boundary: what people and AWS itself do.
+        evidence: the S3 client behind the boundary.
+        records: every record that was kept.
+        vendor_down: turns the vendor off and on.
+    """
+
+    clock: VirtualClock
+    boundary: Boundary
+    client: Any
+    shortcut: Any
+    person: Any
+    evidence: Any
+    records: Callable[[], list[dict[str, Any]]]
+    http: GatedHttp
+    keys: KeyStore
+    prover: KeyProver
+    signing: SigningApi
+    backend: Any
+    vendor_down: Callable[[bool], None]
+    function_arn: str = FUNCTION
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        admin = self.keys.create(role=Role.ADMIN)
+        admin_key = ApiKey.from_text(admin.id, admin.material)
+        self.arn: str = self.person.create_secret(Name=NAME)["ARN"]
+        self.issuer = AdminApi(self.http, "/v1/keys", lambda: admin_key, self.clock)
+        foreign = self.keys.create(label=f"elsewhere|{self.arn}|another-token")
+        secret = self.backend.secrets[self.arn]
+        self.judge = Judge(
+            self.boundary, secret, self.keys, self.clock, GRACE, frozenset({foreign.id})
+        )
+        self.boundary.witness = self.judge
+        self.boundary.tick = lambda: self.clock.later(timedelta(milliseconds=20))
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """What happens meanwhile is not under test: fewer sockets, and no signature is checked."""
+        client, prover = self.client, self.prover
+        self.client, self.prover = self.shortcut, _Credulous(self.signing, self.clock)
+        try:
+            yield
+        finally:
+            self.client, self.prover = client, prover
+
+    def versions(self) -> SecretVersions:
+        """The secret as our code sees it."""
+        return SecretVersions(self.client, self.arn)
+
+    def rotation(self, token: str) -> Rotation:
+        """One invocation of a step; five minutes are left to it."""
+        ends = self.clock() + timedelta(minutes=5)
+        return Rotation(
+            secret=self.versions(),
+            token=token,
+            function_arn=self.function_arn,
+            issuer=self.issuer,
+            prover=self.prover,
+            policy=RotationPolicy("house", timedelta(days=90), GRACE, PROPAGATION_LIMIT),
+            time_left=lambda: ends - self.clock(),
+            clock=self.clock,
+            sleep=self.clock.sleep,
+        )
+
+    def reconciler(self) -> Reconciler:
+        """One invocation of the reconcile function; fifteen minutes are left to it."""
+        ends = self.clock() + timedelta(minutes=15)
+        parts = Parts(
+            issuer=self.issuer,
+            prover=self.prover,
+            notifier=_Nobody(),
+            evidence=S3Evidence(self.evidence, BUCKET),
+            policy=ReconciliationPolicy("house", self.function_arn, GRACE, PROPAGATION_LIMIT),
+            material=lambda _: None,
+            pace=Pace(per_second=1e6, sleep=self.clock.sleep),
+            clock=self.clock,
+        )
+        return Reconciler(
+            open_secret=lambda name: SecretVersions(self.client, name),
+            discover=lambda: secrets_rotated_by(self.client, self.function_arn),
+            condition=IssuerCondition,
+            parts=parts,
+            watch=DeathWatch(
+                prover=self.prover,
+                limit=PROPAGATION_LIMIT,
+                time_left=lambda: ends - self.clock(),
+                clock=self.clock,
+                sleep=self.clock.sleep,
+                workers=1,
+            ),
+            time_left=lambda: ends - self.clock(),
+            workers=1,
+        )
+
+    def store_by_hand(self) -> str:
+        """A person makes a key in the portal and stores it; the key's id."""
+        key = self.keys.create()
+        value = json.dumps({"apiKey": key.material, "apiKeyId": key.id})
+        self.person.put_secret_value(SecretId=self.arn, SecretString=value)
+        self.clock.later(timedelta(minutes=1))
+        return key.id
+
+    def move_current(self, version: str) -> None:
+        """A person moves AWSCURRENT by hand."""
+        was = self.judge.state()
+        self.person.update_secret_version_stage(
+            SecretId=self.arn,
+            VersionStage=AWSCURRENT,
+            RemoveFromVersionId=was.bearer(AWSCURRENT),
+            MoveToVersionId=version,
+        )
+        self.judge.moved_by_hand(was)
+
+    def begin_rotation(self) -> str:
+        """What the schedule does: the token, staged without a value."""
+        token: str = self.person.rotate_secret(
+            SecretId=self.arn,
+            RotationLambdaARN=self.function_arn,
+            RotationRules={"AutomaticallyAfterDays": 30},
+        )["VersionId"]
+        return token
+
+
+@dataclass
+class _Credulous:
+    """A prover that takes an answer for a proof."""
+
+    signing: SigningApi
+    clock: Callable[[], datetime]
+
+    def prove(self, key: ApiKey, statement: str) -> Proof:
+        digest = hashlib.sha256(statement.encode()).digest()
+        _, vendor_time = self.signing.answered(key, digest)
+        return Proof("CN=Anybody", None, True, self.clock(), vendor_time)
+
+
+class _Nobody:
+    def notify(self, subject: str, facts: Any) -> None:
+        """Nobody is there."""

@@ -1,0 +1,93 @@
+"""Make up and damage documents, and seal them, for some minutes.
+
+``python -m tests.harness.fuzz --minutes 15 --corpus DIR --seed 7`` ends with 1 if anything but a
+good seal or a typed refusal came of a document. pyHanko's validator judges the seals, and Poppler's
+pdfsig those in documents that were damaged. Whatever was wrong is told, and the document is kept
+under ``.bench/fuzz``. The seed, printed first, makes the same documents again, but for the
+signatures in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pyhanko.sign.fields import MDPPerm
+
+from rotation.sandbox.vendor import Pki
+from tests.harness.corpus.classes import documents
+from tests.harness.fuzz.damage import damaged
+from tests.harness.fuzz.documents import made
+from tests.harness.fuzz.trial import attempt, options, sealed
+from tests.sealing.odd import ODD
+from tests.sealing.pdfs import DATA, pdf_with_form, signed_by_author, signer_of
+
+KEPT: Final = Path(".bench/fuzz")
+#: The memory of the sealing function, in bytes.
+MEMORY: Final = 1769 * 1024 * 1024
+#: A corpus's largest documents take the time of hundreds of others.
+_LARGEST: Final = 2 * 1024 * 1024
+
+
+def main() -> int:
+    """Fuzz until the time is over, and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--corpus", type=Path, help="a folder with PDFs to damage, any depth")
+    chosen = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    sys.stdout.write(f"seed {chosen.seed}\n")
+    chance = random.Random(chosen.seed)
+    pki = Pki.create(datetime.now(UTC))
+    signer = signer_of(pki.signer)
+    own = [*ODD.values(), *(path.read_bytes() for path in sorted(DATA.glob("*.pdf")))]
+    own += [sealed(document, signer) for document in own]
+    own.append(signed_by_author(pdf_with_form(), signer, certify=MDPPerm.FILL_FORMS))
+    paths = list(documents(chosen.corpus).values()) if chosen.corpus else []
+    paths = [path for path in paths if path.stat().st_size <= _LARGEST]
+    results: Counter[str] = Counter()
+    problems = 0
+    end = time.monotonic() + 60 * chosen.minutes
+    folder = Path(tempfile.mkdtemp())
+    while time.monotonic() < end:
+        content, written = _next(chance, own, paths)
+        # A document that no program wrote has no meaning that viewers would agree on.
+        judged_in = folder if written else None
+        outcome = attempt(content, options(chance), signer, pki.root_pem, judged_in)
+        results[outcome.result] += 1
+        if outcome.problem:
+            problems += 1
+            KEPT.mkdir(parents=True, exist_ok=True)
+            kept = KEPT / f"{chosen.seed}-{results.total()}.pdf"
+            kept.write_bytes(content)
+            sys.stderr.write(f"{kept}: {outcome.problem[:500]}\n")
+    sys.stdout.write(f"{results.total()} documents: {dict(results.most_common())}\n")
+    sys.stdout.write(f"{problems} problems, seed {chosen.seed}\n")
+    return 1 if problems else 0
+
+
+def _next(chance: random.Random, own: Sequence[bytes], paths: Sequence[Path]) -> tuple[bytes, bool]:
+    """A document, and whether a program has written it before it was damaged."""
+    kind = chance.random()
+    if kind < 0.25:
+        content = made(chance)
+        return damaged(content, chance) if chance.random() < 0.3 else content, False
+    if kind < 0.5 or not paths:
+        return damaged(chance.choice(own), chance), True
+    return damaged(chance.choice(paths).read_bytes(), chance), True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

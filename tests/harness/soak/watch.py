@@ -1,0 +1,129 @@
+"""What one client process has seen, and whether it goes on with a key that it saw rejected.
+
+Observed at the ports of the client, which are all real: the cache says when a key was asked for,
+the invoker which key goes out and what came back, the source when a fetch has begun.
+
+A key counts as known to be dead from the moment at which the thread that saw the rejection has
+begun to fetch another one (or has finished without doing so), and a request counts against it if
+its key was asked for after that. Both moments are taken so that no thread can be suspended between
+the act and its note in a way that makes an innocent request look guilty.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from math import inf
+from threading import Lock, local
+from time import monotonic
+from typing import Any
+
+from rotation.client.credential_cache import CachedCredential, CredentialCache
+from rotation.client.sealing_client import Invoker
+from rotation.client.secret_source import FetchedSecret, SecretSource
+from rotation.errors import CredentialRejectedError
+from rotation.sealing.request import SealRequest
+from rotation.secrets_manager.labels import AWSCURRENT
+
+#: Says one word and its fact to whoever watches the process.
+Tell = Callable[[str, str], None]
+
+
+def teller(descriptor: int) -> Tell:
+    """Writes lines ``<monotonic seconds> <word> <fact>``, each whole even if the process dies."""
+
+    def tell(word: str, fact: str = "") -> None:
+        os.write(descriptor, f"{monotonic():.6f} {word} {fact}\n".encode())
+
+    return tell
+
+
+class Watch:
+    """Which keys this process knows to be dead."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._lock = Lock()
+        self._dead: dict[str, float] = {}
+        self._rejected: set[str] = set()
+        self._mine = local()
+
+    def asks(self) -> None:
+        """This thread is about to ask for a key."""
+        self._mine.asked = monotonic()
+
+    def sends(self, key_id: str) -> None:
+        """This thread is about to send a request with the key it was given."""
+        if self._dead.get(key_id, inf) < getattr(self._mine, "asked", -inf):
+            self._tell("dead", key_id)
+
+    def hears(self, answer: Mapping[str, Any], key_id: str) -> None:
+        """This thread got an answer."""
+        error = answer.get("error")
+        if not isinstance(error, Mapping) or error.get("code") != CredentialRejectedError.code:
+            return
+        self._mine.rejected = key_id
+        with self._lock:
+            first = key_id not in self._rejected
+            self._rejected.add(key_id)
+        self._tell("rejected" if first else "rejected-again", key_id)
+
+    def settles(self) -> None:
+        """What this thread saw rejected is known to the whole process from now on."""
+        key_id = getattr(self._mine, "rejected", None)
+        if key_id is not None:
+            self._mine.rejected = None
+            with self._lock:
+                self._dead.setdefault(key_id, monotonic())
+
+
+class WatchedSource:
+    """A `SecretSource` that says when a fetch has begun."""
+
+    def __init__(self, source: SecretSource, watch: Watch) -> None:
+        self._source = source
+        self._watch = watch
+
+    def fetch(self, secret_id: str, stage: str) -> FetchedSecret:
+        """As the source's own."""
+        self._watch.settles()
+        return self._source.fetch(secret_id, stage)
+
+
+class WatchedInvoker:
+    """An `Invoker` that says which key goes out and what came back."""
+
+    def __init__(self, invoker: Invoker, watch: Watch) -> None:
+        self._invoker = invoker
+        self._watch = watch
+
+    def invoke(self, request: SealRequest) -> Mapping[str, Any]:
+        """As the invoker's own."""
+        self._watch.sends(request.key.id)
+        answer = self._invoker.invoke(request)
+        self._watch.hears(answer, request.key.id)
+        return answer
+
+
+def watched(cache: type[CredentialCache], watch: Watch) -> type[CredentialCache]:
+    """A class of caches that say when a key is asked for."""
+
+    class Watched(cache):  # type: ignore[misc, valid-type]
+        def get(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential:
+            watch.asks()
+            credential: CachedCredential = super().get(secret_id, stage)
+            return credential
+
+        def refresh(
+            self, secret_id: str, *, if_version: str, stage: str = AWSCURRENT
+        ) -> CachedCredential:
+            watch.asks()
+            try:
+                credential: CachedCredential = super().refresh(
+                    secret_id, if_version=if_version, stage=stage
+                )
+            finally:
+                watch.settles()
+            return credential
+
+    return Watched

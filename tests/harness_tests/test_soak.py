@@ -1,0 +1,73 @@
+"""The soak in short, with its bars, and that each bar catches what it is for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.harness.soak.size import SHORT, Size
+from tests.harness.soak.soak import Soak
+
+_CALM = replace(SHORT, seals=40, rotations=2, every=100, troubles=0, restarts=0, failures=12)
+# Never refreshes for age alone, so that a key which dies early is still held, however slow the
+# machine is.
+_PATIENT = replace(
+    _CALM,
+    soft=timedelta(minutes=5),
+    hard=timedelta(minutes=6),
+    grace=timedelta(minutes=7),
+    reconciled=timedelta(seconds=0.5),
+)
+
+
+def test_no_seal_fails_through_rotations_outages_and_kills(tmp_path: Path) -> None:
+    """Some hundred seals, five rotations, two of them forced, and every kind of trouble once."""
+    result = Soak(tmp_path, SHORT).run()
+    assert result.missed == (), result.beside["failures"]
+    assert result.forced == 2
+    brought = result.beside["troubles"]
+    assert brought.pop("functions killed") >= 1
+    assert brought == {
+        "outages": 1,
+        "vendor throttlings": 1,
+        "Secrets Manager throttlings": 1,
+        "clients killed": 1,
+    }
+    members = json.loads(json.dumps(result.as_json()))
+    names = ["seals", "failed", "rotations", "forced", "dead_key_seals", "gets", "gets_allowed"]
+    assert [*members][:7] == names
+
+
+@pytest.mark.parametrize(
+    ("size", "bars"),
+    [
+        pytest.param(
+            replace(_CALM, every=2, settles=True, cache="keeps the rejected"),
+            {"failed seals", "seals with a dead key"},
+            id="a client that keeps the rejected key",
+        ),
+        pytest.param(
+            replace(_CALM, settles=True, cache="never refreshes"),
+            {"rejections of keys in their grace"},
+            id="a cache that never refreshes",
+        ),
+        pytest.param(
+            replace(_PATIENT, rotations=1, cache="caches nothing"),
+            {"gets"},
+            id="a cache that asks each time",
+        ),
+        pytest.param(
+            replace(_PATIENT, settles=True, revokes_early=True),
+            {"rejections of keys in their grace"},
+            id="a rotation that revokes inside the grace",
+        ),
+    ],
+)
+def test_the_soak_bites(tmp_path: Path, size: Size, bars: set[str]) -> None:
+    """Each defect makes it miss the bars that it is about."""
+    missed = Soak(tmp_path, size).run().missed
+    assert all(any(bar in one for one in missed) for bar in bars), missed

@@ -1,0 +1,66 @@
+"""docs/key-pool.md says what the code does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from rotation.credential import Confidential, iso_utc
+from rotation.key_pool.document import KeyState, Pool
+from rotation.key_pool.pool_secret import STAGE
+from tests.key_pool.stock import Stock
+from tests.paths import ROOT
+
+PAGE = (ROOT / "docs" / "key-pool.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_the_example_is_a_pool() -> None:
+    """What the page shows can be read, and is written again with the same members."""
+    [example] = blocks("json")
+    pool = Pool.parse(Confidential(example), of="the page")
+    assert json.loads(pool.serialize().reveal()) == json.loads(example)
+
+
+def test_every_state_has_its_row() -> None:
+    """The table names the states of the code, and no others."""
+    table = PAGE.partition("| state | meaning |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [one.value for one in KeyState]
+
+
+def test_the_label_is_the_code_s() -> None:
+    """Whoever sees it in DescribeSecret finds it on the page."""
+    assert f"`{STAGE}<version id>`" in PAGE
+
+
+def test_the_commands_work(stock: Stock) -> None:
+    """Adding from a program, and both lists, as the page has them."""
+    key = stock.house.vendor.keys.create()
+    adding, listing = blocks("sh")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", adding + listing],
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **stock.house.cloud.environment(),
+            "VENDOR_URL": stock.house.vendor.url,
+            "id": key.id,
+            "key": key.material,
+            "expires": iso_utc(key.expires_at),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    said = done.stdout.splitlines()
+    assert said[0].startswith(f"Key {key.id} is in the pool")
+    [held] = json.loads(said[-1])["keys"]
+    assert (held["id"], held["state"]) == (key.id, "free")
+    assert held["expires_at"] == iso_utc(key.expires_at)

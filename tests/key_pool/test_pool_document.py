@@ -1,0 +1,132 @@
+"""The pool secret's value: what is read, what is refused, and that nothing is shown or lost."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rotation.core.ports import KeyLabel
+from rotation.credential import Confidential
+from rotation.errors import InvalidCredentialError
+from rotation.key_pool.document import KeyState, Lease, Notice, Pool
+from tests.privacy.canary import Canary, everything_said
+
+ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
+OTHER_ID = "0d8f3c1a-7b6e-4a5d-9c2b-1f0e8d7c6b5a"
+MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
+ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"
+KEY: dict[str, Any] = {"apiKeyId": ID, "apiKey": MATERIAL}
+LEASE = {"installation": "house", "secretArn": ARN, "token": "t" * 32, "at": "2026-11-21T10:00:00Z"}
+
+
+def parse(value: Any) -> Pool:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return Pool.parse(Confidential(text), of="the pool")
+
+
+def stored(pool: Pool) -> Any:
+    return json.loads(pool.serialize().reveal())
+
+
+def test_the_least_that_a_person_writes_is_a_free_key() -> None:
+    """Key id and key are enough; everything else has a default."""
+    [held] = parse({"keys": [KEY]}).keys
+    assert (held.key.id, held.state, held.lease, held.added_at) == (ID, KeyState.FREE, None, None)
+    assert held.key.material.reveal() == MATERIAL
+
+
+def test_members_of_others_survive_every_change() -> None:
+    """What an organisation keeps beside the keys, or with one of them, is written back as it is."""
+    value = {
+        "keys": [KEY | {"madeBy": {"name": "Zoë", "ticket": [7, None]}}],
+        "note": "Zoë, and half a pair: \ud83d",
+    }
+    pool = parse(value)
+    [held] = pool.keys
+    lease = Lease(KeyLabel("house", ARN, "t" * 32), datetime(2026, 11, 21, 10, tzinfo=UTC))
+    changed = stored(pool.holding(replace(held, state=KeyState.LEASED, lease=lease)))
+    assert changed["note"] == value["note"]
+    assert changed["keys"][0]["madeBy"] == value["keys"][0]["madeBy"]  # type: ignore[index]
+
+
+def test_what_is_written_is_read_again() -> None:
+    """Lease, notice and times come back as they were."""
+    full = KEY | {
+        "state": "retired",
+        "lease": LEASE,
+        "notice": {"by": "me", "at": "2026-11-22T10:00:00.250Z", "sent": True},
+        "addedAt": "2026-11-01T00:00:00+01:00",
+        "expiresAt": "2027-11-01T00:00:00Z",
+    }
+    [held] = parse({"keys": [full]}).keys
+    assert held.lease is not None
+    assert held.lease.label == KeyLabel("house", ARN, "t" * 32)
+    assert held.notice == Notice("me", datetime(2026, 11, 22, 10, 0, 0, 250000, UTC), sent=True)
+    assert held.added_at == datetime(2026, 10, 31, 23, tzinfo=UTC)
+    assert parse(stored(Pool((held,)))).keys == (held,)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("", "not JSON"),
+        ("[" * 5000, "not JSON"),
+        ("[]", 'a list "keys"'),
+        ({}, 'a list "keys"'),
+        ({"keys": {}}, 'a list "keys"'),
+        ({"keys": [KEY, 7]}, "key 2 of 2: it is not a JSON object"),
+        ({"keys": [{"apiKeyId": ID}]}, '"apiKey" is missing'),
+        ({"keys": [{"apiKeyId": ID, "apiKey": MATERIAL + "x"}]}, "not hexadecimal"),
+        ({"keys": [{"apiKeyId": MATERIAL, "apiKey": MATERIAL}]}, "not a UUID"),
+        ({"keys": [KEY | {"expiresAt": "2027-01-01"}]}, "not an ISO 8601 time with an offset"),
+        ({"keys": [KEY | {"state": "given"}]}, "none of free, leased"),
+        ({"keys": [KEY | {"state": ["free"]}]}, "none of free, leased"),
+        ({"keys": [KEY | {"state": "leased"}]}, "does not agree"),
+        ({"keys": [KEY | {"state": "free", "lease": LEASE}]}, "does not agree"),
+        ({"keys": [KEY | {"state": "leased", "lease": {"at": LEASE["at"]}}]}, "key-pool.md"),
+        ({"keys": [KEY | {"state": "leased", "lease": LEASE | {"token": 7}}]}, "key-pool.md"),
+        ({"keys": [KEY | {"lease": MATERIAL}]}, "key-pool.md"),
+        ({"keys": [KEY | {"addedAt": 7}]}, "key-pool.md"),
+        ({"keys": [KEY, KEY | {"apiKeyId": ID.upper()}]}, f"{ID} is listed before"),
+    ],
+)
+def test_a_value_that_is_no_pool_is_refused_whole(value: Any, problem: str) -> None:
+    """The message names the entry and the problem, and holds no key, nor does its traceback."""
+    canary = Canary()
+    canary.plant(MATERIAL, "the key")
+    text = Confidential(value if isinstance(value, str) else json.dumps(value))
+    del value
+    with pytest.raises(InvalidCredentialError) as failed:
+        Pool.parse(text, of="the pool")
+    assert problem in str(failed.value)
+    # Up to this test's own frame, whose locals hold the parameters.
+    failed.value.__traceback__ = failed.value.__traceback__ and failed.value.__traceback__.tb_next
+    assert canary.find(everything_said(failed.value)) is None
+
+
+def test_a_pool_shows_no_key() -> None:
+    """Its repr and str give ids and states; copies that could be taken apart are refused."""
+    canary = Canary()
+    canary.plant(MATERIAL, "the key")
+    pool = parse({"keys": [KEY | {"password": MATERIAL}], "also": MATERIAL})
+    assert ID in repr(pool)
+    assert canary.find(f"{pool!r} {pool} {pool.keys!r}".encode()) is None
+    with pytest.raises(TypeError):
+        copy.deepcopy(pool)
+
+
+def test_keys_are_found_replaced_added_and_taken_out() -> None:
+    """A change gives a new pool and leaves the order of the others."""
+    pool = parse({"keys": [KEY, {"apiKeyId": OTHER_ID, "apiKey": "ab" * 32}]})
+    first, second = pool.keys
+    retired = replace(first, state=KeyState.RETIRED)
+    assert pool.holding(retired).keys == (retired, second)
+    assert pool.without(ID).keys == (second,)
+    assert pool.without(ID).holding(first).keys == (second, first)
+    assert pool.find(OTHER_ID) is second
+    assert pool.find("unknown") is None

@@ -1,0 +1,40 @@
+"""One secret's versions, as Secrets Manager lists them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.stub import Stubber
+
+from rotation.secrets_manager.versions import SecretVersions
+
+ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:a-AbCdEf"
+MADE = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_every_page_of_versions_is_read() -> None:
+    """A key on a later page is not lost from sight (API_ListSecretVersionIds, NextToken)."""
+    client = boto3.client(
+        "secretsmanager",
+        region_name="us-east-1",
+        aws_access_key_id="AKIATEST",
+        aws_secret_access_key="none",
+    )
+    asked: dict[str, Any] = {"SecretId": ARN, "IncludeDeprecated": True, "MaxResults": 100}
+    ids = [f"{number:032}" for number in range(3)]
+    first, second, third = ({"VersionId": one, "CreatedDate": MADE} for one in ids)
+    with Stubber(client) as stub:
+        answers: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            ({"Versions": [first | {"VersionStages": ["AWSCURRENT"]}], "NextToken": "x"}, {}),
+            ({"NextToken": "y"}, {"NextToken": "x"}),
+            ({"Versions": [second, third]}, {"NextToken": "y"}),
+        ]
+        for answer, page in answers:
+            stub.add_response("list_secret_version_ids", answer, asked | page)
+        found = SecretVersions(client, ARN).list_versions()
+        stub.assert_no_pending_responses()
+    assert [one.id for one in found] == ids
+    assert [one.labels for one in found] == [{"AWSCURRENT"}, set(), set()]
+    assert {one.created_at for one in found} == {MADE}

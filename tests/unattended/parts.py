@@ -1,0 +1,214 @@
+"""The way of a document to the functions: a bucket, EventBridge, a queue with its dead letters.
+
+All of it over sockets: S3 itself tells EventBridge what arrives, the rule is the template's, and
+`Arrivals.deliver` is what Lambda's poller does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from rotation.client.credential_cache import CredentialCache
+from rotation.client.in_process import InProcessInvoker
+from rotation.client.sealing_client import SealingClient
+from rotation.credential import ApiKey
+from rotation.handlers.seal_batch import answer as answer_task
+from rotation.handlers.seal_events import answer as answer_messages
+from rotation.handlers.wiring.unattended import Unattended
+from rotation.sealing.request import SealOptions
+from rotation.unattended.seal_once import SealOnce
+from tests.artifacts.template import BUCKETS, Template
+from tests.client.parts import NAME, Clock, RealSecrets
+from tests.rotation_fixture import House
+from tests.sealing.conftest import Office
+
+PREFIX = "sealed/"
+PLENTY = timedelta(minutes=5)
+# Lambda reads the queue's messages with their attributes (developer guide, with-sqs).
+_RECEIVE: Mapping[str, Any] = {"MaxNumberOfMessages": 10, "AttributeNames": ["All"]}
+
+Deliver = Callable[[dict[str, Any]], Mapping[str, Any]]
+
+
+def made_sealing(house: House, office: Office, clock: Clock) -> Unattended:
+    """The parts of the functions, over sockets, without pauses."""
+    client = SealingClient(
+        InProcessInvoker(office.sealer),
+        CredentialCache(RealSecrets(house).source, clock=clock),
+        NAME,
+        sleep=lambda _: None,
+    )
+    once = SealOnce(office.s3, client, office.outgoing, PREFIX)
+    return Unattended(once, office.http, SealOptions())
+
+
+@dataclass
+class Arrivals:
+    """A source bucket whose new PDFs end up in a queue, and what empties it."""
+
+    house: House
+    office: Office
+    attempts: int = 3
+    time_left: timedelta = PLENTY
+    clock: Clock = field(default_factory=Clock)
+    answers: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sealing = made_sealing(self.house, self.office, self.clock)
+        self._sqs: Any = self.house.cloud.client("sqs")  # type: ignore[call-overload]
+        # Visible again at once: where the pauses are long, nobody would wait for them here.
+        self.letters = self._queue("letters", {})
+        redrive = {"deadLetterTargetArn": self._arn(self.letters), "maxReceiveCount": self.attempts}
+        self.queue = self._queue("arrivals", {"RedrivePolicy": json.dumps(redrive)})
+        self.office.s3.put_bucket_notification_configuration(
+            Bucket=self.office.incoming,
+            NotificationConfiguration={"EventBridgeConfiguration": {}},
+        )
+        events: Any = self.house.cloud.client("events")  # type: ignore[call-overload]
+        events.put_rule(Name="arrivals", EventPattern=_pattern(self.office.incoming))
+        target = {"Id": "arrivals", "Arn": self._arn(self.queue)}
+        events.put_targets(Rule="arrivals", Targets=[target])
+
+    def during_the_next_seal(self, act: Callable[[], object]) -> None:
+        """Do something once, while the vendor is asked."""
+        sign, acts = self.office.sign, [act]
+
+        def acting(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
+            while acts:
+                acts.pop()()
+            return sign(key, digest, timestamp=timestamp)
+
+        self.office.sign = acting
+        self.sealing = made_sealing(self.house, self.office, self.clock)
+
+    def send(self, body: str) -> None:
+        """Put a message into the queue that S3 did not send."""
+        self._sqs.send_message(QueueUrl=self.queue, MessageBody=body)
+
+    def take(self) -> list[str]:
+        """The messages in the queue, which leave it."""
+        return [message["Body"] for message in self._taken(self.queue)]
+
+    def dead_letters(self) -> list[str]:
+        """What could not be sealed in as many attempts as a message has."""
+        # SQS moves a message when it is received once more than it may be.
+        self._receive(self.queue)
+        return [message["Body"] for message in self._taken(self.letters)]
+
+    def deliver(self, function: Deliver | None = None) -> list[str]:
+        """Hand on what is in the queue, delete what did not fail, and return what failed."""
+        messages = self._receive(self.queue)
+        if not messages:
+            return []
+        records = [as_record(message) for message in messages]
+        answer = (function or self._answer)({"Records": records})
+        self.answers.append(answer)
+        failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
+        for message in messages:
+            if message["MessageId"] not in failed:
+                self._delete(self.queue, message)
+        return [message["Body"] for message in messages if message["MessageId"] in failed]
+
+    def _answer(self, event: dict[str, Any]) -> Mapping[str, Any]:
+        return answer_messages(event, self.sealing, lambda: self.time_left)
+
+    def _queue(self, name: str, attributes: Mapping[str, str]) -> str:
+        url: str = self._sqs.create_queue(
+            QueueName=name, Attributes={"VisibilityTimeout": "0", **attributes}
+        )["QueueUrl"]
+        return url
+
+    def _arn(self, url: str) -> str:
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return str(answer["Attributes"]["QueueArn"])
+
+    def _receive(self, url: str) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = self._sqs.receive_message(QueueUrl=url, **_RECEIVE).get(
+            "Messages", []
+        )
+        return messages
+
+    def _taken(self, url: str) -> list[dict[str, Any]]:
+        messages = self._receive(url)
+        for message in messages:
+            self._delete(url, message)
+        return messages
+
+    def _delete(self, url: str, message: Mapping[str, Any]) -> None:
+        self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _pattern(bucket: str) -> str:
+    return _template_s_pattern().replace(BUCKETS["SourceBucketName"], bucket)
+
+
+@cache
+def _template_s_pattern() -> str:
+    return json.dumps(Template.read().properties("ArrivalsRule")["EventPattern"])
+
+
+def as_record(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as Lambda hands it on (developer guide, with-sqs, "Example standard queue")."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": {
+            name[0].upper() + name[1:]: value for name, value in message["Attributes"].items()
+        },
+        "messageAttributes": {},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:012345678912:arrivals",
+        "awsRegion": "us-east-1",
+    }
+
+
+def unversioned(arrivals: Arrivals) -> Arrivals:
+    """The same with a source bucket that keeps no versions."""
+    bucket = f"plain-{arrivals.office.incoming}"[:63]
+    arrivals.office.s3.create_bucket(Bucket=bucket)
+    return Arrivals(arrivals.house, replace(arrivals.office, incoming=bucket))
+
+
+def task(bucket: str, key: str, version: str | None, **arguments: str) -> dict[str, Any]:
+    """What S3 sends for one object of a job: schema 2.0 (Storage blog on directory buckets)."""
+    return {
+        "invocationSchemaVersion": "2.0",
+        "invocationId": "invocation",
+        "job": {"id": "job", "userArguments": arguments or None},
+        "tasks": [{"taskId": "task", "s3Key": key, "s3VersionId": version, "s3Bucket": bucket}],
+    }
+
+
+def old_task(bucket: str, key: str, version: str | None) -> dict[str, Any]:
+    """The same in schema 1.0 (UserGuide batch-ops-invoke-lambda)."""
+    arn = f"arn:aws:s3:::{bucket}"
+    return {
+        "invocationSchemaVersion": "1.0",
+        "invocationId": "invocation",
+        "job": {"id": "job"},
+        "tasks": [{"taskId": "task", "s3Key": key, "s3VersionId": version, "s3BucketArn": arn}],
+    }
+
+
+def result(
+    event: dict[str, Any], sealing: Unattended, time_left: timedelta = PLENTY
+) -> tuple[str, str]:
+    """The code and the text with which a task ends, its answer held against its invocation."""
+    answer = answer_task(event, lambda: sealing, lambda: time_left)
+    assert answer.keys() == {
+        *("invocationSchemaVersion", "treatMissingKeysAs", "invocationId", "results"),
+    }
+    assert answer["invocationSchemaVersion"] == event["invocationSchemaVersion"]
+    assert answer["invocationId"] == "invocation"
+    assert answer["treatMissingKeysAs"] == "TemporaryFailure"
+    [one] = answer["results"]
+    assert one["taskId"] == "task"
+    assert len(one["resultString"]) <= 1024
+    return one["resultCode"], one["resultString"]
