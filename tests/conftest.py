@@ -12,7 +12,7 @@ from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from tests.privacy.whole_run import WholeRun
-from tests.rotation_fixture import FailsOnce, House
+from tests.rotation_fixture import FailsOnce, RotationFixture
 
 WHOLE_RUN = WholeRun()
 #: What the processes of a run in parallel have found.
@@ -85,15 +85,17 @@ def emulator(pki: Pki) -> Iterator[VendorEmulator]:
 
 @pytest.fixture(scope="module")
 def shared_cloud() -> Iterator[Cloud]:
-    """One AWS for all tests of a module that use a house; each of them begins with a reset."""
+    """One AWS for all tests of a module that use a fixture; each of them begins with a reset."""
     with Cloud(retries=RetryPolicy(delays=())) as cloud:
         cloud.add_function("rotate", FailsOnce())
         yield cloud
 
 
 @pytest.fixture
-def house(shared_cloud: Cloud, emulator: VendorEmulator, pki: Pki) -> Iterator[House]:
+def rotation_fixture(
+    shared_cloud: Cloud, emulator: VendorEmulator, pki: Pki
+) -> Iterator[RotationFixture]:
     """A secret of the test's own."""
     shared_cloud.reset()
-    yield House(shared_cloud, emulator, pki)
+    yield RotationFixture(shared_cloud, emulator, pki)
     shared_cloud.reset()

@@ -36,7 +36,7 @@ class FailsOnce:
 
 
 @dataclass
-class House:
+class RotationFixture:
     """A secret, its rotation and the vendor, with time in the test's hands."""
 
     cloud: Cloud
@@ -66,7 +66,7 @@ class House:
         self.signing = SigningApi(http, "/v1/sign")
         self.prover = TestSealProver(self.signing, policy, self.now)
         self.policy = RotationPolicy(
-            installation="house",
+            installation="fixture",
             key_lifetime=timedelta(days=90),
             grace=timedelta(hours=2),
             propagation_limit=timedelta(seconds=60),
@@ -134,12 +134,12 @@ class House:
 
     def active_keys(self) -> set[str]:
         """The ids of the keys that rotation issued and that still live at the vendor."""
-        listing = self.issuer.list_keys("house", self.arn)
+        listing = self.issuer.list_keys("fixture", self.arn)
         return {key.id for key in listing.keys if key.active}
 
     def stage_key(self, token: str, **times: Any) -> ApiKey:
         """A key of this token, issued and stored as AWSPENDING without createSecret."""
-        made = self.vendor.keys.create(label=f"house|{self.arn}|{token}")
+        made = self.vendor.keys.create(label=f"fixture|{self.arn}|{token}")
         key = ApiKey.from_text(made.id, made.material, **times)
         SecretVersions(self.client, self.arn).put_pending(token, SecretDocument.empty(key))
         return key

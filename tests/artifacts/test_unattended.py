@@ -23,7 +23,7 @@ from tests.artifacts.emulator import EmulatedFunction
 from tests.artifacts.template import Template
 from tests.client.parts import NAME
 from tests.privacy.canary import Canary
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import large, pdf
 from tests.sealing.test_visible import inside, seen
@@ -34,27 +34,29 @@ Emulate = Callable[..., Invoke]
 
 
 @pytest.fixture
-def office(house: House) -> Iterator[Office]:
+def office(rotation_fixture: RotationFixture) -> Iterator[Office]:
     """Two buckets with versions, and a secret with a key that works."""
-    house.store()
-    office = Office(house.cloud.client("s3"), house.vendor, house.pki)
+    rotation_fixture.store()
+    office = Office(
+        rotation_fixture.cloud.client("s3"), rotation_fixture.vendor, rotation_fixture.pki
+    )
     yield office
     office.http.close()
 
 
 @pytest.fixture
-def arrivals(house: House, office: Office) -> Arrivals:
+def arrivals(rotation_fixture: RotationFixture, office: Office) -> Arrivals:
     """What arrives in the incoming bucket is in the queue."""
-    return Arrivals(house, office)
+    return Arrivals(rotation_fixture, office)
 
 
 @pytest.fixture
-def here(house: House, office: Office, tmp_path: Path) -> dict[str, str]:
+def here(rotation_fixture: RotationFixture, office: Office, tmp_path: Path) -> dict[str, str]:
     """What the functions find here, in place of what the template names."""
     anchors = tmp_path / "anchors.pem"
     anchors.write_bytes(office.pki.root_pem)
     return {
-        **house.cloud.environment(),
+        **rotation_fixture.cloud.environment(),
         "CREDENTIAL_SECRET": NAME,
         "SOURCE_LOCATIONS": office.incoming,
         "DESTINATION_LOCATIONS": f"{office.outgoing}/sealed/",
@@ -120,14 +122,14 @@ def asked(cloud: Cloud, began: int, office: Office) -> set[str]:
 
 
 def test_what_arrives_is_sealed_and_what_cannot_be_comes_again(
-    house: House, office: Office, arrivals: Arrivals, emulate: Emulate
+    rotation_fixture: RotationFixture, office: Office, arrivals: Arrivals, emulate: Emulate
 ) -> None:
     """Of a batch of three, two are sealed and one is returned; a repeat buys nothing."""
     contents = {"Jahr 2026/ä+b.pdf": pdf(), "large.pdf": large(IN_MEMORY)}
     versions = {key: office.put(key, content) for key, content in contents.items()}
     office.put("damaged.pdf", b"%PDF-1.7 cut off")
     events = emulate("SealEventsFunction")
-    began = len(house.cloud.calls)
+    began = len(rotation_fixture.cloud.calls)
     [returned] = arrivals.deliver(events)
     assert json.loads(returned)["detail"]["object"]["key"] == "damaged.pdf"
     [answer] = arrivals.answers
@@ -136,7 +138,7 @@ def test_what_arrives_is_sealed_and_what_cannot_be_comes_again(
         assert good(office.sealed(f"sealed/{key}/{version}.pdf"), contents[key], office)
     assert "Uploads" not in office.s3.list_multipart_uploads(Bucket=office.outgoing)
     assert {"GetSecretValue", "HEAD source", "HEAD destination", "PUT destination"} <= asked(
-        house.cloud, began, office
+        rotation_fixture.cloud, began, office
     )
     assert office.emulator.signatures.total() == 2
     for _ in range(2):

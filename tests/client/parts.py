@@ -25,7 +25,7 @@ from rotation.credential import Confidential, SecretDocument
 from rotation.errors import SecretStoreError
 from rotation.sandbox.aws.cloud import Cloud, isolated_session
 from rotation.sandbox.aws.traffic import AwsError
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 NAME = "trusted-signatures-api"
 PATIENCE = 20.0
@@ -214,10 +214,10 @@ def _error(code: str) -> SecretStoreError:
 class RealSecrets:
     """The sandbox's Secrets Manager, over sockets."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self.arn = house.arn
-        self.source = SecretsManager(lambda: client_of(house.cloud, "secretsmanager"))
+    def __init__(self, rotation_fixture: RotationFixture) -> None:
+        self._house = rotation_fixture
+        self.arn = rotation_fixture.arn
+        self.source = SecretsManager(lambda: client_of(rotation_fixture.cloud, "secretsmanager"))
 
     def put(self, value: str | None = None, stage: str = "AWSCURRENT") -> str:
         return self._house.client.put_secret_value(

@@ -17,23 +17,25 @@ from rotation.errors import InvalidRequestError, SourceNotFoundError
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.verify import verify
 from tests.client.parts import NAME, RealSecrets
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import pdf
 
 
 @pytest.fixture
-def office(house: House) -> Iterator[Office]:
+def office(rotation_fixture: RotationFixture) -> Iterator[Office]:
     """Buckets and a sealer beside the secret, with the same vendor."""
-    office = Office(house.cloud.client("s3"), house.vendor, house.pki)
+    office = Office(
+        rotation_fixture.cloud.client("s3"), rotation_fixture.vendor, rotation_fixture.pki
+    )
     yield office
     office.http.close()
 
 
 @pytest.fixture
-def client(house: House, office: Office) -> SealingClient:
+def client(rotation_fixture: RotationFixture, office: Office) -> SealingClient:
     """A client with a cache of its own."""
-    cache = CredentialCache(RealSecrets(house).source)
+    cache = CredentialCache(RealSecrets(rotation_fixture).source)
     return SealingClient(InProcessInvoker(office.sealer), cache, NAME)
 
 
@@ -43,28 +45,28 @@ def places(office: Office, name: str) -> tuple[ObjectLocation, ObjectLocation]:
 
 
 def test_a_rotation_and_a_revocation_between_two_seals_are_not_noticed(
-    house: House, office: Office, client: SealingClient
+    rotation_fixture: RotationFixture, office: Office, client: SealingClient
 ) -> None:
     """The cached key is dead: one rejected call, one fetch, and the document is sealed."""
     office.put("a.pdf", pdf())
-    first, second = house.store(), None
+    first, second = rotation_fixture.store(), None
     assert client.seal(*places(office, "1.pdf")).key_id == first.id
-    second = house.store()
-    assert house.vendor.keys.revoke(first.id)
+    second = rotation_fixture.store()
+    assert rotation_fixture.vendor.keys.revoke(first.id)
     seal = client.seal(*places(office, "2.pdf"), SealOptions(reason="Final inspection"))
     assert seal.key_id == second.id
     assert client.seal(*places(office, "3.pdf")).key_id == second.id
     [report] = verify(office.sealed("sealed/2.pdf"), office.pki.root_pem)
     assert report.problem is None
-    fetched = [call for call in house.cloud.calls if call.operation == "GetSecretValue"]
+    fetched = [call for call in rotation_fixture.cloud.calls if call.operation == "GetSecretValue"]
     assert len(fetched) == 2
 
 
 def test_errors_have_the_classes_that_the_function_s_answers_have(
-    house: House, office: Office, client: SealingClient
+    rotation_fixture: RotationFixture, office: Office, client: SealingClient
 ) -> None:
     """No such source, and a place that is not allowed."""
-    house.store()
+    rotation_fixture.store()
     with pytest.raises(SourceNotFoundError, match=r"a\.pdf"):
         client.seal(*places(office, "1.pdf"))
     with pytest.raises(InvalidRequestError, match="DESTINATION_LOCATIONS"):

@@ -24,7 +24,7 @@ from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sealing.request import ObjectLocation
 from tests.client.parts import NAME, Clock, at_rest, client_of, until
 from tests.privacy.canary import Canary, debug_log, everything_said
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
 VALUE = {"apiKey": MATERIAL, "apiKeyId": "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"}
@@ -48,17 +48,17 @@ def everything_logged() -> Iterator[io.StringIO]:
 
 
 def failing_acts(
-    house: House, cache: CredentialCache, clock: Clock
+    rotation_fixture: RotationFixture, cache: CredentialCache, clock: Clock
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """Everything that can go wrong where the key is at hand."""
 
     def put(value: Any) -> None:
         text = value if isinstance(value, str) else json.dumps(value)
-        house.client.put_secret_value(SecretId=NAME, SecretString=text)
+        rotation_fixture.client.put_secret_value(SecretId=NAME, SecretString=text)
         clock.advance(2)
 
     def lambda_fails() -> object:
-        invoker = LambdaInvoker("no-such", lambda: client_of(house.cloud, "lambda"))
+        invoker = LambdaInvoker("no-such", lambda: client_of(rotation_fixture.cloud, "lambda"))
         return SealingClient(invoker, cache, NAME, sleep=clock.advance).seal(*PLACES)
 
     for value in (json.dumps(VALUE)[:-1], [VALUE], VALUE | {"expiresAt": "soon"}):
@@ -67,31 +67,33 @@ def failing_acts(
     put(VALUE)
     version = cache.get(NAME).version
     for fault in (AwsError("AccessDeniedException"), AwsError("ThrottlingException"), Dropped()):
-        house.cloud.faults.before("GetSecretValue", fault)
+        rotation_fixture.cloud.faults.before("GetSecretValue", fault)
         clock.advance(2)
         yield "get", lambda: cache.refresh(NAME, if_version=version)
     clock.advance(2)
     yield "unknown function", lambda_fails
     for times, kind in ((1, AwsError("AccessDeniedException", status=403)), (9, Dropped())):
-        house.cloud.faults.before("Invoke", kind, times=times)
+        rotation_fixture.cloud.faults.before("Invoke", kind, times=times)
         yield "invoke", lambda_fails
-        house.cloud.faults.clear()
+        rotation_fixture.cloud.faults.clear()
     yield (
         "repeating client",
         lambda: SealingClient(
-            LambdaInvoker("seal", lambda: house.cloud.client("lambda")), cache, NAME
+            LambdaInvoker("seal", lambda: rotation_fixture.cloud.client("lambda")), cache, NAME
         ).seal(*PLACES),
     )
 
 
-def test_no_error_and_no_log_line_carries_the_key(house: House, canary: Canary) -> None:
+def test_no_error_and_no_log_line_carries_the_key(
+    rotation_fixture: RotationFixture, canary: Canary
+) -> None:
     """Message, attributes, causes, contexts, locals of every frame, and the log at DEBUG."""
     clock = Clock()
     failed = 0
     with everything_logged() as text:
-        source = SecretsManager(lambda: client_of(house.cloud, "secretsmanager"))
+        source = SecretsManager(lambda: client_of(rotation_fixture.cloud, "secretsmanager"))
         cache = CredentialCache(source, clock=clock)
-        for what, act in failing_acts(house, cache, clock):
+        for what, act in failing_acts(rotation_fixture, cache, clock):
             try:
                 act()
             except RotationError as error:
@@ -107,11 +109,13 @@ def test_no_error_and_no_log_line_carries_the_key(house: House, canary: Canary) 
     assert canary.find(text.getvalue().encode()) is None
 
 
-def test_nothing_that_is_handed_out_or_kept_shows_the_key(house: House, canary: Canary) -> None:
+def test_nothing_that_is_handed_out_or_kept_shows_the_key(
+    rotation_fixture: RotationFixture, canary: Canary
+) -> None:
     """The credential, the state it lies in, and a flight's outcome: repr and pickle."""
-    house.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(VALUE))
+    rotation_fixture.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(VALUE))
     fallback = ApiKey.from_text(VALUE["apiKeyId"], MATERIAL)
-    source = SecretsManager(lambda: client_of(house.cloud, "secretsmanager"))
+    source = SecretsManager(lambda: client_of(rotation_fixture.cloud, "secretsmanager"))
     cache = CredentialCache(source, fallback={NAME: fallback, "another": fallback})
     credential = cache.get(NAME)
     with everything_logged() as text:
@@ -125,16 +129,16 @@ def test_nothing_that_is_handed_out_or_kept_shows_the_key(house: House, canary: 
 
 
 def test_a_refreshing_thread_that_fails_shows_no_key(
-    house: House, canary: Canary, capfd: pytest.CaptureFixture[str]
+    rotation_fixture: RotationFixture, canary: Canary, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The frames of a background fetch, looked at from outside, and what it prints."""
-    house.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(VALUE))
+    rotation_fixture.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(VALUE))
     clock = Clock()
     cache = CredentialCache(
-        SecretsManager(lambda: client_of(house.cloud, "secretsmanager")), clock=clock
+        SecretsManager(lambda: client_of(rotation_fixture.cloud, "secretsmanager")), clock=clock
     )
     cache.get(NAME)
-    house.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(VALUE)[:-1])
+    rotation_fixture.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(VALUE)[:-1])
     clock.advance(301)
     with everything_logged() as text:
         cache.get(NAME)

@@ -11,13 +11,13 @@ from rotation.client.secret_source import secrets_manager_client
 from rotation.errors import InvalidCredentialError, SecretStoreError
 from rotation.sandbox.aws.traffic import Dropped
 from tests.client.parts import NAME, FakeSecrets, RealSecrets, Secrets, document
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 
 @pytest.fixture(params=["in memory", "over sockets"])
-def secrets(request: pytest.FixtureRequest, house: House) -> Secrets:
+def secrets(request: pytest.FixtureRequest, rotation_fixture: RotationFixture) -> Secrets:
     """Each of the two, of the test's own."""
-    return FakeSecrets() if request.param == "in memory" else RealSecrets(house)
+    return FakeSecrets() if request.param == "in memory" else RealSecrets(rotation_fixture)
 
 
 def test_a_fetch_brings_version_arn_and_key(secrets: Secrets) -> None:
@@ -90,19 +90,21 @@ def test_a_value_that_is_no_key_is_told_from_a_refusal(secrets: Secrets, value: 
         secrets.source.fetch(NAME, "AWSCURRENT")
 
 
-def test_a_binary_value_is_no_key(house: House) -> None:
+def test_a_binary_value_is_no_key(rotation_fixture: RotationFixture) -> None:
     """SecretBinary is what some tools write; it is refused like any other wrong value."""
-    house.client.put_secret_value(SecretId=house.arn, SecretBinary=b"\x00\x01")
+    rotation_fixture.client.put_secret_value(
+        SecretId=rotation_fixture.arn, SecretBinary=b"\x00\x01"
+    )
     with pytest.raises(InvalidCredentialError, match="not a JSON object"):
-        RealSecrets(house).source.fetch(NAME, "AWSCURRENT")
+        RealSecrets(rotation_fixture).source.fetch(NAME, "AWSCURRENT")
 
 
-def test_a_lost_connection_may_pass(house: House) -> None:
+def test_a_lost_connection_may_pass(rotation_fixture: RotationFixture) -> None:
     """No answer is no refusal."""
-    house.store()
-    house.cloud.faults.before("GetSecretValue", Dropped())
+    rotation_fixture.store()
+    rotation_fixture.cloud.faults.before("GetSecretValue", Dropped())
     with pytest.raises(SecretStoreError) as lost:
-        RealSecrets(house).source.fetch(NAME, "AWSCURRENT")
+        RealSecrets(rotation_fixture).source.fetch(NAME, "AWSCURRENT")
     assert lost.value.retryable
 
 

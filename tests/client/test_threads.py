@@ -31,7 +31,7 @@ from tests.client.parts import (
 )
 from tests.client.test_cache import HARD, SOFT, refresh_behind
 from tests.paths import ROOT
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 
 def in_thread(act: object, results: list[object]) -> Thread:
@@ -72,9 +72,9 @@ def test_a_hundred_cold_threads_fetch_once(cache: CredentialCache, fake: FakeSec
     assert fake.count() == 1
 
 
-def test_a_hundred_cold_threads_ask_secrets_manager_once(house: House) -> None:
+def test_a_hundred_cold_threads_ask_secrets_manager_once(rotation_fixture: RotationFixture) -> None:
     """The same over real sockets: exactly one GetSecretValue."""
-    real = RealSecrets(house)
+    real = RealSecrets(rotation_fixture)
     version = real.put()
     cache = CredentialCache(real.source)
     got = together(100, lambda: cache.get(NAME))
@@ -104,9 +104,11 @@ def test_twenty_rejected_threads_fetch_once(cache: CredentialCache, fake: FakeSe
     assert fake.count() == 2
 
 
-def test_twenty_rejected_threads_ask_secrets_manager_once(house: House) -> None:
+def test_twenty_rejected_threads_ask_secrets_manager_once(
+    rotation_fixture: RotationFixture,
+) -> None:
     """The same over real sockets, and whoever comes later asks not at all."""
-    real = RealSecrets(house)
+    real = RealSecrets(rotation_fixture)
     old = real.put()
     cache = CredentialCache(real.source)
     assert cache.get(NAME).version == old

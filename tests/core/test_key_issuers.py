@@ -21,7 +21,7 @@ from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
 from tests.key_pool.stock import Stock
 from tests.privacy.canary import Canary, everything_said
-from tests.rotation_fixture import House, new_token
+from tests.rotation_fixture import RotationFixture, new_token
 
 LIFE = timedelta(days=90)
 
@@ -30,62 +30,68 @@ LIFE = timedelta(days=90)
 class Contract:
     """One issuer, and how to make it run out of keys or fail."""
 
-    house: House
+    rotation_fixture: RotationFixture
     issuer: KeyIssuer
     run_out: Callable[[], None]
     fail_once: Callable[[], None]
 
-    def label(self, arn: str | None = None, installation: str = "house") -> KeyLabel:
-        return KeyLabel(installation, arn or self.house.arn, new_token())
+    def label(self, arn: str | None = None, installation: str = "fixture") -> KeyLabel:
+        return KeyLabel(installation, arn or self.rotation_fixture.arn, new_token())
 
     def listed(self) -> dict[str, KeyLabel]:
-        """The ids and labels of the house's keys."""
-        return {key.id: key.label for key in self.issuer.list_keys("house", self.house.arn).keys}
+        """The ids and labels of the fixture's keys."""
+        return {
+            key.id: key.label
+            for key in self.issuer.list_keys("fixture", self.rotation_fixture.arn).keys
+        }
 
 
-def over_admin_api(house: House) -> Contract:
+def over_admin_api(rotation_fixture: RotationFixture) -> Contract:
     def run_out() -> None:
-        house.vendor.keys.quota = 0
+        rotation_fixture.vendor.keys.quota = 0
 
     return Contract(
-        house, house.issuer, run_out, lambda: house.vendor.faults.next("create", Fault.FORBIDDEN)
+        rotation_fixture,
+        rotation_fixture.issuer,
+        run_out,
+        lambda: rotation_fixture.vendor.faults.next("create", Fault.FORBIDDEN),
     )
 
 
-def over_key_pool(house: House) -> Contract:
-    stock = Stock(house)
+def over_key_pool(rotation_fixture: RotationFixture) -> Contract:
+    stock = Stock(rotation_fixture)
     stock.fill([timedelta(days=364)] * 10)
     denied = AwsError("AccessDeniedException")
     return Contract(
-        house,
+        rotation_fixture,
         stock.pool,
         lambda: stock.put({"keys": []}),
-        lambda: house.cloud.faults.before("PutSecretValue", denied),
+        lambda: rotation_fixture.cloud.faults.before("PutSecretValue", denied),
     )
 
 
 @pytest.fixture(params=[over_admin_api, over_key_pool], ids=["admin-api", "key-pool"])
-def contract(request: pytest.FixtureRequest, house: House) -> Contract:
+def contract(request: pytest.FixtureRequest, rotation_fixture: RotationFixture) -> Contract:
     """Each issuer in turn."""
-    made: Contract = request.param(house)
+    made: Contract = request.param(rotation_fixture)
     return made
 
 
 def test_an_issued_key_signs_and_lives_long_enough(contract: Contract) -> None:
     """It works at once, says when it was issued, and lives as long as was asked for."""
     key = contract.issuer.issue(contract.label(), LIFE)
-    assert contract.house.prover.prove(key, "rotation test seal").chained
+    assert contract.rotation_fixture.prover.prove(key, "rotation test seal").chained
     assert key.issued_at is not None
-    assert abs(key.issued_at - contract.house.now()) < timedelta(minutes=1)
+    assert abs(key.issued_at - contract.rotation_fixture.now()) < timedelta(minutes=1)
     assert key.expires_at is not None
-    assert key.expires_at - contract.house.now() > LIFE - timedelta(minutes=1)
+    assert key.expires_at - contract.rotation_fixture.now() > LIFE - timedelta(minutes=1)
 
 
 def test_an_issued_key_is_found_by_its_label(contract: Contract) -> None:
     """Id, label, age and expiry are what issuing said; the key is active."""
     label = contract.label()
     key = contract.issuer.issue(label, LIFE)
-    listing = contract.issuer.list_keys("house", contract.house.arn)
+    listing = contract.issuer.list_keys("fixture", contract.rotation_fixture.arn)
     [listed] = listing.keys
     assert (listed.id, listed.label, listed.active) == (key.id, label, True)
     assert listed.expires_at == key.expires_at
@@ -96,7 +102,7 @@ def test_an_issued_key_is_found_by_its_label(contract: Contract) -> None:
 def test_no_key_of_others_is_listed(contract: Contract) -> None:
     """Another secret's, another installation's, and an ARN that begins alike stay out."""
     mine = contract.issuer.issue(contract.label(), LIFE)
-    contract.issuer.issue(contract.label(contract.house.arn + "2"), LIFE)
+    contract.issuer.issue(contract.label(contract.rotation_fixture.arn + "2"), LIFE)
     contract.issuer.issue(contract.label(installation="house2"), LIFE)
     assert contract.listed().keys() == {mine.id}
 
@@ -127,15 +133,15 @@ def test_revoking_never_pretends(contract: Contract) -> None:
     """Said to be revoked, the key is rejected; else it stays listed, and says who must act."""
     key = contract.issuer.issue(contract.label(), LIFE)
     outcome = contract.issuer.revoke(key.id)
-    listing = contract.issuer.list_keys("house", contract.house.arn)
+    listing = contract.issuer.list_keys("fixture", contract.rotation_fixture.arn)
     active = {listed.id for listed in listing.keys if listed.active}
     if outcome is Revocation.REVOKED:
         with pytest.raises(CredentialRejectedError):
-            contract.house.prover.prove(key, "rotation test seal")
+            contract.rotation_fixture.prover.prove(key, "rotation test seal")
         assert active == set()
     else:
         assert outcome is Revocation.MANUAL_ACTION_NEEDED
-        assert contract.house.prover.prove(key, "rotation test seal").chained
+        assert contract.rotation_fixture.prover.prove(key, "rotation test seal").chained
         assert active == {key.id}
         assert all(listed.revocation_asked for listed in listing.keys)
 
@@ -158,10 +164,10 @@ def test_forgetting_is_idempotent_and_touches_no_other_key(contract: Contract) -
     dead = contract.issuer.issue(contract.label(), LIFE)
     alive = contract.issuer.issue(contract.label(), LIFE)
     contract.issuer.revoke(dead.id)
-    contract.house.vendor.keys.revoke(dead.id)
+    contract.rotation_fixture.vendor.keys.revoke(dead.id)
     for _ in range(2):
         contract.issuer.forget(dead.id)
-    listing = contract.issuer.list_keys("house", contract.house.arn)
+    listing = contract.issuer.list_keys("fixture", contract.rotation_fixture.arn)
     assert {key.id for key in listing.keys if key.active} == {alive.id}
 
 
@@ -180,7 +186,7 @@ def test_a_failure_is_typed_gives_no_key_away_and_leaves_no_trace(contract: Cont
     with pytest.raises(RotationError) as failed:
         contract.issuer.issue(label, LIFE)
     canary = Canary()
-    for made in contract.house.vendor.keys.all():
+    for made in contract.rotation_fixture.vendor.keys.all():
         canary.plant(made.material, f"key {made.id}")
     assert canary.find(everything_said(failed.value)) is None
     key = contract.issuer.issue(label, LIFE)

@@ -18,7 +18,7 @@ from rotation.secrets_manager.labels import INCIDENT_TAG
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 from tests.reconciliation.desk import Desk
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 
 class Lagging(SecretVersions):
@@ -43,7 +43,7 @@ class Lagging(SecretVersions):
 class Responder:
     """Somebody who forces a rotation; what they wait for happens while they wait."""
 
-    house: House
+    rotation_fixture: RotationFixture
     desk: Desk
     stale_reports: int = 0
     blind_for: float = 0.0
@@ -53,22 +53,22 @@ class Responder:
     def contain(self, secret: SecretVersions) -> Containment:
         return contain(
             secret,
-            Declaration(self.house.now(), "key-compromise", "ada"),
+            Declaration(self.rotation_fixture.now(), "key-compromise", "ada"),
             self._reconcile,
             tell=self.said.append,
             limit=timedelta(minutes=10),
-            clocks=Clocks(self.house.now, lambda: self.waited, self._wait),
+            clocks=Clocks(self.rotation_fixture.now, lambda: self.waited, self._wait),
         )
 
     def _wait(self, seconds: float) -> None:
         self.waited += seconds
-        self.house.later(timedelta(seconds=seconds))
-        pending = self.house.version("AWSPENDING")
-        if pending is not None and pending != self.house.version("AWSCURRENT"):
+        self.rotation_fixture.later(timedelta(seconds=seconds))
+        pending = self.rotation_fixture.version("AWSPENDING")
+        if pending is not None and pending != self.rotation_fixture.version("AWSCURRENT"):
             # A step that fails ends the process; Secrets Manager begins it again.
             with suppress(KeyQuotaError):
                 for step in STEPS.values():
-                    step(self.house.rotation(pending))
+                    step(self.rotation_fixture.rotation(pending))
 
     def _reconcile(self, arn: str) -> Mapping[str, Any]:
         blind = self.waited < self.blind_for
@@ -85,20 +85,22 @@ class Responder:
 
 
 @pytest.fixture
-def rotated(house: House) -> House:
+def rotated(rotation_fixture: RotationFixture) -> RotationFixture:
     """A secret with a current and a previous key."""
-    house.store()
-    token = house.stage()
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
     for step in STEPS.values():
-        step(house.rotation(token))
-    return house
+        step(rotation_fixture.rotation(token))
+    return rotation_fixture
 
 
-def keys(house: House) -> set[str]:
-    return {str(house.value(label)["apiKeyId"]) for label in ("AWSCURRENT", "AWSPREVIOUS")}
+def keys(rotation_fixture: RotationFixture) -> set[str]:
+    return {
+        str(rotation_fixture.value(label)["apiKeyId"]) for label in ("AWSCURRENT", "AWSPREVIOUS")
+    }
 
 
-def test_a_look_that_is_older_than_the_declaration_is_not_its_end(rotated: House) -> None:
+def test_a_look_that_is_older_than_the_declaration_is_not_its_end(rotated: RotationFixture) -> None:
     """DescribeSecret lags, for the reconcile function too: nothing is over before it began."""
     old = keys(rotated)
     responder = Responder(rotated, Desk(rotated), blind_for=2.0)
@@ -110,7 +112,9 @@ def test_a_look_that_is_older_than_the_declaration_is_not_its_end(rotated: House
     assert not any(responder.desk.alive(key) for key in old)
 
 
-def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(rotated: House) -> None:
+def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(
+    rotated: RotationFixture,
+) -> None:
     """The incident's tag is there still, so whoever waits goes on waiting."""
     old = keys(rotated)
     responder = Responder(rotated, Desk(rotated), stale_reports=2)
@@ -120,7 +124,7 @@ def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(rotat
     assert not any(responder.desk.alive(key) for key in old)
 
 
-def test_an_incident_that_others_have_finished_is_over(rotated: House) -> None:
+def test_an_incident_that_others_have_finished_is_over(rotated: RotationFixture) -> None:
     """Reconciliation closed it before the first look: after a moment that is believed."""
 
     class Finished(SecretVersions):
@@ -133,7 +137,7 @@ def test_an_incident_that_others_have_finished_is_over(rotated: House) -> None:
     assert 10 <= responder.waited < 30
 
 
-def test_a_quota_that_is_full_of_suspects_holds_nothing_up(rotated: House) -> None:
+def test_a_quota_that_is_full_of_suspects_holds_nothing_up(rotated: RotationFixture) -> None:
     """Two keys and no more, both suspect: the previous one makes room before the hourly run."""
     old = keys(rotated)
     rotated.vendor.keys.quota = 2

@@ -23,56 +23,58 @@ from rotation.incident.declaration import (
 from rotation.sandbox.aws.traffic import Dropped
 from rotation.secrets_manager.labels import ATTEMPT_TAG, COMPROMISED, INCIDENT_TAG, SUSPECT_TAGS
 from rotation.secrets_manager.versions import SecretVersions
-from tests.rotation_fixture import House, new_token
+from tests.rotation_fixture import RotationFixture, new_token
 
 ACTOR = "arn:aws:sts::012345678912:assumed-role/responder/alex"
 
 
-def versions(house: House) -> SecretVersions:
-    return SecretVersions(house.client, house.arn)
+def versions(rotation_fixture: RotationFixture) -> SecretVersions:
+    return SecretVersions(rotation_fixture.client, rotation_fixture.arn)
 
 
-def declared(house: House) -> Declaration:
-    return declare(versions(house), Declaration(house.now(), "key-compromise", ACTOR))
+def declared(rotation_fixture: RotationFixture) -> Declaration:
+    return declare(
+        versions(rotation_fixture), Declaration(rotation_fixture.now(), "key-compromise", ACTOR)
+    )
 
 
-def tags(house: House) -> dict[str, str]:
-    described = house.client.describe_secret(SecretId=house.arn)
+def tags(rotation_fixture: RotationFixture) -> dict[str, str]:
+    described = rotation_fixture.client.describe_secret(SecretId=rotation_fixture.arn)
     return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
 
 
-def marked(house: House) -> set[str]:
+def marked(rotation_fixture: RotationFixture) -> set[str]:
     return {
         version
-        for version, labels in house.labels().items()
+        for version, labels in rotation_fixture.labels().items()
         if any(label.startswith(COMPROMISED) for label in labels)
     }
 
 
-def begin(house: House) -> None:
-    declared(house)
-    advance(versions(house), house.now())
+def begin(rotation_fixture: RotationFixture) -> None:
+    declared(rotation_fixture)
+    advance(versions(rotation_fixture), rotation_fixture.now())
 
 
-def run_steps(house: House, token: str) -> None:
+def run_steps(rotation_fixture: RotationFixture, token: str) -> None:
     for step in STEPS.values():
-        step(house.rotation(token))
+        step(rotation_fixture.rotation(token))
 
 
-def settle(house: House) -> None:
+def settle(rotation_fixture: RotationFixture) -> None:
     """Time for whatever was begun to have shown."""
-    house.later(timedelta(seconds=11))
+    rotation_fixture.later(timedelta(seconds=11))
 
 
 @pytest.fixture
-def rotated(house: House) -> House:
+def rotated(rotation_fixture: RotationFixture) -> RotationFixture:
     """A secret with a current and a previous key, and rotation turned on."""
-    house.store()
-    run_steps(house, house.stage())
-    return house
+    rotation_fixture.store()
+    run_steps(rotation_fixture, rotation_fixture.stage())
+    return rotation_fixture
 
 
-def test_every_version_with_a_key_is_declared_compromised(rotated: House) -> None:
+def test_every_version_with_a_key_is_declared_compromised(rotated: RotationFixture) -> None:
     """Current, previous and pending: each gets its own label, and AWSPENDING is taken off."""
     pending = rotated.stage()
     STEPS["createSecret"](rotated.rotation(pending))
@@ -87,7 +89,7 @@ def test_every_version_with_a_key_is_declared_compromised(rotated: House) -> Non
     assert progress.attempt == 1
 
 
-def test_a_running_step_cannot_promote_a_suspect_key(rotated: House) -> None:
+def test_a_running_step_cannot_promote_a_suspect_key(rotated: RotationFixture) -> None:
     """Each step of the rotation that was pending refuses; the suspect is never current."""
     pending = rotated.stage()
     STEPS["createSecret"](rotated.rotation(pending))
@@ -104,7 +106,7 @@ def test_a_running_step_cannot_promote_a_suspect_key(rotated: House) -> None:
 
 
 @pytest.mark.parametrize("done", ["nothing", "createSecret", "testSecret"])
-def test_a_declaration_alone_stops_a_suspect_key(rotated: House, done: str) -> None:
+def test_a_declaration_alone_stops_a_suspect_key(rotated: RotationFixture, done: str) -> None:
     """Whoever declared it was killed before the labels: the tags keep the key from promotion."""
     current = rotated.version("AWSCURRENT")
     pending = rotated.stage()
@@ -124,7 +126,7 @@ def test_a_declaration_alone_stops_a_suspect_key(rotated: House, done: str) -> N
 
 @pytest.mark.parametrize("how", ["tags", "label"])
 def test_a_key_that_is_declared_while_it_is_proven_is_not_promoted(
-    rotated: House, how: str
+    rotated: RotationFixture, how: str
 ) -> None:
     """The last step looks again after the proof, which takes time."""
     current = rotated.version("AWSCURRENT")
@@ -147,7 +149,7 @@ def test_a_key_that_is_declared_while_it_is_proven_is_not_promoted(
     assert rotated.version("AWSPENDING") is None
 
 
-def test_a_pending_version_that_is_put_back_is_taken_off_again(rotated: House) -> None:
+def test_a_pending_version_that_is_put_back_is_taken_off_again(rotated: RotationFixture) -> None:
     """A running step stored its key late: the next look unstages it, and rotation goes on."""
     pending = rotated.stage()
     declared(rotated)
@@ -163,7 +165,7 @@ def test_a_pending_version_that_is_put_back_is_taken_off_again(rotated: House) -
     assert progress.stage is Stage.ROTATING
 
 
-def test_advancing_again_changes_nothing_while_the_rotation_runs(rotated: House) -> None:
+def test_advancing_again_changes_nothing_while_the_rotation_runs(rotated: RotationFixture) -> None:
     """One rotation at a time: whoever else works on the incident waits for it too."""
     declared(rotated)
     advance(versions(rotated), rotated.now())
@@ -174,7 +176,9 @@ def test_advancing_again_changes_nothing_while_the_rotation_runs(rotated: House)
     assert (rotated.labels(), tags(rotated)) == before
 
 
-def test_a_rotation_that_does_not_get_through_is_followed_by_another(rotated: House) -> None:
+def test_a_rotation_that_does_not_get_through_is_followed_by_another(
+    rotated: RotationFixture,
+) -> None:
     """Its AWSPENDING is taken off when patience is over, five times; then a person looks."""
     declaration = declared(rotated)
     for attempt in range(1, MOST_ATTEMPTS + 1):
@@ -188,7 +192,9 @@ def test_a_rotation_that_does_not_get_through_is_followed_by_another(rotated: Ho
     assert len(marked(rotated)) == 2
 
 
-def test_after_a_long_outage_an_hourly_look_begins_another_rotation(rotated: House) -> None:
+def test_after_a_long_outage_an_hourly_look_begins_another_rotation(
+    rotated: RotationFixture,
+) -> None:
     """An incident is never given up: past the five attempts one more follows each hour."""
     declared(rotated)
     for _ in range(MOST_ATTEMPTS):
@@ -201,7 +207,7 @@ def test_after_a_long_outage_an_hourly_look_begins_another_rotation(rotated: Hou
     assert (progress.stage, progress.attempt) == (Stage.ROTATING, MOST_ATTEMPTS + 1)
 
 
-def test_an_abandoned_rotation_is_followed_by_another_soon(rotated: House) -> None:
+def test_an_abandoned_rotation_is_followed_by_another_soon(rotated: RotationFixture) -> None:
     """When the incident's own token lost its label, nobody waits five minutes for it."""
     declaration = declared(rotated)
     advance(versions(rotated), rotated.now())
@@ -213,7 +219,7 @@ def test_an_abandoned_rotation_is_followed_by_another_soon(rotated: House) -> No
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("operation", ["TagResource", "UpdateSecretVersionStage", "RotateSecret"])
 def test_whoever_comes_next_goes_on_where_it_stopped(
-    rotated: House, operation: str, when: str
+    rotated: RotationFixture, operation: str, when: str
 ) -> None:
     """Cut off at any call, before or after it took effect: the next one ends in the same state."""
     rotated.stage()
@@ -236,7 +242,7 @@ def test_whoever_comes_next_goes_on_where_it_stopped(
     assert set(progress.suspects) == suspects
 
 
-def test_declaring_twice_is_one_incident(rotated: House) -> None:
+def test_declaring_twice_is_one_incident(rotated: RotationFixture) -> None:
     """The second person, or the same one again, joins the incident that is open."""
     first = declared(rotated)
     rotated.later(timedelta(minutes=1))
@@ -244,7 +250,7 @@ def test_declaring_twice_is_one_incident(rotated: House) -> None:
     assert again == first
 
 
-def test_while_an_incident_is_open_another_leak_can_be_declared(rotated: House) -> None:
+def test_while_an_incident_is_open_another_leak_can_be_declared(rotated: RotationFixture) -> None:
     """It waits for a person, and the new key leaks too: all of now is suspect, and what was."""
     first = declared(rotated)
     before = set(advance(versions(rotated), rotated.now()).suspects)
@@ -267,7 +273,7 @@ def test_while_an_incident_is_open_another_leak_can_be_declared(rotated: House) 
     assert advance(versions(rotated), rotated.now()).stage is Stage.RETIRING
 
 
-def test_another_declaration_forgets_none_of_the_first_one(rotated: House) -> None:
+def test_another_declaration_forgets_none_of_the_first_one(rotated: RotationFixture) -> None:
     """A suspect version that lost every label before it got its own is suspect still."""
     declared(rotated)
     previous = str(rotated.version("AWSPREVIOUS"))
@@ -277,7 +283,7 @@ def test_another_declaration_forgets_none_of_the_first_one(rotated: House) -> No
     assert previous in advance(versions(rotated), rotated.now()).suspects
 
 
-def test_a_key_that_came_after_the_declaration_is_not_suspect(rotated: House) -> None:
+def test_a_key_that_came_after_the_declaration_is_not_suspect(rotated: RotationFixture) -> None:
     """The incident's own new key is never marked, however often anybody advances."""
     declaration = declared(rotated)
     advance(versions(rotated), rotated.now())
@@ -291,20 +297,22 @@ def test_a_key_that_came_after_the_declaration_is_not_suspect(rotated: House) ->
     assert progress.acts == ()
 
 
-def test_a_key_that_an_ordinary_rotation_brought_meanwhile_is_not_suspect(house: House) -> None:
+def test_a_key_that_an_ordinary_rotation_brought_meanwhile_is_not_suspect(
+    rotation_fixture: RotationFixture,
+) -> None:
     """Declared, killed before any label, rotated by schedule: only what was there is marked."""
-    house.store()
-    run_steps(house, house.stage())
-    suspects = set(house.labels())
-    declared(house)
-    later = house.stage()
-    run_steps(house, later)
-    progress = advance(versions(house), house.now())
+    rotation_fixture.store()
+    run_steps(rotation_fixture, rotation_fixture.stage())
+    suspects = set(rotation_fixture.labels())
+    declared(rotation_fixture)
+    later = rotation_fixture.stage()
+    run_steps(rotation_fixture, later)
+    progress = advance(versions(rotation_fixture), rotation_fixture.now())
     assert set(progress.suspects) == suspects
     assert (progress.stage, progress.current) == (Stage.RETIRING, later)
 
 
-def test_many_versions_fit_into_the_tags(rotated: House) -> None:
+def test_many_versions_fit_into_the_tags(rotated: RotationFixture) -> None:
     """Twenty labelled versions, as many as a secret can have, are all remembered."""
     for number in range(18):
         token = new_token()
@@ -321,14 +329,14 @@ def test_many_versions_fit_into_the_tags(rotated: House) -> None:
     assert set(remembered.split()) == labelled
 
 
-def test_without_an_incident_nothing_happens(rotated: House) -> None:
+def test_without_an_incident_nothing_happens(rotated: RotationFixture) -> None:
     """A secret without the tag is left alone."""
     before = rotated.labels()
     assert advance(versions(rotated), rotated.now()).stage is Stage.NONE
     assert rotated.labels() == before
 
 
-def test_no_value_is_read_or_written(rotated: House) -> None:
+def test_no_value_is_read_or_written(rotated: RotationFixture) -> None:
     """Whoever does all this needs no right to read or put a secret's value."""
     begun = len(rotated.cloud.calls)
     declared(rotated)
@@ -341,34 +349,36 @@ def test_no_value_is_read_or_written(rotated: House) -> None:
 
 
 @pytest.mark.parametrize("tag", ["", "soon key-compromise me", "2026-01-01T00:00:00.000Z me"])
-def test_a_tag_of_somebody_else_s_is_refused(rotated: House, tag: str) -> None:
+def test_a_tag_of_somebody_else_s_is_refused(rotated: RotationFixture, tag: str) -> None:
     """The error says how to begin again."""
     versions(rotated).tag({INCIDENT_TAG: tag})
     with pytest.raises(VersionStateError, match="untag-resource"):
         advance(versions(rotated), rotated.now())
 
 
-def test_a_deleted_or_unconfigured_secret_cannot_be_declared(house: House) -> None:
+def test_a_deleted_or_unconfigured_secret_cannot_be_declared(
+    rotation_fixture: RotationFixture,
+) -> None:
     """Each refusal says what to do instead."""
-    house.store()
+    rotation_fixture.store()
     with pytest.raises(VersionStateError, match="no rotation function"):
-        declared(house)
-    house.stage()
-    house.client.delete_secret(SecretId=house.arn)
+        declared(rotation_fixture)
+    rotation_fixture.stage()
+    rotation_fixture.client.delete_secret(SecretId=rotation_fixture.arn)
     with pytest.raises(VersionStateError, match="Restore it"):
-        declared(house)
+        declared(rotation_fixture)
 
 
-def test_a_tag_keeps_to_what_aws_allows(house: House) -> None:
+def test_a_tag_keeps_to_what_aws_allows(rotation_fixture: RotationFixture) -> None:
     """A long reason is cut; the time and the actor are not."""
-    declaration = Declaration(house.now(), "a very " + "long " * 80 + "reason", ACTOR)
+    declaration = Declaration(rotation_fixture.now(), "a very " + "long " * 80 + "reason", ACTOR)
     assert len(declaration.tag()) <= 256
     read = Declaration.read(declaration.tag())
     assert read.actor == ACTOR
     assert abs(read.at - declaration.at) < timedelta(milliseconds=1)
 
 
-def test_an_earlier_incident_s_attempts_do_not_count(rotated: House) -> None:
+def test_an_earlier_incident_s_attempts_do_not_count(rotated: RotationFixture) -> None:
     """The number of attempts belongs to one declaration."""
     versions(rotated).tag({ATTEMPT_TAG: "5 2026-01-01T00:00:00.000Z 2026-01-01T00:00:00.000Z"})
     declared(rotated)

@@ -18,32 +18,36 @@ from rotation.incident.rollback import roll_back
 from rotation.sandbox.aws.traffic import Dropped
 from rotation.secrets_manager.labels import COMPROMISED, DEAD, INCIDENT_TAG, retirement_mark
 from rotation.secrets_manager.versions import SecretVersions
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 
 @pytest.fixture
-def rotated(house: House) -> House:
+def rotated(rotation_fixture: RotationFixture) -> RotationFixture:
     """A secret with a current and a previous key."""
-    house.store()
-    token = house.stage()
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
     for step in STEPS.values():
-        step(house.rotation(token))
-    return house
+        step(rotation_fixture.rotation(token))
+    return rotation_fixture
 
 
-def back(house: House) -> object:
-    return roll_back(SecretVersions(house.client, house.arn), house.prover, house.now)
-
-
-def label(house: House, name: str) -> None:
-    house.client.update_secret_version_stage(
-        SecretId=house.arn,
-        VersionStage=name,
-        MoveToVersionId=str(house.version("AWSPREVIOUS")),
+def back(rotation_fixture: RotationFixture) -> object:
+    return roll_back(
+        SecretVersions(rotation_fixture.client, rotation_fixture.arn),
+        rotation_fixture.prover,
+        rotation_fixture.now,
     )
 
 
-def test_the_previous_key_becomes_current_again(rotated: House) -> None:
+def label(rotation_fixture: RotationFixture, name: str) -> None:
+    rotation_fixture.client.update_secret_version_stage(
+        SecretId=rotation_fixture.arn,
+        VersionStage=name,
+        MoveToVersionId=str(rotation_fixture.version("AWSPREVIOUS")),
+    )
+
+
+def test_the_previous_key_becomes_current_again(rotated: RotationFixture) -> None:
     """AWSCURRENT and AWSPREVIOUS change places, after the key has signed."""
     current, previous = rotated.version("AWSCURRENT"), rotated.version("AWSPREVIOUS")
     before = rotated.vendor.signatures[rotated.value("AWSPREVIOUS")["apiKeyId"]]
@@ -52,7 +56,7 @@ def test_the_previous_key_becomes_current_again(rotated: House) -> None:
     assert rotated.vendor.signatures[rotated.value("AWSCURRENT")["apiKeyId"]] == before + 1
 
 
-def test_a_key_in_its_grace_may_come_back(rotated: House) -> None:
+def test_a_key_in_its_grace_may_come_back(rotated: RotationFixture) -> None:
     """A mark that is not due does not stand in the way."""
     version = str(rotated.version("AWSPREVIOUS"))
     label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=1)))
@@ -60,7 +64,7 @@ def test_a_key_in_its_grace_may_come_back(rotated: House) -> None:
     assert rotated.version("AWSCURRENT") == version
 
 
-def test_a_key_that_came_back_loses_its_mark(rotated: House) -> None:
+def test_a_key_that_came_back_loses_its_mark(rotated: RotationFixture) -> None:
     """Displaced anew it has all its grace: the mark of its first displacement does not count."""
     version = str(rotated.version("AWSPREVIOUS"))
     for hours in (1, 2):
@@ -72,7 +76,7 @@ def test_a_key_that_came_back_loses_its_mark(rotated: House) -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["compromised", "dead", "due", "pending", "incident"])
-def test_a_key_that_must_not_come_back_does_not(rotated: House, obstacle: str) -> None:
+def test_a_key_that_must_not_come_back_does_not(rotated: RotationFixture, obstacle: str) -> None:
     """Suspect, dead, about to die, or a rotation or an incident open: refused, nothing moved."""
     version = str(rotated.version("AWSPREVIOUS"))
     acts: dict[str, Callable[[], object]] = {
@@ -92,7 +96,7 @@ def test_a_key_that_must_not_come_back_does_not(rotated: House, obstacle: str) -
     assert rotated.version("AWSCURRENT") == before
 
 
-def test_a_key_that_does_not_sign_does_not_come_back(rotated: House) -> None:
+def test_a_key_that_does_not_sign_does_not_come_back(rotated: RotationFixture) -> None:
     """Revoked in the portal without our knowing: the proof finds out."""
     rotated.vendor.keys.revoke(rotated.value("AWSPREVIOUS")["apiKeyId"])
     before = rotated.version("AWSCURRENT")
@@ -101,7 +105,7 @@ def test_a_key_that_does_not_sign_does_not_come_back(rotated: House) -> None:
     assert rotated.version("AWSCURRENT") == before
 
 
-def test_a_lost_answer_of_the_move_is_a_success(rotated: House) -> None:
+def test_a_lost_answer_of_the_move_is_a_success(rotated: RotationFixture) -> None:
     """The label tells whether it moved."""
     previous = rotated.version("AWSPREVIOUS")
     rotated.cloud.faults.after("UpdateSecretVersionStage", Dropped(), times=1)
@@ -111,7 +115,7 @@ def test_a_lost_answer_of_the_move_is_a_success(rotated: House) -> None:
     assert rotated.version("AWSCURRENT") == previous
 
 
-def test_cut_off_in_the_middle_it_has_only_made_a_grace_longer(rotated: House) -> None:
+def test_cut_off_in_the_middle_it_has_only_made_a_grace_longer(rotated: RotationFixture) -> None:
     """The mark goes first: a rollback that ends there leaves a key that is marked anew."""
     version = str(rotated.version("AWSPREVIOUS"))
     label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=1)))
@@ -126,8 +130,10 @@ def test_cut_off_in_the_middle_it_has_only_made_a_grace_longer(rotated: House) -
     assert rotated.labels()[version] == {"AWSPREVIOUS"}
 
 
-def test_without_a_previous_version_there_is_nowhere_to_go(house: House) -> None:
+def test_without_a_previous_version_there_is_nowhere_to_go(
+    rotation_fixture: RotationFixture,
+) -> None:
     """A secret that was never rotated has one key."""
-    house.store()
+    rotation_fixture.store()
     with pytest.raises(VersionStateError, match="no previous version"):
-        back(house)
+        back(rotation_fixture)

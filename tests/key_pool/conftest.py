@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.key_pool.stock import Stock
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 
 @pytest.fixture
-def stock(house: House) -> Stock:
-    """An empty pool secret beside the house's secret."""
-    return Stock(house)
+def stock(rotation_fixture: RotationFixture) -> Stock:
+    """An empty pool secret beside the fixture's secret."""
+    return Stock(rotation_fixture)

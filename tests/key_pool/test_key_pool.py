@@ -25,7 +25,7 @@ def test_the_same_label_gets_the_same_key(stock: Stock) -> None:
     stock.fill([YEAR] * 3)
     token = new_token()
     first = stock.lease(token)
-    stock.house.later(timedelta(hours=3))
+    stock.rotation_fixture.later(timedelta(hours=3))
     assert stock.lease(token) == first
     assert stock.lease().id != first.id
 
@@ -37,9 +37,9 @@ def test_a_lease_names_who_has_the_key(stock: Stock) -> None:
     key = stock.lease(token)
     [held] = stock.read().keys
     assert held.lease is not None
-    assert held.lease.label == KeyLabel("house", stock.house.arn, token)
+    assert held.lease.label == KeyLabel("fixture", stock.rotation_fixture.arn, token)
     assert held.lease.at == key.issued_at
-    assert abs(held.lease.at - stock.house.now()) < timedelta(seconds=30)
+    assert abs(held.lease.at - stock.rotation_fixture.now()) < timedelta(seconds=30)
 
 
 def test_the_key_that_expires_last_is_leased_first(stock: Stock) -> None:
@@ -69,11 +69,11 @@ def test_what_a_key_needs_is_asked_of_its_secret(stock: Stock) -> None:
         asked.append(arn)
         return 100 * DAY
 
-    pool = KeyPool(stock.secret, needed, stock.inbox, stock.house.now)
+    pool = KeyPool(stock.secret, needed, stock.inbox, stock.rotation_fixture.now)
     assert pool.issue(stock.label(), LIFE).id == long.id
     with pytest.raises(KeyPoolEmptyError):
         pool.issue(stock.label(), LIFE)
-    assert asked == [stock.house.arn] * 2
+    assert asked == [stock.rotation_fixture.arn] * 2
     assert stock.states()[short.id] == "free"
 
 
@@ -96,10 +96,10 @@ def test_an_expired_lease_is_not_given_again(stock: Stock) -> None:
     stock.fill([30 * DAY, 20 * DAY])
     token = new_token()
     first = stock.lease(token)
-    stock.house.later(31 * DAY)
+    stock.rotation_fixture.later(31 * DAY)
     with pytest.raises(KeyPoolEmptyError):
         stock.lease(token)
-    [listed] = stock.pool.list_keys("house", stock.house.arn).keys
+    [listed] = stock.pool.list_keys("fixture", stock.rotation_fixture.arn).keys
     assert (listed.id, listed.active) == (first.id, False)
 
 
@@ -139,16 +139,16 @@ def test_leases_are_listed_by_secret_and_installation(stock: Stock) -> None:
     token = new_token()
     mine = stock.lease(token)
     for label in (
-        KeyLabel("house", stock.house.arn + "2", token),
-        KeyLabel("house2", stock.house.arn, token),
+        KeyLabel("fixture", stock.rotation_fixture.arn + "2", token),
+        KeyLabel("house2", stock.rotation_fixture.arn, token),
     ):
         stock.pool.issue(label, LIFE)
-    listing = stock.pool.list_keys("house", stock.house.arn)
+    listing = stock.pool.list_keys("fixture", stock.rotation_fixture.arn)
     [listed] = listing.keys
     assert (listed.id, listed.label.token, listed.active) == (mine.id, token, True)
     assert listed.created_at == mine.issued_at
     assert listed.expires_at == mine.expires_at
-    assert abs(listing.vendor_time - stock.house.now()) < timedelta(seconds=30)
+    assert abs(listing.vendor_time - stock.rotation_fixture.now()) < timedelta(seconds=30)
 
 
 def test_revoking_asks_a_person_once(stock: Stock) -> None:
@@ -158,31 +158,31 @@ def test_revoking_asks_a_person_once(stock: Stock) -> None:
     stock.inbox.messages.clear()
     for _ in range(3):
         assert stock.pool.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
-    stock.house.later(timedelta(days=30))
+    stock.rotation_fixture.later(timedelta(days=30))
     assert stock.pool.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
     [facts] = stock.inbox.about("Revoke")
     assert facts["key id"] == made.id
-    assert facts["secret"] == stock.house.arn
+    assert facts["secret"] == stock.rotation_fixture.arn
     assert "portal" in facts["what to do"]
     assert stock.states() == {made.id: "retired"}
-    assert stock.house.vendor.keys.accepted(made.id)
+    assert stock.rotation_fixture.vendor.keys.accepted(made.id)
 
 
 def test_a_retired_key_stays_listed_until_it_is_forgotten(stock: Stock) -> None:
     """It may still work, so reconciliation must go on seeing it, and sees that it was asked for."""
     [made] = stock.fill([YEAR])
     stock.lease()
-    [before] = stock.pool.list_keys("house", stock.house.arn).keys
+    [before] = stock.pool.list_keys("fixture", stock.rotation_fixture.arn).keys
     stock.pool.revoke(made.id)
-    [after] = stock.pool.list_keys("house", stock.house.arn).keys
+    [after] = stock.pool.list_keys("fixture", stock.rotation_fixture.arn).keys
     assert (before.revocation_asked, after.revocation_asked) == (False, True)
     assert after.active
     key = stock.pool.find(made.id)
     assert key is not None
-    assert stock.house.prover.prove(key, "rotation test seal").chained
+    assert stock.rotation_fixture.prover.prove(key, "rotation test seal").chained
     for _ in range(2):
         stock.pool.forget(made.id)
-    assert stock.pool.list_keys("house", stock.house.arn).keys == ()
+    assert stock.pool.list_keys("fixture", stock.rotation_fixture.arn).keys == ()
     assert stock.pool.find(made.id) is None
     assert stock.pool.revoke(made.id) is Revocation.ALREADY_GONE
 
@@ -194,7 +194,7 @@ def test_a_message_that_could_not_be_sent_is_sent_later(stock: Stock) -> None:
     assert stock.pool.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
     assert stock.pool.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
     assert stock.inbox.messages == []
-    stock.house.later(timedelta(minutes=6))
+    stock.rotation_fixture.later(timedelta(minutes=6))
     for _ in range(2):
         assert stock.pool.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
     assert len(stock.inbox.about("Revoke")) == 1
@@ -210,20 +210,22 @@ def test_a_message_whose_note_was_lost_is_sent_again(stock: Stock) -> None:
         puts = 0
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(stock.house.client, name)
+            return getattr(stock.rotation_fixture.client, name)
 
         def put_secret_value(self, **arguments: Any) -> Any:
             self.puts += 1
             if self.puts == 2:
-                stock.house.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
-            return stock.house.client.put_secret_value(**arguments)
+                stock.rotation_fixture.cloud.faults.before(
+                    "PutSecretValue", AwsError("AccessDeniedException")
+                )
+            return stock.rotation_fixture.client.put_secret_value(**arguments)
 
     pool = stock.issuer(stock.over(Unwritable()))
     assert pool.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
     assert len(stock.inbox.messages) == 1
-    stock.house.later(timedelta(minutes=6))
+    stock.rotation_fixture.later(timedelta(minutes=6))
     pool.revoke(made.id)
-    stock.house.later(timedelta(minutes=6))
+    stock.rotation_fixture.later(timedelta(minutes=6))
     pool.revoke(made.id)
     assert len(stock.inbox.messages) == 2
 
@@ -231,7 +233,7 @@ def test_a_message_whose_note_was_lost_is_sent_again(stock: Stock) -> None:
 def test_a_store_that_fails_leaves_the_key_unretired(stock: Stock) -> None:
     """Nothing was recorded, so nobody is told, and the caller knows."""
     [made] = stock.fill([YEAR])
-    stock.house.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
+    stock.rotation_fixture.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
     with pytest.raises(SecretStoreError):
         stock.pool.revoke(made.id)
     assert stock.inbox.messages == []
@@ -259,4 +261,6 @@ def test_a_step_retires_nothing(stock: Stock) -> None:
     assert steps.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
     assert stock.states() == {made.id: "leased"}
     assert stock.inbox.messages == []
-    assert [key.id for key in steps.list_keys("house", stock.house.arn).keys] == [made.id]
+    assert [key.id for key in steps.list_keys("fixture", stock.rotation_fixture.arn).keys] == [
+        made.id
+    ]

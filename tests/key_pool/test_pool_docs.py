@@ -42,14 +42,14 @@ def test_the_label_is_the_code_s() -> None:
 
 def test_the_commands_work(stock: Stock) -> None:
     """Adding from a program, and both lists, as the page has them."""
-    key = stock.house.vendor.keys.create()
+    key = stock.rotation_fixture.vendor.keys.create()
     adding, listing = blocks("sh")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", adding + listing],
         env={
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            **stock.house.cloud.environment(),
-            "VENDOR_URL": stock.house.vendor.url,
+            **stock.rotation_fixture.cloud.environment(),
+            "VENDOR_URL": stock.rotation_fixture.vendor.url,
             "id": key.id,
             "key": key.material,
             "expires": iso_utc(key.expires_at),

@@ -21,7 +21,12 @@ OTHER_ID = "0d8f3c1a-7b6e-4a5d-9c2b-1f0e8d7c6b5a"
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"
 KEY: dict[str, Any] = {"apiKeyId": ID, "apiKey": MATERIAL}
-LEASE = {"installation": "house", "secretArn": ARN, "token": "t" * 32, "at": "2026-11-21T10:00:00Z"}
+LEASE = {
+    "installation": "fixture",
+    "secretArn": ARN,
+    "token": "t" * 32,
+    "at": "2026-11-21T10:00:00Z",
+}
 
 
 def parse(value: Any) -> Pool:
@@ -48,7 +53,7 @@ def test_members_of_others_survive_every_change() -> None:
     }
     pool = parse(value)
     [held] = pool.keys
-    lease = Lease(KeyLabel("house", ARN, "t" * 32), datetime(2026, 11, 21, 10, tzinfo=UTC))
+    lease = Lease(KeyLabel("fixture", ARN, "t" * 32), datetime(2026, 11, 21, 10, tzinfo=UTC))
     changed = stored(pool.holding(replace(held, state=KeyState.LEASED, lease=lease)))
     assert changed["note"] == value["note"]
     assert changed["keys"][0]["madeBy"] == value["keys"][0]["madeBy"]  # type: ignore[index]
@@ -65,7 +70,7 @@ def test_what_is_written_is_read_again() -> None:
     }
     [held] = parse({"keys": [full]}).keys
     assert held.lease is not None
-    assert held.lease.label == KeyLabel("house", ARN, "t" * 32)
+    assert held.lease.label == KeyLabel("fixture", ARN, "t" * 32)
     assert held.notice == Notice("me", datetime(2026, 11, 22, 10, 0, 0, 250000, UTC), sent=True)
     assert held.added_at == datetime(2026, 10, 31, 23, tzinfo=UTC)
     assert parse(stored(Pool((held,)))).keys == (held,)

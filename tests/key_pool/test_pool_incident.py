@@ -23,7 +23,7 @@ DECLARED = "2026-11-22T02:00:00.000Z pool-leaked arn:aws:sts::012345678912:assum
 @pytest.fixture
 def incident(stock: Stock) -> PoolIncident:
     """What a responder and reconciliation do with the pool."""
-    return PoolIncident(stock.secret, stock.inbox, stock.house.now)
+    return PoolIncident(stock.secret, stock.inbox, stock.rotation_fixture.now)
 
 
 def test_every_free_key_is_condemned_and_none_that_a_secret_holds(
@@ -35,7 +35,7 @@ def test_every_free_key_is_condemned_and_none_that_a_secret_holds(
     done = incident.condemn(DECLARED)
     free = {key.id for key in made} - {leased.id}
     assert set(done.keys) == free
-    assert done.leased_to == (stock.house.arn,)
+    assert done.leased_to == (stock.rotation_fixture.arn,)
     assert done.asked
     assert stock.states() == {leased.id: "leased"} | dict.fromkeys(free, "compromised")
 
@@ -66,10 +66,10 @@ def test_fresh_keys_are_spared_until_the_leaked_ones_are_dead(
     """The command run again does not condemn what a person has just added; --again does."""
     [leaked] = stock.fill([YEAR])
     incident.condemn(DECLARED)
-    stock.house.later(timedelta(minutes=1))
-    fresh = stock.house.vendor.keys.create()
+    stock.rotation_fixture.later(timedelta(minutes=1))
+    fresh = stock.rotation_fixture.vendor.keys.create()
     key = ApiKey.from_text(fresh.id, fresh.material, expires_at=iso_utc(fresh.expires_at))
-    stock.secret.change(adding(key, stock.house.now()))
+    stock.secret.change(adding(key, stock.rotation_fixture.now()))
     assert incident.condemn(DECLARED).keys == (leaked.id,)
     assert stock.states() == {leaked.id: "compromised", fresh.id: "free"}
     assert set(incident.condemn(DECLARED, again=True).keys) == {leaked.id, fresh.id}
@@ -82,7 +82,7 @@ def test_a_message_that_failed_is_sent_by_a_later_run(stock: Stock, incident: Po
     assert not incident.condemn(DECLARED).asked
     incident.ask_people()
     assert stock.inbox.messages == []
-    stock.house.later(ASKING)
+    stock.rotation_fixture.later(ASKING)
     incident.ask_people()
     incident.ask_people()
     assert len(stock.inbox.about("Revoke")) == 1
@@ -94,7 +94,7 @@ def test_a_write_that_fails_leaves_all_keys_free_or_all_condemned(
 ) -> None:
     """A declaration whose put is lost is made again by the same call, or by the next."""
     stock.fill([YEAR] * 3)
-    plan = getattr(stock.house.cloud.faults, when)
+    plan = getattr(stock.rotation_fixture.cloud.faults, when)
     plan("UpdateSecretVersionStage", AwsError("InternalServiceError", status=500))
     incident.condemn(DECLARED)
     assert set(stock.states().values()) == {"compromised"}
@@ -107,10 +107,10 @@ def test_a_key_that_lives_on_is_asked_daily(stock: Stock, incident: PoolIncident
     incident.condemn(DECLARED)
     incident.seen_alive([key.id])
     assert [one.due for one in incident.condemned()] == [True]
-    stock.house.later(timedelta(days=1, minutes=1))
+    stock.rotation_fixture.later(timedelta(days=1, minutes=1))
     incident.seen_alive([key.id])
     assert [one.due for one in incident.condemned()] == [False]
-    stock.house.later(timedelta(days=1))
+    stock.rotation_fixture.later(timedelta(days=1))
     assert [one.due for one in incident.condemned()] == [True]
 
 

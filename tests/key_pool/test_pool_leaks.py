@@ -27,11 +27,11 @@ TOPIC = "arn:aws:sns:us-east-1:012345678912:people"
 
 def failing_acts(stock: Stock) -> Iterator[tuple[str, Callable[[], object]]]:
     """Everything that can go wrong where the keys of a pool are at hand."""
-    faults = stock.house.cloud.faults
+    faults = stock.rotation_fixture.cloud.faults
     made = stock.fill([YEAR] * 3)
-    another = as_api_key(stock.house.vendor.keys.create())
+    another = as_api_key(stock.rotation_fixture.vendor.keys.create())
     acts: dict[str, Callable[[], object]] = {
-        "add": lambda: stock.secret.change(adding(another, stock.house.now())),
+        "add": lambda: stock.secret.change(adding(another, stock.rotation_fixture.now())),
         "lease": stock.lease,
         "revoke": lambda: stock.pool.revoke(made[0].id),
         "forget": lambda: stock.pool.forget(made[1].id),
@@ -42,12 +42,12 @@ def failing_acts(stock: Stock) -> Iterator[tuple[str, Callable[[], object]]]:
                 faults.before(operation, fault, times=30)
                 yield f"{name}: {operation}: {fault}", act
                 faults.clear()
-    yield "list", partial(_with_broken_value, stock, lambda: stock.pool.list_keys("house", "arn"))
+    yield "list", partial(_with_broken_value, stock, lambda: stock.pool.list_keys("fixture", "arn"))
     yield "lease", partial(_with_broken_value, stock, stock.lease)
 
 
 def _with_broken_value(stock: Stock, act: Callable[[], object]) -> None:
-    text = stock.house.client.get_secret_value(SecretId=NAME)["SecretString"]
+    text = stock.rotation_fixture.client.get_secret_value(SecretId=NAME)["SecretString"]
     stock.put(text[:-2])
     del text
     act()
@@ -58,7 +58,7 @@ def test_no_error_of_a_pool_carries_a_key(stock: Stock) -> None:
     canary = Canary()
     failed = 0
     for what, act in failing_acts(stock):
-        for key in stock.house.vendor.keys.all():
+        for key in stock.rotation_fixture.vendor.keys.all():
             canary.plant(key.material, f"key {key.id}")
         try:
             act()
@@ -78,21 +78,21 @@ def test_a_loud_pool_says_no_key(stock: Stock, tmp_path: Path) -> None:
     with debug_log() as text:
         client = boto3.client(
             "secretsmanager",
-            endpoint_url=stock.house.cloud.url,
-            region_name=stock.house.cloud.region,
+            endpoint_url=stock.rotation_fixture.cloud.url,
+            region_name=stock.rotation_fixture.cloud.region,
             aws_access_key_id="sandbox",
             aws_secret_access_key="sandbox",
             config=Config(proxies={}),
         )
         secret = stock.over(client)
         for _ in range(3):
-            key = as_api_key(stock.house.vendor.keys.create())
-            secret.change(adding(key, stock.house.now()))
-        stock.house.cloud.faults.after("UpdateSecretVersionStage", Dropped())
+            key = as_api_key(stock.rotation_fixture.vendor.keys.create())
+            secret.change(adding(key, stock.rotation_fixture.now()))
+        stock.rotation_fixture.cloud.faults.after("UpdateSecretVersionStage", Dropped())
         leased = stock.issuer(secret).issue(stock.label(), YEAR)
         assert stock.issuer(secret).revoke(leased.id) is Revocation.MANUAL_ACTION_NEEDED
         stock.issuer(secret).forget(leased.id)
-    for made in stock.house.vendor.keys.all():
+    for made in stock.rotation_fixture.vendor.keys.all():
         canary.plant(made.material, f"key {made.id}")
     (tmp_path / "debug.log").write_text(text.getvalue() + repr(stock.inbox.messages))
     assert "Response body" in text.getvalue()
@@ -107,7 +107,7 @@ def test_what_anybody_may_describe_holds_no_key(stock: Stock) -> None:
     stock.pool.revoke(made[0].id)
     for key in made:
         canary.plant(key.material, f"key {key.id}")
-    client = stock.house.client
+    client = stock.rotation_fixture.client
     seen = [
         client.describe_secret(SecretId=NAME),
         client.list_secret_version_ids(SecretId=NAME, IncludeDeprecated=True),

@@ -53,7 +53,7 @@ def test_eight_leases_at_once_get_eight_keys(stock: Stock) -> None:
     start = Barrier(8)
 
     def lease(token: str) -> str:
-        pool = stock.issuer(stock.over(stock.house.cloud.client("secretsmanager")))
+        pool = stock.issuer(stock.over(stock.rotation_fixture.cloud.client("secretsmanager")))
         start.wait(30)
         return pool.issue(stock.label(token), YEAR).id
 
@@ -63,7 +63,9 @@ def test_eight_leases_at_once_get_eight_keys(stock: Stock) -> None:
     held = {e.lease.label.token: e.key.id for e in stock.read().keys if e.lease is not None}
     assert held == leased
     assert stock.stages() == []
-    refused = Counter(call.operation for call in stock.house.cloud.calls)["PutSecretValue"] - 9
+    refused = (
+        Counter(call.operation for call in stock.rotation_fixture.cloud.calls)["PutSecretValue"] - 9
+    )
     assert refused >= 1, "they did get into each other's way"
     assert stock.pauses
 
@@ -71,14 +73,14 @@ def test_eight_leases_at_once_get_eight_keys(stock: Stock) -> None:
 def test_leases_and_additions_at_once_lose_nothing(stock: Stock) -> None:
     """People add keys while rotations lease: every key is there in the end, in the right state."""
     first = stock.fill([YEAR] * 4)
-    more = [stock.house.vendor.keys.create() for _ in range(4)]
+    more = [stock.rotation_fixture.vendor.keys.create() for _ in range(4)]
     start = Barrier(8)
 
     def act(number: int) -> None:
-        secret = stock.over(stock.house.cloud.client("secretsmanager"))
+        secret = stock.over(stock.rotation_fixture.cloud.client("secretsmanager"))
         start.wait(30)
         if number % 2:
-            secret.change(adding(as_api_key(more[number // 2]), stock.house.now()))
+            secret.change(adding(as_api_key(more[number // 2]), stock.rotation_fixture.now()))
         else:
             stock.issuer(secret).issue(stock.label(), YEAR)
 
@@ -91,13 +93,13 @@ def test_leases_and_additions_at_once_lose_nothing(stock: Stock) -> None:
 
 def test_the_first_additions_to_an_empty_secret_race_well(stock: Stock) -> None:
     """The first value of a secret is current at once (API_PutSecretValue); no other one is lost."""
-    made = [stock.house.vendor.keys.create() for _ in range(4)]
+    made = [stock.rotation_fixture.vendor.keys.create() for _ in range(4)]
     start = Barrier(4)
 
     def add(number: int) -> bool:
-        secret = stock.over(stock.house.cloud.client("secretsmanager"))
+        secret = stock.over(stock.rotation_fixture.cloud.client("secretsmanager"))
         start.wait(30)
-        return secret.change(adding(as_api_key(made[number]), stock.house.now()))
+        return secret.change(adding(as_api_key(made[number]), stock.rotation_fixture.now()))
 
     with ThreadPoolExecutor(4) as threads:
         assert len(list(threads.map(add, range(4)))) == 4
@@ -108,10 +110,10 @@ def test_the_first_additions_to_an_empty_secret_race_well(stock: Stock) -> None:
 def test_a_change_is_these_calls(stock: Stock) -> None:
     """Read, look for old labels, put, move, take the label off; a read alone is one call."""
     stock.fill([YEAR])
-    seen = len(stock.house.cloud.calls)
+    seen = len(stock.rotation_fixture.cloud.calls)
     stock.read()
     stock.lease()
-    calls = [call for call in stock.house.cloud.calls[seen:] if call.secret_id == NAME]
+    calls = [call for call in stock.rotation_fixture.cloud.calls[seen:] if call.secret_id == NAME]
     assert [call.operation for call in calls] == [
         "GetSecretValue",
         "GetSecretValue",
@@ -127,9 +129,11 @@ def test_an_edit_that_changes_nothing_writes_nothing(stock: Stock) -> None:
     stock.fill([YEAR])
     token = new_token()
     stock.lease(token)
-    seen = len(stock.house.cloud.calls)
+    seen = len(stock.rotation_fixture.cloud.calls)
     stock.lease(token)
-    assert [call.operation for call in stock.house.cloud.calls[seen:]] == ["GetSecretValue"]
+    assert [call.operation for call in stock.rotation_fixture.cloud.calls[seen:]] == [
+        "GetSecretValue"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_a_process_killed_in_a_change_loses_and_doubles_no_key(
     """The retry gets one key, another token another one; both are leased once, none is gone."""
     made = stock.fill([YEAR] * 3)
     token = new_token()
-    dying = stock.issuer(stock.over(Mortal(stock.house.client, method, when)))
+    dying = stock.issuer(stock.over(Mortal(stock.rotation_fixture.client, method, when)))
     with pytest.raises(KilledError):
         dying.issue(stock.label(token), YEAR)
     other = stock.lease()
@@ -160,14 +164,16 @@ def test_a_process_killed_in_a_change_loses_and_doubles_no_key(
 def test_labels_of_a_crash_are_swept_by_a_later_change(stock: Stock) -> None:
     """They stay for five minutes, in case somebody is at work, and go with the next change."""
     stock.fill([YEAR] * 4)
-    dying = stock.over(Mortal(stock.house.client, "update_secret_version_stage", "before"))
+    dying = stock.over(
+        Mortal(stock.rotation_fixture.client, "update_secret_version_stage", "before")
+    )
     for _ in range(3):
         with pytest.raises(KilledError):
             stock.issuer(dying).issue(stock.label(), YEAR)
     assert len(stock.stages()) == 3
     stock.lease()
     assert len(stock.stages()) == 3
-    stock.house.later(timedelta(minutes=6))
+    stock.rotation_fixture.later(timedelta(minutes=6))
     stock.lease()
     assert stock.stages() == []
     assert Counter(stock.states().values()) == {"leased": 2, "free": 2}
@@ -176,7 +182,9 @@ def test_labels_of_a_crash_are_swept_by_a_later_change(stock: Stock) -> None:
 def test_sweeping_that_is_refused_stops_no_change(stock: Stock) -> None:
     """Old labels are an untidiness, not a reason to have no key."""
     stock.fill([YEAR])
-    stock.house.cloud.faults.before("ListSecretVersionIds", AwsError("AccessDeniedException"))
+    stock.rotation_fixture.cloud.faults.before(
+        "ListSecretVersionIds", AwsError("AccessDeniedException")
+    )
     stock.lease()
     assert Counter(stock.states().values()) == {"leased": 1}
 
@@ -187,7 +195,7 @@ def test_one_lost_reply_is_made_good(stock: Stock, operation: str, fault: Any) -
     """The SDK repeats the call; a move that is then refused had happened, and is found."""
     stock.fill([YEAR] * 2)
     token = new_token()
-    stock.house.cloud.faults.after(operation, fault)
+    stock.rotation_fixture.cloud.faults.after(operation, fault)
     key = stock.lease(token)
     assert stock.lease(token).id == key.id
     assert Counter(stock.states().values()) == {"leased": 1, "free": 1}
@@ -200,11 +208,11 @@ def test_replies_lost_for_good_cost_no_key(stock: Stock, operation: str, when: s
     """The error may be tried again; the retry finds the lease, or makes it, once."""
     stock.fill([YEAR] * 2)
     token = new_token()
-    getattr(stock.house.cloud.faults, when)(operation, Dropped(), times=30)
+    getattr(stock.rotation_fixture.cloud.faults, when)(operation, Dropped(), times=30)
     with pytest.raises(SecretStoreError) as failed:
         stock.lease(token)
     assert failed.value.retryable
-    stock.house.cloud.faults.clear()
+    stock.rotation_fixture.cloud.faults.clear()
     key = stock.lease(token)
     assert stock.lease(token).id == key.id
     assert Counter(stock.states().values()) == {"leased": 1, "free": 1}
@@ -218,12 +226,12 @@ def test_a_move_that_is_refused_for_ever_ends(stock: Stock) -> None:
         """AWSCURRENT is always somewhere else by the time it is to be moved."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(stock.house.client, name)
+            return getattr(stock.rotation_fixture.client, name)
 
         def update_secret_version_stage(self, **arguments: Any) -> Any:
             if arguments["VersionStage"] == "AWSCURRENT":
                 arguments["RemoveFromVersionId"] = new_token()
-            return stock.house.client.update_secret_version_stage(**arguments)
+            return stock.rotation_fixture.client.update_secret_version_stage(**arguments)
 
     with pytest.raises(SecretStoreError, match="refused 20 times") as failed:
         stock.issuer(stock.over(Elsewhere())).issue(stock.label(), YEAR)
@@ -241,12 +249,12 @@ def test_a_move_that_is_refused_for_ever_ends(stock: Stock) -> None:
 def test_a_refused_call_is_not_tried_again(stock: Stock, operation: str, code: str) -> None:
     """What only a person can mend is said at once, with the right that is missing."""
     stock.fill([YEAR])
-    seen = len(stock.house.cloud.calls)
-    stock.house.cloud.faults.before(operation, AwsError(code))
+    seen = len(stock.rotation_fixture.cloud.calls)
+    stock.rotation_fixture.cloud.faults.before(operation, AwsError(code))
     with pytest.raises(SecretStoreError, match=operation) as failed:
         stock.lease()
     assert failed.value.aws_code == code
-    operations = [call.operation for call in stock.house.cloud.calls[seen:]]
+    operations = [call.operation for call in stock.rotation_fixture.cloud.calls[seen:]]
     assert operations.count(operation) == 1
     assert stock.stages() == []
 
@@ -254,7 +262,7 @@ def test_a_refused_call_is_not_tried_again(stock: Stock, operation: str, code: s
 def test_a_missing_secret_is_told_from_an_empty_one(stock: Stock) -> None:
     """No value is an empty pool; no secret is an error that names it."""
     assert stock.read() == Pool()
-    stock.house.client.delete_secret(SecretId=NAME, ForceDeleteWithoutRecovery=True)
+    stock.rotation_fixture.client.delete_secret(SecretId=NAME, ForceDeleteWithoutRecovery=True)
     with pytest.raises(SecretStoreError, match=NAME) as failed:
         stock.read()
     assert failed.value.aws_code == "ResourceNotFoundException"
@@ -282,17 +290,17 @@ def test_a_person_cannot_fill_a_pool_so_that_leases_would_not_fit(stock: Stock) 
     """Adding leaves room for a lease of every free key."""
     [key] = stock.fill([YEAR])
     stock.put({"keys": [entry(key)], "note": "x" * 63_400})
-    another = as_api_key(stock.house.vendor.keys.create())
+    another = as_api_key(stock.rotation_fixture.vendor.keys.create())
     with pytest.raises(KeyPoolError, match="full"):
-        stock.secret.change(adding(another, stock.house.now()))
+        stock.secret.change(adding(another, stock.rotation_fixture.now()))
     stock.lease()
     assert stock.states() == {key.id: "leased"}
 
 
 def test_adding_is_idempotent_and_suspicious(stock: Stock) -> None:
     """The same key again is nothing new; one id with two keys, or one key with two ids, is."""
-    key, other = (as_api_key(stock.house.vendor.keys.create()) for _ in range(2))
-    now = stock.house.now()
+    key, other = (as_api_key(stock.rotation_fixture.vendor.keys.create()) for _ in range(2))
+    now = stock.rotation_fixture.now()
     assert stock.secret.change(adding(key, now))
     assert not stock.secret.change(adding(key, now))
     mixed = [type(key)(key.id, other.material), type(key)(other.id, key.material)]
@@ -307,11 +315,11 @@ def test_only_a_key_that_no_secret_holds_is_taken_out(stock: Stock) -> None:
     first, second = stock.fill([YEAR, YEAR])
     leased = stock.lease().id
     [free] = {first.id, second.id} - {leased}
-    with pytest.raises(KeyPoolError, match=f"leased to {stock.house.arn}"):
-        stock.secret.change(removing(leased, stock.house.now()))
-    stock.secret.change(removing(free, stock.house.now()))
+    with pytest.raises(KeyPoolError, match=f"leased to {stock.rotation_fixture.arn}"):
+        stock.secret.change(removing(leased, stock.rotation_fixture.now()))
+    stock.secret.change(removing(free, stock.rotation_fixture.now()))
     assert stock.states() == {leased: "leased"}
     with pytest.raises(KeyPoolError, match="not in the pool"):
-        stock.secret.change(removing(free, stock.house.now()))
-    stock.secret.change(removing(leased, stock.house.now() + timedelta(days=365)))
+        stock.secret.change(removing(free, stock.rotation_fixture.now()))
+    stock.secret.change(removing(leased, stock.rotation_fixture.now() + timedelta(days=365)))
     assert stock.states() == {}

@@ -7,7 +7,7 @@ import pytest
 from rotation.errors import ConfigurationError
 from rotation.settings import KEY_POOL, RotationSettings
 
-POOL = {"INSTALLATION_ID": "house-1", "KEY_ISSUER": "key-pool", "POOL_SECRET": "our-pool"}
+POOL = {"INSTALLATION_ID": "fixture-1", "KEY_ISSUER": "key-pool", "POOL_SECRET": "our-pool"}
 
 
 def test_a_pool_needs_no_admin_credential() -> None:
@@ -40,4 +40,4 @@ def test_the_administration_interface_needs_its_credential() -> None:
     """Named or by default, admin-api asks for ADMIN_SECRET and for no pool."""
     for issuer in ({}, {"KEY_ISSUER": "admin-api"}):
         with pytest.raises(ConfigurationError, match="ADMIN_SECRET is not set"):
-            RotationSettings.from_environment({"INSTALLATION_ID": "house-1", **issuer})
+            RotationSettings.from_environment({"INSTALLATION_ID": "fixture-1", **issuer})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.reconciliation.desk import Desk
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 
 @pytest.fixture
-def desk(house: House) -> Desk:
+def desk(rotation_fixture: RotationFixture) -> Desk:
     """The reconciler over a secret of the test's own."""
-    return Desk(house)
+    return Desk(rotation_fixture)

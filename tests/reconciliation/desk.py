@@ -1,4 +1,4 @@
-"""The reconciler over a house: the real parts, with the house's clock and nobody waiting."""
+"""The reconciler over a fixture: the real parts, with the fixture's clock and nobody waiting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rotation.reconciliation.reconciler import Reconciler
 from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 BUCKET = "evidence"
 GRACE = timedelta(hours=2)
@@ -35,21 +35,21 @@ class Inbox:
 
 
 class Desk:
-    """Where the keys of a house are reconciled."""
+    """Where the keys of a fixture are reconciled."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.s3 = house.cloud.client("s3")
+    def __init__(self, rotation_fixture: RotationFixture) -> None:
+        self.rotation_fixture = rotation_fixture
+        self.s3 = rotation_fixture.cloud.client("s3")
         self.s3.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
         self.inbox = Inbox()
-        self.issuer: KeyIssuer = house.issuer
-        self.prover: KeyProver = house.prover
+        self.issuer: KeyIssuer = rotation_fixture.issuer
+        self.prover: KeyProver = rotation_fixture.prover
         self.material: Callable[[str], ApiKey | None] = lambda _: None
         self.stock: Stock | None = None
         self.evidence_bucket = BUCKET
         self.condition: Callable[[], IssuerCondition] = IssuerCondition
         self.policy = ReconciliationPolicy(
-            "house", house.function_arn, GRACE, timedelta(seconds=60)
+            "fixture", rotation_fixture.function_arn, GRACE, timedelta(seconds=60)
         )
         self.time_left = timedelta(minutes=15)
         self.workers = 2
@@ -57,7 +57,7 @@ class Desk:
         self.turns: list[None] = []
 
     def reconciler(self) -> Reconciler:
-        house = self.house
+        rotation_fixture = self.rotation_fixture
         parts = Parts(
             issuer=self.issuer,
             prover=self.prover,
@@ -66,15 +66,21 @@ class Desk:
             policy=self.policy,
             material=self.material,
             pace=lambda: self.turns.append(None),
-            clock=house.now,
+            clock=rotation_fixture.now,
             stock=self.stock,
         )
         watch = DeathWatch(
-            self.prover, timedelta(seconds=60), lambda: self.time_left, house.now, house.pause
+            self.prover,
+            timedelta(seconds=60),
+            lambda: self.time_left,
+            rotation_fixture.now,
+            rotation_fixture.pause,
         )
         return Reconciler(
-            open_secret=lambda name: SecretVersions(house.client, name),
-            discover=lambda: secrets_rotated_by(house.client, house.function_arn),
+            open_secret=lambda name: SecretVersions(rotation_fixture.client, name),
+            discover=lambda: secrets_rotated_by(
+                rotation_fixture.client, rotation_fixture.function_arn
+            ),
             condition=self.condition,
             parts=parts,
             watch=watch,
@@ -89,44 +95,44 @@ class Desk:
         return read
 
     def reconcile(self, *, failing: bool = False) -> dict[str, Any]:
-        """One run over all secrets; what it says of the house's own."""
-        [found] = [one for one in self.run()["secrets"] if one["arn"] == self.house.arn]
+        """One run over all secrets; what it says of the fixture's own."""
+        [found] = [one for one in self.run()["secrets"] if one["arn"] == self.rotation_fixture.arn]
         assert bool(found["failures"]) is failing, found["failures"]
         return dict(found)
 
     def rotate(self) -> str:
         """A whole rotation; the new version's id."""
-        token = self.house.stage()
+        token = self.rotation_fixture.stage()
         for step in STEPS.values():
-            step(self.house.rotation(token))
+            step(self.rotation_fixture.rotation(token))
         return token
 
     def pass_grace(self) -> None:
         """A little more than the grace goes by."""
-        self.house.later(GRACE + timedelta(minutes=1))
+        self.rotation_fixture.later(GRACE + timedelta(minutes=1))
 
     def declare(self, *versions: str, tag: bool = True) -> None:
         """What a responder writes down first: labels on the versions, and a tag."""
         for version in versions:
-            self.house.client.update_secret_version_stage(
-                SecretId=self.house.arn,
+            self.rotation_fixture.client.update_secret_version_stage(
+                SecretId=self.rotation_fixture.arn,
                 VersionStage=f"rotation-compromised-{version}",
                 MoveToVersionId=version,
             )
         if not tag:
             return
         # An hour ago, so that a version which is made from here on is none of that moment.
-        at = self.house.now() - timedelta(hours=1)
+        at = self.rotation_fixture.now() - timedelta(hours=1)
         value = f"{at.isoformat()} key-compromise arn:aws:iam::012345678912:user/ada"
         self.tag("rotation:incident", value)
 
     def tag(self, name: str, value: str) -> None:
-        self.house.client.tag_resource(
-            SecretId=self.house.arn, Tags=[{"Key": name, "Value": value}]
+        self.rotation_fixture.client.tag_resource(
+            SecretId=self.rotation_fixture.arn, Tags=[{"Key": name, "Value": value}]
         )
 
     def tags(self) -> dict[str, str]:
-        described = self.house.client.describe_secret(SecretId=self.house.arn)
+        described = self.rotation_fixture.client.describe_secret(SecretId=self.rotation_fixture.arn)
         return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
 
     def evidence(self) -> list[dict[str, Any]]:
@@ -136,7 +142,7 @@ class Desk:
         return [json.loads(body.read()) for body in bodies]
 
     def alive(self, key_id: str) -> bool:
-        return self.house.vendor.keys.accepted(key_id) is not None
+        return self.rotation_fixture.vendor.keys.accepted(key_id) is not None
 
 
 def codes(report: dict[str, Any]) -> set[str]:

@@ -22,7 +22,7 @@ ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-a
 FUNCTION = "arn:aws:lambda:us-east-1:012345678912:function:rotate"
 NOW = datetime(2026, 11, 21, 23, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-POLICY = ReconciliationPolicy("house", FUNCTION, timedelta(hours=2), timedelta(seconds=60))
+POLICY = ReconciliationPolicy("fixture", FUNCTION, timedelta(hours=2), timedelta(seconds=60))
 
 CURRENT = AWSCURRENT
 PENDING = AWSPENDING
@@ -61,7 +61,7 @@ def listed(
     *,
     age: timedelta = timedelta(days=2),
     active: bool = True,
-    installation: str = "house",
+    installation: str = "fixture",
     arn: str = ARN,
     revocation_asked: bool = False,
 ) -> VendorKey:

@@ -69,7 +69,7 @@ def members(table: str) -> set[str]:
 @pytest.fixture
 def report(desk: Desk) -> dict[str, Any]:
     """The report of a run that retired a key."""
-    desk.house.store()
+    desk.rotation_fixture.store()
     desk.rotate()
     desk.reconcile()
     desk.pass_grace()

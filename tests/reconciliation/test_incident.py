@@ -22,8 +22,8 @@ from tests.reconciliation.desk import BUCKET, Desk, codes, outcomes
 
 def test_a_compromised_key_dies_in_the_next_run(desk: Desk) -> None:
     """No mark, no grace: revoked and proven dead in one run, with evidence, then forgotten."""
-    old = desk.house.store()
-    before = desk.house.version("AWSCURRENT")
+    old = desk.rotation_fixture.store()
+    before = desk.rotation_fixture.version("AWSCURRENT")
     assert before is not None
     desk.declare(before)
     token = desk.rotate()
@@ -31,7 +31,7 @@ def test_a_compromised_key_dies_in_the_next_run(desk: Desk) -> None:
     assert outcomes(report) == {old.id: "revoked"}
     assert report["done"]["provenDead"] == [old.id]
     assert not desk.alive(old.id)
-    assert desk.house.labels() == {token: {"AWSCURRENT"}}
+    assert desk.rotation_fixture.labels() == {token: {"AWSCURRENT"}}
     assert desk.tags() == {}
 
     [record] = desk.evidence()
@@ -47,19 +47,19 @@ def test_a_compromised_key_dies_in_the_next_run(desk: Desk) -> None:
     assert record["current"]["versionId"] == token
     assert old.material not in json.dumps(record)
 
-    desk.house.later(timedelta(hours=1))
+    desk.rotation_fixture.later(timedelta(hours=1))
     assert desk.reconcile()["done"]["revoked"] == []
     assert len(desk.evidence()) == 1
 
 
 def test_while_it_is_current_a_compromised_key_is_not_revoked(desk: Desk) -> None:
     """An outage is not ours to cause: the report says that a rotation is needed."""
-    old = desk.house.store()
-    before = desk.house.version("AWSCURRENT")
+    old = desk.rotation_fixture.store()
+    before = desk.rotation_fixture.version("AWSCURRENT")
     assert before is not None
     desk.declare(before)
-    desk.house.stage()
-    report = desk.run(desk.house.arn)["secrets"][0]
+    desk.rotation_fixture.stage()
+    report = desk.run(desk.rotation_fixture.arn)["secrets"][0]
     assert codes(report) >= {"incident_open", "compromised_key_current"}
     assert report["done"]["revoked"] == []
     assert desk.alive(old.id)
@@ -68,25 +68,27 @@ def test_while_it_is_current_a_compromised_key_is_not_revoked(desk: Desk) -> Non
 
 def test_every_key_of_the_moment_dies_together(desk: Desk) -> None:
     """Current, previous, retiring and pending: one record names them all."""
-    first = desk.house.store()
+    first = desk.rotation_fixture.store()
     desk.rotate()
     desk.reconcile()
     desk.rotate()
     desk.reconcile()
-    pending = desk.house.stage()
-    key = desk.house.stage_key(pending)
-    suspects = [version for version, labels in desk.house.labels().items() if labels]
+    pending = desk.rotation_fixture.stage()
+    key = desk.rotation_fixture.stage_key(pending)
+    suspects = [version for version, labels in desk.rotation_fixture.labels().items() if labels]
     assert len(suspects) == 4
-    keys = desk.house.active_keys() | {first.id}
+    keys = desk.rotation_fixture.active_keys() | {first.id}
     desk.declare(*suspects)
     # What the responder's command does: free the way, rotate, ask for reconciliation.
-    desk.house.rotation(pending).secret.unstage_pending(pending)
+    desk.rotation_fixture.rotation(pending).secret.unstage_pending(pending)
     token = desk.rotate()
     report = desk.reconcile()
     assert set(outcomes(report)) == keys
     assert key.id in keys
-    assert desk.house.active_keys() == {desk.house.value("AWSCURRENT")["apiKeyId"]}
-    assert desk.house.labels() == {token: {"AWSCURRENT"}}
+    assert desk.rotation_fixture.active_keys() == {
+        desk.rotation_fixture.value("AWSCURRENT")["apiKeyId"]
+    }
+    assert desk.rotation_fixture.labels() == {token: {"AWSCURRENT"}}
     [record] = desk.evidence()
     assert {one["keyId"] for one in record["keys"]} == keys
     assert desk.tags() == {}
@@ -94,23 +96,23 @@ def test_every_key_of_the_moment_dies_together(desk: Desk) -> None:
 
 def test_a_compromised_key_in_flight_loses_its_stage(desk: Desk) -> None:
     """The label alone is enough: AWSPENDING is taken off, and the key dies at once."""
-    desk.house.store()
-    token = desk.house.stage()
-    key = desk.house.stage_key(token)
+    desk.rotation_fixture.store()
+    token = desk.rotation_fixture.stage()
+    key = desk.rotation_fixture.stage_key(token)
     desk.declare(token, tag=False)
     report = desk.reconcile()
     assert report["done"]["provenDead"] == [key.id]
-    assert desk.house.version("AWSPENDING") is None
+    assert desk.rotation_fixture.version("AWSPENDING") is None
 
 
 def test_a_hold_does_not_protect_a_compromised_key(desk: Desk) -> None:
     """Neither does a mark whose time has not come."""
-    old = desk.house.store()
-    before = desk.house.version("AWSCURRENT")
+    old = desk.rotation_fixture.store()
+    before = desk.rotation_fixture.version("AWSCURRENT")
     assert before is not None
     desk.rotate()
     desk.reconcile()
-    desk.tag("rotation:hold-until", (desk.house.now() + timedelta(days=9)).isoformat())
+    desk.tag("rotation:hold-until", (desk.rotation_fixture.now() + timedelta(days=9)).isoformat())
     desk.declare(before)
     assert desk.reconcile()["done"]["provenDead"] == [old.id]
     assert desk.tags().keys() == {"rotation:hold-until"}
@@ -118,26 +120,26 @@ def test_a_hold_does_not_protect_a_compromised_key(desk: Desk) -> None:
 
 def test_the_label_stays_until_the_death_is_proven(desk: Desk) -> None:
     """A vendor that fails after the revocation: no record, no relabelling; the next run ends it."""
-    old = desk.house.store()
-    before = desk.house.version("AWSCURRENT")
+    old = desk.rotation_fixture.store()
+    before = desk.rotation_fixture.version("AWSCURRENT")
     assert before is not None
     desk.rotate()
     desk.declare(before)
-    desk.house.vendor.faults.next("sign", Fault.SERVER_ERROR, times=None)
+    desk.rotation_fixture.vendor.faults.next("sign", Fault.SERVER_ERROR, times=None)
     report = desk.reconcile(failing=True)
     assert outcomes(report) == {old.id: "revoked"}
     assert desk.evidence() == []
-    assert f"rotation-compromised-{before}" in desk.house.labels()[before]
-    assert "AWSPREVIOUS" not in desk.house.labels()[before]
-    desk.house.vendor.faults.clear()
+    assert f"rotation-compromised-{before}" in desk.rotation_fixture.labels()[before]
+    assert "AWSPREVIOUS" not in desk.rotation_fixture.labels()[before]
+    desk.rotation_fixture.vendor.faults.clear()
     assert desk.reconcile()["done"]["provenDead"] == [old.id]
     assert len(desk.evidence()) == 1
 
 
 def test_a_compromised_key_that_lives_on_is_an_alarm(desk: Desk) -> None:
     """An issuer that says it revoked and did not: every run says that the key is alive."""
-    desk.house.store()
-    before = desk.house.version("AWSCURRENT")
+    desk.rotation_fixture.store()
+    before = desk.rotation_fixture.version("AWSCURRENT")
     assert before is not None
     desk.rotate()
     desk.declare(before)
@@ -161,39 +163,41 @@ def test_a_compromised_key_that_lives_on_is_an_alarm(desk: Desk) -> None:
 @pytest.mark.parametrize("crashed", ["before the record", "after the record"])
 def test_a_crash_while_an_incident_closes_leaves_one_record(desk: Desk, crashed: str) -> None:
     """The record comes before the labels, and the first one of its name stays."""
-    old = desk.house.store()
-    before = desk.house.version("AWSCURRENT")
+    old = desk.rotation_fixture.store()
+    before = desk.rotation_fixture.version("AWSCURRENT")
     assert before is not None
     desk.rotate()
     desk.declare(before)
-    desk.house.client.update_secret_version_stage(
-        SecretId=desk.house.arn, VersionStage="AWSPREVIOUS", RemoveFromVersionId=before
+    desk.rotation_fixture.client.update_secret_version_stage(
+        SecretId=desk.rotation_fixture.arn, VersionStage="AWSPREVIOUS", RemoveFromVersionId=before
     )
     operation = {
         "before the record": f"PUT /{BUCKET}/{record_name('trusted-signatures-api', [before])}",
         "after the record": "UpdateSecretVersionStage",
     }[crashed]
-    desk.house.cloud.faults.before(operation, AwsError("AccessDenied", status=403), times=5)
+    desk.rotation_fixture.cloud.faults.before(
+        operation, AwsError("AccessDenied", status=403), times=5
+    )
     desk.reconcile(failing=True)
-    assert f"rotation-compromised-{before}" in desk.house.labels()[before]
+    assert f"rotation-compromised-{before}" in desk.rotation_fixture.labels()[before]
     assert desk.tags() != {}
     records = desk.evidence()
     assert len(records) == (1 if crashed == "after the record" else 0)
-    desk.house.cloud.faults.clear()
-    desk.house.later(timedelta(minutes=5))
+    desk.rotation_fixture.cloud.faults.clear()
+    desk.rotation_fixture.later(timedelta(minutes=5))
     assert desk.reconcile()["done"]["provenDead"] == [old.id]
     assert len(desk.evidence()) == 1
     if records:
         assert desk.evidence() == records
-    assert before not in desk.house.labels()
+    assert before not in desk.rotation_fixture.labels()
     assert desk.tags() == {}
 
 
 def test_a_second_incident_is_a_second_record(desk: Desk) -> None:
     """Other versions, another name: nothing of the first record is touched."""
-    desk.house.store()
+    desk.rotation_fixture.store()
     for _ in range(2):
-        current = desk.house.version("AWSCURRENT")
+        current = desk.rotation_fixture.version("AWSCURRENT")
         assert current is not None
         desk.rotate()
         desk.declare(current)
@@ -203,20 +207,25 @@ def test_a_second_incident_is_a_second_record(desk: Desk) -> None:
 
 def test_an_incident_that_is_declared_while_another_closes_stays_open(desk: Desk) -> None:
     """It has only its tags yet: they are not taken for those of the incident that ends."""
-    desk.house.store()
-    before = desk.house.version("AWSCURRENT")
+    desk.rotation_fixture.store()
+    before = desk.rotation_fixture.version("AWSCURRENT")
     assert before is not None
     desk.rotate()
     desk.declare(before)
-    current = desk.house.version("AWSCURRENT")
-    issuer, secret = desk.issuer, SecretVersions(desk.house.client, desk.house.arn)
+    current = desk.rotation_fixture.version("AWSCURRENT")
+    issuer, secret = (
+        desk.issuer,
+        SecretVersions(desk.rotation_fixture.client, desk.rotation_fixture.arn),
+    )
 
     class Meanwhile:
         """The last thing that a closing incident does before its tags go."""
 
         def forget(self, key_id: str) -> None:
             issuer.forget(key_id)
-            declare(secret, Declaration(desk.house.now(), "the-new-key", "ada"), again=True)
+            declare(
+                secret, Declaration(desk.rotation_fixture.now(), "the-new-key", "ada"), again=True
+            )
 
         def __getattr__(self, name: str) -> Any:
             return getattr(issuer, name)

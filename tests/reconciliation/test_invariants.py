@@ -69,7 +69,7 @@ def vendor_keys(draw: st.DrawFn) -> tuple[VendorKey, ...] | None:
             draw(st.sampled_from([*NAMES, "gone"])),
             age=timedelta(minutes=draw(st.integers(0, 100))),
             active=draw(st.booleans()),
-            installation=draw(st.sampled_from(["house", "house", "other"])),
+            installation=draw(st.sampled_from(["fixture", "fixture", "other"])),
             arn=draw(st.sampled_from([ARN, ARN, "arn:of:another:secret"])),
             revocation_asked=draw(st.booleans()),
         )
@@ -149,7 +149,7 @@ def test_only_our_keys_die(found: Situation) -> None:
         if not holders(found, one.key_id):
             key = found.listed(one.key_id)
             assert key is not None
-            assert (key.label.installation, key.label.secret_arn) == ("house", ARN)
+            assert (key.label.installation, key.label.secret_arn) == ("fixture", ARN)
 
 
 @given(situations())

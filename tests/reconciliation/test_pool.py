@@ -19,8 +19,8 @@ YEAR = timedelta(days=364)
 
 @pytest.fixture
 def stock(desk: Desk) -> Stock:
-    """A pool of four keys beside the house's secret, and the desk's issuer."""
-    stock = Stock(desk.house)
+    """A pool of four keys beside the fixture's secret, and the desk's issuer."""
+    stock = Stock(desk.rotation_fixture)
     stock.fill([YEAR] * 4)
     desk.issuer, desk.material = stock.pool, stock.pool.find
     return stock
@@ -50,10 +50,10 @@ class CutOff:
 
 def rotate(stock: Stock) -> str:
     """A whole rotation with a key of the pool; its id."""
-    token = stock.house.stage()
+    token = stock.rotation_fixture.stage()
     for step in STEPS.values():
-        step(stock.house.rotation(token, issuer=StepsKeyPool(stock.pool)))
-    return str(stock.house.value("AWSCURRENT")["apiKeyId"])
+        step(stock.rotation_fixture.rotation(token, issuer=StepsKeyPool(stock.pool)))
+    return str(stock.rotation_fixture.value("AWSCURRENT")["apiKeyId"])
 
 
 def test_a_pool_key_is_asked_for_until_a_person_revoked_it(desk: Desk, stock: Stock) -> None:
@@ -67,29 +67,29 @@ def test_a_pool_key_is_asked_for_until_a_person_revoked_it(desk: Desk, stock: St
     reports = []
     for _ in range(30):
         reports.append(desk.reconcile())
-        desk.house.later(timedelta(hours=1))
+        desk.rotation_fixture.later(timedelta(hours=1))
     due = [{one["keyId"] for one in report["retirements"]} for report in reports]
     assert all(displaced in keys for keys in due)
     assert len([one for one in stock.inbox.about("Revoke") if one["key id"] == displaced]) == 1
     assert desk.alive(displaced)
     # Each time that it is asked it signs once, and the control twice and once before.
-    assert desk.house.vendor.signatures[displaced] < 15
+    assert desk.rotation_fixture.vendor.signatures[displaced] < 15
 
-    desk.house.vendor.keys.revoke(displaced)
+    desk.rotation_fixture.vendor.keys.revoke(displaced)
     proven: list[str] = []
     for _ in range(25):
         proven += desk.reconcile()["done"]["provenDead"]
-        desk.house.later(timedelta(hours=1))
+        desk.rotation_fixture.later(timedelta(hours=1))
     assert displaced in proven
     assert displaced not in stock.states()
     assert displaced not in {one["keyId"] for one in desk.reconcile()["retirements"]}
-    assert {request.operation for request in desk.house.vendor.requests} == {"sign"}
+    assert {request.operation for request in desk.rotation_fixture.vendor.requests} == {"sign"}
 
 
 def test_a_leaked_pool_key_is_put_to_a_person_and_proven_dead(desk: Desk, stock: Stock) -> None:
     """The incident stays open, loudly, until the portal has done its part; then the record."""
     leaked = rotate(stock)
-    version = desk.house.version("AWSCURRENT")
+    version = desk.rotation_fixture.version("AWSCURRENT")
     assert version is not None
     desk.declare(version)
     rotate(stock)
@@ -98,9 +98,9 @@ def test_a_leaked_pool_key_is_put_to_a_person_and_proven_dead(desk: Desk, stock:
     assert codes(report) >= {"key_alive_after_incident", "manual_revocation_needed"}
     assert [one["key id"] for one in stock.inbox.about("Revoke")] == [leaked]
     assert desk.evidence() == []
-    desk.house.vendor.keys.revoke(leaked)
+    desk.rotation_fixture.vendor.keys.revoke(leaked)
     for _ in range(25):
-        desk.house.later(timedelta(hours=1))
+        desk.rotation_fixture.later(timedelta(hours=1))
         desk.reconcile()
     [record] = desk.evidence()
     assert [one["keyId"] for one in record["keys"]] == [leaked]
@@ -111,12 +111,12 @@ def test_a_leased_key_that_was_never_stored_is_proven_dead_too(desk: Desk, stock
     """The pool has its material: a person revokes it, and the vendor's answer is the proof."""
     rotate(stock)
     lost = stock.lease().id
-    desk.house.later(timedelta(minutes=31))
+    desk.rotation_fixture.later(timedelta(minutes=31))
     assert outcomes(desk.reconcile()) == {lost: "manual action needed"}
-    desk.house.vendor.keys.revoke(lost)
+    desk.rotation_fixture.vendor.keys.revoke(lost)
     proven: list[str] = []
     for _ in range(3):
-        desk.house.later(timedelta(hours=1))
+        desk.rotation_fixture.later(timedelta(hours=1))
         proven += desk.reconcile()["done"]["provenDead"]
     assert proven == [lost]
     assert lost not in stock.states()
@@ -132,16 +132,19 @@ def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
     desk.reconcile()
     desk.pass_grace()
     desk.reconcile()
-    desk.house.vendor.keys.revoke(displaced)
+    desk.rotation_fixture.vendor.keys.revoke(displaced)
     desk.issuer = CutOff(stock.pool, after=after)
     found: set[str] = set()
     for number in range(40):
-        desk.house.later(timedelta(hours=1))
-        [report] = [one for one in desk.run()["secrets"] if one["arn"] == desk.house.arn]
+        desk.rotation_fixture.later(timedelta(hours=1))
+        [report] = [one for one in desk.run()["secrets"] if one["arn"] == desk.rotation_fixture.arn]
         found = codes(report) if number > 36 else set()
     assert displaced not in stock.states()
     marks = [
-        label for has in desk.house.labels().values() for label in has if RETIRE_AFTER in label
+        label
+        for has in desk.rotation_fixture.labels().values()
+        for label in has
+        if RETIRE_AFTER in label
     ]
     assert marks == []
     assert "key_of_another_secret" not in found
@@ -152,22 +155,22 @@ def test_cut_off_before_the_record_an_incident_still_tells_of_every_key(
 ) -> None:
     """A leased key that was never stored stays in the pool until the record names it."""
     leaked = rotate(stock)
-    current = str(desk.house.version("AWSCURRENT"))
-    pending = desk.house.stage()
+    current = str(desk.rotation_fixture.version("AWSCURRENT"))
+    pending = desk.rotation_fixture.stage()
     leased = stock.lease(pending).id
     desk.declare(current, pending)
-    desk.house.rotation(pending).secret.unstage_pending(pending)
+    desk.rotation_fixture.rotation(pending).secret.unstage_pending(pending)
     rotate(stock)
     for key in (leaked, leased):
-        desk.house.vendor.keys.revoke(key)
+        desk.rotation_fixture.vendor.keys.revoke(key)
     evidence, desk.evidence_bucket = desk.evidence_bucket, "no-such-bucket"
     desk.run()
     desk.evidence_bucket = evidence
     for _ in range(25):
-        desk.house.later(timedelta(hours=1))
+        desk.rotation_fixture.later(timedelta(hours=1))
         desk.run()
     [record] = desk.evidence()
     assert {one["keyId"] for one in record["keys"]} == {leaked, leased}
     assert not {leaked, leased} & stock.states().keys()
-    labels = [label for has in desk.house.labels().values() for label in has]
+    labels = [label for has in desk.rotation_fixture.labels().values() for label in has]
     assert not any(label.startswith(COMPROMISED) for label in labels)

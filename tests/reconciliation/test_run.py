@@ -16,14 +16,16 @@ from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from tests.reconciliation.desk import Desk, codes
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 DAY = timedelta(days=1)
 
 
-def operations(house: House, since: int) -> list[str]:
+def operations(rotation_fixture: RotationFixture, since: int) -> list[str]:
     """The Secrets Manager calls since a moment."""
-    return [call.operation for call in house.cloud.calls[since:] if "/" not in call.operation]
+    return [
+        call.operation for call in rotation_fixture.cloud.calls[since:] if "/" not in call.operation
+    ]
 
 
 # Why each call is made. A call that is not here is one too many.
@@ -62,29 +64,32 @@ RETIRING_RECONCILIATION = [
 
 def test_the_calls_of_a_clean_rotation(desk: Desk) -> None:
     """Each has its reason, and there is no other."""
-    desk.house.store()
-    token = desk.house.stage()
+    desk.rotation_fixture.store()
+    token = desk.rotation_fixture.stage()
     made = []
     for name, step in STEPS.items():
-        since = len(desk.house.cloud.calls)
-        step(desk.house.rotation(token))
-        made += [(name, operation) for operation in operations(desk.house, since)]
+        since = len(desk.rotation_fixture.cloud.calls)
+        step(desk.rotation_fixture.rotation(token))
+        made += [(name, operation) for operation in operations(desk.rotation_fixture, since)]
     assert made == [(step, operation) for step, operation, _ in CLEAN_ROTATION]
 
 
 def test_the_calls_of_a_clean_reconciliation(desk: Desk) -> None:
     """Four for one secret when there is nothing to do; and none to the vendor but its list."""
-    desk.house.store()
+    desk.rotation_fixture.store()
     desk.rotate()
     desk.reconcile()
     desk.pass_grace()
-    since = len(desk.house.cloud.calls)
+    since = len(desk.rotation_fixture.cloud.calls)
     desk.reconcile()
-    assert operations(desk.house, since) == [call for call, _ in RETIRING_RECONCILIATION]
-    since, asked = len(desk.house.cloud.calls), len(desk.house.vendor.requests)
+    assert operations(desk.rotation_fixture, since) == [call for call, _ in RETIRING_RECONCILIATION]
+    since, asked = (
+        len(desk.rotation_fixture.cloud.calls),
+        len(desk.rotation_fixture.vendor.requests),
+    )
     desk.reconcile()
-    assert operations(desk.house, since) == [call for call, _ in CLEAN_RECONCILIATION]
-    assert [one.operation for one in desk.house.vendor.requests[asked:]] == ["list"]
+    assert operations(desk.rotation_fixture, since) == [call for call, _ in CLEAN_RECONCILIATION]
+    assert [one.operation for one in desk.rotation_fixture.vendor.requests[asked:]] == ["list"]
 
 
 def many(desk: Desk, count: int) -> list[str]:
@@ -92,11 +97,11 @@ def many(desk: Desk, count: int) -> list[str]:
     arns = []
     for number in range(count):
         value = {"apiKeyId": f"00000000-0000-4000-8000-{number:012}", "apiKey": f"{number:064x}"}
-        client = desk.house.client
+        client = desk.rotation_fixture.client
         arn = client.create_secret(Name=f"team-{number}", SecretString=json.dumps(value))["ARN"]
         client.rotate_secret(
             SecretId=arn,
-            RotationLambdaARN=desk.house.function_arn,
+            RotationLambdaARN=desk.rotation_fixture.function_arn,
             RotationRules={"AutomaticallyAfterDays": 30},
             RotateImmediately=False,
         )
@@ -107,13 +112,13 @@ def many(desk: Desk, count: int) -> list[str]:
 def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
     """Calls grow with the number of secrets and no faster; one that fails stops no other."""
     arns = many(desk, 1000)
-    desk.house.client.put_secret_value(SecretId=arns[500], SecretString="not a key")
-    desk.house.cloud.faults.before(
+    desk.rotation_fixture.client.put_secret_value(SecretId=arns[500], SecretString="not a key")
+    desk.rotation_fixture.cloud.faults.before(
         "ListSecretVersionIds", AwsError("AccessDeniedException"), times=1
     )
-    since = len(desk.house.cloud.calls)
+    since = len(desk.rotation_fixture.cloud.calls)
     report = desk.run()
-    made = Counter(operations(desk.house, since))
+    made = Counter(operations(desk.rotation_fixture, since))
     assert len(report["secrets"]) == 1000
     failed = [one for one in report["secrets"] if one["failures"]]
     assert [one["failures"][0]["code"] for one in failed] == ["secret_store"]
@@ -136,10 +141,14 @@ def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
 def test_only_secrets_that_name_our_function_are_found(desk: Desk) -> None:
     """Others are not touched, not even when somebody names them; incidents come first."""
     arns = many(desk, 3)
-    client = desk.house.client
+    client = desk.rotation_fixture.client
     other = client.create_secret(Name="other", SecretString="{}")["ARN"]
     client.tag_resource(SecretId=arns[2], Tags=[{"Key": "rotation:incident", "Value": "x"}])
-    assert secrets_rotated_by(client, desk.house.function_arn) == [arns[2], arns[0], arns[1]]
+    assert secrets_rotated_by(client, desk.rotation_fixture.function_arn) == [
+        arns[2],
+        arns[0],
+        arns[1],
+    ]
     labels = client.describe_secret(SecretId=other)["VersionIdsToStages"]
     report = desk.run(other, "team-1", arns[1])
     assert [one["arn"] for one in report["secrets"]] == [other, arns[1]]
@@ -151,9 +160,9 @@ def test_only_secrets_that_name_our_function_are_found(desk: Desk) -> None:
 
 def test_a_dead_admin_credential_is_a_warning_and_no_crash(desk: Desk) -> None:
     """Nothing can be revoked; versions are marked all the same, and the report says why."""
-    desk.house.store()
+    desk.rotation_fixture.store()
     desk.rotate()
-    desk.house.vendor.faults.next("list", Fault.UNAUTHORIZED, times=None)
+    desk.rotation_fixture.vendor.faults.next("list", Fault.UNAUTHORIZED, times=None)
     report = desk.reconcile()
     assert "admin_credential_dead" in codes(report)
     assert report["vendorKeys"] is None
@@ -174,7 +183,7 @@ def test_how_the_issuer_is_doing(
     desk: Desk, life: timedelta | None, left: int | None, code: str | None
 ) -> None:
     """Its credential's expiry, and what is left in a pool, are warned about once a run."""
-    expires = None if life is None else desk.house.now() + life
+    expires = None if life is None else desk.rotation_fixture.now() + life
     desk.condition = lambda: IssuerCondition("admin", expires, left)
     report = desk.run()
     assert codes(report) == ({code} if code else set())
@@ -193,52 +202,52 @@ def test_an_issuer_whose_secret_cannot_be_read_is_a_warning(desk: Desk) -> None:
 
 def test_a_key_near_its_end_is_warned_about(desk: Desk) -> None:
     """Thirty days before it expires, and not a day earlier."""
-    desk.house.store()
+    desk.rotation_fixture.store()
     desk.rotate()
-    desk.house.later(timedelta(days=59, hours=12))
+    desk.rotation_fixture.later(timedelta(days=59, hours=12))
     assert "key_expiring" not in codes(desk.reconcile())
-    desk.house.later(DAY)
+    desk.rotation_fixture.later(DAY)
     assert "key_expiring" in codes(desk.reconcile())
 
 
 def test_an_overdue_rotation_is_warned_about(desk: Desk) -> None:
     """Two days past the schedule's interval the current key is too old."""
-    desk.house.store()
-    token = desk.house.stage()
-    desk.house.rotation(token).secret.unstage_pending(token)
-    desk.house.later(timedelta(days=31))
+    desk.rotation_fixture.store()
+    token = desk.rotation_fixture.stage()
+    desk.rotation_fixture.rotation(token).secret.unstage_pending(token)
+    desk.rotation_fixture.later(timedelta(days=31))
     assert "rotation_overdue" not in codes(desk.reconcile())
-    desk.house.later(timedelta(days=2))
+    desk.rotation_fixture.later(timedelta(days=2))
     assert "rotation_overdue" in codes(desk.reconcile())
 
 
 def test_a_current_key_that_was_revoked_in_the_portal_is_found_within_a_day(desk: Desk) -> None:
     """Nobody's list tells of a key made by hand, so it is asked once a day."""
-    key = desk.house.store()
-    token = desk.house.stage()
-    desk.house.rotation(token).secret.unstage_pending(token)
-    desk.house.vendor.keys.revoke(key.id)
+    key = desk.rotation_fixture.store()
+    token = desk.rotation_fixture.stage()
+    desk.rotation_fixture.rotation(token).secret.unstage_pending(token)
+    desk.rotation_fixture.vendor.keys.revoke(key.id)
     found = []
     for hour in range(26):
         found += [hour] if "current_key_dead" in codes(desk.reconcile()) else []
-        desk.house.later(timedelta(hours=1))
+        desk.rotation_fixture.later(timedelta(hours=1))
     assert len(found) == 1
 
 
 def test_a_current_key_that_works_costs_one_signature_a_day(desk: Desk) -> None:
     """Three days of hourly runs with nothing to do buy three."""
-    key = desk.house.store()
-    token = desk.house.stage()
-    desk.house.rotation(token).secret.unstage_pending(token)
+    key = desk.rotation_fixture.store()
+    token = desk.rotation_fixture.stage()
+    desk.rotation_fixture.rotation(token).secret.unstage_pending(token)
     for _ in range(74):
         desk.reconcile()
-        desk.house.later(timedelta(hours=1))
-    assert desk.house.vendor.signatures == {key.id: 3}
+        desk.rotation_fixture.later(timedelta(hours=1))
+    assert desk.rotation_fixture.vendor.signatures == {key.id: 3}
 
 
 def test_a_hand_made_key_that_the_issuer_cannot_revoke_is_put_to_a_person(desk: Desk) -> None:
     """Nobody revokes it over an interface: somebody is told once a day until it is dead."""
-    old = desk.house.store()
+    old = desk.rotation_fixture.store()
     desk.rotate()
     desk.reconcile()
     desk.pass_grace()
@@ -254,14 +263,14 @@ def test_a_hand_made_key_that_the_issuer_cannot_revoke_is_put_to_a_person(desk: 
     desk.issuer = KnowsItNot()  # type: ignore[assignment]
     for _ in range(26):
         report = desk.reconcile()
-        desk.house.later(timedelta(hours=1))
+        desk.rotation_fixture.later(timedelta(hours=1))
     assert len(desk.inbox.messages) == 2
     subject, facts = desk.inbox.messages[0]
     assert old.id in subject
-    assert facts["secret"] == desk.house.arn
+    assert facts["secret"] == desk.rotation_fixture.arn
     assert desk.alive(old.id)
-    desk.house.vendor.keys.revoke(old.id)
-    desk.house.later(DAY)
+    desk.rotation_fixture.vendor.keys.revoke(old.id)
+    desk.rotation_fixture.later(DAY)
     report = desk.reconcile()
     assert report["done"]["provenDead"] == [old.id]
 

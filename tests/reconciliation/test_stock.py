@@ -46,9 +46,9 @@ class Condemned:
 @pytest.fixture
 def stock(desk: Desk) -> Condemned:
     """Two condemned keys, which the vendor still accepts; the secret has a key of its own."""
-    desk.house.store()
+    desk.rotation_fixture.store()
     desk.rotate()
-    made = [desk.house.vendor.keys.create() for _ in range(2)]
+    made = [desk.rotation_fixture.vendor.keys.create() for _ in range(2)]
     stock = Condemned({key.id: ApiKey.from_text(key.id, key.material) for key in made})
     desk.stock = stock
     return stock
@@ -59,7 +59,7 @@ def test_keys_that_a_person_revoked_are_proven_dead_and_recorded(
 ) -> None:
     """Each has a record of its own, kept before the key is dropped."""
     dead, alive = stock.keys
-    desk.house.vendor.keys.revoke(dead)
+    desk.rotation_fixture.vendor.keys.revoke(dead)
     report = desk.run()
     assert [*stock.keys] == [alive]
     assert stock.alive == [alive]
@@ -86,9 +86,11 @@ def test_a_key_that_is_alive_is_an_urgent_warning(desk: Desk, stock: Condemned) 
 
 def test_a_report_asks_nobody_and_probes_nothing(desk: Desk, stock: Condemned) -> None:
     """It lists what is left to revoke."""
-    before = len(desk.house.vendor.requests)
+    before = len(desk.rotation_fixture.vendor.requests)
     report = desk.run(act=False)
-    signed = [one for one in desk.house.vendor.requests[before:] if one.operation == "sign"]
+    signed = [
+        one for one in desk.rotation_fixture.vendor.requests[before:] if one.operation == "sign"
+    ]
     assert (stock.asked, signed) == (0, [])
     assert codes(report) == {"manual_revocation_needed"}
     assert {one["keyId"] for one in report["issuer"]["condemned"]} == set(stock.keys)
@@ -97,17 +99,19 @@ def test_a_report_asks_nobody_and_probes_nothing(desk: Desk, stock: Condemned) -
 def test_a_key_that_is_not_due_buys_no_signature(desk: Desk, stock: Condemned) -> None:
     """It stays in the report all the same."""
     stock.due = False
-    before = len(desk.house.vendor.requests)
+    before = len(desk.rotation_fixture.vendor.requests)
     report = desk.run()
-    assert [one for one in desk.house.vendor.requests[before:] if one.operation == "sign"] == []
+    assert [
+        one for one in desk.rotation_fixture.vendor.requests[before:] if one.operation == "sign"
+    ] == []
     assert len(report["issuer"]["condemned"]) == 2
 
 
 def test_without_a_key_that_signs_nothing_is_proven(desk: Desk, stock: Condemned) -> None:
     """A rejection counts only beside an accepted call."""
-    for key in desk.house.vendor.keys.all():
+    for key in desk.rotation_fixture.vendor.keys.all():
         if key.role is Role.SIGNING:
-            desk.house.vendor.keys.revoke(key.id)
+            desk.rotation_fixture.vendor.keys.revoke(key.id)
     report = desk.run()
     assert "death_unproven" in codes(report)
     assert len(stock.keys) == 2
@@ -126,7 +130,7 @@ def test_a_pool_that_cannot_be_read_does_not_stop_the_run(desk: Desk, stock: Con
 def test_evidence_that_is_not_kept_keeps_the_key(desk: Desk, stock: Condemned) -> None:
     """A key is dropped only when its record is safe; the next run tries again."""
     for key_id in stock.keys:
-        desk.house.vendor.keys.revoke(key_id)
+        desk.rotation_fixture.vendor.keys.revoke(key_id)
     desk.evidence_bucket = "no-such-bucket"
     desk.run()
     assert len(stock.keys) == 2
@@ -137,6 +141,6 @@ def test_evidence_that_is_not_kept_keeps_the_key(desk: Desk, stock: Condemned) -
 
 def test_a_run_for_some_secrets_leaves_the_pool_to_the_next(desk: Desk, stock: Condemned) -> None:
     """An operator who asks about one secret does not wait for the pool's keys."""
-    report = desk.run(desk.house.arn)
+    report = desk.run(desk.rotation_fixture.arn)
     assert report["issuer"]["condemned"] == []
     assert stock.asked == 0

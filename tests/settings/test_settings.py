@@ -10,7 +10,7 @@ import pytest
 from rotation.errors import ConfigurationError
 from rotation.settings import Location, RotationSettings, SealingSettings, VendorSettings
 
-ROTATION = {"INSTALLATION_ID": "house-1", "ADMIN_SECRET": "trusted-signatures-admin"}
+ROTATION = {"INSTALLATION_ID": "fixture-1", "ADMIN_SECRET": "trusted-signatures-admin"}
 SEALING = {"SOURCE_LOCATIONS": "in/incoming/", "DESTINATION_LOCATIONS": "out, archive/sealed/"}
 
 

@@ -1,4 +1,4 @@
-"""A house with a secret, an office beside it, and the way of a document from one to the other."""
+"""A fixture with a secret, an office beside it, and the way of a document from one to the other."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ import pytest
 
 from rotation.handlers.wiring.unattended import Unattended
 from rotation.privacy import observability
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.unattended.parts import Arrivals
 
 
 @pytest.fixture
-def office(house: House) -> Iterator[Office]:
+def office(rotation_fixture: RotationFixture) -> Iterator[Office]:
     """Two buckets with versions, a sealer, and a secret with a key that works."""
-    house.store()
-    office = Office(house.cloud.client("s3"), house.vendor, house.pki)
+    rotation_fixture.store()
+    office = Office(
+        rotation_fixture.cloud.client("s3"), rotation_fixture.vendor, rotation_fixture.pki
+    )
     yield office
     office.http.close()
 
 
 @pytest.fixture
-def arrivals(house: House, office: Office) -> Arrivals:
+def arrivals(rotation_fixture: RotationFixture, office: Office) -> Arrivals:
     """What arrives in the incoming bucket is in the queue."""
-    return Arrivals(house, office)
+    return Arrivals(rotation_fixture, office)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from rotation.sealing.request import SealOptions
 from rotation.unattended.seal_once import SealOnce
 from tests.artifacts.template import BUCKETS, Template
 from tests.client.parts import NAME, Clock, RealSecrets
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 
 PREFIX = "sealed/"
@@ -35,11 +35,11 @@ _RECEIVE: Mapping[str, Any] = {"MaxNumberOfMessages": 10, "AttributeNames": ["Al
 Deliver = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
-def made_sealing(house: House, office: Office, clock: Clock) -> Unattended:
+def made_sealing(rotation_fixture: RotationFixture, office: Office, clock: Clock) -> Unattended:
     """The parts of the functions, over sockets, without pauses."""
     client = SealingClient(
         InProcessInvoker(office.sealer),
-        CredentialCache(RealSecrets(house).source, clock=clock),
+        CredentialCache(RealSecrets(rotation_fixture).source, clock=clock),
         NAME,
         sleep=lambda _: None,
     )
@@ -51,7 +51,7 @@ def made_sealing(house: House, office: Office, clock: Clock) -> Unattended:
 class Arrivals:
     """A source bucket whose new PDFs end up in a queue, and what empties it."""
 
-    house: House
+    rotation_fixture: RotationFixture
     office: Office
     attempts: int = 3
     time_left: timedelta = PLENTY
@@ -59,8 +59,8 @@ class Arrivals:
     answers: list[Mapping[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sealing = made_sealing(self.house, self.office, self.clock)
-        self._sqs: Any = self.house.cloud.client("sqs")  # type: ignore[call-overload]
+        self.sealing = made_sealing(self.rotation_fixture, self.office, self.clock)
+        self._sqs: Any = self.rotation_fixture.cloud.client("sqs")  # type: ignore[call-overload]
         # Visible again at once: where the pauses are long, nobody would wait for them here.
         self.letters = self._queue("letters", {})
         redrive = {"deadLetterTargetArn": self._arn(self.letters), "maxReceiveCount": self.attempts}
@@ -69,7 +69,7 @@ class Arrivals:
             Bucket=self.office.incoming,
             NotificationConfiguration={"EventBridgeConfiguration": {}},
         )
-        events: Any = self.house.cloud.client("events")  # type: ignore[call-overload]
+        events: Any = self.rotation_fixture.cloud.client("events")  # type: ignore[call-overload]
         events.put_rule(Name="arrivals", EventPattern=_pattern(self.office.incoming))
         target = {"Id": "arrivals", "Arn": self._arn(self.queue)}
         events.put_targets(Rule="arrivals", Targets=[target])
@@ -84,7 +84,7 @@ class Arrivals:
             return sign(key, digest, timestamp=timestamp)
 
         self.office.sign = acting
-        self.sealing = made_sealing(self.house, self.office, self.clock)
+        self.sealing = made_sealing(self.rotation_fixture, self.office, self.clock)
 
     def send(self, body: str) -> None:
         """Put a message into the queue that S3 did not send."""
@@ -173,7 +173,7 @@ def unversioned(arrivals: Arrivals) -> Arrivals:
     """The same with a source bucket that keeps no versions."""
     bucket = f"plain-{arrivals.office.incoming}"[:63]
     arrivals.office.s3.create_bucket(Bucket=bucket)
-    return Arrivals(arrivals.house, replace(arrivals.office, incoming=bucket))
+    return Arrivals(arrivals.rotation_fixture, replace(arrivals.office, incoming=bucket))
 
 
 def task(bucket: str, key: str, version: str | None, **arguments: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rotation.sealing.request import Certification
 from rotation.sealing.verify import verify
 from tests.client.parts import NAME
 from tests.privacy.canary import Canary
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.sealing.images import image, saved
 from tests.sealing.pdfs import pdf
@@ -28,12 +28,12 @@ Start = Callable[..., ProcessFunction]
 
 
 @pytest.fixture
-def start(house: House, office: Office, tmp_path: Path) -> Iterator[Start]:
+def start(rotation_fixture: RotationFixture, office: Office, tmp_path: Path) -> Iterator[Start]:
     """Starts one of the functions; settings may be changed."""
     anchors = tmp_path / "anchors.pem"
     anchors.write_bytes(office.pki.root_pem)
     settings = {
-        **house.cloud.environment(),
+        **rotation_fixture.cloud.environment(),
         "CREDENTIAL_SECRET": NAME,
         "SOURCE_LOCATIONS": office.incoming,
         "DESTINATION_LOCATIONS": f"{office.outgoing}/sealed/",
@@ -159,24 +159,28 @@ def test_a_function_that_could_seal_nothing_does_not_start(
 
 
 def test_loud_functions_say_no_key(
-    house: House, office: Office, arrivals: Arrivals, start: Start, tmp_path: Path
+    rotation_fixture: RotationFixture,
+    office: Office,
+    arrivals: Arrivals,
+    start: Start,
+    tmp_path: Path,
 ) -> None:
     """Everything at DEBUG, with failures on the way: no piece of a key in logs or answers."""
     canary = Canary()
     loud = "tests.privacy.loud.handler"
     events = start("seal_events", loud, LOUD_MODULE="rotation.handlers.seal_events")
     job = start("seal_batch", loud, LOUD_MODULE="rotation.handlers.seal_batch")
-    house.vendor.faults.next("sign", Fault.STRANGER)
+    rotation_fixture.vendor.faults.next("sign", Fault.STRANGER)
     for name, content in (("a.pdf", pdf()), ("b.pdf", pdf()), ("c.pdf", b"no PDF")):
         office.put(name, content)
     said = [arrivals.deliver(lambda event: invoke(events, event)), arrivals.answers]
-    house.vendor.keys.revoke(next(iter(house.vendor.signatures)))
-    house.store()
+    rotation_fixture.vendor.keys.revoke(next(iter(rotation_fixture.vendor.signatures)))
+    rotation_fixture.store()
     said.append([invoke(job, task(office.incoming, f"{name}.pdf", None)) for name in "abc"])
-    house.put("no key")
+    rotation_fixture.put("no key")
     office.put("d.pdf", pdf())
     said.append(invoke(start("fresh", "rotation.handlers.seal_batch.handler"), d_task(office)))
-    for key in house.vendor.keys.all():
+    for key in rotation_fixture.vendor.keys.all():
         canary.plant(key.material, f"key {key.id}")
     (tmp_path / "said.json").write_text(json.dumps(said))
     logged = (tmp_path / "seal_events.log").read_text()

@@ -16,7 +16,7 @@ from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.verify import verify
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import pdf
 from tests.unattended.conftest import Log
@@ -109,7 +109,7 @@ class TestFailures:
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "source_not_found")
 
     def test_what_lies_elsewhere_is_refused(
-        self, office: Office, sealing: Unattended, house: House
+        self, office: Office, sealing: Unattended, rotation_fixture: RotationFixture
     ) -> None:
         """A manifest does not widen what the function may read."""
         office.s3.create_bucket(Bucket="elsewhere")
@@ -117,7 +117,7 @@ class TestFailures:
         code, text = result(task("elsewhere", "a.pdf", None), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "invalid_request")
         assert office.nothing_sealed()
-        assert house.vendor.signatures.total() == 0
+        assert rotation_fixture.vendor.signatures.total() == 0
 
     def test_with_little_time_nothing_is_begun(self, office: Office, sealing: Unattended) -> None:
         """The task is tried again."""
@@ -152,7 +152,7 @@ class TestFailures:
         assert "ZeroDivisionError" in log.facts("task failed unexpectedly")[0]["exception"]
 
     def test_a_text_is_one_line_and_not_too_long(
-        self, office: Office, sealing: Unattended, house: House
+        self, office: Office, sealing: Unattended, rotation_fixture: RotationFixture
     ) -> None:
         """Whatever a key holds, the report's row stays one row (`result` holds the length)."""
         code, text = result(task(office.incoming, "a%0A" * 400, None), sealing)
@@ -168,12 +168,12 @@ class TestFailures:
             answer(event, lambda: sealing, lambda: PLENTY)
 
     def test_a_refused_look_at_the_destination_is_no_reason_to_buy(
-        self, office: Office, sealing: Unattended, house: House
+        self, office: Office, sealing: Unattended, rotation_fixture: RotationFixture
     ) -> None:
         """Without the right to look, the task fails before a signature."""
         version = office.put("a.pdf", pdf())
         look = f"HEAD /{office.outgoing}/sealed/a.pdf/{version}.pdf"
-        house.cloud.faults.before(look, AwsError("AccessDenied", status=403))
+        rotation_fixture.cloud.faults.before(look, AwsError("AccessDenied", status=403))
         code, text = result(task(office.incoming, "a.pdf", version), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "destination")
         assert "s3:ListBucket" in text

@@ -14,7 +14,7 @@ from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.sealing.verify import verify
 from tests.privacy.canary import Canary
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 from tests.sealing.pdfs import large, pdf
 from tests.unattended.conftest import Log
 from tests.unattended.parts import PLENTY, Arrivals, unversioned
@@ -34,7 +34,7 @@ def versions(arrivals: Arrivals) -> int:
 
 def bought(arrivals: Arrivals) -> int:
     """How many signatures the vendor has sold."""
-    return arrivals.house.vendor.signatures.total()
+    return arrivals.rotation_fixture.vendor.signatures.total()
 
 
 class TestOnArrival:
@@ -186,10 +186,10 @@ class TestFailures:
         """A refused or lost look at the destination is no reason to buy."""
         version = arrivals.office.put("a.pdf", pdf())
         look = f"HEAD /{arrivals.office.outgoing}/sealed/a.pdf/{version}.pdf"
-        arrivals.house.cloud.faults.before(look, fault, times=10)
+        arrivals.rotation_fixture.cloud.faults.before(look, fault, times=10)
         assert len(arrivals.deliver()) == 1
         assert bought(arrivals) == 0
-        arrivals.house.cloud.faults.clear()
+        arrivals.rotation_fixture.cloud.faults.clear()
         assert arrivals.deliver() == []
         assert bought(arrivals) == 1
 
@@ -211,39 +211,47 @@ class TestFailures:
 class TestKeys:
     """The functions hold a key of their own."""
 
-    def test_a_rejected_key_is_fetched_anew(self, house: House, arrivals: Arrivals) -> None:
+    def test_a_rejected_key_is_fetched_anew(
+        self, rotation_fixture: RotationFixture, arrivals: Arrivals
+    ) -> None:
         """Rotated and revoked between two documents: one fetch more, and no message fails."""
         arrivals.office.put("a.pdf", pdf())
         assert arrivals.deliver() == []
-        first = next(iter(house.vendor.signatures))
-        second = house.store()
-        assert house.vendor.keys.revoke(first)
+        first = next(iter(rotation_fixture.vendor.signatures))
+        second = rotation_fixture.store()
+        assert rotation_fixture.vendor.keys.revoke(first)
         arrivals.office.put("b.pdf", pdf())
         assert arrivals.deliver() == []
-        assert house.vendor.signatures == {first: 1, second.id: 1}
-        fetched = [call for call in house.cloud.calls if call.operation == "GetSecretValue"]
+        assert rotation_fixture.vendor.signatures == {first: 1, second.id: 1}
+        fetched = [
+            call for call in rotation_fixture.cloud.calls if call.operation == "GetSecretValue"
+        ]
         assert len(fetched) == 2
 
-    def test_without_a_key_every_message_waits(self, house: House, arrivals: Arrivals) -> None:
+    def test_without_a_key_every_message_waits(
+        self, rotation_fixture: RotationFixture, arrivals: Arrivals
+    ) -> None:
         """Secrets Manager refuses: nothing is lost, and all are sealed once it does not."""
         for name in ("a.pdf", "b.pdf"):
             arrivals.office.put(name, pdf())
-        house.cloud.faults.before("GetSecretValue", AwsError("AccessDeniedException"), times=9)
+        rotation_fixture.cloud.faults.before(
+            "GetSecretValue", AwsError("AccessDeniedException"), times=9
+        )
         assert len(arrivals.deliver()) == 2
-        house.cloud.faults.clear()
+        rotation_fixture.cloud.faults.clear()
         # For up to a second the cache tells of the refusal without asking again.
         arrivals.clock.advance(2)
         assert arrivals.deliver() == []
         assert bought(arrivals) == 2
 
     def test_no_message_and_no_answer_holds_a_key(
-        self, house: House, arrivals: Arrivals, log: Log
+        self, rotation_fixture: RotationFixture, arrivals: Arrivals, log: Log
     ) -> None:
         """Queues and answers hold names alone, whatever becomes of the documents."""
-        material = house.value("AWSCURRENT")["apiKey"]
+        material = rotation_fixture.value("AWSCURRENT")["apiKey"]
         arrivals.office.put("a.pdf", pdf())
         arrivals.office.put("b.pdf", b"no PDF")
-        house.vendor.faults.next("sign", Fault.STRANGER)
+        rotation_fixture.vendor.faults.next("sign", Fault.STRANGER)
         failed = arrivals.deliver()
         assert len(failed) == 2
         canary = Canary()

@@ -28,7 +28,7 @@ LIFE = timedelta(days=90)
 
 
 def label(arn: str = ARN) -> KeyLabel:
-    return KeyLabel("house", arn, str(uuid.uuid4()))
+    return KeyLabel("fixture", arn, str(uuid.uuid4()))
 
 
 def test_an_issued_key_works_and_is_listed_under_its_label(client: Client) -> None:
@@ -36,7 +36,7 @@ def test_an_issued_key_works_and_is_listed_under_its_label(client: Client) -> No
     wanted = label()
     key = client.admin.issue(wanted, LIFE)
     assert client.prover.prove(key, "rotation test seal").chained
-    listing = client.admin.list_keys("house", ARN)
+    listing = client.admin.list_keys("fixture", ARN)
     (listed,) = listing.keys
     assert (listed.id, listed.label, listed.active) == (key.id, wanted, True)
     assert key.expires_at is not None
@@ -49,17 +49,17 @@ def test_only_this_secret_s_keys_are_listed(client: Client) -> None:
     mine = client.admin.issue(label(), LIFE)
     client.admin.issue(label(ARN + "2"), LIFE)
     client.admin.issue(KeyLabel("house2", ARN, str(uuid.uuid4())), LIFE)
-    client.emulator.keys.create(label=f"house|{ARN}|{'x' * 8}|more")
-    assert [key.id for key in client.admin.list_keys("house", ARN).keys] == [mine.id]
+    client.emulator.keys.create(label=f"fixture|{ARN}|{'x' * 8}|more")
+    assert [key.id for key in client.admin.list_keys("fixture", ARN).keys] == [mine.id]
 
 
 def test_every_page_is_read(pki: object, client: Client) -> None:
     """A listing longer than a page is whole."""
     client.emulator.keys.quota = 300
     issued = {
-        client.emulator.keys.create(label=f"house|{ARN}|{uuid.uuid4()}").id for _ in range(250)
+        client.emulator.keys.create(label=f"fixture|{ARN}|{uuid.uuid4()}").id for _ in range(250)
     }
-    assert {key.id for key in client.admin.list_keys("house", ARN).keys} == issued
+    assert {key.id for key in client.admin.list_keys("fixture", ARN).keys} == issued
     assert len([r for r in client.emulator.requests if r.operation == "list"]) == 3
 
 
@@ -70,7 +70,7 @@ def test_revoking_is_idempotent_and_works(client: Client) -> None:
     assert client.admin.revoke(key.id) is Revocation.ALREADY_GONE
     with pytest.raises(CredentialRejectedError):
         client.prover.prove(key, "rotation test seal")
-    (listed,) = client.admin.list_keys("house", ARN).keys
+    (listed,) = client.admin.list_keys("fixture", ARN).keys
     assert not listed.active
 
 
@@ -100,7 +100,7 @@ def test_issuing_is_repeated_when_it_cannot_have_begun(client: Client) -> None:
     """429 means that nothing was made."""
     client.emulator.faults.next("create", Fault.THROTTLED, times=2)
     client.admin.issue(label(), LIFE)
-    assert len(client.admin.list_keys("house", ARN).keys) == 1
+    assert len(client.admin.list_keys("fixture", ARN).keys) == 1
 
 
 def test_issuing_is_repeated_when_nobody_could_be_reached(client: Client) -> None:
@@ -115,7 +115,7 @@ def test_ids_are_compared_in_one_form(client: Client) -> None:
     """A vendor that writes ids in capitals lists the same keys."""
     listed = {
         "id": "4F1C2D3E-5A6B-4C7D-8E9F-A0B1C2D3E4F5",
-        "label": f"house|{ARN}|token",
+        "label": f"fixture|{ARN}|token",
         "createdAt": "2026-01-01T00:00:00Z",
         "expiresAt": None,
         "status": "active",
@@ -139,7 +139,7 @@ def test_a_listed_key_of_another_shape_spoils_the_page(change: dict[str, object]
     """Nothing is guessed from an entry that is not what it should be."""
     good: dict[str, object] = {
         "id": str(uuid.uuid4()),
-        "label": f"house|{ARN}|token",
+        "label": f"fixture|{ARN}|token",
         "createdAt": "2026-01-01T00:00:00Z",
         "status": "active",
     }
@@ -149,7 +149,7 @@ def test_a_listed_key_of_another_shape_spoils_the_page(change: dict[str, object]
 
 def test_issuing_does_not_ride_on_a_connection_that_may_be_dead(client: Client) -> None:
     """After another call, an issue opens its own connection."""
-    client.admin.list_keys("house", ARN)
+    client.admin.list_keys("fixture", ARN)
     pool = client.http._session.get_adapter(client.emulator.url)
     client.admin.issue(label(), LIFE)
     (connections,) = pool.poolmanager.pools._container.values()  # type: ignore[attr-defined]
@@ -165,7 +165,7 @@ def test_an_answer_of_another_shape_is_typed_and_hidden(
     client.emulator.faults.next(operation, fault)  # type: ignore[arg-type]
     acts: dict[str, Act] = {
         "create": lambda: client.admin.issue(label(), LIFE),
-        "list": lambda: client.admin.list_keys("house", ARN),
+        "list": lambda: client.admin.list_keys("fixture", ARN),
     }
     with pytest.raises(MalformedResponseError, match=r"admin-api\.yaml") as failed:
         acts[operation]()
@@ -182,11 +182,11 @@ def test_a_refused_admin_credential_is_typed(
     """401 and 403 on the administration interface name the operation."""
     client.emulator.faults.next("list", fault)
     with pytest.raises(error, match="list keys"):
-        client.admin.list_keys("house", ARN)
+        client.admin.list_keys("fixture", ARN)
 
 
 def test_a_signing_key_is_no_admin_credential(client: Client, emulator: VendorEmulator) -> None:
     """The two kinds of key are told apart by the vendor."""
     admin = AdminApi(client.http, "/v1/keys", lambda: client.key, client.now)
     with pytest.raises(VendorRefusedError):
-        admin.list_keys("house", ARN)
+        admin.list_keys("fixture", ARN)

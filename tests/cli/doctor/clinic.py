@@ -15,7 +15,7 @@ from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import PortalKey
 from tests.privacy.canary import Canary
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 SECRET = "trusted-signatures-api"
 #: Whom the application is to AWS.
@@ -59,7 +59,7 @@ class Clinic:
         function: what runs as the function `seal`.
     """
 
-    house: House
+    rotation_fixture: RotationFixture
     clock: Clock
     function: SealingFunction
     variables: dict[str, str | None]
@@ -67,25 +67,27 @@ class Clinic:
     def healthy(self, **members: Any) -> PortalKey:
         """A key for a year, and rotation turned on."""
         ends = datetime.now(UTC) + timedelta(days=300)
-        key = self.house.store(**{"expiresAt": ends.isoformat()} | members)
+        key = self.rotation_fixture.store(**{"expiresAt": ends.isoformat()} | members)
         self.turn_on_rotation()
         return key
 
     def turn_on_rotation(self) -> None:
-        answer = self.house.client.rotate_secret(
-            SecretId=self.house.arn,
-            RotationLambdaARN=self.house.function_arn,
+        answer = self.rotation_fixture.client.rotate_secret(
+            SecretId=self.rotation_fixture.arn,
+            RotationLambdaARN=self.rotation_fixture.function_arn,
             RotationRules={"AutomaticallyAfterDays": 30},
             RotateImmediately=False,
         )
-        self.house.cloud.wait_for_rotation(self.house.arn, answer["VersionId"])
+        self.rotation_fixture.cloud.wait_for_rotation(
+            self.rotation_fixture.arn, answer["VersionId"]
+        )
 
     def refuse(self, code: str, message: str, operation: str = "GetSecretValue") -> None:
         """AWS's own answer to the next call, word for word."""
-        self.house.cloud.faults.before(operation, AwsError(code, message))
+        self.rotation_fixture.cloud.faults.before(operation, AwsError(code, message))
 
     def deny(self, *operations: str) -> None:
-        self.house.cloud.deny(APPLICATION, *operations)
+        self.rotation_fixture.cloud.deny(APPLICATION, *operations)
 
     def says(self, *arguments: str, code: int = 0, secret: str = SECRET) -> str:
         """What the command prints; never a piece of a key."""
@@ -97,7 +99,7 @@ class Clinic:
         )
         assert result.exit_code == code, result.output
         canary = Canary()
-        for key in self.house.vendor.keys.all():
+        for key in self.rotation_fixture.vendor.keys.all():
             canary.plant(key.material, key.id)
         assert canary.find(result.output.encode()) is None
         return result.output

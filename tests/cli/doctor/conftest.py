@@ -13,7 +13,7 @@ from botocore.loaders import Loader, create_loader
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
 from tests.cli.doctor.clinic import APPLICATION, Clinic, Clock, SealingFunction
-from tests.rotation_fixture import FailsOnce, House
+from tests.rotation_fixture import FailsOnce, RotationFixture
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def service_descriptions() -> Loader:
 
 @pytest.fixture
 def clinic(
-    house: House,
+    rotation_fixture: RotationFixture,
     clock: Clock,
     sealing_function: SealingFunction,
     tmp_path: Path,
@@ -52,15 +52,15 @@ def clinic(
     """A secret without a value, its vendor, and an application with all rights."""
     monkeypatch.setattr(botocore.session, "create_loader", lambda *_: service_descriptions())
     root = tmp_path / "root.pem"
-    root.write_bytes(house.pki.root_pem)
+    root.write_bytes(rotation_fixture.pki.root_pem)
     variables: dict[str, str | None] = {
-        **house.cloud.environment(APPLICATION),
-        "VENDOR_URL": house.vendor.url,
+        **rotation_fixture.cloud.environment(APPLICATION),
+        "VENDOR_URL": rotation_fixture.vendor.url,
         "SIGNER_TRUST_ANCHORS": str(root),
         "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
         "AWS_PROFILE": None,
         "AWS_SESSION_TOKEN": None,
     }
-    yield Clinic(house, clock, sealing_function, variables)
+    yield Clinic(rotation_fixture, clock, sealing_function, variables)
     clock.offset *= 0
     sealing_function.payloads.clear()

@@ -39,7 +39,7 @@ def test_nothing_is_wrong(clinic: Clinic) -> None:
         *("credentials", "secrets-manager", "secret", "value", "expiry", "rotation", "incident"),
         *("replicas", "vendor", "clock", "key", "signer"),
     ]
-    assert clinic.house.vendor.signatures[key.id] == 1
+    assert clinic.rotation_fixture.vendor.signatures[key.id] == 1
     assert clinic.says().splitlines()[-1] == "Nothing is wrong."
 
 
@@ -195,9 +195,11 @@ def test_no_route_is_told_from_a_refusal() -> None:
 def test_secrets_manager_itself_fails(clinic: Clinic) -> None:
     """5xx after the last attempt is nobody's policy."""
     clinic.healthy()
-    clinic.house.cloud.faults.before("GetSecretValue", AwsError("InternalServiceError", "", 500), 2)
+    clinic.rotation_fixture.cloud.faults.before(
+        "GetSecretValue", AwsError("InternalServiceError", "", 500), 2
+    )
     assert clinic.diagnosis()["code"] == "endpoint_failing"
-    clinic.house.cloud.faults.before("GetSecretValue", Dropped(), 2)
+    clinic.rotation_fixture.cloud.faults.before("GetSecretValue", Dropped(), 2)
     assert clinic.diagnosis()["code"] == "endpoint_lost"
 
 
@@ -321,7 +323,7 @@ def test_a_secret_that_is_in_another_region(clinic: Clinic) -> None:
 def test_a_secret_that_is_being_deleted(clinic: Clinic, denied: tuple[str, ...]) -> None:
     """With the right to describe it or without, the command that restores it is told."""
     clinic.healthy()
-    clinic.house.client.delete_secret(SecretId=SECRET)
+    clinic.rotation_fixture.client.delete_secret(SecretId=SECRET)
     clinic.deny(*denied)
     found = clinic.diagnosis()
     assert found["code"] == "secret_deleted"
@@ -359,7 +361,7 @@ def test_a_secret_without_a_value(clinic: Clinic, denied: tuple[str, ...]) -> No
 def test_a_value_that_is_no_key(clinic: Clinic, value: object, code: str, says: str) -> None:
     """The member is named, and nothing of the value is repeated."""
     clinic.healthy()
-    clinic.house.put(value)
+    clinic.rotation_fixture.put(value)
     found = clinic.diagnosis()
     assert found["code"] == code
     assert says in found["says"]
@@ -369,7 +371,7 @@ def test_a_value_that_is_no_key(clinic: Clinic, value: object, code: str, says: 
 def test_a_binary_value(clinic: Clinic) -> None:
     """A value that is bytes is no key either."""
     clinic.healthy()
-    clinic.house.client.put_secret_value(SecretId=SECRET, SecretBinary=b"\x00\x01")
+    clinic.rotation_fixture.client.put_secret_value(SecretId=SECRET, SecretBinary=b"\x00\x01")
     assert clinic.diagnosis()["code"] == "value_not_json"
 
 
@@ -388,7 +390,9 @@ def test_it_only_reads(clinic: Clinic) -> None:
     clinic.healthy()
     clinic.function.answers(status="error", error={"code": "invalid_request"})
     clinic.examine("--sealing-function", "seal")
-    asked = {call.operation for call in clinic.house.cloud.calls if call.caller == APPLICATION}
+    asked = {
+        call.operation for call in clinic.rotation_fixture.cloud.calls if call.caller == APPLICATION
+    }
     assert asked == {"GetSecretValue", "DescribeSecret", "Invoke"}
     assert clinic.function.payloads == [b"{}"]
 

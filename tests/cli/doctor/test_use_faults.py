@@ -41,12 +41,12 @@ def test_a_key_that_expires(clinic: Clinic, days: float, code: str) -> None:
     assert found["code"] == code
     assert key.id in found["says"]
     assert f"rotation rotate {SECRET}" in found["fix"]
-    assert bool(clinic.house.vendor.signatures[key.id]) == (days > 0)
+    assert bool(clinic.rotation_fixture.vendor.signatures[key.id]) == (days > 0)
 
 
 def test_an_expiry_that_nobody_noted(clinic: Clinic) -> None:
     """A key stored by hand need not say when it expires; that is not known, and not wrong."""
-    clinic.house.store()
+    clinic.rotation_fixture.store()
     clinic.turn_on_rotation()
     check = clinic.examine()["expiry"]
     assert check["verdict"] == "not checked"
@@ -55,7 +55,7 @@ def test_an_expiry_that_nobody_noted(clinic: Clinic) -> None:
 
 def test_rotation_is_off(clinic: Clinic) -> None:
     """Nobody would replace the key."""
-    clinic.house.store(expiresAt=in_days(300))
+    clinic.rotation_fixture.store(expiresAt=in_days(300))
     found = clinic.diagnosis()
     assert found["code"] == "rotation_off"
     assert "rotate-secret" in found["fix"]
@@ -63,8 +63,10 @@ def test_rotation_is_off(clinic: Clinic) -> None:
 
 def test_a_rotation_that_is_off_is_not_overdue_as_well(clinic: Clinic) -> None:
     """A date left from when it was on says nothing."""
-    clinic.house.store(expiresAt=in_days(300))
-    snapshot = SecretVersions(clinic.house.client, clinic.house.arn).snapshot()
+    clinic.rotation_fixture.store(expiresAt=in_days(300))
+    snapshot = SecretVersions(
+        clinic.rotation_fixture.client, clinic.rotation_fixture.arn
+    ).snapshot()
     now = datetime.now(UTC)
     left = replace(snapshot, rotation_enabled=False, next_rotation=now - timedelta(days=9))
     found = [
@@ -83,14 +85,14 @@ def test_a_rotation_that_did_not_take_place(clinic: Clinic) -> None:
 def test_a_rotation_that_failed_for_good(clinic: Clinic) -> None:
     """AWSPENDING stays behind; for an hour it may be one that is under way."""
     clinic.clock.offset = timedelta(hours=-2)
-    clinic.house.store(expiresAt=in_days(300))
-    token = clinic.house.stage()
+    clinic.rotation_fixture.store(expiresAt=in_days(300))
+    token = clinic.rotation_fixture.stage()
     found = clinic.diagnosis()
     assert found["code"] == "pending_stuck"
     assert token in found["says"]
     assert f"rotation unstick {SECRET} --apply" in found["fix"]
     clinic.clock.offset = timedelta(0)
-    clinic.house.client.update_secret(SecretId=SECRET, Description="touched just now")
+    clinic.rotation_fixture.client.update_secret(SecretId=SECRET, Description="touched just now")
     assert "under way" in clinic.examine()["rotation"]["says"]
 
 
@@ -98,14 +100,14 @@ def test_an_incident_that_is_open(clinic: Clinic) -> None:
     """A tag or a label says so: somebody declared the keys compromised."""
     clinic.healthy()
     declared = Declaration(datetime.now(UTC), "key-compromise", "somebody")
-    secrets = clinic.house.client
+    secrets = clinic.rotation_fixture.client
     secrets.tag_resource(SecretId=SECRET, Tags=[{"Key": INCIDENT_TAG, "Value": declared.tag()}])
     assert clinic.diagnosis()["code"] == "incident_open"
     secrets.untag_resource(SecretId=SECRET, TagKeys=[INCIDENT_TAG])
     assert "incident" in clinic.examine()
-    version = clinic.house.version(AWSCURRENT)
+    version = clinic.rotation_fixture.version(AWSCURRENT)
     assert version is not None
-    SecretVersions(secrets, clinic.house.arn).attach(f"{COMPROMISED}{version}", version)
+    SecretVersions(secrets, clinic.rotation_fixture.arn).attach(f"{COMPROMISED}{version}", version)
     assert clinic.diagnosis()["code"] == "incident_open"
 
 
@@ -113,19 +115,19 @@ def test_what_describes_a_secret_and_fails_is_named(clinic: Clinic) -> None:
     """Throttled or cut off: not checked, for that reason, and not for want of the secret."""
     clinic.healthy()
     for fault in (AwsError("ThrottlingException", "Rate exceeded"), Dropped()):
-        clinic.house.cloud.faults.before("DescribeSecret", fault, times=2)
+        clinic.rotation_fixture.cloud.faults.before("DescribeSecret", fault, times=2)
         check = clinic.examine()["rotation"]
         assert check["verdict"] == "not checked"
         assert check["says"].startswith("DescribeSecret failed")
-        clinic.house.cloud.faults.clear()
+        clinic.rotation_fixture.cloud.faults.clear()
 
 
 def test_replicas(clinic: Clinic) -> None:
     """In sync is well; one that failed hands out an older key, or none."""
     clinic.healthy()
-    elsewhere = clinic.house.cloud.client("secretsmanager", "eu-west-1")
+    elsewhere = clinic.rotation_fixture.cloud.client("secretsmanager", "eu-west-1")
     elsewhere.create_secret(Name=SECRET, SecretString="{}")
-    secrets = clinic.house.client
+    secrets = clinic.rotation_fixture.client
     secrets.replicate_secret_to_regions(
         SecretId=SECRET, AddReplicaRegions=[{"Region": "eu-west-2"}]
     )
@@ -141,7 +143,9 @@ def test_replicas(clinic: Clinic) -> None:
 def test_a_replica_that_lags(clinic: Clinic) -> None:
     """AWS says InProgress for minutes, which the sandbox never does: judged from that word."""
     clinic.healthy()
-    snapshot = SecretVersions(clinic.house.client, clinic.house.arn).snapshot()
+    snapshot = SecretVersions(
+        clinic.rotation_fixture.client, clinic.rotation_fixture.arn
+    ).snapshot()
     lagging = replace(snapshot, replication={"eu-west-1": "InProgress"})
     results = judge_description(SECRET, lagging, datetime.now(UTC))
     [found] = [result.finding for result in results if result.check is Check.REPLICAS]
@@ -177,7 +181,7 @@ def test_an_application_that_seals_through_the_function_needs_no_way_to_the_vend
     """The function asks the vendor; the application's network may be closed."""
     clinic.healthy()
     clinic.function.answers(status="error", error={"code": "invalid_request"})
-    clinic.house.vendor.outage = Outage.REFUSED
+    clinic.rotation_fixture.vendor.outage = Outage.REFUSED
     check = clinic.examine("--sealing-function", "seal")["vendor"]
     assert check["verdict"] == "not checked"
     assert "need not be: seal asks it" in check["says"]
@@ -218,14 +222,14 @@ def test_a_vendor_with_a_strange_certificate(clinic: Clinic, tmp_path: Path) -> 
 def test_what_the_vendor_does_wrong(clinic: Clinic, fault: Fault, code: str) -> None:
     """An outage, a page of HTML, a refusal, and signatures that are nobody's or somebody else's."""
     clinic.healthy()
-    clinic.house.vendor.faults.next("sign", fault, times=None)
+    clinic.rotation_fixture.vendor.faults.next("sign", fault, times=None)
     assert clinic.diagnosis()["code"] == code
 
 
 def test_an_outage_says_nothing_of_the_key(clinic: Clinic) -> None:
     """503 to everything: nobody should rotate because of it; seen without a test seal, too."""
     clinic.healthy()
-    clinic.house.vendor.outage = Outage.UNAVAILABLE
+    clinic.rotation_fixture.vendor.outage = Outage.UNAVAILABLE
     for arguments in ((), ("--no-seal",)):
         found = clinic.diagnosis(*arguments)
         assert found["code"] == "vendor_failing"
@@ -236,7 +240,7 @@ def test_an_outage_says_nothing_of_the_key(clinic: Clinic) -> None:
 def test_a_clock_that_is_off_is_told_from_a_rejected_key(clinic: Clinic, offset: timedelta) -> None:
     """Both are a bare 401; the vendor's Date header tells them apart, with no test seal too."""
     clinic.healthy()
-    clinic.house.vendor.clock_offset = offset
+    clinic.rotation_fixture.vendor.clock_offset = offset
     for arguments in ((), ("--no-seal",)):
         found = clinic.diagnosis(*arguments)
         assert found["code"] == "clock_skew"
@@ -246,7 +250,7 @@ def test_a_clock_that_is_off_is_told_from_a_rejected_key(clinic: Clinic, offset:
 def test_a_rejected_key(clinic: Clinic) -> None:
     """Revoked in the portal, and the clocks agree."""
     key = clinic.healthy()
-    clinic.house.vendor.keys.revoke(key.id)
+    clinic.rotation_fixture.vendor.keys.revoke(key.id)
     found = clinic.diagnosis()
     assert found["code"] == "key_rejected"
     assert key.id in found["says"]
@@ -257,7 +261,7 @@ def test_a_rejection_without_the_vendor_s_time(
 ) -> None:
     """A 401 with no Date header: a dead key and a wrong clock look alike, and it says so."""
     key = clinic.healthy()
-    clinic.house.vendor.keys.revoke(key.id)
+    clinic.rotation_fixture.vendor.keys.revoke(key.id)
     monkeypatch.setattr(_Handler, "date_time_string", lambda *_: "")
     found = clinic.diagnosis()
     assert found["code"] == "key_or_clock"
@@ -269,14 +273,14 @@ def test_a_rejection_without_the_vendor_s_time(
 def test_the_clock_is_read_when_the_answered_request_is_signed(clinic: Clinic) -> None:
     """Not before the attempts that failed, whose pauses would pass for a clock that is off."""
     key = clinic.healthy()
-    clinic.house.vendor.faults.next("sign", Fault.UNAVAILABLE, times=2)
+    clinic.rotation_fixture.vendor.faults.next("sign", Fault.UNAVAILABLE, times=2)
     looked: list[datetime] = []
 
     def clock() -> datetime:
         looked.append(datetime.now(UTC))
         return looked[-1]
 
-    settings = VendorSettings.from_environment({"VENDOR_URL": clinic.house.vendor.url})
+    settings = VendorSettings.from_environment({"VENDOR_URL": clinic.rotation_fixture.vendor.url})
     tried = ApiKey.from_text(key.id, key.material)
     contact = contact_vendor(settings, SECRET, tried, timedelta(seconds=5), clock)
     assert isinstance(contact.outcome, Signature)
@@ -286,7 +290,7 @@ def test_the_clock_is_read_when_the_answered_request_is_signed(clinic: Clinic) -
 
 def test_an_admin_key_in_the_place_of_a_signing_key(clinic: Clinic) -> None:
     """The vendor knows it, and does not sign with it."""
-    admin = clinic.house.vendor.keys.create(role=Role.ADMIN)
+    admin = clinic.rotation_fixture.vendor.keys.create(role=Role.ADMIN)
     clinic.healthy(apiKey=admin.material, apiKeyId=admin.id)
     assert clinic.diagnosis()["code"] == "key_refused"
 
@@ -313,7 +317,7 @@ def test_no_seal_buys_no_signature(clinic: Clinic) -> None:
     """The way and the clock are checked all the same."""
     key = clinic.healthy()
     checks = clinic.examine("--no-seal")
-    assert clinic.house.vendor.signatures[key.id] == 0
+    assert clinic.rotation_fixture.vendor.signatures[key.id] == 0
     assert [checks[name]["verdict"] for name in ("vendor", "clock", "key", "signer")] == [
         *("ok", "ok", "not checked", "not checked"),
     ]
@@ -379,12 +383,14 @@ def test_a_sealing_function_that_cannot_be_asked(clinic: Clinic) -> None:
 def test_a_wrong_command_line(clinic: Clinic, arguments: tuple[str, ...]) -> None:
     """Exit code 2, before anything is asked."""
     clinic.says(*arguments, code=2)
-    assert clinic.house.vendor.requests == ()
+    assert clinic.rotation_fixture.vendor.requests == ()
 
 
 def test_a_key_in_the_place_of_the_secret_is_not_repeated(clinic: Clinic) -> None:
     """Whoever pastes a key where a name belongs is told to revoke it; nothing is looked for."""
-    calls = len(clinic.house.cloud.calls)
-    said = clinic.says(clinic.house.vendor.keys.create().material, code=2, secret="--json")
+    calls = len(clinic.rotation_fixture.cloud.calls)
+    said = clinic.says(
+        clinic.rotation_fixture.vendor.keys.create().material, code=2, secret="--json"
+    )
     assert "revoke it in the vendor's portal" in said
-    assert len(clinic.house.cloud.calls) == calls
+    assert len(clinic.rotation_fixture.cloud.calls) == calls

@@ -11,20 +11,22 @@ from click.testing import CliRunner, Result
 
 from rotation.cli.commands import rotation
 from tests.privacy.canary import Canary
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 #: A person at the command line: arguments, and what is typed or piped in.
 Person = Callable[..., Result]
 
 
 @pytest.fixture
-def environment(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def environment(
+    rotation_fixture: RotationFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
     """What makes this process talk to the sandbox."""
     root = tmp_path / "root.pem"
-    root.write_bytes(house.pki.root_pem)
+    root.write_bytes(rotation_fixture.pki.root_pem)
     variables = {
-        **house.cloud.environment(),
-        "VENDOR_URL": house.vendor.url,
+        **rotation_fixture.cloud.environment(),
+        "VENDOR_URL": rotation_fixture.vendor.url,
         "SIGNER_TRUST_ANCHORS": str(root),
     }
     for name, value in variables.items():
@@ -35,7 +37,7 @@ def environment(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def person(house: House, environment: dict[str, str]) -> Person:
+def person(rotation_fixture: RotationFixture, environment: dict[str, str]) -> Person:
     """Runs the command; whatever it prints holds no piece of a key."""
 
     def run(*arguments: str, typed: str = "", code: int = 0) -> Result:
@@ -44,7 +46,7 @@ def person(house: House, environment: dict[str, str]) -> Person:
         )
         assert result.exit_code == code, result.output
         canary = Canary()
-        for key in house.vendor.keys.all():
+        for key in rotation_fixture.vendor.keys.all():
             canary.plant(key.material, key.id)
         assert canary.find(result.output.encode()) is None
         return result

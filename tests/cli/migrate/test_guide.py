@@ -11,7 +11,7 @@ import pytest
 from rotation.cli.migrate.code import code_after, code_before, code_diff
 from rotation.cli.migrate.policy import function_arn, least_policy
 from tests.docs.test_docs import blocks, page
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 ARN = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:trusted-signatures-api-AbCdEf"
 KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/0c5f2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
@@ -124,12 +124,14 @@ def test_the_diff_leads_from_the_hard_coded_key_to_the_secret(function: str | No
     assert "fallback={SECRET: ApiKey.from_text(KEY_ID, KEY)}" in after
 
 
-def test_the_changed_application_uses_the_secret(house: House, environment: dict[str, str]) -> None:
+def test_the_changed_application_uses_the_secret(
+    rotation_fixture: RotationFixture, environment: dict[str, str]
+) -> None:
     """Before the secret has a value the fallback is used, and from then on the secret's key."""
-    old, new = house.vendor.keys.create(), house.vendor.keys.create()
+    old, new = rotation_fixture.vendor.keys.create(), rotation_fixture.vendor.keys.create()
     code = code_after(old.id, "trusted-signatures-api", None).replace("…", old.material)
     assert started(code)["current_key"]() == (old.id, old.material)
-    house.put({"apiKey": new.material, "apiKeyId": new.id})
+    rotation_fixture.put({"apiKey": new.material, "apiKeyId": new.id})
     assert started(code)["current_key"]() == (new.id, new.material)
 
 

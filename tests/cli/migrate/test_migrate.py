@@ -22,7 +22,7 @@ from rotation.secrets_manager.versions import AWSCURRENT
 from tests.cli.migrate.conftest import Person
 from tests.paths import ROOT
 from tests.privacy.canary import Canary
-from tests.rotation_fixture import House
+from tests.rotation_fixture import RotationFixture
 
 SECRET = "trusted-signatures-api"
 
@@ -31,49 +31,57 @@ def typed(key: PortalKey, **more: Any) -> str:
     return json.dumps({"apiKeyId": key.id, "apiKey": key.material} | more)
 
 
-def exists(house: House, name: str) -> bool:
-    listed = house.client.list_secrets(IncludePlannedDeletion=True)["SecretList"]
+def exists(rotation_fixture: RotationFixture, name: str) -> bool:
+    listed = rotation_fixture.client.list_secrets(IncludePlannedDeletion=True)["SecretList"]
     return name in {secret["Name"] for secret in listed}
 
 
-def test_a_secret_is_created(house: House, person: Person) -> None:
+def test_a_secret_is_created(rotation_fixture: RotationFixture, person: Person) -> None:
     """The plan first, and nothing is done; with --apply the secret holds the key, proven."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     said = person("new-secret", typed=f"{key.id}\n{key.material}\n").output
     assert f"Create the secret new-secret with key {key.id}. (proven; it signs as " in said
     assert "Nothing was changed. Add --apply to do it." in said
-    assert not exists(house, "new-secret")
+    assert not exists(rotation_fixture, "new-secret")
     person("new-secret", "--apply", "--expires", day(), typed=typed(key))
-    answer = house.client.get_secret_value(SecretId="new-secret")
+    answer = rotation_fixture.client.get_secret_value(SecretId="new-secret")
     held = json.loads(answer["SecretString"])
     assert held == {
         "apiKey": key.material,
         "apiKeyId": key.id,
         "expiresAt": f"{day()}T00:00:00.000Z",
     }
-    assert house.vendor.signatures[key.id] == 2
+    assert rotation_fixture.vendor.signatures[key.id] == 2
 
 
 def day() -> str:
     return f"{datetime.now(UTC) + timedelta(days=200):%Y-%m-%d}"
 
 
-def test_a_secret_without_a_value_is_adopted(house: House, person: Person) -> None:
+def test_a_secret_without_a_value_is_adopted(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """As the template makes it; no label of ours stays behind."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     said = person("--apply", typed=typed(key)).output
-    assert f"Store key {key.id} in the secret {house.arn}, which has no value yet." in said
-    assert f"Done: {house.arn}" in said
-    assert house.value(AWSCURRENT)["apiKeyId"] == key.id
-    assert MIGRATING not in {label for labels in house.labels().values() for label in labels}
+    assert (
+        f"Store key {key.id} in the secret {rotation_fixture.arn}, which has no value yet." in said
+    )
+    assert f"Done: {rotation_fixture.arn}" in said
+    assert rotation_fixture.value(AWSCURRENT)["apiKeyId"] == key.id
+    assert MIGRATING not in {
+        label for labels in rotation_fixture.labels().values() for label in labels
+    }
 
 
-def test_what_an_organisation_keeps_there_stays(house: House, person: Person) -> None:
+def test_what_an_organisation_keeps_there_stays(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """A secret with other members gets the key beside them."""
-    house.put({"team": "archive", "retries": 3})
-    key = house.vendor.keys.create()
+    rotation_fixture.put({"team": "archive", "retries": 3})
+    key = rotation_fixture.vendor.keys.create()
     assert "2 other members stay" in person("--apply", typed=typed(key)).output
-    assert house.value(AWSCURRENT) == {
+    assert rotation_fixture.value(AWSCURRENT) == {
         "team": "archive",
         "retries": 3,
         "apiKey": key.material,
@@ -81,50 +89,62 @@ def test_what_an_organisation_keeps_there_stays(house: House, person: Person) ->
     }
 
 
-def test_the_same_key_again_changes_nothing(house: House, person: Person) -> None:
+def test_the_same_key_again_changes_nothing(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """It says so, buys no signature, and tells what the application needs all the same."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     person("--apply", typed=typed(key))
-    labels = house.labels()
+    labels = rotation_fixture.labels()
     for arguments in ((), ("--apply",)):
         said = person(*arguments, typed=typed(key)).output
-        assert f"{house.arn} holds key {key.id} already: there is nothing to store." in said
+        assert (
+            f"{rotation_fixture.arn} holds key {key.id} already: there is nothing to store." in said
+        )
         assert "The policy for the application's role:" in said
-    assert house.labels() == labels
-    assert house.vendor.signatures[key.id] == 1
+    assert rotation_fixture.labels() == labels
+    assert rotation_fixture.vendor.signatures[key.id] == 1
 
 
-def test_an_expiry_that_is_not_stored_is_said(house: House, person: Person) -> None:
+def test_an_expiry_that_is_not_stored_is_said(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """The secret holds the key already, and another word about its expiry, or none."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     person("--apply", typed=typed(key))
     said = person("--apply", "--expires", day(), typed=typed(key)).output
     assert "there is nothing to store. It does not say when the key expires; that stays" in said
-    house.put({"apiKeyId": key.id, "apiKey": key.material, "expiresAt": "2027-01-02T00:00:00Z"})
+    rotation_fixture.put(
+        {"apiKeyId": key.id, "apiKey": key.material, "expiresAt": "2027-01-02T00:00:00Z"}
+    )
     said = person("--expires", day(), typed=typed(key)).output
     assert "It says that the key expires at 2027-01-02T00:00:00.000Z; that stays" in said
-    house.put({"apiKeyId": key.id, "apiKey": key.material, "expiresAt": f"{day()}T00:00:00Z"})
+    rotation_fixture.put(
+        {"apiKeyId": key.id, "apiKey": key.material, "expiresAt": f"{day()}T00:00:00Z"}
+    )
     said = person("--expires", day(), typed=typed(key)).output
     assert "there is nothing to store.\n" in said
 
 
-def test_another_key_is_never_overwritten(house: House, person: Person) -> None:
+def test_another_key_is_never_overwritten(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """It says by its id which key is there, and what to do; nothing is bought or changed."""
-    there = house.store()
-    key = house.vendor.keys.create()
+    there = rotation_fixture.store()
+    key = rotation_fixture.vendor.keys.create()
     said = person("--apply", typed=typed(key), code=1).output
-    assert f"{house.arn} holds another key: {there.id} in version" in said
+    assert f"{rotation_fixture.arn} holds another key: {there.id} in version" in said
     assert "rotation migrate ANOTHER-NAME" in said
-    assert house.value(AWSCURRENT)["apiKeyId"] == there.id
-    assert house.vendor.requests == ()
+    assert rotation_fixture.value(AWSCURRENT)["apiKeyId"] == there.id
+    assert rotation_fixture.vendor.requests == ()
 
 
-def test_a_mistyped_key_is_found_out(house: House, person: Person) -> None:
+def test_a_mistyped_key_is_found_out(rotation_fixture: RotationFixture, person: Person) -> None:
     """The same id with other material: one of the two is wrong."""
-    there, other = house.store(), house.vendor.keys.create()
+    there, other = rotation_fixture.store(), rotation_fixture.vendor.keys.create()
     said = person("--apply", typed=typed(other, apiKeyId=there.id), code=1).output
     assert "with other material than was given" in said
-    assert house.value(AWSCURRENT)["apiKey"] == there.material
+    assert rotation_fixture.value(AWSCURRENT)["apiKey"] == there.material
 
 
 @pytest.mark.parametrize(
@@ -135,66 +155,76 @@ def test_a_mistyped_key_is_found_out(house: House, person: Person) -> None:
     ],
 )
 def test_a_value_that_is_something_else_is_not_touched(
-    house: House, person: Person, value: object, says: str
+    rotation_fixture: RotationFixture, person: Person, value: object, says: str
 ) -> None:
     """Somebody may use it."""
-    house.put(value)
-    before = house.labels()
-    assert says in person("--apply", typed=typed(house.vendor.keys.create()), code=1).output
-    assert house.labels() == before
+    rotation_fixture.put(value)
+    before = rotation_fixture.labels()
+    assert (
+        says in person("--apply", typed=typed(rotation_fixture.vendor.keys.create()), code=1).output
+    )
+    assert rotation_fixture.labels() == before
 
 
-def test_a_key_that_does_not_sign_is_not_stored(house: House, person: Person) -> None:
+def test_a_key_that_does_not_sign_is_not_stored(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """Mistyped or revoked; --unproven stores it all the same, and says so."""
-    key = house.vendor.keys.create()
-    house.vendor.keys.revoke(key.id)
+    key = rotation_fixture.vendor.keys.create()
+    rotation_fixture.vendor.keys.revoke(key.id)
     said = person("--apply", typed=typed(key), code=1).output
     assert "The key was not stored. Check the id and the key" in said
-    assert "VersionIdsToStages" not in house.client.describe_secret(SecretId=SECRET)
+    assert "VersionIdsToStages" not in rotation_fixture.client.describe_secret(SecretId=SECRET)
     assert "(not proven)" in person("--apply", "--unproven", typed=typed(key)).output
-    assert house.value(AWSCURRENT)["apiKeyId"] == key.id
+    assert rotation_fixture.value(AWSCURRENT)["apiKeyId"] == key.id
 
 
-def test_a_secret_that_is_being_deleted(house: House, person: Person) -> None:
+def test_a_secret_that_is_being_deleted(rotation_fixture: RotationFixture, person: Person) -> None:
     """Before anybody types a key, with the command that restores it."""
-    house.store()
-    house.client.delete_secret(SecretId=SECRET)
+    rotation_fixture.store()
+    rotation_fixture.client.delete_secret(SecretId=SECRET)
     assert f"restore-secret --secret-id {SECRET}" in person("--apply", code=1).output
 
 
-def test_an_arn_that_names_nothing_cannot_be_created(house: House, person: Person) -> None:
+def test_an_arn_that_names_nothing_cannot_be_created(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """AWS gives a secret its ARN; said before anybody types a key, and buys no signature."""
-    key = house.vendor.keys.create()
-    said = person(f"{house.arn[:-6]}AbCdEf", "--apply", typed=typed(key), code=1).output
+    key = rotation_fixture.vendor.keys.create()
+    said = person(f"{rotation_fixture.arn[:-6]}AbCdEf", "--apply", typed=typed(key), code=1).output
     assert "There is no such secret, and one cannot be created by its ARN" in said
     assert "name instead" in said
-    assert house.vendor.requests == ()
+    assert rotation_fixture.vendor.requests == ()
 
 
-def test_a_secret_just_created_need_not_be_seen_at_once(house: House, person: Person) -> None:
+def test_a_secret_just_created_need_not_be_seen_at_once(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """Secrets Manager is eventually consistent: what comes next is told all the same."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     not_yet = AwsError("ResourceNotFoundException")
-    house.cloud.faults.before("DescribeSecret", not_yet, times=2)
+    rotation_fixture.cloud.faults.before("DescribeSecret", not_yet, times=2)
     told = json.loads(person("new-secret", "--apply", "--json", typed=typed(key)).output)
-    arn = house.client.get_secret_value(SecretId="new-secret")["ARN"]
+    arn = rotation_fixture.client.get_secret_value(SecretId="new-secret")["ARN"]
     assert (told["arn"], told["done"]) == (arn, True)
     assert told["policy"]["Statement"][0]["Resource"] == arn
 
 
-def test_what_aws_refuses_is_said_in_words(house: House, person: Person) -> None:
+def test_what_aws_refuses_is_said_in_words(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """The right that is missing is named."""
-    house.cloud.faults.before("DescribeSecret", AwsError("AccessDeniedException"))
+    rotation_fixture.cloud.faults.before("DescribeSecret", AwsError("AccessDeniedException"))
     assert "Allow secretsmanager:DescribeSecret" in person(code=1).output
 
 
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("form", ["json", "lines"])
 def test_a_key_from_a_file_of_another_coding(
-    house: House, environment: dict[str, str], coding: str, form: str
+    rotation_fixture: RotationFixture, environment: dict[str, str], coding: str, form: str
 ) -> None:
     """A byte order mark is passed over; what is no UTF-8 is refused in words, and not repeated."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     text = typed(key) if form == "json" else f"{key.id}\r\n{key.material}\r\n"
     ran = subprocess.run(
         [Path(sysconfig.get_path("scripts")) / "rotation", "migrate", SECRET],
@@ -217,33 +247,37 @@ def test_a_key_from_a_file_of_another_coding(
         assert f"Store key {key.id}" in said
 
 
-def test_a_key_is_never_taken_from_an_argument(house: House, person: Person) -> None:
+def test_a_key_is_never_taken_from_an_argument(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """Neither in the place of the secret's name nor after it; it is not repeated."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     for arguments in ((key.material,), (key.id, key.material), (SECRET, key.material)):
         assert "never taken from an argument" in person(*arguments, code=2).output
 
 
 @pytest.fixture
-def document(house: House) -> SecretDocument:
-    key = house.vendor.keys.create()
+def document(rotation_fixture: RotationFixture) -> SecretDocument:
+    key = rotation_fixture.vendor.keys.create()
     return SecretDocument.empty(ApiKey.from_text(key.id, key.material))
 
 
 def test_a_value_stored_meanwhile_is_not_overwritten(
-    house: House, environment: dict[str, str], document: SecretDocument
+    rotation_fixture: RotationFixture, environment: dict[str, str], document: SecretDocument
 ) -> None:
     """Somebody else was faster, after the plan: what they stored stays current."""
     store = Store(Wish(SECRET, None, False, None, None))
     for first_value in (True, False):
         if not first_value:
-            house.put({"team": "archive"})
+            rotation_fixture.put({"team": "archive"})
         held = store.look()
-        theirs = house.store()
+        theirs = rotation_fixture.store()
         with pytest.raises(VersionStateError, match="changed by somebody else"):
             store.carry_out(Act.STORE, held, document)
-        assert house.value(AWSCURRENT)["apiKeyId"] == theirs.id
-    assert MIGRATING not in {label for labels in house.labels().values() for label in labels}
+        assert rotation_fixture.value(AWSCURRENT)["apiKeyId"] == theirs.id
+    assert MIGRATING not in {
+        label for labels in rotation_fixture.labels().values() for label in labels
+    }
 
 
 @pytest.mark.parametrize(
@@ -255,44 +289,46 @@ def test_a_value_stored_meanwhile_is_not_overwritten(
     ],
 )
 def test_a_lost_answer_is_not_taken_for_somebody_else(
-    house: House, person: Person, operation: str, name: str
+    rotation_fixture: RotationFixture, person: Person, operation: str, name: str
 ) -> None:
     """The call took effect and is repeated: what it finds in its way is its own work."""
-    house.put({"team": "archive"})
-    key = house.vendor.keys.create()
-    house.cloud.faults.after(operation, Dropped())
+    rotation_fixture.put({"team": "archive"})
+    key = rotation_fixture.vendor.keys.create()
+    rotation_fixture.cloud.faults.after(operation, Dropped())
     told = json.loads(person(name, "--apply", "--json", typed=typed(key)).output)
     assert told["done"] is True
-    held = json.loads(house.client.get_secret_value(SecretId=name)["SecretString"])
+    held = json.loads(rotation_fixture.client.get_secret_value(SecretId=name)["SecretString"])
     assert held["apiKeyId"] == key.id
-    assert MIGRATING not in {label for labels in house.labels().values() for label in labels}
+    assert MIGRATING not in {
+        label for labels in rotation_fixture.labels().values() for label in labels
+    }
 
 
 def test_a_secret_created_meanwhile_is_not_overwritten(
-    house: House, environment: dict[str, str], document: SecretDocument
+    rotation_fixture: RotationFixture, environment: dict[str, str], document: SecretDocument
 ) -> None:
     """The same, where there was none."""
-    house.store()
+    rotation_fixture.store()
     store = Store(Wish(SECRET, None, False, None, None))
     with pytest.raises(VersionStateError, match="changed by somebody else"):
         store.carry_out(Act.CREATE, None, document)
 
 
-def test_a_machine_may_read_it(house: House, person: Person) -> None:
+def test_a_machine_may_read_it(rotation_fixture: RotationFixture, person: Person) -> None:
     """One object: what is to be done, whether it was, and what the application needs."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     planned = json.loads(person("--json", typed=typed(key)).output)
     assert (planned["action"], planned["done"]) == ("store", False)
     assert "policy" not in planned
     done = json.loads(
         person("--json", "--apply", "--sealing-function", "seal", typed=typed(key)).output
     )
-    assert (done["action"], done["done"], done["arn"]) == ("store", True, house.arn)
+    assert (done["action"], done["done"], done["arn"]) == ("store", True, rotation_fixture.arn)
     assert done["keyId"] == key.id
     assert done["policy"]["Statement"][0] == {
         "Effect": "Allow",
         "Action": "secretsmanager:GetSecretValue",
-        "Resource": house.arn,
+        "Resource": rotation_fixture.arn,
         "Condition": {"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}},
     }
     assert done["diff"].startswith("--- a/application.py\n")
@@ -302,27 +338,29 @@ def test_a_machine_may_read_it(house: House, person: Person) -> None:
     assert (again["action"], again["done"]) == ("nothing", True)
 
 
-def test_rotation_that_is_on_is_left_alone(house: House, person: Person) -> None:
+def test_rotation_that_is_on_is_left_alone(
+    rotation_fixture: RotationFixture, person: Person
+) -> None:
     """What comes next leaves out what is done already."""
-    key = house.store()
-    answer = house.client.rotate_secret(
+    key = rotation_fixture.store()
+    answer = rotation_fixture.client.rotate_secret(
         SecretId=SECRET,
-        RotationLambdaARN=house.function_arn,
+        RotationLambdaARN=rotation_fixture.function_arn,
         RotationRules={"AutomaticallyAfterDays": 30},
         RotateImmediately=False,
     )
-    house.cloud.wait_for_rotation(house.arn, answer["VersionId"])
+    rotation_fixture.cloud.wait_for_rotation(rotation_fixture.arn, answer["VersionId"])
     told = json.loads(person("--json", typed=typed(key)).output)
     assert told["next"][2] == "Rotation is turned on already."
 
 
-def test_a_customer_managed_key(house: House, person: Person) -> None:
+def test_a_customer_managed_key(rotation_fixture: RotationFixture, person: Person) -> None:
     """A secret that is created is encrypted with it, and the policy allows its use for that."""
-    key = house.vendor.keys.create()
+    key = rotation_fixture.vendor.keys.create()
     kms = "arn:aws:kms:us-east-1:012345678912:key/0c5f2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
     arguments = ("new-secret", "--apply", "--json", "--kms-key", kms)
     policy = json.loads(person(*arguments, typed=typed(key)).output)["policy"]
-    assert house.client.describe_secret(SecretId="new-secret")["KmsKeyId"] == kms
+    assert rotation_fixture.client.describe_secret(SecretId="new-secret")["KmsKeyId"] == kms
     assert [one["Action"] for one in policy["Statement"]] == [
         "secretsmanager:GetSecretValue",
         "kms:Decrypt",

@@ -34,10 +34,10 @@ Person = Callable[..., Result]
 def environment(stock: Stock, tmp_path: Path) -> dict[str, str]:
     """What makes the command talk to the sandbox."""
     root = tmp_path / "root.pem"
-    root.write_bytes(stock.house.pki.root_pem)
+    root.write_bytes(stock.rotation_fixture.pki.root_pem)
     return {
-        **stock.house.cloud.environment(),
-        "VENDOR_URL": stock.house.vendor.url,
+        **stock.rotation_fixture.cloud.environment(),
+        "VENDOR_URL": stock.rotation_fixture.vendor.url,
         "SIGNER_TRUST_ANCHORS": str(root),
     }
 
@@ -70,12 +70,12 @@ def test_a_key_is_piped_in_proven_and_added(
     stock: Stock, person: Person, write: Callable[[PortalKey], str]
 ) -> None:
     """Two lines or JSON; one signature is bought; the answer names the key and the stock."""
-    key = stock.house.vendor.keys.create()
+    key = stock.rotation_fixture.vendor.keys.create()
     said = person("add", typed=write(key)).output
     assert f"Key {key.id} is in the pool {NAME} (proven; it signs as " in said
     assert "1 key is free. Make more" in said
     assert stock.states() == {key.id: "free"}
-    assert stock.house.vendor.signatures[key.id] == 1
+    assert stock.rotation_fixture.vendor.signatures[key.id] == 1
     assert stock.lease().id == key.id
 
 
@@ -83,7 +83,7 @@ def test_a_key_is_typed_at_a_prompt_and_not_shown(
     stock: Stock, environment: dict[str, str]
 ) -> None:
     """On a terminal the id is echoed, the key is not."""
-    key = stock.house.vendor.keys.create()
+    key = stock.rotation_fixture.vendor.keys.create()
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [str(BIN / "rotation"), "pool", "add"],
@@ -123,8 +123,8 @@ def _until(terminal: int, text: bytes | None) -> bytes:
 
 def test_a_key_whose_expiry_is_known_is_leased_by_it(stock: Stock, person: Person) -> None:
     """From the option or from the JSON, whose other members are not kept."""
-    given, read, unknown = (stock.house.vendor.keys.create() for _ in range(3))
-    day = (stock.house.now() + timedelta(days=200)).date()
+    given, read, unknown = (stock.rotation_fixture.vendor.keys.create() for _ in range(3))
+    day = (stock.rotation_fixture.now() + timedelta(days=200)).date()
     person("add", "--expires", day.isoformat(), typed=two_lines(given))
     person("add", typed=as_json(read, expiresAt=iso_utc(read.expires_at), secret="x"))
     said = person("add", typed=two_lines(unknown)).output
@@ -138,8 +138,8 @@ def test_a_key_whose_expiry_is_known_is_leased_by_it(stock: Stock, person: Perso
 
 def test_a_key_that_does_not_sign_is_not_added(stock: Stock, person: Person) -> None:
     """Mistyped or revoked: the message says so and what to do, and --unproven adds it."""
-    key = stock.house.vendor.keys.create()
-    stock.house.vendor.keys.revoke(key.id)
+    key = stock.rotation_fixture.vendor.keys.create()
+    stock.rotation_fixture.vendor.keys.revoke(key.id)
     said = person("add", typed=two_lines(key), code=1).output
     assert "The key was not added. Check the id and the key" in said
     assert stock.states() == {}
@@ -149,7 +149,7 @@ def test_a_key_that_does_not_sign_is_not_added(stock: Stock, person: Person) -> 
 
 def test_adding_a_key_again_changes_nothing(stock: Stock, person: Person) -> None:
     """Whoever is not sure whether it worked may run it again."""
-    key = stock.house.vendor.keys.create()
+    key = stock.rotation_fixture.vendor.keys.create()
     person("add", typed=two_lines(key))
     before = stock.labels()
     assert (
@@ -175,12 +175,12 @@ def test_what_is_no_key_is_refused(stock: Stock, person: Person, typed: str, say
     said = person("add", typed=typed, code=1).output
     assert says in said
     assert "Give two lines" in said
-    assert stock.house.vendor.requests == ()
+    assert stock.rotation_fixture.vendor.requests == ()
 
 
 def test_a_key_is_never_taken_from_an_argument(stock: Stock, person: Person) -> None:
     """The refusal does not repeat it, neither as a stray word nor as a key id."""
-    key = stock.house.vendor.keys.create()
+    key = stock.rotation_fixture.vendor.keys.create()
     canary = Canary()
     canary.plant(key.material, "the key")
     for arguments in (("add", key.id, key.material), ("remove", key.material), ("list", key.id)):
@@ -197,7 +197,7 @@ def test_an_expiry_that_cannot_be_is_a_wrong_command_line(person: Person, when: 
 
 def test_an_expired_key_is_refused(stock: Stock, person: Person) -> None:
     """It would only be in the way."""
-    key = stock.house.vendor.keys.create()
+    key = stock.rotation_fixture.vendor.keys.create()
     said = person("add", typed=as_json(key, expiresAt="2026-01-01T00:00:00Z"), code=1).output
     assert "has expired" in said
     assert stock.states() == {}
@@ -215,9 +215,9 @@ def test_the_list_tells_all_but_the_keys(stock: Stock, person: Person) -> None:
     told = json.loads(person("list", "--json").output)
     assert (told["pool"], told["free"]) == (NAME, 2)
     by_id = {key["id"]: key for key in told["keys"]}
-    assert by_id[leased.id]["lease"]["secret_arn"] == stock.house.arn
+    assert by_id[leased.id]["lease"]["secret_arn"] == stock.rotation_fixture.arn
     canary = Canary()
-    for key in stock.house.vendor.keys.all():
+    for key in stock.rotation_fixture.vendor.keys.all():
         canary.plant(key.material, key.id)
     assert canary.find((said + json.dumps(told)).encode()) is None
 
@@ -247,14 +247,14 @@ def test_a_leased_key_is_not_removed(stock: Stock, person: Person) -> None:
     stock.lease()
     for arguments in ((), ("--apply",)):
         said = person("remove", made.id, *arguments, code=1).output
-        assert f"leased to {stock.house.arn}" in said
+        assert f"leased to {stock.rotation_fixture.arn}" in said
     assert stock.states() == {made.id: "leased"}
 
 
 def test_a_pool_under_another_name(stock: Stock, person: Person) -> None:
     """--pool-secret takes the name that the deployment gave it."""
-    stock.house.client.create_secret(Name="another-pool")
-    key = stock.house.vendor.keys.create()
+    stock.rotation_fixture.client.create_secret(Name="another-pool")
+    key = stock.rotation_fixture.vendor.keys.create()
     person("add", "--pool-secret", "another-pool", typed=two_lines(key))
     assert key.id in person("list", "--pool-secret", "another-pool").output
     assert stock.states() == {}
@@ -263,7 +263,7 @@ def test_a_pool_under_another_name(stock: Stock, person: Person) -> None:
 @pytest.mark.parametrize("command", ["add", "list"])
 def test_what_aws_refuses_is_said_in_words(stock: Stock, person: Person, command: str) -> None:
     """Exit code 1 and the right that is missing; no key was asked for."""
-    stock.house.cloud.faults.before("GetSecretValue", AwsError("AccessDeniedException"))
+    stock.rotation_fixture.cloud.faults.before("GetSecretValue", AwsError("AccessDeniedException"))
     said = person(command, code=1).output
     assert "Allow secretsmanager:GetSecretValue" in said
     assert "Traceback" not in said
@@ -284,7 +284,7 @@ def test_a_vendor_that_cannot_be_reached_adds_nothing(
 ) -> None:
     """A key that was not proven is not added, and the message names the call."""
     environment["VENDOR_URL"] = "http://127.0.0.1:9"
-    key = stock.house.vendor.keys.create()
+    key = stock.rotation_fixture.vendor.keys.create()
     assert "sign" in person("add", typed=two_lines(key), code=1).output
     assert stock.states() == {}
 

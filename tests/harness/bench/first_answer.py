@@ -33,7 +33,7 @@ from tests.artifacts.toolchain import (
 )
 from tests.harness.bench.results import Figure
 from tests.harness.bench.transfer import Office, open_office
-from tests.rotation_fixture import FailsOnce, House
+from tests.rotation_fixture import FailsOnce, RotationFixture
 
 FIGURES: Final = (
     Figure(
@@ -135,9 +135,9 @@ class Stage:
 
 def measured() -> dict[str, float]:
     """Every figure of first answers."""
-    with open_office(documents=("50kb",)) as office, _secret(office) as house:
+    with open_office(documents=("50kb",)) as office, _secret(office) as rotation_fixture:
         stage = Stage.build(office.folder / "stage")
-        contenders = [*_rotating(stage, office, house), *_sealing(stage, office)]
+        contenders = [*_rotating(stage, office, rotation_fixture), *_sealing(stage, office)]
         for _ in range(STARTS):
             for contender in contenders:
                 contender.start()
@@ -153,21 +153,23 @@ def measured() -> dict[str, float]:
 
 
 @contextmanager
-def _secret(office: Office) -> Iterator[House]:
+def _secret(office: Office) -> Iterator[RotationFixture]:
     """A secret in the middle of a rotation, with a pending key that the vendor accepts."""
     with Cloud(retries=RetryPolicy(delays=())) as cloud:
         cloud.add_function("rotate", FailsOnce())
-        yield House(cloud, office.vendor, office.pki)
+        yield RotationFixture(cloud, office.vendor, office.pki)
 
 
-def _rotating(stage: Stage, office: Office, house: House) -> Iterator[Contender]:
-    token = house.stage()
-    house.stage_key(token)
-    event = {"Step": "testSecret", "SecretId": house.arn, "ClientRequestToken": token}
+def _rotating(
+    stage: Stage, office: Office, rotation_fixture: RotationFixture
+) -> Iterator[Contender]:
+    token = rotation_fixture.stage()
+    rotation_fixture.stage_key(token)
+    event = {"Step": "testSecret", "SecretId": rotation_fixture.arn, "ClientRequestToken": token}
     environment = {
         **Template.read().environment("RotationFunction"),
         **office.environment(),
-        **house.cloud.environment(),
+        **rotation_fixture.cloud.environment(),
         "ADMIN_API_URL": "",
     }
     for name, artifact, handler in (

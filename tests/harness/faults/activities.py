@@ -80,7 +80,7 @@ def _much_to_do(service: Service) -> None:
     service.reconcile()
     world.clock.later(HOUR)
     service.rotate()
-    label = f"house|{world.arn}|7f5c1f0e-0000-4000-8000-000000000001"
+    label = f"fixture|{world.arn}|7f5c1f0e-0000-4000-8000-000000000001"
     world.keys.create(label=label)
     world.clock.later(GRACE)
 

@@ -57,7 +57,7 @@ class Deployment:
             "VENDOR_URL": vendor.url,
             "SIGNER_TRUST_ANCHORS": str(anchors),
             "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
-            "INSTALLATION_ID": "house",
+            "INSTALLATION_ID": "fixture",
             "ADMIN_SECRET": ADMIN,
             "GRACE_HOURS": str(GRACE / timedelta(hours=1)),
             "PROPAGATION_LIMIT_SECONDS": "0",

@@ -124,7 +124,7 @@ class Life(RuleBasedStateMachine):
         """The vendor made a key whose answer was lost."""
         pending = self.world.judge.state().bearer(AWSPENDING)
         token = pending or "7f5c1f0e-0000-4000-8000-000000000003"
-        self.world.keys.create(label=f"house|{self.world.arn}|{token}")
+        self.world.keys.create(label=f"fixture|{self.world.arn}|{token}")
 
     @invariant()
     def nothing_is_violated(self) -> None:

@@ -19,7 +19,7 @@ from tests.sandbox.vendor.caller import (
 )
 
 JSON = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text())
-LABEL = "house|arn:aws:secretsmanager:eu-west-1:000000000000:secret:trusted|token"
+LABEL = "fixture|arn:aws:secretsmanager:eu-west-1:000000000000:secret:trusted|token"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_material_is_shown_once_and_nowhere_else(admin: Caller, signer: Caller) 
         signer.create(),
         admin.sign(),
         admin.list_keys(),
-        admin.list_keys("house"),
+        admin.list_keys("fixture"),
         admin.create("x" * 513),
         admin.call("GET", f"/v1/keys/{signer.key.material}"),
         admin.call("GET", f"/v1/keys?cursor={signer.key.material}"),

@@ -14,7 +14,7 @@ from tests.sandbox.vendor.caller import (
     signature_of,
 )
 
-LABEL = "house|arn:aws:secretsmanager:eu-west-1:000000000000:secret:trusted|token"
+LABEL = "fixture|arn:aws:secretsmanager:eu-west-1:000000000000:secret:trusted|token"
 
 
 def test_a_created_key_signs(admin: Caller, clock: Clock) -> None:
