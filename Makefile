@@ -63,7 +63,7 @@ check: $(VENV)/.developers  ## Lint, format, types, template, import directions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --quiet
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
 
@@ -151,4 +151,4 @@ runtime-python: | $(UV)
 		"make package RUNTIME_PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
 
 clean:  ## Remove everything that was built or installed
-	rm -rf $(VENV) build .sandbox .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .sandbox .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
