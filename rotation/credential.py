@@ -5,31 +5,29 @@ repr, str, format and a traceback that prints locals give ``<hidden>``; pickle, 
 dataclasses.asdict refuse.
 
 The secret's value is a JSON object ``{"apiKey": "<hex>", "apiKeyId": "<uuid>"}`` (Trusted
-Signatures' documentation). We add ``issuedAt`` and ``expiresAt``, ISO 8601 in UTC. Any further
-member belongs to the organisation and survives a rotation untouched.
+Signatures' documentation); another vendor's keys have a `KeyFormat` of their own. We add
+``issuedAt`` and ``expiresAt``, ISO 8601 in UTC. Any further member belongs to the organisation and
+survives a rotation untouched.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, final
 
 from rotation.errors import InvalidCredentialError
-from rotation.privacy.redaction import HIDDEN, remember
+from rotation.privacy.redaction import HIDDEN, hide_field, remember
 
 API_KEY: Final = "apiKey"
 API_KEY_ID: Final = "apiKeyId"
 ISSUED_AT: Final = "issuedAt"
 EXPIRES_AT: Final = "expiresAt"
-
-_hex_key = re.compile(r"(?:[0-9A-Fa-f]{2}){16,128}")
 
 
 @final
@@ -61,19 +59,76 @@ class Confidential:
 
 
 @dataclass(frozen=True)
-class ApiKey:
-    """One Trusted Signatures API key.
+class KeyMember:
+    """A member of the secret's JSON object.
 
     Attributes:
-        id: the vendor's key id, a UUID in lower case; public.
+        name: the member's name.
+        description: what its text must be, in words that follow "is".
+        normalize: gives a text its one spelling; raises ValueError if it is not as described.
+    """
+
+    name: str
+    description: str
+    normalize: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class KeyFormat:
+    """What a vendor's API keys look like, and how a secret holds one.
+
+    A log never shows the text of the member that holds the material.
+
+    Attributes:
+        id: the member with the vendor's key id, which is public.
+        material: the member with the key itself.
+    """
+
+    id: KeyMember
+    material: KeyMember
+
+    def __post_init__(self) -> None:
+        hide_field(self.material.name)
+
+
+def matching(pattern: str) -> Callable[[str], str]:
+    """For `KeyMember.normalize`: text that ``pattern`` matches as a whole stays as it is."""
+    compiled = re.compile(pattern)
+
+    def unchanged(text: str) -> str:
+        if compiled.fullmatch(text) is None:
+            raise ValueError
+        return text
+
+    return unchanged
+
+
+TRUSTED_SIGNATURES: Final = KeyFormat(
+    id=KeyMember(API_KEY_ID, "a UUID", lambda text: str(uuid.UUID(text))),
+    material=KeyMember(
+        API_KEY,
+        "hexadecimal text of 16 to 128 whole bytes",
+        matching(r"(?:[0-9A-Fa-f]{2}){16,128}"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """One API key.
+
+    Attributes:
+        id: the vendor's key id, as its format spells it; public.
         issued_at: when it was issued, aware UTC, where known.
         expires_at: when it stops working, aware UTC, where known.
+        key_format: how a secret holds it.
     """
 
     id: str
     material: Confidential = field(repr=False)
     issued_at: datetime | None = None
     expires_at: datetime | None = None
+    key_format: KeyFormat = field(default=TRUSTED_SIGNATURES, repr=False, compare=False)
 
     @classmethod
     def from_text(
@@ -83,32 +138,32 @@ class ApiKey:
         *,
         issued_at: object = None,
         expires_at: object = None,
+        key_format: KeyFormat = TRUSTED_SIGNATURES,
     ) -> ApiKey:
         """A key from the texts in which a secret or an issuer's answer holds it.
 
         Raises:
-            InvalidCredentialError: the id is no UUID, the key is not hex of 16 to 128 bytes, or a
+            InvalidCredentialError: the id or the material is not what ``key_format`` says, or a
                 time is not ISO 8601 with an offset. The message never repeats a value.
         """
         problem = (
-            _key_problem(key_id, material)
+            _member_problem(key_format.id, key_id)
+            or _member_problem(key_format.material, material)
             or _time_problem(ISSUED_AT, issued_at)
             or _time_problem(EXPIRES_AT, expires_at)
         )
         if problem is None:
-            remember(str(material))
+            text = key_format.material.normalize(str(material))
+            remember(text)
             return cls(
-                id=str(uuid.UUID(str(key_id))),
-                material=Confidential(str(material)),
+                id=key_format.id.normalize(str(key_id)),
+                material=Confidential(text),
                 issued_at=_parse_time(issued_at),
                 expires_at=_parse_time(expires_at),
+                key_format=key_format,
             )
         del material
         raise InvalidCredentialError(problem)
-
-    def mac(self, message: bytes) -> bytes:
-        """HMAC-SHA256 over ``message`` with the raw bytes of the hex key: 32 bytes."""
-        return hmac.digest(bytes.fromhex(self.material.reveal()), message, hashlib.sha256)
 
     def expired(self, now: datetime) -> bool:
         """Whether the key's known lifetime is over at ``now``."""
@@ -123,31 +178,33 @@ class SecretDocument:
 
     def __init__(self, key: ApiKey, members: Mapping[str, Any]) -> None:
         self.key = key
-        self.__members = {
-            name: value
-            for name, value in members.items()
-            if name not in {API_KEY, API_KEY_ID, ISSUED_AT, EXPIRES_AT}
-        }
+        ours = {key.key_format.id.name, key.key_format.material.name, ISSUED_AT, EXPIRES_AT}
+        self.__members = {name: value for name, value in members.items() if name not in ours}
 
     @classmethod
-    def parse(cls, value: Confidential, *, of: str) -> SecretDocument:
+    def parse(
+        cls, value: Confidential, *, of: str, key_format: KeyFormat = TRUSTED_SIGNATURES
+    ) -> SecretDocument:
         """Read a secret's value; ``of`` names the secret in the error.
 
         Raises:
             InvalidCredentialError: not a JSON object with a usable key. The secret is untouched.
         """
         members = _json_object(value)
+        key_id, material = key_format.id, key_format.material
         if members is None:
             raise InvalidCredentialError(
-                f"The value of {of} is not a JSON object. Store "
-                f'{{"{API_KEY}": "<hex>", "{API_KEY_ID}": "<uuid>"}} there.'
+                f"The value of {of} is not a JSON object. Store an object there with the members "
+                f'"{material.name}", {material.description}, and "{key_id.name}", '
+                f"{key_id.description}."
             )
         try:
             key = ApiKey.from_text(
-                members.get(API_KEY_ID),
-                members.get(API_KEY),
+                members.get(key_id.name),
+                members.get(material.name),
                 issued_at=members.get(ISSUED_AT),
                 expires_at=members.get(EXPIRES_AT),
+                key_format=key_format,
             )
         except InvalidCredentialError as error:
             problem = str(error)
@@ -168,8 +225,8 @@ class SecretDocument:
     def serialize(self) -> Confidential:
         """The JSON text to store, our four members last."""
         members = dict(self.__members)
-        members[API_KEY] = self.key.material.reveal()
-        members[API_KEY_ID] = self.key.id
+        members[self.key.key_format.material.name] = self.key.material.reveal()
+        members[self.key.key_format.id.name] = self.key.id
         for name, time in ((ISSUED_AT, self.key.issued_at), (EXPIRES_AT, self.key.expires_at)):
             if time is not None:
                 members[name] = iso_utc(time)
@@ -196,17 +253,16 @@ def _json_object(value: Confidential) -> dict[str, Any] | None:
     return members if isinstance(members, dict) else None
 
 
-def _key_problem(key_id: object, material: object) -> str | None:
-    if key_id is None or material is None:
-        missing = API_KEY_ID if key_id is None else API_KEY
-        return f'the member "{missing}" is missing'
-    if not isinstance(material, str) or not _hex_key.fullmatch(material):
-        return f'"{API_KEY}" is not hexadecimal text of 16 to 128 whole bytes'
+def _member_problem(member: KeyMember, value: object) -> str | None:
+    if value is None:
+        return f'the member "{member.name}" is missing'
     try:
-        uuid.UUID(key_id if isinstance(key_id, str) else "")
+        if isinstance(value, str):
+            member.normalize(value)
+            return None
     except ValueError:
-        return f'"{API_KEY_ID}" is not a UUID'
-    return None
+        pass
+    return f'"{member.name}" is not {member.description}'
 
 
 def _time_problem(name: str, value: object) -> str | None:

@@ -12,8 +12,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rotation.credential import ApiKey, Confidential, SecretDocument, iso_utc
+from rotation.credential import (
+    ApiKey,
+    Confidential,
+    KeyFormat,
+    KeyMember,
+    SecretDocument,
+    iso_utc,
+    matching,
+)
 from rotation.errors import InvalidCredentialError
+from rotation.privacy.redaction import scrub
 
 KEY_ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
 MATERIAL = "c80dd3f9db3330aa5daae1b469613cce2212e2beba7882b08fcc80acedba4c43"
@@ -119,3 +128,47 @@ def test_a_key_knows_when_it_has_expired() -> None:
     dated = ApiKey.from_text(KEY_ID, MATERIAL, expires_at=iso_utc(NOW))
     assert dated.expired(NOW)
     assert not dated.expired(NOW.replace(hour=11))
+
+
+OTHER_VENDOR = KeyFormat(
+    id=KeyMember("tokenName", "tok_ and four digits", matching(r"tok_\d{4}")),
+    material=KeyMember("tokenText", "sk_ and 24 letters or digits", matching(r"sk_\w{24}")),
+)
+TOKEN = "sk_" + "7hQ2zLm9" * 3
+
+
+def test_another_vendor_s_key_is_kept_under_members_of_its_own() -> None:
+    """What a key format names is read and written; `apiKey` is then the organisation's."""
+    value = json.dumps({"tokenName": "tok_0001", "tokenText": TOKEN, "apiKey": "something else"})
+    held = SecretDocument.parse(Confidential(value), of="it", key_format=OTHER_VENDOR)
+    assert (held.key.id, held.key.material.reveal()) == ("tok_0001", TOKEN)
+    next_key = ApiKey.from_text("tok_0002", "sk_" + "a" * 24, key_format=OTHER_VENDOR)
+    assert json.loads(held.with_key(next_key).serialize().reveal()) == {
+        "apiKey": "something else",
+        "tokenName": "tok_0002",
+        "tokenText": "sk_" + "a" * 24,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key_id", "material", "complaint"),
+    [
+        ("tok_1", TOKEN, '"tokenName" is not tok_ and four digits'),
+        ("tok_0001", TOKEN + "!", '"tokenText" is not sk_ and 24 letters or digits'),
+        (None, TOKEN, '"tokenName" is missing'),
+        ("tok_0001", 7, '"tokenText" is not sk_'),
+    ],
+)
+def test_another_vendor_s_key_is_checked_as_strictly(
+    key_id: object, material: object, complaint: str
+) -> None:
+    """The error names the member and what it must be, and repeats no value."""
+    with pytest.raises(InvalidCredentialError) as refused:
+        ApiKey.from_text(key_id, material, key_format=OTHER_VENDOR)
+    assert complaint in str(refused.value)
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_key_format_hides_the_member_with_the_key_from_logs() -> None:
+    """A value that was never seen before is scrubbed by the name of its member."""
+    assert "never-seen" not in scrub('{"tokenName": "tok_0001", "tokenText": "never-seen"}')

@@ -25,12 +25,19 @@ _REMEMBERED = 32
 
 _run_of_key_characters = re.compile(r"[A-Za-z0-9+/=_-]{12,}")
 _long_hex = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{40,}(?![0-9A-Fa-f])")
-# "apiKey": "…" in JSON, 'SecretString': '…' in a repr, each also with escaped quotes.
-_secret_field = re.compile(
-    r"""(?ix) ( \\*["'] (?: apiKey | key | material | SecretString | SecretBinary | RotationToken )
-        \\*["'] \s* : \s* b? ) ( \\*["'] ) .*? (?<!\\) \2""",
-    re.DOTALL,
-)
+_hidden_fields = {"apiKey", "key", "material", "SecretString", "SecretBinary", "RotationToken"}
+
+
+def _hidden_field_pattern() -> re.Pattern[str]:
+    """``"apiKey": "…"`` in JSON, ``'SecretString': '…'`` in a repr, and with escaped quotes."""
+    names = "|".join(map(re.escape, sorted(_hidden_fields)))
+    return re.compile(
+        rf"""(?ix) ( \\*["'] (?: {names} ) \\*["'] \s* : \s* b? ) ( \\*["'] ) .*? (?<!\\) \2""",
+        re.DOTALL,
+    )
+
+
+_secret_field = _hidden_field_pattern()
 
 _known: OrderedDict[str, frozenset[str]] = OrderedDict()
 _lock = Lock()
@@ -43,6 +50,14 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
+
+
+def hide_field(name: str) -> None:
+    """Keep the text of every field called ``name`` out of everything scrubbed from now on."""
+    global _secret_field  # noqa: PLW0603 - a pattern is compiled once for each new name
+    if name not in _hidden_fields:
+        _hidden_fields.add(name)
+        _secret_field = _hidden_field_pattern()
 
 
 def remember(secret: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rotation.credential import Confidential, SecretDocument
+from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat, SecretDocument
 from rotation.errors import SecretStoreError, VersionStateError
 from rotation.secrets_manager.calls import store_call
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
@@ -40,6 +40,7 @@ class SecretVersions:
         rotation_token: the RotationToken of the event, where there is one. UserGuide
             rotate-secrets_lambda-functions: it names the caller of a cross-account or assumed-role
             rotation, and PutSecretValue must pass it on.
+        key_format: how the secret holds its key.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class SecretVersions:
         client: SecretsManagerClient,
         secret_id: str,
         rotation_token: Confidential | None = None,
+        key_format: KeyFormat = TRUSTED_SIGNATURES,
     ) -> None:
         self._client = client
         self.arn = secret_id
         self._rotation_token = rotation_token
+        self._key_format = key_format
 
     def snapshot(self) -> Snapshot:
         """Read the labels and the rotation's configuration. No value is read."""
@@ -88,7 +91,9 @@ class SecretVersions:
             if error.aws_code == "ResourceNotFoundException":
                 return None
             raise
-        return SecretDocument.parse(value, of=f"{self.arn} version {version}")
+        return SecretDocument.parse(
+            value, of=f"{self.arn} version {version}", key_format=self._key_format
+        )
 
     def put_pending(self, token: str, document: SecretDocument) -> None:
         """Store ``document`` as version ``token`` and label it AWSPENDING. Promotes nothing.
@@ -203,7 +208,9 @@ class SecretVersions:
         return store_call(operation, self.arn, call)
 
 
-def read_credential(client: SecretsManagerClient, secret_id: str) -> SecretDocument:
+def read_credential(
+    client: SecretsManagerClient, secret_id: str, key_format: KeyFormat = TRUSTED_SIGNATURES
+) -> SecretDocument:
     """The document that is current in ``secret_id``.
 
     Raises:
@@ -215,7 +222,7 @@ def read_credential(client: SecretsManagerClient, secret_id: str) -> SecretDocum
         secret_id,
         lambda: _text(client.get_secret_value(SecretId=secret_id, VersionStage=AWSCURRENT)),
     )
-    return SecretDocument.parse(value, of=secret_id)
+    return SecretDocument.parse(value, of=secret_id, key_format=key_format)
 
 
 def _text(answer: Mapping[str, Any]) -> Confidential:
