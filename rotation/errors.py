@@ -12,8 +12,8 @@
     ├─ VendorError                       operation, status, request id; never a body
     │  ├─ VendorUnavailableError         unreachable, timeout, 429, 5xx: retryable
     │  ├─ VendorRefusedError             any other 4xx: understood, and refused
-    │  ├─ CredentialRejectedError        401: this key does not sign
-    │  │  └─ ClockSkewError              401, and the clocks differ: retryable once they agree
+    │  ├─ CredentialRejectedError        401: the vendor does not accept this key
+    │  ├─ ClockSkewError                 401, and the clocks differ: says nothing of the key
     │  └─ MalformedResponseError         an answer that is not what the interface promises
     ├─ KeyIssueError                     the issuer would not give a key
     │  ├─ KeyQuotaError                  because too many keys exist
@@ -44,7 +44,7 @@ anybody changing anything. Messages say what was attempted, and what to do; neve
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class RotationError(Exception):
@@ -106,7 +106,8 @@ class VendorError(RotationError):
     """A call to the vendor failed.
 
     ``operation`` is what was asked, such as ``sign``; ``status`` the HTTP status, None where there
-    was no answer; ``request_id`` the vendor's own id of the request, where it gave one.
+    was no answer; ``request_id`` the vendor's own id of the request, where it gave one;
+    ``vendor_time`` the vendor's clock in a 401, where it gave one.
     """
 
     code = "vendor"
@@ -118,10 +119,12 @@ class VendorError(RotationError):
         *,
         status: int | None = None,
         request_id: str | None = None,
+        vendor_time: datetime | None = None,
     ) -> None:
         self.operation = operation
         self.status = status
         self.request_id = request_id
+        self.vendor_time = vendor_time
         answer = f" (HTTP {status})" if status is not None else ""
         reference = f" [vendor request {request_id}]" if request_id else ""
         super().__init__(f"{operation}: {detail}{answer}{reference}")
@@ -141,19 +144,13 @@ class VendorRefusedError(VendorError):
 
 
 class CredentialRejectedError(VendorError):
-    """401: the vendor does not accept this key. ``vendor_time``: its clock then, if it told it."""
+    """The vendor answered 401 and the clocks agree: it does not accept this key."""
 
     code = "credential_rejected"
 
-    def __init__(
-        self, operation: str, detail: str, *, vendor_time: datetime | None = None, **answer: Any
-    ) -> None:
-        super().__init__(operation, detail, **answer)
-        self.vendor_time = vendor_time
 
-
-class ClockSkewError(CredentialRejectedError):
-    """The vendor answered 401, and its clock is not ours."""
+class ClockSkewError(VendorError):
+    """The vendor answered 401, and its clock is not ours. This says nothing about the key."""
 
     code = "clock_skew"
     retryable = True

@@ -65,7 +65,7 @@ class _Failure:
     @property
     def rejected(self) -> str | None:
         """The version whose key the vendor rejected. A clock that is off says nothing of a key."""
-        if self.credential is None or self.error.code != CredentialRejectedError.code:
+        if self.credential is None or not isinstance(self.error, CredentialRejectedError):
             return None
         return self.credential.version
 

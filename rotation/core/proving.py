@@ -10,7 +10,6 @@ from rotation.core.invocation import Rotation, current_document, statement
 from rotation.core.ports import Proof
 from rotation.credential import ApiKey
 from rotation.errors import (
-    ClockSkewError,
     CompromisedKeyError,
     ConfigurationError,
     CredentialRejectedError,
@@ -71,8 +70,6 @@ def _patiently(
     while True:
         try:
             return rotation.prover.prove(key, statement(rotation))
-        except ClockSkewError:
-            raise
         except CredentialRejectedError as rejection:
             if _past_propagation(rotation, key):
                 hopeless(rejection)

@@ -15,7 +15,6 @@ from typing import Final
 from rotation.core.ports import KeyIssuer, KeyListing, KeyProver
 from rotation.credential import ApiKey
 from rotation.errors import (
-    ClockSkewError,
     CredentialRejectedError,
     InvalidCredentialError,
     RotationError,
@@ -164,8 +163,6 @@ class Examiner:
     def _accepted(self, situation: Situation, key: ApiKey) -> bool | None:
         try:
             self.prover.prove(key, statement(situation.snapshot.arn))
-        except ClockSkewError:
-            return None
         except CredentialRejectedError:
             return False
         except RotationError:

@@ -16,7 +16,7 @@ from typing import Final
 
 from rotation.core.ports import EvidenceStore, KeyIssuer, KeyProver, Notifier, Revocation, Stock
 from rotation.credential import ApiKey
-from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError
+from rotation.errors import CredentialRejectedError, RotationError
 from rotation.privacy.observability import logger
 from rotation.reconciliation.examination import Examined, renewed, statement
 from rotation.reconciliation.incident_record import record, record_name
@@ -162,8 +162,7 @@ class Execution:
         try:
             self._parts.prover.prove(key, statement(self._secret.arn))
         except RotationError as error:
-            rejected = isinstance(error, CredentialRejectedError)
-            if rejected and not isinstance(error, ClockSkewError):
+            if isinstance(error, CredentialRejectedError):
                 self.done.warn(
                     Code.CURRENT_KEY_DEAD,
                     f"The current key {key.id} is not accepted by the vendor, so nothing can be "

@@ -21,7 +21,7 @@ from typing import Final
 
 from rotation.core.ports import KeyProver
 from rotation.credential import ApiKey
-from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError
+from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
 
 REJECTIONS: Final = 3
 #: How far the vendor's clock may be from ours for a 401 to count.
@@ -160,13 +160,13 @@ class DeathWatch:
         statement = f"proof of death of a key of {suspect.secret_arn}"
         try:
             proof = self.prover.prove(key, statement)
-        except ClockSkewError as error:
-            return Probe(self.clock(), Outcome.INCONCLUSIVE, error.vendor_time, error.code)
         except CredentialRejectedError as error:
             now, theirs = self.clock(), error.vendor_time
             if theirs is None or abs(theirs - now) > CLOCK_TOLERANCE:
                 return Probe(now, Outcome.INCONCLUSIVE, theirs, ClockSkewError.code)
             return Probe(now, Outcome.REJECTED, theirs)
+        except VendorError as error:
+            return Probe(self.clock(), Outcome.INCONCLUSIVE, error.vendor_time, error.code)
         except RotationError as error:
             return Probe(self.clock(), Outcome.INCONCLUSIVE, detail=error.code)
         return Probe(self.clock(), Outcome.ACCEPTED, proof.vendor_time)

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from rotation.core.ports import IssuerCondition, Revocation
 from rotation.credential import ApiKey, iso_utc
-from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
+from rotation.errors import CredentialRejectedError, RotationError, VendorError
 from rotation.incident.declaration import advance
 from rotation.privacy.observability import count, logger
 from rotation.reconciliation.examination import Examined, Examiner
@@ -247,7 +247,7 @@ def _trouble(error: RotationError | None) -> list[Concern]:
     """Why the vendor's keys could not be listed: the admin credential is dead, or the vendor is."""
     if error is None:
         return []
-    if isinstance(error, CredentialRejectedError) and not isinstance(error, ClockSkewError):
+    if isinstance(error, CredentialRejectedError):
         message = f"The vendor does not accept the admin credential: {error} Store another one."
         return [Concern(Code.ADMIN_CREDENTIAL_DEAD, message)]
     if isinstance(error, VendorError):

@@ -129,7 +129,7 @@ def judge(operation: str, answer: Answer, key: ApiKey, sent_at: datetime) -> Fai
 
 def _rejection(
     operation: str, answer: Answer, key: ApiKey, sent_at: datetime
-) -> CredentialRejectedError:
+) -> CredentialRejectedError | ClockSkewError:
     skew = answer.date - sent_at if answer.date else timedelta(0)
     if abs(skew) > CLOCK_WINDOW - _DATE_TOLERANCE:
         direction = "behind" if skew > timedelta(0) else "ahead of"

@@ -11,6 +11,7 @@ from rotation.core import steps
 from rotation.core.steps import STEPS, create_secret, finish_secret, set_secret
 from rotation.credential import SecretDocument
 from rotation.errors import (
+    ClockSkewError,
     ConfigurationError,
     CredentialRejectedError,
     InvalidCredentialError,
@@ -471,7 +472,7 @@ def test_a_clock_that_is_wrong_is_not_the_key_s_fault(rotation_fixture: Rotation
     token = rotation_fixture.stage()
     create_secret(rotation_fixture.rotation(token))
     rotation_fixture.vendor.clock_offset = timedelta(minutes=2)
-    with pytest.raises(CredentialRejectedError, match="clock"):
+    with pytest.raises(ClockSkewError, match="clock"):
         prove_secret(rotation_fixture.rotation(token))
     assert rotation_fixture.pauses == []
     assert rotation_fixture.version("AWSPENDING") == token

@@ -25,6 +25,7 @@ from rotation.cli.doctor.obstacles import Obstacle
 from rotation.cli.doctor.table import problem
 from rotation.credential import iso_utc
 from rotation.errors import (
+    ClockSkewError,
     CredentialRejectedError,
     MalformedResponseError,
     RotationError,
@@ -132,9 +133,10 @@ def judge_vendor(
         yield judge_signature(outcome, policy, contact.sent_at)
         return
     unsealed = why_no_seal if isinstance(outcome, Reached) else "needs an answer of the vendor"
-    if clock.finding is not None and isinstance(outcome, CredentialRejectedError):
+    rejected = isinstance(outcome, CredentialRejectedError)
+    if isinstance(outcome, ClockSkewError) or (rejected and clock.finding is not None):
         yield unchecked(Check.KEY, "set the clock first")
-    elif isinstance(outcome, CredentialRejectedError):
+    elif rejected:
         agree = clock.verdict is Verdict.OK
         code = "key_rejected" if agree else "key_or_clock"
         yield problem(code, secret=secret, key_id=key_id)
@@ -216,7 +218,8 @@ def _reachable(contact: VendorContact, function: str | None) -> Result:
         return problem(f"vendor_{outcome.kind.value}", **facts)
     if isinstance(outcome, Reached) and outcome.status >= 500:
         return problem("vendor_failing", status=outcome.status)
-    if isinstance(outcome, (Signature, Reached, CredentialRejectedError, VendorRefusedError)):
+    answers = (Signature, Reached, ClockSkewError, CredentialRejectedError, VendorRefusedError)
+    if isinstance(outcome, answers):
         return fine(Check.VENDOR, f"{host} answers")
     return _vendor_failed(outcome, facts)
 
@@ -242,6 +245,6 @@ def _clock(contact: VendorContact) -> Result:
 
 
 def _vendor_time(outcome: Signature | Reached | Obstacle | RotationError) -> datetime | None:
-    if isinstance(outcome, (Signature, Reached, CredentialRejectedError)):
+    if isinstance(outcome, (Signature, Reached, VendorError)):
         return outcome.vendor_time
     return None
