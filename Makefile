@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test faults soak corpus fuzz bench check format clean lock
+.PHONY: help demo sandbox test faults soak corpus fuzz bench glyphs check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ fuzz: $(VENV)/.developers  ## Seal damaged documents until the minutes are over 
 
 bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and docs/performance.md
 	@$(BIN)/python -m tests.harness.bench
+
+glyphs: $(VENV)/.developers  ## Generate the outlines that visible seals are drawn with
+	@$(BIN)/python -m tests.harness.glyphs
 
 check: $(VENV)/.developers  ## Lint, format, types, template, import directions
 	@$(BIN)/ruff check .
@@ -106,8 +109,8 @@ finder = ModuleFinder(path=["."])
 for handler in sys.argv[1:]:
     finder.import_hook("rotation.handlers." + handler)
 files = [module.__file__ for module in finder.modules.values() if module.__file__]
-# And what lies beside a module for it to read.
-files += [font for folder in {*map(os.path.dirname, files)} for font in glob(folder + "/*.ttf")]
+# And the data that lies beside a module for it to read.
+files += [data for folder in {*map(os.path.dirname, files)} for data in glob(folder + "/*.zlib")]
 print(*sorted(map(os.path.relpath, files)))
 endef
 export IMPORTED

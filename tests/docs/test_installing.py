@@ -54,12 +54,12 @@ def test_the_command_says_what_to_install(installed: Path) -> None:
     assert re.fullmatch(r"rotation: the module \w+ is missing\. .*'\.\[cli\]'\n", ran.stderr)
 
 
-def test_types_and_the_typeface_come_with_it(installed: Path) -> None:
-    """What lies beside the code is in the wheel: its types, and the letters of visible seals."""
+def test_types_and_glyph_outlines_come_with_it(installed: Path) -> None:
+    """The wheel has the types of the package, and the outlines that visible text is drawn with."""
     package = installed / "rotation"
     assert (package / "py.typed").is_file()
     assert (package / "__init__.pyi").is_file()
-    assert [font.name for font in package.rglob("*.ttf")] == ["Roboto-Regular.ttf"]
+    assert [data.name for data in package.rglob("*.zlib")] == ["roboto.zlib"]
 
 
 def test_every_extra_that_readme_names_exists() -> None:

@@ -15,7 +15,7 @@ from pyhanko.pdf_utils.generic import DictionaryObject, IndirectObject, StreamOb
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from rotation.errors import InvalidRequestError
-from rotation.sealing.pdf.visible.glyphs import typeface
+from rotation.sealing.pdf.visible.glyphs import UNITS_PER_EM, Glyph, glyph_for
 from rotation.sealing.pdf.visible.image_objects import add_image, color_space, numbers
 from rotation.sealing.pdf.visible.images import Picture
 from rotation.sealing.visible_seal import Box
@@ -109,9 +109,8 @@ def _placed(place: Box) -> bytes:
 
 def _written(text: str, area: Box) -> bytes:
     """``text`` as large as ``area`` allows, in the middle of its height."""
-    font = typeface()
     lines = [_glyphs(line) for line in unicodedata.normalize("NFC", text).split("\n")]
-    widths = [sum(map(font.advance, line)) / font.units for line in lines]
+    widths = [sum(glyph.advance for glyph in line) / UNITS_PER_EM for line in lines]
     left, bottom, right, top = area
     pitch = _LEADING * len(lines)
     size = min((top - bottom) / pitch, (right - left) / max(*widths, 0.001))
@@ -123,23 +122,22 @@ def _written(text: str, area: Box) -> bytes:
     base = (top + bottom + pitch * size) / 2 - _ASCENT * size
     content = f"{_INK} cs 0 0 0 sc\n"
     for line in lines:
-        scale = size / font.units
+        scale = size / UNITS_PER_EM
         content += f"q {scale:.6f} 0 0 {scale:.6f} {left:.3f} {base:.3f} cm\n"
         for glyph in line:
-            outline = font.path(glyph)
-            content += f"{outline}f\n" if outline else ""
-            content += f"1 0 0 1 {font.advance(glyph)} 0 cm\n"
+            path = glyph.path()
+            content += f"{path} f\n" if path else ""
+            content += f"1 0 0 1 {glyph.advance} 0 cm\n"
         content += "Q\n"
         base -= _LEADING * size
     return content.encode()
 
 
-def _glyphs(line: str) -> list[int]:
-    found: list[int] = []
+def _glyphs(line: str) -> list[Glyph]:
+    found: list[Glyph] = []
     for character in line:
-        glyph = typeface().glyph(character)
-        # Marks would have to be put over their letters, which takes more than a font's outlines.
-        if glyph is None or unicodedata.combining(character):
+        glyph = glyph_for(character)
+        if glyph is None:
             raise InvalidRequestError(
                 f"options.visible.text: the character U+{ord(character):04X} cannot be drawn, only "
                 "Latin, Greek and Cyrillic ones. Draw the text yourself, as options.visible.image."

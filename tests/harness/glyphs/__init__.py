@@ -1,0 +1,1 @@
+"""Draws the glyphs of visible seals once, from the font that lies here."""
