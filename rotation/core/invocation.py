@@ -100,7 +100,7 @@ def current_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument |
 
 
 def statement(rotation: Rotation) -> str:
-    """What a test seal is over: a sentence that describes itself and can be no document."""
+    """Why a step uses a key: a sentence that describes itself and can be no document."""
     return f"rotation test seal for {rotation.secret.arn} {rotation.token}"
 
 

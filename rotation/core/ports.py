@@ -1,12 +1,13 @@
-"""What rotation needs of a vendor. `rotation.vendor` implements it for Trusted Signatures.
+"""What the life of a key needs of others: of a vendor, of a notifier and of an evidence store.
 
-`rotation.core.steps` knows a vendor through these types alone; another vendor is another folder.
+`rotation.core`, `rotation.incident` and `rotation.reconciliation` know a vendor through these types
+alone, so another vendor is another folder; docs/examples/payment-gateway.md has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Protocol
@@ -104,21 +105,23 @@ class KeyIssuer(Protocol):
 
 @dataclass(frozen=True)
 class Proof:
-    """That the vendor signed with a key, and who signed.
+    """That the vendor accepted a key, and as whose.
 
     Attributes:
-        signer: the signing certificate's subject, RFC 4514.
-        organization: its organisation (O), where it names one.
-        chained: whether it was held against configured trust anchors (False: none configured).
         proven_at: our clock when the answer had been checked, aware UTC.
         vendor_time: the vendor's clock when it answered, whole seconds, where it gave one.
+        identity: as whose key it was accepted, such as an account, or the subject of the
+            certificate that signed; None where the vendor does not tell.
+        identity_checked: whether the identity was compared with a configured one. Where it was
+            not, testSecret compares it with the current key's.
+        facts: what the log says of the proof.
     """
 
-    signer: str
-    organization: str | None
-    chained: bool
     proven_at: datetime
     vendor_time: datetime | None = None
+    identity: str | None = None
+    identity_checked: bool = False
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,10 +161,15 @@ class Stock(Protocol):
 
 
 class KeyProver(Protocol):
-    """Asks the vendor for a test seal and judges the answer."""
+    """Asks the vendor whether it accepts a key, and judges the answer."""
 
     def prove(self, key: ApiKey, statement: str) -> Proof:
-        """A seal over the SHA-256 of ``statement``, a sentence that no document can be.
+        """Use ``key`` once, for something that changes nothing.
+
+        Args:
+            key: the key.
+            statement: why it is used, a sentence that no document can be. A prover that must have
+                something signed has this sentence signed.
 
         Raises:
             CredentialRejectedError: the vendor does not accept the key (yet).

@@ -129,8 +129,8 @@ def abandon(rotation: Rotation, error: RotationError) -> NoReturn:
     raise error
 
 
-def compare_signers(rotation: Rotation, snapshot: Snapshot, proof: Proof) -> None:
-    """With no trust anchors configured, say so if the signer is not the current key's."""
+def compare_identities(rotation: Rotation, snapshot: Snapshot, proof: Proof) -> None:
+    """Warn if the pending key was not accepted as the same identity as the current key."""
     current = current_document(rotation, snapshot)
     if current is None:
         return
@@ -138,12 +138,12 @@ def compare_signers(rotation: Rotation, snapshot: Snapshot, proof: Proof) -> Non
         before = rotation.prover.prove(current.key, statement(rotation))
     except RotationError:
         return
-    if before.signer != proof.signer:
+    if before.identity != proof.identity:
         logger.warning(
-            "the signer differs from the current key's; configure SIGNER_TRUST_ANCHORS",
+            "the pending key has another identity than the current key",
             secret=snapshot.arn,
-            signer=proof.signer,
-            current_signer=before.signer,
+            identity=proof.identity,
+            current_identity=before.identity,
         )
 
 

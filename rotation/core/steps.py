@@ -25,7 +25,7 @@ from rotation.core.invocation import Rotation, classify, current_document, say, 
 from rotation.core.issuing import discard, issue, read_back, revoke_strays_of_token, store
 from rotation.core.proving import (
     abandon,
-    compare_signers,
+    compare_identities,
     pending_key,
     prove_first,
     prove_pending,
@@ -81,7 +81,7 @@ def create_secret(rotation: Rotation) -> None:
 def set_secret(rotation: Rotation) -> None:
     """Make sure that the pending key was not revoked and lives long enough.
 
-    At this vendor a key works from birth, so there is nothing to set; whether it does work is
+    A vendor's key works from birth, so there is nothing to set; whether it does work is
     testSecret's. A pending key that is revoked or about to be by a person, or that expires before
     the next rotation and its grace, can never be promoted: it is abandoned, so that the next
     rotation begins anew.
@@ -110,16 +110,16 @@ def set_secret(rotation: Rotation) -> None:
 
 
 def test_secret(rotation: Rotation) -> None:
-    """Prove the pending key with a test seal. Promotes nothing.
+    """Prove the pending key by using it. Promotes nothing.
 
     With RotateImmediately=false Secrets Manager runs this step alone, against a temporary
     AWSPENDING version that may have no value (API_RotateSecret). Then what can be proven is proven:
-    that the issuer answers, and that the current key, where there is one, signs.
+    that the issuer answers, and that the vendor accepts the current key, where there is one.
 
     Raises:
         CredentialRejectedError: the vendor does not accept the key; after the propagation limit,
             and while the current key is accepted, the pending key was abandoned.
-        SealVerificationError: the vendor signs, but not as the configured signer.
+        SealVerificationError: the vendor answers, but not as the configured signer.
         VendorError: the vendor could not be asked.
     """
     snapshot = classify(rotation)
@@ -130,9 +130,9 @@ def test_secret(rotation: Rotation) -> None:
         _test_configuration(rotation, snapshot)
         return
     proof = prove_pending(rotation, snapshot, pending.key)
-    if not proof.chained:
-        compare_signers(rotation, snapshot, proof)
-    say("key proven", rotation, key_id=pending.key.id, signer=proof.signer, chained=proof.chained)
+    if not proof.identity_checked:
+        compare_identities(rotation, snapshot, proof)
+    say("key proven", rotation, key_id=pending.key.id, **proof.facts)
 
 
 def finish_secret(rotation: Rotation) -> None:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from rotation.core.ports import Proof
 from rotation.credential import ApiKey
 from rotation.vendor.cms import SignerPolicy, verify_cms
 from rotation.vendor.signing_api import SigningApi
+
+
+@dataclass(frozen=True)
+class SealProof(Proof):
+    """A proof by a test seal; its identity is the subject of the signing certificate (RFC 4514).
+
+    Attributes:
+        organization: the organisation (O) in the subject, where it names one.
+    """
+
+    organization: str | None = None
 
 
 class TestSealProver:
@@ -24,16 +36,17 @@ class TestSealProver:
         self._policy = policy
         self._clock = clock
 
-    def prove(self, key: ApiKey, statement: str) -> Proof:
+    def prove(self, key: ApiKey, statement: str) -> SealProof:
         """As `rotation.core.ports.KeyProver.prove`. One signature is bought."""
         digest = hashlib.sha256(statement.encode()).digest()
         der, vendor_time = self._api.answered(key, digest)
         now = self._clock()
         signer = verify_cms(der, digest, self._policy, now)
-        return Proof(
-            signer.subject,
-            signer.organization,
-            signer.chained,
+        return SealProof(
             proven_at=now,
             vendor_time=vendor_time,
+            identity=signer.subject,
+            identity_checked=signer.chained,
+            facts={"signer": signer.subject, "chained": signer.chained},
+            organization=signer.organization,
         )

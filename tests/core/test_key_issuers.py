@@ -80,7 +80,7 @@ def contract(request: pytest.FixtureRequest, rotation_fixture: RotationFixture) 
 def test_an_issued_key_signs_and_lives_long_enough(contract: Contract) -> None:
     """It works at once, says when it was issued, and lives as long as was asked for."""
     key = contract.issuer.issue(contract.label(), LIFE)
-    assert contract.rotation_fixture.prover.prove(key, "rotation test seal").chained
+    assert contract.rotation_fixture.prover.prove(key, "rotation test seal").identity_checked
     assert key.issued_at is not None
     assert abs(key.issued_at - contract.rotation_fixture.now()) < timedelta(minutes=1)
     assert key.expires_at is not None
@@ -141,7 +141,7 @@ def test_revoking_never_pretends(contract: Contract) -> None:
         assert active == set()
     else:
         assert outcome is Revocation.MANUAL_ACTION_NEEDED
-        assert contract.rotation_fixture.prover.prove(key, "rotation test seal").chained
+        assert contract.rotation_fixture.prover.prove(key, "rotation test seal").identity_checked
         assert active == {key.id}
         assert all(listed.revocation_asked for listed in listing.keys)
 

@@ -179,7 +179,7 @@ def test_a_retired_key_stays_listed_until_it_is_forgotten(stock: Stock) -> None:
     assert after.active
     key = stock.pool.find(made.id)
     assert key is not None
-    assert stock.rotation_fixture.prover.prove(key, "rotation test seal").chained
+    assert stock.rotation_fixture.prover.prove(key, "rotation test seal").identity_checked
     for _ in range(2):
         stock.pool.forget(made.id)
     assert stock.pool.list_keys("fixture", stock.rotation_fixture.arn).keys == ()

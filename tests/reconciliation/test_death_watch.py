@@ -60,7 +60,7 @@ class Vendor:
         time = self.now + self.skew if self.dated else None
         if not answer:
             raise CredentialRejectedError("sign", "rejected", status=401, vendor_time=time)
-        return Proof("CN=signer", None, chained=True, proven_at=self.now, vendor_time=time)
+        return Proof(proven_at=self.now, vendor_time=time)
 
     def watch(
         self, *keys: ApiKey, revoked: bool = True, time_left: timedelta = timedelta(minutes=10)

@@ -35,7 +35,7 @@ def test_an_issued_key_works_and_is_listed_under_its_label(client: Client) -> No
     """What is issued signs at once, expires when it should, and bears its label."""
     wanted = label()
     key = client.admin.issue(wanted, LIFE)
-    assert client.prover.prove(key, "rotation test seal").chained
+    assert client.prover.prove(key, "rotation test seal").identity_checked
     listing = client.admin.list_keys("fixture", ARN)
     (listed,) = listing.keys
     assert (listed.id, listed.label, listed.active) == (key.id, wanted, True)

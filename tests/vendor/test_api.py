@@ -225,7 +225,7 @@ def test_a_test_seal_is_judged_whole(client: Client, fault: Fault) -> None:
     client.emulator.faults.next("sign", fault)
     with pytest.raises(SealVerificationError):
         client.prover.prove(client.key, "rotation test seal")
-    assert client.prover.prove(client.key, "rotation test seal").chained
+    assert client.prover.prove(client.key, "rotation test seal").identity_checked
 
 
 def test_another_key_s_material_is_rejected(client: Client) -> None:

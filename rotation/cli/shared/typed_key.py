@@ -91,7 +91,7 @@ def prove(key: ApiKey, name: str, *, otherwise: str) -> str:
     except CredentialRejectedError as error:
         problem = error
     else:
-        return f"proven; it signs as {proof.organization or proof.signer}"
+        return f"proven; it signs as {proof.organization or proof.identity}"
     raise InvalidCredentialError(
         f"{problem}. {otherwise} Check the id and the key; a key made a moment ago may need a "
         "minute. Then run this again."

@@ -84,4 +84,4 @@ class QuickProver:
         signature, vendor_time = self._api.answered(key, digest)
         if signature != _MARK + digest:
             raise SealVerificationError("The signature is over something else.")
-        return Proof("CN=Quick", "Quick", True, self._clock(), vendor_time)
+        return Proof(self._clock(), vendor_time, "CN=Quick", True)

@@ -67,7 +67,7 @@ class Mutant:
 
 
 def _unproven(rotation: Any, *_: Any) -> Proof:
-    return Proof("CN=Nobody", None, True, rotation.clock())
+    return Proof(rotation.clock(), None, "CN=Nobody", True)
 
 
 def _classified(accepted: Callable[[Any, str], bool]) -> Callable[[Any], Any]:

@@ -208,7 +208,7 @@ class _Credulous:
     def prove(self, key: ApiKey, statement: str) -> Proof:
         digest = hashlib.sha256(statement.encode()).digest()
         _, vendor_time = self.signing.answered(key, digest)
-        return Proof("CN=Anybody", None, True, self.clock(), vendor_time)
+        return Proof(self.clock(), vendor_time, "CN=Anybody", True)
 
 
 class _Nobody:

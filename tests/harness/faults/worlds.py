@@ -13,14 +13,13 @@ from typing import Any
 from moto.secretsmanager.models import secretsmanager_backends
 from requests.adapters import HTTPAdapter
 
-from rotation.core.ports import Proof
 from rotation.credential import ApiKey
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.cloud import Cloud, isolated_session
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Outage, Pki, VendorEmulator
 from rotation.vendor.cms import SignerPolicy, verify_cms
-from rotation.vendor.key_prover import TestSealProver
+from rotation.vendor.key_prover import SealProof, TestSealProver
 from rotation.vendor.signer import Signer
 from rotation.vendor.signing_api import SigningApi
 from tests.harness.faults.boundary import Boundary
@@ -136,13 +135,13 @@ class _Prover(TestSealProver):
         super().__init__(api, policy, clock)
         self._judged: dict[bytes, Signer] = {}
 
-    def prove(self, key: ApiKey, statement: str) -> Proof:
+    def prove(self, key: ApiKey, statement: str) -> SealProof:
         digest = hashlib.sha256(statement.encode()).digest()
         der, vendor_time = self._api.answered(key, digest)
         now = self._clock()
         signer = self._judged.get(digest + der) or verify_cms(der, digest, self._policy, now)
         self._judged[digest + der] = signer
-        return Proof(signer.subject, signer.organization, signer.chained, now, vendor_time)
+        return SealProof(now, vendor_time, signer.subject, signer.chained)
 
 
 def _sign_once(vendor: VendorEmulator) -> None:
