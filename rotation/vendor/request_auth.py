@@ -23,8 +23,8 @@ CLOCK_WINDOW: Final = timedelta(minutes=1)
 def auth_headers(key: ApiKey, body: bytes, at: datetime) -> dict[str, str]:
     """The four ``X-Authorization`` headers for ``body``, signed with ``key`` at the time ``at``."""
     time = iso_utc(at)
-    raw_key = bytes.fromhex(key.material.reveal())
-    mac = hmac.digest(raw_key, body + time.encode(), hashlib.sha256)
+    # The raw key has no name here: a traceback that prints locals would show it.
+    mac = hmac.digest(bytes.fromhex(key.material.reveal()), body + time.encode(), hashlib.sha256)
     return {
         "X-Authorization-Algorithm": ALGORITHM,
         "X-Authorization-Time": time,
