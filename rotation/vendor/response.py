@@ -24,8 +24,9 @@ from rotation.errors import (
 from rotation.vendor.request_auth import CLOCK_WINDOW
 
 _LARGEST: Final = 1024 * 1024
-# The Date header has whole seconds, and an answer takes a moment.
-_DATE_TOLERANCE: Final = timedelta(seconds=2)
+#: Beyond this difference of the clocks a rejection says nothing about the key. The Date header has
+#: whole seconds, and an answer takes a moment: hence two seconds less than the vendor's window.
+MAX_CLOCK_SKEW: Final = CLOCK_WINDOW - timedelta(seconds=2)
 _seconds = re.compile(r"[0-9]{1,6}")
 
 
@@ -131,7 +132,7 @@ def _rejection(
     operation: str, answer: Answer, key: ApiKey, sent_at: datetime
 ) -> CredentialRejectedError | ClockSkewError:
     skew = answer.date - sent_at if answer.date else timedelta(0)
-    if abs(skew) > CLOCK_WINDOW - _DATE_TOLERANCE:
+    if abs(skew) > MAX_CLOCK_SKEW:
         direction = "behind" if skew > timedelta(0) else "ahead of"
         return ClockSkewError(
             operation,

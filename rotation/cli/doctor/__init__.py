@@ -1,5 +1,5 @@
-"""What is wrong where an application runs: facts are gathered, and then judged.
+"""``rotation doctor``: finds why an application cannot use its key, and says how to repair it.
 
-``probe_*`` ask AWS and the vendor and never judge; ``judge_*`` turn what came back into results and
-ask nobody; ``table`` has a cause and a fix for every code. ``docs/doctor.md`` is that table.
+`examination` makes the checks, in order, with what `aws` and `vendor` bring. `catalogue` has the
+cause and the fix of every code; ``docs/doctor.md`` shows the same texts.
 """

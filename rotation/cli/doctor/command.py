@@ -1,4 +1,4 @@
-"""``rotation doctor``: what is wrong where an application runs, and how to mend it."""
+"""``rotation doctor``: the command and its output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotation.cli.shared.key_options import secret_argument
 from rotation.cli.shared.output import plain_console
 
 if TYPE_CHECKING:
-    from rotation.cli.doctor.model import Result
+    from rotation.cli.doctor.result import CheckResult
 
 _STYLES: Final = {"ok": "green", "problem": "red", "not checked": "yellow"}
 
@@ -25,9 +25,9 @@ _STYLES: Final = {"ok": "green", "problem": "red", "not checked": "yellow"}
 @click.option(
     "--sealing-function",
     metavar="NAME",
-    help="Look at this sealing function too: a name, an ARN or an alias. No document is sent.",
+    help="Check this sealing function too: a name, an ARN or an alias. No document is sent.",
 )
-@click.option("--no-seal", is_flag=True, help="Ask the vendor for no test seal.")
+@click.option("--no-seal", is_flag=True, help="Do not ask the vendor for a test seal.")
 @click.option(
     "--also-region",
     "regions",
@@ -52,18 +52,19 @@ def doctor(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Find what is wrong with SECRET, run from where the application runs.
+    """Find out why an application cannot use SECRET. Run it where the application runs.
 
-    With the application's role and in its network: each check is one line, ok, problem or not
-    checked; a problem comes with a stable code, its cause, and what to do. Nothing is changed, and
-    no key is printed. No right is needed but the application's; what only DescribeSecret or
-    ListSecrets would tell is not checked without them.
+    Run it with the application's role and in its network. Each check prints one line: ok, problem
+    or not checked. A problem comes with a stable code, its cause, and what to do. The command
+    changes nothing and prints no key. It needs only the application's rights; a check that needs
+    DescribeSecret or ListSecrets is not made without them. The state of the keys and of rotation
+    is what `rotation status` prints.
 
-    The key is tried with a test seal, which the vendor counts as one signature; --no-seal leaves it
-    out. VENDOR_URL, VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION are heeded as
-    the functions heed them.
+    The key is tried with a test seal, which the vendor counts as one signature; --no-seal skips
+    it. The command reads VENDOR_URL, VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and
+    SIGNER_ORGANIZATION as the functions do.
 
-    Exits 0 if nothing is wrong, 1 if something is, 2 if the command line is.
+    Exits 0 if nothing is wrong, 1 if there is a problem, 2 if the command line is wrong.
     """
     from rotation.cli.doctor.examination import Examination
     from rotation.cli.shared.typed_key import failing_in_words
@@ -75,14 +76,14 @@ def doctor(
         seal=not no_seal,
         timeout=timedelta(seconds=timeout),
     )
-    results: list[Result] = []
+    results: list[CheckResult] = []
     console = plain_console()
     with failing_in_words():
         for result in examination.results():
             results.append(result)
             if not as_json:
-                _tell(console, result)
-    counted = Counter(result.verdict.value for result in results)
+                _print_result(console, result)
+    counted = Counter(result.status.value for result in results)
     if as_json:
         checks = [result.as_json() for result in results]
         click.echo(json.dumps({"secret": secret, "ok": not counted["problem"], "checks": checks}))
@@ -93,24 +94,25 @@ def doctor(
         raise click.exceptions.Exit(1)
 
 
-def _tell(console: Console, result: Result) -> None:
-    verdict, finding = result.verdict.value, result.finding
-    line = Text.assemble(
-        (f"{verdict:<12}", _STYLES[verdict]),
-        f" {result.check.value:<17}",
-        finding.code if finding else result.says,
+def _print_result(console: Console, result: CheckResult) -> None:
+    status, indent = result.status.value, " " * 13
+    console.print(
+        Text.assemble(
+            (f"{status:<12}", _STYLES[status]),
+            f" {result.check.value:<17}",
+            result.code or result.says,
+        )
     )
-    console.print(line)
-    if finding is not None:
-        console.print(f"{'':<13}cause: {finding.cause}", markup=False)
-        console.print(f"{'':<13}fix:   {finding.fix}", markup=False)
+    if result.code is not None:
+        console.print(f"{indent}cause: {result.says}", markup=False)
+        console.print(f"{indent}fix:   {result.fix}", markup=False)
 
 
 def _summary(counted: Counter[str]) -> str:
     problems, unchecked = counted["problem"], counted["not checked"]
-    found = "Nothing is wrong" if not problems else f"{_many(problems, 'problem')} found"
-    return found + (f"; {_many(unchecked, 'check')} could not be made." if unchecked else ".")
+    found = "Nothing is wrong" if not problems else f"{_count(problems, 'problem')} found"
+    return found + (f"; {_count(unchecked, 'check')} could not be made." if unchecked else ".")
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

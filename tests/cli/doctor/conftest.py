@@ -1,4 +1,4 @@
-"""A clinic of the test's own."""
+"""A doctor of the test's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.loaders import Loader, create_loader
 
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
-from tests.cli.doctor.clinic import APPLICATION, Clinic, Clock, SealingFunction
+from tests.cli.doctor.doctor_fixture import APPLICATION, Clock, DoctorFixture, SealingFunction
 from tests.rotation_fixture import FailsOnce, RotationFixture
 
 
@@ -28,7 +28,7 @@ def sealing_function() -> SealingFunction:
 
 @pytest.fixture(scope="module")
 def shared_cloud(clock: Clock, sealing_function: SealingFunction) -> Iterator[Cloud]:
-    """One AWS for all tests of a module, with a clock in the test's hands."""
+    """One AWS for all tests of a module, with a clock that tests can set."""
     with Cloud(retries=RetryPolicy(delays=()), clock=clock) as cloud:
         cloud.add_function("rotate", FailsOnce())
         cloud.add_function("seal", sealing_function)
@@ -37,18 +37,18 @@ def shared_cloud(clock: Clock, sealing_function: SealingFunction) -> Iterator[Cl
 
 @cache
 def service_descriptions() -> Loader:
-    """What botocore reads anew for each session: three quarters of an examination's price."""
+    """The service descriptions, which botocore otherwise reads again in each test."""
     return create_loader()
 
 
 @pytest.fixture
-def clinic(
+def doctor(
     rotation_fixture: RotationFixture,
     clock: Clock,
     sealing_function: SealingFunction,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Clinic]:
+) -> Iterator[DoctorFixture]:
     """A secret without a value, its vendor, and an application with all rights."""
     monkeypatch.setattr(botocore.session, "create_loader", lambda *_: service_descriptions())
     root = tmp_path / "root.pem"
@@ -61,6 +61,6 @@ def clinic(
         "AWS_PROFILE": None,
         "AWS_SESSION_TOKEN": None,
     }
-    yield Clinic(rotation_fixture, clock, sealing_function, variables)
+    yield DoctorFixture(rotation_fixture, clock, sealing_function, variables)
     clock.offset *= 0
     sealing_function.payloads.clear()

@@ -1,4 +1,4 @@
-"""docs/doctor.md is the table of diagnoses, word for word."""
+"""docs/doctor.md shows the catalogue, word for word."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from string import Formatter
 
 import pytest
 
-from rotation.cli.doctor.model import Check
-from rotation.cli.doctor.table import DIAGNOSES, problem
+from rotation.cli.doctor.catalogue import CATALOGUE, problem
+from rotation.cli.doctor.result import Check
 from tests.docs.test_docs import named, page, rows
 
 TEXT = page("doctor.md")
+DIAGNOSES = {code: one for listed in CATALOGUE.values() for code, one in listed.items()}
 
 
 def filled(template: str) -> str:
@@ -23,19 +24,18 @@ def fields(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(template) if name}
 
 
-def test_the_page_is_the_table() -> None:
+def test_the_page_shows_the_catalogue() -> None:
     """Each code has one row with its cause and its fix, in the order of the checks."""
     listed = {named(row[0])[0]: row[1:] for row in rows(TEXT) if named(row[0])}
-    told = {code: [filled(one.cause), filled(one.fix)] for code, one in DIAGNOSES.items()}
-    assert listed == told
-    checks = list(Check)
-    order = [checks.index(DIAGNOSES[code].check) for code in listed]
-    assert order == sorted(order)
+    expected = {code: [filled(one.cause), filled(one.fix)] for code, one in DIAGNOSES.items()}
+    assert listed == expected
+    assert list(listed) == list(DIAGNOSES)
 
 
-def test_every_check_finds_something() -> None:
-    """No check is there for nothing, and codes are lower-case words."""
-    assert {one.check for one in DIAGNOSES.values()} == {*Check}
+def test_every_check_can_find_a_problem() -> None:
+    """The catalogue has the checks in their order, each code once, in lower-case words."""
+    assert list(CATALOGUE) == list(Check)
+    assert sum(map(len, CATALOGUE.values())) == len(DIAGNOSES)
     assert [code for code in DIAGNOSES if not re.fullmatch(r"[a-z0-9_]+", code)] == []
 
 
@@ -44,10 +44,10 @@ def test_a_problem_is_told_in_sentences(code: str) -> None:
     """Cause and fix are whole once their fields are filled in."""
     diagnosis = DIAGNOSES[code]
     facts = dict.fromkeys(fields(diagnosis.cause) | fields(diagnosis.fix), "x")
-    finding = problem(code, **facts).finding
-    assert finding is not None
-    for text in (finding.cause, finding.fix):
-        assert text.endswith((".", "x")), "it ends, if need be with what AWS said"
+    result = problem(code, **facts)
+    assert result.fix is not None
+    for text in (result.says, result.fix):
+        assert text.endswith((".", "x")), "it ends with a full stop, or with AWS's own words"
         assert not set("{}") & set(text)
 
 

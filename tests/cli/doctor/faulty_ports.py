@@ -1,4 +1,4 @@
-"""Places on the network where something is wrong: real sockets on this machine."""
+"""Ports of this machine that refuse, ignore or cut off connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A secret, its vendor, and somebody who runs `rotation doctor` beside the application."""
+"""A secret, its vendor, and `rotation doctor` run with an application's credentials."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
 
 SECRET = "trusted-signatures-api"
-#: Whom the application is to AWS.
+#: The access key id of the application.
 APPLICATION = "AKIAAPPLICATION00000"
 
 
 @dataclass
 class Clock:
-    """AWS's clock: the machine's, and what a test adds."""
+    """AWS's clock: the machine's clock and the offset that a test sets."""
 
     offset: timedelta = timedelta(0)
 
@@ -34,7 +34,7 @@ class Clock:
 
 @dataclass
 class SealingFunction:
-    """A function in the place of the sealing function: answers what it is told to."""
+    """A function that stands in for the sealing function and answers what a test sets."""
 
     result: InvocationResult = field(default_factory=lambda: InvocationResult(b"{}"))
     payloads: list[bytes] = field(default_factory=list)
@@ -47,15 +47,15 @@ class SealingFunction:
         self.result = InvocationResult(json.dumps(members).encode())
 
     def close(self) -> None:
-        """Nothing runs."""
+        """There is nothing to stop."""
 
 
 @dataclass
-class Clinic:
-    """Where a test plants a fault and has it looked at.
+class DoctorFixture:
+    """A deployment in which a test causes a fault, and the doctor that has to find it.
 
     Attributes:
-        variables: the application's environment; None takes a variable away.
+        variables: the application's environment; None unsets a variable.
         function: what runs as the function `seal`.
     """
 
@@ -64,7 +64,7 @@ class Clinic:
     function: SealingFunction
     variables: dict[str, str | None]
 
-    def healthy(self, **members: Any) -> PortalKey:
+    def store_healthy_key(self, **members: Any) -> PortalKey:
         """A key for a year, and rotation turned on."""
         ends = datetime.now(UTC) + timedelta(days=300)
         key = self.rotation_fixture.store(**{"expiresAt": ends.isoformat()} | members)
@@ -83,14 +83,14 @@ class Clinic:
         )
 
     def refuse(self, code: str, message: str, operation: str = "GetSecretValue") -> None:
-        """AWS's own answer to the next call, word for word."""
+        """Have AWS answer the next call with this error."""
         self.rotation_fixture.cloud.faults.before(operation, AwsError(code, message))
 
     def deny(self, *operations: str) -> None:
         self.rotation_fixture.cloud.deny(APPLICATION, *operations)
 
-    def says(self, *arguments: str, code: int = 0, secret: str = SECRET) -> str:
-        """What the command prints; never a piece of a key."""
+    def run(self, *arguments: str, code: int = 0, secret: str = SECRET) -> str:
+        """Run the command; returns what it prints, which holds no piece of a key."""
         result = CliRunner().invoke(
             rotation,
             ["doctor", secret, *arguments],
@@ -104,21 +104,21 @@ class Clinic:
         assert canary.find(result.output.encode()) is None
         return result.output
 
-    def examine(self, *arguments: str, code: int = 0, secret: str = SECRET) -> dict[str, Any]:
-        """The checks by their names; where a check has several results, the last."""
-        told = json.loads(self.says("--json", *arguments, code=code, secret=secret))
-        assert told["ok"] is (code == 0)
-        return {check["check"]: check for check in told["checks"]}
+    def checks(self, *arguments: str, code: int = 0, secret: str = SECRET) -> dict[str, Any]:
+        """The results of the checks, by the name of the check."""
+        report = json.loads(self.run("--json", *arguments, code=code, secret=secret))
+        assert report["ok"] is (code == 0)
+        return {check["check"]: check for check in report["checks"]}
 
-    def finds(self, *arguments: str, secret: str = SECRET) -> dict[str, dict[str, Any]]:
+    def problems(self, *arguments: str, secret: str = SECRET) -> dict[str, dict[str, Any]]:
         """The problems by their codes."""
-        told = json.loads(self.says("--json", *arguments, code=1, secret=secret))
-        problems = [check for check in told["checks"] if check["verdict"] == "problem"]
+        report = json.loads(self.run("--json", *arguments, code=1, secret=secret))
+        problems = [check for check in report["checks"] if check["verdict"] == "problem"]
         for problem in problems:
             assert not re.search(r"[{}]", problem["says"] + problem["fix"])
         return {problem["code"]: problem for problem in problems}
 
-    def diagnosis(self, *arguments: str, secret: str = SECRET) -> dict[str, Any]:
-        """The one problem that there is."""
-        [found] = self.finds(*arguments, secret=secret).values()
+    def only_problem(self, *arguments: str, secret: str = SECRET) -> dict[str, Any]:
+        """The only problem that is found."""
+        [found] = self.problems(*arguments, secret=secret).values()
         return found
