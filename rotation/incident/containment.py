@@ -16,7 +16,6 @@ from typing import Any, Final
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.declaration import Declaration, Progress, Stage, advance, declare
-from rotation.secrets_manager.labels import compromised
 from rotation.secrets_manager.versions import SecretVersions
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
@@ -184,8 +183,9 @@ def _note(held: Containment, report: Mapping[str, Any], tell: Callable[[str], No
 
 def _left(report: Mapping[str, Any]) -> list[str]:
     """What stands between this report and the end of the incident."""
-    suspects = [v for v in report.get("versions", ()) if compromised(v["labels"])]
-    # What a run did is not in the labels that it found: the next run's report has them.
+    # An older function does not say which versions are compromised: then any of them may be.
+    suspects = [v for v in report.get("versions", ()) if v.get("compromised", True)]
+    # The report shows what the run found, not what it did: the next run's report shows that.
     finished = bool(report.get("done", {}).get("evidence"))
     left = (
         []

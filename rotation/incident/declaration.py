@@ -34,8 +34,6 @@ from rotation.secrets_manager.labels import (
     COMPROMISED,
     INCIDENT_TAG,
     SUSPECT_TAGS,
-    compromised,
-    proven_dead,
 )
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
@@ -236,10 +234,14 @@ def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
 
 def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[str]:
     """Label what was declared and is not labelled yet; every suspect version."""
-    marked = [version for version, labels in snapshot.labels.items() if compromised(labels)]
+    marked = [
+        version
+        for version, labels in snapshot.labels.items()
+        if any(label.startswith(COMPROMISED) for label in labels)
+    ]
     for version in snapshot.declared:
         labels = snapshot.labels.get(version, frozenset())
-        if version in marked or proven_dead(labels):
+        if version in marked or not snapshot.compromised(version):
             continue
         try:
             secret.attach(COMPROMISED + version, version)

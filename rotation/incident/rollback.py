@@ -17,7 +17,6 @@ from rotation.secrets_manager.labels import (
     AWSPREVIOUS,
     INCIDENT_TAG,
     RETIRE_AFTER,
-    compromised,
     proven_dead,
     retire_after,
 )
@@ -106,7 +105,7 @@ def _versions(snapshot: Snapshot, now: datetime) -> tuple[str, str]:
     if previous is None or current is None or previous == current:
         raise VersionStateError(f"{snapshot.arn} has no previous version to go back to.")
     labels = snapshot.labels[previous]
-    if compromised(labels):
+    if snapshot.compromised(previous):
         raise CompromisedKeyError(
             f"The previous key of {snapshot.arn} was declared compromised. It stays where it is; "
             "rotate forward instead."

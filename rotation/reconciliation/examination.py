@@ -182,7 +182,11 @@ def renewed(secret: SecretVersions, examined: Examined) -> Examined:
     versions = []
     for version in known.keys() | snapshot.labels.keys():
         labels = snapshot.labels.get(version, frozenset())
-        again = replace(known.get(version, HeldVersion(version, labels)), labels=labels)
+        again = replace(
+            known.get(version, HeldVersion(version, labels)),
+            labels=labels,
+            declared=version in snapshot.declared,
+        )
         if not again.displaced and again.reading is not Reading.READ:
             again = _read_one(secret, again, keys)
         versions.append(again)
@@ -197,13 +201,14 @@ def statement(arn: str) -> str:
 
 def _united(snapshot: Snapshot, listed: tuple[ListedVersion, ...]) -> tuple[HeldVersion, ...]:
     """The versions of both lists, each with the labels of both, the oldest first."""
+    declared = frozenset(snapshot.declared)
     found = {
-        version: HeldVersion(version, labels, reading=Reading.NOT_READ)
+        version: HeldVersion(version, labels, declared=version in declared)
         for version, labels in snapshot.labels.items()
     }
     for one in listed:
         labels = one.labels | snapshot.labels.get(one.id, frozenset())
-        found[one.id] = HeldVersion(one.id, labels, one.created_at)
+        found[one.id] = HeldVersion(one.id, labels, one.created_at, declared=one.id in declared)
     return _in_order(found.values())
 
 

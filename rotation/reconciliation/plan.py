@@ -199,8 +199,10 @@ def _removals(situation: Situation) -> Iterator[Label]:
             yield from (Label(version.id, mark) for mark in sorted(_ours(version, RETIRE_AFTER)))
         if version.dead and version.displaced and version.labels == _ours(version, DEAD):
             yield from (Label(version.id, dead) for dead in sorted(version.labels))
-        if version.compromised and version.displaced and AWSPREVIOUS in version.labels:
-            # So that no rollback revives it.
+        labelled = bool(_ours(version, COMPROMISED))
+        if labelled and version.displaced and AWSPREVIOUS in version.labels:
+            # So that no rollback revives it. The label of the incident keeps the version from
+            # being deleted; as long as there is none, AWSPREVIOUS has to.
             yield Label(version.id, AWSPREVIOUS)
         if version.compromised and situation.void(version):
             yield from (Label(version.id, one) for one in sorted(_ours(version, COMPROMISED)))

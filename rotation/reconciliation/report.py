@@ -88,6 +88,7 @@ def _version(version: HeldVersion, situation: Situation) -> dict[str, Any]:
         "versionId": version.id,
         "labels": sorted(version.labels),
         "state": _state(version, situation),
+        "compromised": version.compromised,
         "createdAt": time_text(version.created_at),
         "keyId": version.key_id,
         "issuedAt": time_text(version.issued_at),

@@ -76,6 +76,7 @@ class HeldVersion:
         issued_at: when that key was issued, where known.
         expires_at: when that key stops working, where known.
         answers: whether the vendor accepts that key, where it was asked just now.
+        declared: whether the tags of an incident name the version as suspect.
     """
 
     id: str
@@ -86,6 +87,7 @@ class HeldVersion:
     issued_at: datetime | None = None
     expires_at: datetime | None = None
     answers: bool | None = None
+    declared: bool = False
 
     @property
     def current(self) -> bool:
@@ -104,8 +106,8 @@ class HeldVersion:
 
     @property
     def compromised(self) -> bool:
-        """Whether its key was declared compromised."""
-        return compromised(self.labels)
+        """Whether its key counts as compromised."""
+        return compromised(self.labels, declared=self.declared)
 
     @property
     def dead(self) -> bool:

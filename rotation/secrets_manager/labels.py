@@ -36,9 +36,19 @@ _MARK: Final = re.compile(RETIRE_AFTER + r"(\d{8}T\d{6}Z)-.+")
 _COMPACT: Final = "%Y%m%dT%H%M%SZ"
 
 
-def compromised(labels: Iterable[str]) -> bool:
-    """Whether a version that bears ``labels`` was declared compromised."""
-    return any(label.startswith(COMPROMISED) for label in labels)
+def compromised(labels: Iterable[str], *, declared: bool) -> bool:
+    """Whether the key of a version counts as compromised, for the steps, the plan and the report.
+
+    A declaration writes tags first and then a label on each version; the responder may be cut off
+    in between. So each of the two is enough. The tags stay until the whole incident is closed: a
+    version that is labelled as proven dead is therefore over, although the tags still name it.
+
+    Args:
+        labels: the staging labels of the version.
+        declared: whether the tags of an incident name the version.
+    """
+    labelled = any(label.startswith(COMPROMISED) for label in labels)
+    return labelled or (declared and not proven_dead(labels))
 
 
 def proven_dead(labels: Iterable[str]) -> bool:

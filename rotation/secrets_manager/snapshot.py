@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from rotation.secrets_manager.labels import SUSPECT_TAGS, compromised, proven_dead
+from rotation.secrets_manager.labels import SUSPECT_TAGS, compromised
 
 _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
@@ -79,13 +79,9 @@ class Snapshot:
         return tuple(" ".join(self.tags.get(name, "") for name in SUSPECT_TAGS).split())
 
     def compromised(self, version: str) -> bool:
-        """Whether the key of ``version`` was declared compromised, and is not proven dead.
-
-        An incident writes its tags first and labels each version after that; whoever declared it
-        may have been cut off in between.
-        """
+        """Whether the key of ``version`` counts as compromised."""
         labels = self.labels.get(version, frozenset())
-        return compromised(labels) or (version in self.declared and not proven_dead(labels))
+        return compromised(labels, declared=version in self.declared)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Responder:
         [report] = self.desk.run(arn, act=not lagging)["secrets"]
         if lagging:
             for version in report["versions"]:
-                version["labels"] = [one for one in version["labels"] if "compromised" not in one]
+                version["compromised"] = False
             if blind:
                 report["incident"] = None
         return dict(report)

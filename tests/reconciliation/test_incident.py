@@ -66,6 +66,41 @@ def test_while_it_is_current_a_compromised_key_is_not_revoked(desk: Desk) -> Non
     assert desk.evidence() == []
 
 
+def declared_in_tags_alone(desk: Desk) -> tuple[str, str]:
+    """Declare a secret's two versions, and stop before any label is written; both, current last."""
+    desk.rotation_fixture.store()
+    desk.rotate()
+    secret = SecretVersions(desk.rotation_fixture.client, desk.rotation_fixture.arn)
+    declare(secret, Declaration(desk.rotation_fixture.now(), "key-compromise", "ada"))
+    previous = desk.rotation_fixture.version("AWSPREVIOUS")
+    current = desk.rotation_fixture.version("AWSCURRENT")
+    assert previous is not None
+    assert current is not None
+    return previous, current
+
+
+def test_the_report_shows_a_declaration_that_has_only_its_tags(desk: Desk) -> None:
+    """A laptop died before the labels were written: the incident is open all the same."""
+    suspects = declared_in_tags_alone(desk)
+    [report] = desk.run(act=False)["secrets"]
+    assert {one["versionId"] for one in report["versions"] if one["compromised"]} == {*suspects}
+    assert codes(report) >= {"incident_open", "compromised_key_current"}
+    reasons = {one["versionIds"][0]: one["reason"] for one in report["retirements"]}
+    assert reasons == {suspects[0]: "compromised"}
+
+
+def test_a_suspect_key_dies_even_where_no_label_can_be_written(desk: Desk) -> None:
+    """The tags are enough for its revocation; AWSPREVIOUS keeps its version from being deleted."""
+    previous, _ = declared_in_tags_alone(desk)
+    leaked = desk.rotation_fixture.value("AWSPREVIOUS")["apiKeyId"]
+    denied = AwsError("AccessDeniedException")
+    desk.rotation_fixture.cloud.faults.before("UpdateSecretVersionStage", denied, times=9)
+    report = desk.reconcile(failing=True)
+    assert outcomes(report) == {leaked: "revoked"}
+    assert desk.rotation_fixture.labels()[previous] == {"AWSPREVIOUS"}
+    assert desk.tags() != {}
+
+
 def test_every_key_of_the_moment_dies_together(desk: Desk) -> None:
     """Current, previous, retiring and pending: one record names them all."""
     first = desk.rotation_fixture.store()

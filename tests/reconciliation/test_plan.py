@@ -66,6 +66,21 @@ CASES = [
         retire={("k-old", LEAKED)},
     ),
     Case(
+        "a key that only the incident's tags name dies, and keeps the label that keeps its version",
+        situation(NEW, held("old", PREVIOUS, declared=True)),
+        retire={("k-old", LEAKED)},
+    ),
+    Case(
+        "a key in flight that only the incident's tags name loses AWSPENDING and dies",
+        situation(NEW, held("next", PENDING, declared=True)),
+        abandon={"next"},
+        retire={("k-next", LEAKED)},
+    ),
+    Case(
+        "a key that was proven dead is not compromised any more, whatever the tags say",
+        situation(NEW, held("old", PREVIOUS, dead("old"), declared=True)),
+    ),
+    Case(
         "in its grace it waits",
         situation(NEW, held("old", PREVIOUS, due("old", -HOUR))),
         waiting={"k-old"},

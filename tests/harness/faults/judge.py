@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,9 +23,9 @@ from rotation.sandbox.vendor import KeyStore, PortalKey, Role
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
+    COMPROMISED,
     DEAD,
     INCIDENT_TAG,
-    compromised,
     retire_after,
 )
 from tests.harness.faults.boundary import Boundary, Call
@@ -161,7 +161,10 @@ class Judge:
         self.violations.append(f"{invariant}: {what}")
 
     def _suspect_keys(self, now: State) -> set[str]:
-        marked = {version for version, has in now.labels.items() if compromised(has)}
+        marked = {version for version, has in now.labels.items() if _labelled_compromised(has)}
+        for tag in now.tags or ():
+            if tag["Key"].startswith("rotation:incident-suspects-"):
+                marked.update(tag["Value"].split())
         held = {now.key_of(version) for version in marked}
         return {key for key in held if key is not None}
 
@@ -181,7 +184,7 @@ class Judge:
             self.find("1 unproven", f"version {new} became current in {call}; nobody proved {key}")
         seen = self._looks.get(call.process, {})
         looked = seen.get(new, frozenset())
-        if old is not None and (AWSPENDING not in looked or compromised(looked)):
+        if old is not None and (AWSPENDING not in looked or _labelled_compromised(looked)):
             self.find("1 retired", f"version {new} was {sorted(looked)} and became current: {call}")
         if old is not None and AWSCURRENT not in seen.get(old, frozenset()):
             self.find("1 swapped", f"version {old} was displaced, which was not looked at: {call}")
@@ -192,9 +195,10 @@ class Judge:
             if key is None:
                 continue
             buried = any(label.startswith(DEAD) for label in has - was.labels.get(version, has))
-            closed = compromised(was.labels.get(version, frozenset())) and not compromised(has)
+            before = was.labels.get(version, frozenset())
+            closed = _labelled_compromised(before) and not _labelled_compromised(has)
             unmarked = (
-                retire_after(was.labels.get(version, frozenset())) is not None
+                retire_after(before) is not None
                 and retire_after(has) is None
                 and not has & {AWSCURRENT, AWSPENDING}
                 and key != now.key_of(now.bearer(AWSCURRENT))
@@ -213,7 +217,7 @@ class Judge:
                 self._excused.add(key.id)
                 return
             self.find("2 current", f"{call} revoked the current key")
-        if key.id in self.suspects or compromised(was.labels.get(token, frozenset())):
+        if key.id in self.suspects or _labelled_compromised(was.labels.get(token, frozenset())):
             return
         if any(AWSPENDING in has for has in labels):
             self.find("2 in flight", f"{call} revoked a key that is stored as AWSPENDING")
@@ -265,7 +269,7 @@ class Judge:
         tags = {tag["Key"] for tag in now.tags or ()}
         return (
             self.alive() == {now.key_of(now.bearer(AWSCURRENT))}
-            and not any(compromised(has) for has in now.labels.values())
+            and not any(_labelled_compromised(has) for has in now.labels.values())
             and now.bearer(AWSPENDING) in {None, now.bearer(AWSCURRENT)}
             and INCIDENT_TAG not in tags
         )
@@ -301,3 +305,8 @@ _WRITES = frozenset(
         *("RotateSecret", "create key", "revoke key", "CancelRotateSecret"),
     }
 )
+
+
+def _labelled_compromised(labels: Iterable[str]) -> bool:
+    """Whether a version bears the label of an incident; the judge decides this for itself."""
+    return any(label.startswith(COMPROMISED) for label in labels)

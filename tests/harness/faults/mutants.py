@@ -153,6 +153,10 @@ def _one_rejection(self: Any, death: Any) -> Any:
     return death_watch.Verdict.DEAD if rejected else sound_verdict(self, death)
 
 
+def _by_label_alone(seen: Any, version: str) -> bool:
+    return compromised(seen.labels.get(version, ()), declared=False)
+
+
 def _no_strays(*_: Any) -> tuple[()]:
     return ()
 
@@ -224,7 +228,7 @@ MUTANTS = (
     ),
     Mutant(
         "believes the labels of an incident and not its declaration",
-        ((Snapshot, "compromised", lambda seen, one: compromised(seen.labels.get(one, ()))),),
+        ((Snapshot, "compromised", _by_label_alone),),
         *("force-pending", "1 retired", (Way.KILLED_BEFORE,), "UpdateSecretVersionStage"),
     ),
     Mutant(
