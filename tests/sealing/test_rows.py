@@ -12,7 +12,7 @@ from pyhanko.pdf_utils.xref import XRefSectionData
 
 from rotation.errors import DocumentTooLargeError
 from rotation.sealing.pdf.limits import Effort, Limits
-from rotation.sealing.pdf.reader.xref_rows import read_rows
+from rotation.sealing.pdf.reader.xref import read_rows
 
 Row = tuple[int, int, bytes]
 

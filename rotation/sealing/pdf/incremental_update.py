@@ -4,8 +4,10 @@
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+import io
+import os
 from io import SEEK_SET, BytesIO
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final
 
 from pyhanko.pdf_utils.generic import DictionaryObject, IndirectObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -13,6 +15,9 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from rotation.errors import DocumentTooLargeError
 from rotation.sealing.pdf.reader.document import Document
 from rotation.sealing.pdf.signature_dictionary import Signature
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 # A row of a classic table has ten digits for a position (ISO 32000-2, 7.5.4).
 _LAST_POSITION: Final = 9_999_999_999
@@ -100,3 +105,47 @@ class Tail(BytesIO):
     def seek(self, position: int, whence: int = SEEK_SET, /) -> int:
         """As any file's."""
         return super().seek(position - self.start if whence == SEEK_SET else position, whence)
+
+
+class Joined(io.RawIOBase):
+    """``size`` bytes of ``source``, then ``tail``; raw, for a buffered reader."""
+
+    def __init__(self, source: BinaryIO, size: int, tail: bytes) -> None:
+        self._source = source
+        self._size = size
+        self._tail = tail
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """The position."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """As any file's."""
+        end = self._size + len(self._tail)
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: end}[whence]
+        if base + offset < 0:
+            raise ValueError(f"there is no position {base + offset}")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read from either, up to its end."""
+        view = memoryview(buffer).cast("B")
+        if self._position < self._size:
+            self._source.seek(self._position)
+            part = self._source.read(min(len(view), self._size - self._position))
+        else:
+            start = self._position - self._size
+            part = self._tail[start : start + len(view)]
+        view[: len(part)] = part
+        self._position += len(part)
+        return len(part)

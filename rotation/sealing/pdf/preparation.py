@@ -22,14 +22,17 @@ from typing import BinaryIO, Final, Protocol, cast, runtime_checkable
 from pyhanko.pdf_utils.misc import PdfDecodeLimitError
 
 from rotation.errors import DamagedPdfError, RotationError, SignatureTooLargeError
-from rotation.sealing.pdf.certification import certify
-from rotation.sealing.pdf.concatenated import Joined
+from rotation.sealing.pdf.certification import (
+    certify,
+    refuse_frozen,
+    refuse_late_certification,
+    refuse_locked,
+)
 from rotation.sealing.pdf.fields import field_for, put_signature, signature_fields
-from rotation.sealing.pdf.incremental_update import Tail, Update
+from rotation.sealing.pdf.incremental_update import Joined, Tail, Update
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.objects import dictionary_at
 from rotation.sealing.pdf.pages import page_at
-from rotation.sealing.pdf.policy import refuse_frozen, refuse_late_certification, refuse_locked
 from rotation.sealing.pdf.reader.document import Document, readable
 from rotation.sealing.pdf.repair import rewritten
 from rotation.sealing.pdf.signature_dictionary import Signature

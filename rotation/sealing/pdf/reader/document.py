@@ -9,9 +9,10 @@ one would set. The tests open, seal and validate every kind of document with it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from pyhanko.pdf_utils.crypt.api import SecurityHandler
 from pyhanko.pdf_utils.decode_limits import DecodeContext, DecodePurpose
@@ -31,16 +32,22 @@ from pyhanko.pdf_utils.misc import PdfDecodeLimitError, PdfReadError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.xref import ObjStreamRef, XRefCache
 
-from rotation.errors import DamagedPdfError, DocumentTooLargeError, RotationError
+from rotation.errors import (
+    DamagedPdfError,
+    DocumentTooLargeError,
+    RotationError,
+    UnsupportedPdfError,
+)
 from rotation.sealing.pdf.limits import Effort, Limits, unpacks_too_much
 from rotation.sealing.pdf.objects import integer_at, is_dictionary
 from rotation.sealing.pdf.reader.encryption import unlocked
 from rotation.sealing.pdf.reader.filters import Stream
-from rotation.sealing.pdf.reader.header import header_of, startxref_of
-from rotation.sealing.pdf.reader.indirect_object import indirect_object
-from rotation.sealing.pdf.reader.parser import Parser
+from rotation.sealing.pdf.reader.parser import Parser, indirect_object
 from rotation.sealing.pdf.reader.recovery import Recovered, recover
-from rotation.sealing.pdf.reader.xref import TableReader, Tables
+from rotation.sealing.pdf.reader.xref import TableReader, Tables, startxref_of
+
+#: Where viewers look for %PDF- (PDF Reference 1.7, appendix H, note 13).
+_EDGE: Final = 1024
 
 
 class Document(PdfFileReader):
@@ -82,7 +89,7 @@ class Document(PdfFileReader):
     ) -> None:
         self.effort = Effort(limits or Limits(), since=extends.effort.since if extends else since)
         self.size = stream.seek(0, os.SEEK_END)
-        header, version = header_of(stream)
+        header, version = _header(stream)
         startxref = _startxref(stream, self.size, needed=not recovered)
         self._security_handler: SecurityHandler | None = None
         self.strict = False
@@ -264,6 +271,28 @@ def readable(limits: Limits | None = None) -> Iterator[None]:
             f"({type(error).__name__}). Open it in a PDF editor and save it anew, or ask for a "
             "repair."
         ) from error
+
+
+def _header(stream: BinaryIO) -> tuple[int, tuple[int, int]]:
+    """The position of the header, and the version that it gives.
+
+    Raises:
+        DamagedPdfError: there is no header where viewers look for one.
+        UnsupportedPdfError: nor is anything else of a PDF.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _EDGE))
+    end = stream.read(_EDGE)
+    stream.seek(0)
+    start = stream.read(_EDGE + 8)
+    if not start:
+        raise UnsupportedPdfError("The file is empty.")
+    found = re.search(rb"%PDF-(\d)?\.?(\d)?", start)
+    if found is None and b"startxref" in end:
+        raise DamagedPdfError("The file is damaged: there is no %PDF- at its beginning.")
+    if found is None:
+        raise UnsupportedPdfError("The file is not a PDF: there is no %PDF- at its beginning.")
+    return found.start(), (int(found[1] or 1), int(found[2] or 4))
 
 
 def _startxref(stream: BinaryIO, size: int, *, needed: bool) -> int:

@@ -22,11 +22,14 @@ from pyhanko.pdf_utils.generic import (
     NullObject,
     NumberObject,
     PdfObject,
+    Reference,
 )
 from pyhanko.pdf_utils.misc import PdfReadError
+from pyhanko.pdf_utils.rw_common import PdfHandler
 
 from rotation.sealing.pdf.limits import Effort
 from rotation.sealing.pdf.objects import name, real, string
+from rotation.sealing.pdf.reader.filters import Stream
 
 T = TypeVar("T")
 
@@ -37,6 +40,8 @@ _reference = re.compile(rb"(\d{1,10})[%b]+(\d{1,5})[%b]+R(?![^%b()<>\[\]{}/%%])"
 _in_literal = re.compile(rb"[\\()\r]")
 _octal = re.compile(rb"[0-7]{1,3}")
 _not_hex = re.compile(rb"[^0-9A-Fa-f]")
+_header = re.compile(rb"(\d{1,10})[%b]+(\d{1,5})[%b]*obj" % (SPACE, SPACE))
+_endstream = re.compile(rb"[%b]*endstream" % SPACE)
 _ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 # Words that only come after an object: meeting one inside of it, its end is missing.
 _ENDS: Final = frozenset({b"endobj", b"endstream", b"xref", b"trailer", b"startxref", b"obj"})
@@ -46,6 +51,7 @@ _WINDOW: Final = 4 * 1024
 _LARGEST: Final = 64 * 1024 * 1024
 # The longest token but strings and names that must be seen whole: a reference.
 _LOOK: Final = 64
+_CHUNK: Final = 64 * 1024
 
 
 class _CutError(Exception):
@@ -243,3 +249,84 @@ class Parser:
         if character in {b"\r", b"\n"}:
             return b"", at + 1
         return _ESCAPES.get(character, character), at + 1
+
+
+def indirect_object(
+    stream: BinaryIO,
+    position: int,
+    handler: PdfHandler,
+    effort: Effort,
+    length_of: Callable[[IndirectObject], object],
+) -> tuple[Reference, PdfObject, int]:
+    """The object whose header stands at ``position``, its reference, and where it ends.
+
+    Args:
+        stream: the document.
+        position: of the header, or of white space before it.
+        handler: the reader that references in the object belong to.
+        effort: what it may cost.
+        length_of: what a reference given as a stream's length refers to.
+
+    Raises:
+        PdfReadError: there is no object, or it has no end.
+    """
+
+    def read(window: bytes, final: bool) -> tuple[tuple[Reference, PdfObject, bool], int]:
+        # The header of an object that is at hand belongs to no object itself.
+        parser = Parser(window, Reference(1, 0, handler), effort, final=final)
+        at = parser.skip(0)
+        header = _header.match(window, at)
+        if header is None:
+            raise PdfReadError(f"no object at {position}")
+        reference = Reference(int(header[1]), int(header[2]), handler)
+        parser = Parser(window, reference, effort, final=final)
+        value, at = parser.value(header.end())
+        if not isinstance(value, DictionaryObject):
+            return (reference, value, False), at
+        # What follows the last object of a document may be nothing at all.
+        if final and not window[at:].strip():
+            return (reference, value, False), at
+        at = parser.skip(at)
+        if not parser.starts(at, b"stream"):
+            return (reference, value, False), at
+        at += len(b"stream")
+        if parser.starts(at, b"\r\n"):
+            at += 2
+        elif window[at : at + 1] in {b"\r", b"\n"}:
+            at += 1
+        return (reference, value, True), at
+
+    (reference, value, streamed), end = parse_at(stream, position, read)
+    if not streamed or not isinstance(value, DictionaryObject):
+        return reference, value, end
+    length: object = value.raw_get("/Length") if "/Length" in value else None
+    if isinstance(length, IndirectObject):
+        length = length_of(length)
+    data, end = _data(stream, end, int(length) if isinstance(length, int) else -1)
+    found = Stream(value, encoded_data=data)
+    found.container_ref = reference
+    return reference, found, end
+
+
+def _data(stream: BinaryIO, start: int, length: int) -> tuple[bytes, int]:
+    """A stream's data, and the position after it; found by its end if the length is wrong."""
+    if length >= 0:
+        stream.seek(start)
+        data = stream.read(length)
+        if len(data) == length and (found := _endstream.match(stream.read(32))):
+            return data, start + length + found.end()
+    stream.seek(start)
+    content = bytearray()
+    while chunk := stream.read(_CHUNK):
+        seen = max(0, len(content) - len(b"endstream"))
+        content += chunk
+        at = content.find(b"endstream", seen)
+        if at >= 0:
+            end = start + at + len(b"endstream")
+            body = bytes(content[:at])
+            # The end of the line before endstream is not part of the data (7.3.8.1).
+            for line_end in (b"\r\n", b"\n", b"\r"):
+                if body.endswith(line_end):
+                    return body[: -len(line_end)], end
+            return body, end
+    raise PdfReadError(f"a stream at {start} has no end")

@@ -37,8 +37,7 @@ from pyhanko.pdf_utils.xref import (
 from rotation.errors import DamagedPdfError, DocumentTooLargeError
 from rotation.sealing.pdf.limits import Effort
 from rotation.sealing.pdf.objects import same
-from rotation.sealing.pdf.reader.indirect_object import indirect_object
-from rotation.sealing.pdf.reader.parser import SPACE, Parser
+from rotation.sealing.pdf.reader.parser import SPACE, Parser, indirect_object
 from rotation.sealing.pdf.reader.xref import Tables
 
 _landmark = re.compile(

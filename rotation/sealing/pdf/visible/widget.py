@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from pyhanko.pdf_utils.decode_limits import DecodePurpose
 from pyhanko.pdf_utils.generic import (
     DictionaryObject,
     NumberObject,
+    StreamObject,
     pdf_name,
     pdf_string,
 )
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from rotation.errors import InvalidRequestError
+from rotation.sealing.pdf.certification import refuse_new_sight
 from rotation.sealing.pdf.fields import Placed
 from rotation.sealing.pdf.objects import dictionary_at, integer_at, value
 from rotation.sealing.pdf.pages import Page, rectangle_in
-from rotation.sealing.pdf.policy import claims_archival, refuse_new_sight
-from rotation.sealing.pdf.visible.appearance import appearance
-from rotation.sealing.pdf.visible.image_objects import numbers
+from rotation.sealing.pdf.visible.appearance import appearance, numbers
 from rotation.sealing.pdf.visible.images import Picture, picture
 from rotation.sealing.visible_seal import VisibleSeal
 
@@ -62,12 +63,22 @@ def _image(root: DictionaryObject, visible: VisibleSeal) -> Picture | None:
         return None
     found = picture(visible.image)
     # ISO 19005-1, 6.4; later parts allow it only with an output intent or a group's color space.
-    if found.opacity and claims_archival(root):
+    if found.opacity and _claims_archival(root):
         raise InvalidRequestError(
             "options.visible.image is transparent, which the document, a PDF/A, may not be. Put "
             "the image on a white ground."
         )
     return found
+
+
+def _claims_archival(root: DictionaryObject) -> bool:
+    """Whether the document's XMP says that it is PDF/A, of whatever part (ISO 19005)."""
+    metadata = value(root, "/Metadata")
+    if not isinstance(metadata, StreamObject):
+        return False
+    # In UTF-16 each character of a namespace has a zero beside it.
+    xmp = metadata.read_data(DecodePurpose.XMP_METADATA).replace(b"\0", b"")
+    return b"http://www.aiim.org/pdfa/ns/id/" in xmp
 
 
 def _put(
