@@ -1,4 +1,4 @@
-"""``rotation migrate``: from a hard-coded key to a secret that can be rotated."""
+"""``rotation migrate``: the command."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ from rotation.cli.shared.key_options import (
 @click.option(
     "--sealing-function",
     metavar="NAME",
-    help="The application seals through this function: for its rights, and for the diff.",
+    help="The application seals through this function: the next steps name it.",
 )
-@click.option("--apply", "apply_it", is_flag=True, help="Do it; without this, only the plan.")
+@click.option(
+    "--apply", "apply_it", is_flag=True, help="Do it. Without this the command only shows the plan."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("refused", nargs=-1, metavar="")
 def migrate(
@@ -42,22 +44,23 @@ def migrate(
     as_json: bool,
     refused: tuple[str, ...],
 ) -> None:
-    """Move a hard-coded key into SECRET, and show what the application needs.
+    """Move a hard-coded key into SECRET.
 
-    Creates the secret, or stores the key in one that has no key yet; its other members stay. A
-    secret that holds another key is never changed. Shows the plan, and acts with --apply; run
-    again with the same key, it changes nothing. Then it prints the policy for the application's
-    role, the change to its code, and what comes next.
+    Creates the secret, or stores the key in a secret that has no key yet; its other members stay.
+    A secret that holds another key is never changed. The command shows the plan, and acts with
+    --apply. Run again with the same key, it changes nothing. At the end it prints what comes next.
+    docs/migrating.md shows the rights that the application needs and the change to its code.
 
-    Asks for the key id and the key; the key is not shown as you type. Or reads them from standard
-    input: two lines, the id first, or JSON with apiKeyId, apiKey and perhaps expiresAt.
+    The command asks for the key id and the key; the key is not shown as you type. It can also read
+    them from standard input: two lines, the id first, or JSON with apiKeyId, apiKey and, if known,
+    expiresAt.
 
-    The key has to sign a test seal before it is stored, and before the plan; the vendor counts one
-    signature each time. VENDOR_URL, VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION
-    are heeded as the functions heed them.
+    The key has to sign a test seal before the plan is shown; the vendor counts one signature each
+    time. The command reads VENDOR_URL, VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and
+    SIGNER_ORGANIZATION as the functions do.
     """
-    from rotation.cli.migrate.migration import Wish, show_migration
+    from rotation.cli.migrate.migration import MigrationRequest, migrate_key
 
     refuse_arguments(refused)
-    wish = Wish(secret, expires, unproven, kms_key, sealing_function)
-    show_migration(wish, apply_it=apply_it, as_json=as_json)
+    request = MigrationRequest(secret, expires, unproven, kms_key, sealing_function)
+    migrate_key(request, apply_it=apply_it, as_json=as_json)

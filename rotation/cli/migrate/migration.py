@@ -1,4 +1,4 @@
-"""The work of ``rotation migrate``: look, read the key, plan, prove, and only then write."""
+"""Moves a key into a secret: reads the secret and the key, plans, proves, and only then writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import boto3
 import click
 from botocore.config import Config
 
-from rotation.cli.migrate.code import code_diff
-from rotation.cli.migrate.plan import Act, Held, Plan, plan
-from rotation.cli.migrate.policy import least_policy
+from rotation.cli.migrate.plan import (
+    ExistingSecret,
+    MigrationAction,
+    MigrationPlan,
+    plan_migration,
+)
 from rotation.cli.shared.typed_key import failing_in_words, prove, read_key
 from rotation.credential import ApiKey, Confidential, SecretDocument
 from rotation.errors import SecretStoreError, VersionStateError
@@ -25,17 +28,17 @@ from rotation.secrets_manager.versions import SecretVersions
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-#: Staging label of a value until it becomes current, for as long as that takes.
+#: The staging label of the new value until it becomes current.
 MIGRATING: Final = "rotation-migrating"
 
 
 @dataclass(frozen=True)
-class Wish:
+class MigrationRequest:
     """What the command line asks for.
 
     Attributes:
         secret: the secret's name or ARN.
-        expires: when the key expires, aware UTC, where it was said.
+        expires: when the key expires, aware UTC, if it was given.
         unproven: whether the key is stored without a test seal.
         kms_key: the customer managed key for a secret that is created, or None.
         function: the sealing function that the application asks, or None.
@@ -48,44 +51,46 @@ class Wish:
     function: str | None
 
 
-def show_migration(wish: Wish, *, apply_it: bool, as_json: bool) -> None:
-    """Do what the command's help says."""
+def migrate_key(request: MigrationRequest, *, apply_it: bool, as_json: bool) -> None:
+    """Read the key, and move it into the secret or show how it would be moved."""
     with failing_in_words():
-        store = Store(wish)
-        # Before anybody types a key: may we look at the secret?
-        held = store.look()
-        key = read_key(wish.expires)
-        planned = plan(wish.secret, held, key)
-        proven = _proven(wish, planned, key)
+        writer = SecretWriter(request)
+        # The secret is read first: without the right to read it, nobody should type a key.
+        existing = writer.read()
+        key = read_key(request.expires)
+        plan = plan_migration(request.secret, existing, key)
+        proof = _prove(request, plan, key)
         if not as_json:
-            click.echo(f"{planned.says} ({proven})" if proven else planned.says)
-        if apply_it and planned.document is not None:
-            held = store.carry_out(planned.act, held, planned.document)
-    done = apply_it or planned.act is Act.NOTHING
-    guide = _guide(wish, held, key) if done and held is not None else {}
+            click.echo(f"{plan.description} ({proof})" if proof else plan.description)
+        if apply_it and plan.document is not None:
+            existing = writer.write(plan.action, existing, plan.document)
+    done = apply_it or plan.action is MigrationAction.NOTHING
+    steps = _next_steps(request, existing, key) if done and existing is not None else []
     if as_json:
-        told = {
-            "secret": wish.secret,
-            "arn": held.arn if held else None,
+        report = {
+            "secret": request.secret,
+            "arn": existing.arn if existing else None,
             "keyId": key.id,
-            "action": planned.act.value,
+            "action": plan.action.value,
             "done": done,
-            "proof": proven,
+            "proof": proof,
         }
-        click.echo(json.dumps({**told, **guide}))
+        click.echo(json.dumps(report | ({"next": steps} if done else {})))
     elif not done:
         click.echo("Nothing was changed. Add --apply to do it.")
     else:
-        if planned.document is not None and held is not None:
-            click.echo(f"Done: {held.arn}")
-        _tell(guide)
+        if plan.document is not None and existing is not None:
+            click.echo(f"Done: {existing.arn}")
+        click.echo("\nWhat comes next:\n")
+        for number, step in enumerate(steps, 1):
+            click.echo(f"{number}. {step}")
 
 
-class Store:
-    """The secret that is looked at and written."""
+class SecretWriter:
+    """Reads and writes the secret."""
 
-    def __init__(self, wish: Wish) -> None:
-        self._wish = wish
+    def __init__(self, request: MigrationRequest) -> None:
+        self._request = request
         patience = Config(
             connect_timeout=3,
             read_timeout=10,
@@ -93,14 +98,14 @@ class Store:
         )
         self._client: SecretsManagerClient = boto3.client("secretsmanager", config=patience)
 
-    def look(self) -> Held | None:
-        """What the secret holds, or None if there is none.
+    def read(self) -> ExistingSecret | None:
+        """The secret, or None if there is none.
 
         Raises:
-            VersionStateError: it is scheduled for deletion, or an ARN that names nothing.
+            VersionStateError: it is scheduled for deletion, or there is none and an ARN was given.
             SecretStoreError: AWS refused or failed.
         """
-        name = self._wish.secret
+        name = self._request.secret
         described = self._found(
             "DescribeSecret", lambda: self._client.describe_secret(SecretId=name)
         )
@@ -117,38 +122,38 @@ class Store:
                 f"--secret-id {name}"
             )
         version, value = self._found("GetSecretValue", self._current) or (None, None)
-        return Held(
-            name=described["Name"],
+        return ExistingSecret(
             arn=described["ARN"],
             version=version,
             value=value,
-            kms_key=described.get("KmsKeyId"),
-            rotates=described.get("RotationEnabled", False),
+            rotation_enabled=described.get("RotationEnabled", False),
         )
 
-    def carry_out(self, act: Act, held: Held | None, document: SecretDocument) -> Held:
-        """Create the secret or store the document; the secret that then holds it.
+    def write(
+        self, action: MigrationAction, existing: ExistingSecret | None, document: SecretDocument
+    ) -> ExistingSecret:
+        """Create the secret, or store the document in it; returns the secret.
 
-        It is not looked at again: Secrets Manager is eventually consistent, and may not yet find a
+        It is not read again: Secrets Manager is eventually consistent, and may not yet find a
         secret that it has just created.
 
         Raises:
-            VersionStateError: somebody else wrote meanwhile; that is what counts.
+            VersionStateError: somebody else wrote meanwhile; their value stays.
             SecretStoreError: AWS refused or failed.
         """
-        if act is Act.CREATE or held is None:
+        if action is MigrationAction.CREATE or existing is None:
             return self._create(document)
-        self._store(held, document)
-        return held
+        self._store(existing, document)
+        return existing
 
-    def _create(self, document: SecretDocument) -> Held:
-        encrypted: Any = {"KmsKeyId": self._wish.kms_key} if self._wish.kms_key else {}
+    def _create(self, document: SecretDocument) -> ExistingSecret:
+        encrypted: Any = {"KmsKeyId": self._request.kms_key} if self._request.kms_key else {}
         try:
             made = store_call(
                 "CreateSecret",
-                self._wish.secret,
+                self._request.secret,
                 lambda: self._client.create_secret(
-                    Name=self._wish.secret,
+                    Name=self._request.secret,
                     Description="A Trusted Signatures API key",
                     SecretString=document.serialize().reveal(),
                     **encrypted,
@@ -156,116 +161,98 @@ class Store:
             )
         except SecretStoreError as error:
             if error.aws_code == "ResourceExistsException":
-                raise _changed(self._wish.secret) from None
+                raise _changed(self._request.secret) from None
             raise
-        return Held(
-            name=made["Name"],
-            arn=made["ARN"],
-            version=made["VersionId"],
-            value=None,
-            kms_key=self._wish.kms_key,
-            rotates=False,
+        return ExistingSecret(
+            arn=made["ARN"], version=made["VersionId"], value=None, rotation_enabled=False
         )
 
-    def _store(self, held: Held, document: SecretDocument) -> None:
-        """Store the value under a label of its own, and then move AWSCURRENT, if it may.
+    def _store(self, existing: ExistingSecret, document: SecretDocument) -> None:
+        """Store the value under a label of its own, then move AWSCURRENT to it.
 
-        API_PutSecretValue has no condition; API_UpdateSecretVersionStage is a compare-and-swap. So
+        API_PutSecretValue has no condition, but API_UpdateSecretVersionStage is a compare-and-swap:
         a value that somebody else stored meanwhile stays current. The first value of a secret
         becomes current by itself.
         """
         token = str(uuid.uuid4())
         answer = store_call(
             "PutSecretValue",
-            held.arn,
+            existing.arn,
             lambda: self._client.put_secret_value(
-                SecretId=held.arn,
+                SecretId=existing.arn,
                 ClientRequestToken=token,
                 SecretString=document.serialize().reveal(),
                 VersionStages=[MIGRATING],
             ),
         )
-        versions = SecretVersions(self._client, held.arn)
+        versions = SecretVersions(self._client, existing.arn)
         try:
             if AWSCURRENT not in answer.get("VersionStages", ()):
-                versions.promote(token, held.version)
+                versions.promote(token, existing.version)
         except SecretStoreError as error:
             if error.aws_code != "InvalidParameterException":
                 raise
-            # A move whose answer was lost and that botocore repeated is refused like somebody
-            # else's; who bears the label tells them apart.
+            # AWS refuses the move if somebody else moved the label, but also if botocore repeated
+            # our own move because its answer was lost. The version that bears the label tells.
             if versions.snapshot().version_with(AWSCURRENT) != token:
-                raise _changed(held.arn) from None
+                raise _changed(existing.arn) from None
         finally:
             versions.detach(MIGRATING, token)
 
     def _current(self) -> tuple[str, Confidential]:
-        answer = self._client.get_secret_value(SecretId=self._wish.secret, VersionStage=AWSCURRENT)
+        answer = self._client.get_secret_value(
+            SecretId=self._request.secret, VersionStage=AWSCURRENT
+        )
         return answer["VersionId"], Confidential(answer.get("SecretString", ""))
 
     def _found(self, operation: str, call: Any) -> Any:
-        """What a call brings; None if there is no such thing."""
+        """What a call returns; None if AWS answers that there is no such secret or value."""
         try:
-            return store_call(operation, self._wish.secret, call)
+            return store_call(operation, self._request.secret, call)
         except SecretStoreError as error:
             if error.aws_code == "ResourceNotFoundException":
                 return None
             raise
 
 
-def _proven(wish: Wish, planned: Plan, key: ApiKey) -> str | None:
-    """What the test seal showed; None where nothing is going to be stored."""
-    if planned.document is None:
+def _prove(request: MigrationRequest, plan: MigrationPlan, key: ApiKey) -> str | None:
+    """The result of the test seal, in words; None if nothing is going to be stored."""
+    if plan.document is None:
         return None
-    if wish.unproven:
+    if request.unproven:
         return "not proven"
-    return prove(key, wish.secret, otherwise="The key was not stored.")
+    return prove(key, request.secret, otherwise="The key was not stored.")
 
 
 def _changed(name: str) -> VersionStateError:
     return VersionStateError(
-        f"{name} was changed by somebody else just now; that was not overwritten. Run this again."
+        f"Somebody else changed {name} just now; their value was not overwritten. Run this again."
     )
 
 
-def _guide(wish: Wish, held: Held, key: ApiKey) -> dict[str, Any]:
-    """What the application needs, and what comes next."""
-    return {
-        "policy": least_policy(held.arn, held.kms_key, wish.function),
-        "diff": code_diff(key.id, wish.secret, wish.function),
-        "next": _steps(wish, held, key),
-    }
-
-
-def _steps(wish: Wish, held: Held, key: ApiKey) -> list[str]:
-    function = f" --sealing-function {wish.function}" if wish.function else ""
+def _next_steps(request: MigrationRequest, existing: ExistingSecret, key: ApiKey) -> list[str]:
+    function = f" --sealing-function {request.function}" if request.function else ""
     turn_on = (
         "Rotation is turned on already."
-        if held.rotates
+        if existing.rotation_enabled
         else "Turn rotation on, with the rotation function of your stack: aws secretsmanager "
-        f"rotate-secret --secret-id {wish.secret} --rotation-lambda-arn ROTATION_FUNCTION_ARN "
+        f"rotate-secret --secret-id {request.secret} --rotation-lambda-arn ROTATION_FUNCTION_ARN "
         "--rotation-rules AutomaticallyAfterDays=30 --no-rotate-immediately"
     )
     return [
-        "Attach the policy to the application's role, change its code, and deploy it.",
-        f"Where the application runs: rotation doctor {wish.secret}{function}",
+        (
+            "Give the application's role the rights that docs/migrating.md shows, change its code "
+            "as the page shows, and deploy it."
+        ),
+        f"Where the application runs: rotation doctor {request.secret}{function}",
         turn_on,
         (
-            "When no process has used the fallback since its last start (it logs a warning and "
-            "counts the hook `fallback` each time), remove the fallback and the key from the code."
+            "Wait until no process has used the fallback since its last start; each use logs a "
+            "warning and counts the hook `fallback`. Then remove the fallback and the key from the "
+            "code."
         ),
         (
             f"Only then replace the key that was in the code, {key.id}: rotation rotate "
-            f"{wish.secret}. It is retired after the grace."
+            f"{request.secret}. The old key is retired after the grace period."
         ),
     ]
-
-
-def _tell(guide: dict[str, Any]) -> None:
-    click.echo("\nThe policy for the application's role:\n")
-    click.echo(json.dumps(guide["policy"], indent=2))
-    click.echo("\nThe change to the application's code:\n")
-    click.echo(guide["diff"].rstrip())
-    click.echo("\nWhat comes next:\n")
-    for number, step in enumerate(guide["next"], 1):
-        click.echo(f"{number}. {step}")

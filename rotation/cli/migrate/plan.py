@@ -1,4 +1,4 @@
-"""What becomes of a secret into which a key moves: a plan, or a refusal. Pure."""
+"""Decides how a key gets into a secret, or that it must not; asks nobody and writes nothing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rotation.credential import (
 from rotation.errors import InvalidCredentialError, VersionStateError
 
 
-class Act(Enum):
-    """What is to be done. Values are stable."""
+class MigrationAction(Enum):
+    """How the key gets into the secret. Values are stable."""
 
     CREATE = "create"
     STORE = "store"
@@ -27,95 +27,97 @@ class Act(Enum):
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a secret that exists holds now.
+class ExistingSecret:
+    """A secret that exists, and its current value.
 
     Attributes:
-        name: its name.
         arn: its full ARN.
-        version: the version that is current, or None.
-        value: its text, or None: there is no value.
-        kms_key: its customer managed key, as DescribeSecret names it, or None.
-        rotates: whether its rotation is turned on.
+        version: the id of its current version, or None if it has no value.
+        value: the text of its current version, or None if it has no value.
+        rotation_enabled: whether its rotation is turned on.
     """
 
-    name: str
     arn: str
     version: str | None
     value: Confidential | None
-    kms_key: str | None
-    rotates: bool
+    rotation_enabled: bool
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be done, in words, and the document that is to be stored (None: nothing)."""
+class MigrationPlan:
+    """What will be done.
 
-    act: Act
-    says: str
+    Attributes:
+        description: the plan as a sentence for people.
+        document: what is to be stored; None if the secret holds the key already.
+    """
+
+    action: MigrationAction
+    description: str
     document: SecretDocument | None
 
 
-def plan(name: str, held: Held | None, key: ApiKey) -> Plan:
-    """How ``key`` gets into the secret ``name``.
+def plan_migration(name: str, existing: ExistingSecret | None, key: ApiKey) -> MigrationPlan:
+    """Plan how ``key`` gets into the secret ``name``.
 
     Args:
-        name: the secret, as it was asked for.
-        held: what it holds; None: it does not exist.
+        name: the secret, as the person named it.
+        existing: the secret; None if there is none.
         key: the key.
 
     Raises:
-        VersionStateError: it holds another key.
-        InvalidCredentialError: it holds something that a key cannot be added to.
+        VersionStateError: the secret holds another key.
+        InvalidCredentialError: the secret holds a value to which a key cannot be added.
     """
-    if held is None:
-        says = f"Create the secret {name} with key {key.id}."
-        return Plan(Act.CREATE, says, SecretDocument.empty(key))
-    if held.value is None:
-        says = f"Store key {key.id} in the secret {held.arn}, which has no value yet."
-        return Plan(Act.STORE, says, SecretDocument.empty(key))
-    members = _json_object(held.value)
+    if existing is None:
+        description = f"Create the secret {name} with key {key.id}."
+        return MigrationPlan(MigrationAction.CREATE, description, SecretDocument.empty(key))
+    if existing.value is None:
+        description = f"Store key {key.id} in the secret {existing.arn}, which has no value yet."
+        return MigrationPlan(MigrationAction.STORE, description, SecretDocument.empty(key))
+    members = _json_object(existing.value)
     if members is None:
         raise InvalidCredentialError(
-            f"{held.arn} holds a value that is not a JSON object. It is not overwritten: name "
+            f"{existing.arn} holds a value that is not a JSON object. It is not overwritten: name "
             "another secret, or delete this one if nothing uses it."
         )
     if members.get(API_KEY) is None and members.get(API_KEY_ID) is None:
-        says = f"Add key {key.id} to the value of {held.arn}; its {_members(len(members))}."
-        return Plan(Act.STORE, says, SecretDocument(key, members))
-    there = _compare(held, members, key)
-    says = f"{held.arn} holds key {key.id} already: there is nothing to store."
-    return Plan(Act.NOTHING, says + _other_expiry(there, key), None)
+        kept = _members(len(members))
+        description = f"Add key {key.id} to the value of {existing.arn}; its {kept}."
+        return MigrationPlan(MigrationAction.STORE, description, SecretDocument(key, members))
+    stored = _same_key(existing, members, key)
+    description = f"{existing.arn} holds key {key.id} already: there is nothing to store."
+    return MigrationPlan(MigrationAction.NOTHING, description + _expiry_note(stored, key), None)
 
 
-def _other_expiry(there: ApiKey, key: ApiKey) -> str:
-    """What the secret says of the key's expiry, if something else was given."""
-    if key.expires_at in {None, there.expires_at}:
+def _expiry_note(stored: ApiKey, key: ApiKey) -> str:
+    """A sentence for the case that another expiry was given than the secret says."""
+    if key.expires_at in {None, stored.expires_at}:
         return ""
-    if there.expires_at is None:
+    if stored.expires_at is None:
         return " It does not say when the key expires; that stays."
-    return f" It says that the key expires at {iso_utc(there.expires_at)}; that stays."
+    return f" It says that the key expires at {iso_utc(stored.expires_at)}; that stays."
 
 
-def _compare(held: Held, members: dict[str, Any], key: ApiKey) -> ApiKey:
-    """The key in the secret, which is this very key, or else a refusal."""
-    document = SecretDocument.parse(Confidential(json.dumps(members)), of=held.arn)
-    there = document.key
-    if there.id != key.id:
-        until = f", until {iso_utc(there.expires_at)}" if there.expires_at else ""
+def _same_key(existing: ExistingSecret, members: dict[str, Any], key: ApiKey) -> ApiKey:
+    """The key in the secret, if it is the given key; otherwise raises."""
+    document = SecretDocument.parse(Confidential(json.dumps(members)), of=existing.arn)
+    stored = document.key
+    if stored.id != key.id:
+        until = f", until {iso_utc(stored.expires_at)}" if stored.expires_at else ""
         raise VersionStateError(
-            f"{held.arn} holds another key: {there.id} in version {held.version}{until}. It is "
-            f"not overwritten by key {key.id}. If applications may use the key that is there, run "
-            "this again with that key, or leave the secret as it is. If not, name another secret: "
-            "rotation migrate ANOTHER-NAME."
+            f"{existing.arn} holds another key: {stored.id} in version {existing.version}{until}. "
+            f"It is not overwritten by key {key.id}. If applications may use the key that is "
+            "there, run this again with that key, or leave the secret as it is. If not, name "
+            "another secret: rotation migrate ANOTHER-NAME."
         )
-    if there.material != key.material:
+    if stored.material != key.material:
         raise VersionStateError(
-            f"{held.arn} holds key {there.id} in version {held.version}, with other material than "
-            "was given. It is not overwritten. One of them is mistyped: compare with the vendor's "
-            "portal; rotation doctor tells whether the stored one works."
+            f"{existing.arn} holds key {stored.id} in version {existing.version}, with other "
+            "material than was given. It is not overwritten. One of them is mistyped: compare "
+            "with the vendor's portal; rotation doctor tells whether the stored one works."
         )
-    return there
+    return stored
 
 
 def _members(count: int) -> str:

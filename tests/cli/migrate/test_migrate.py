@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from rotation.cli.migrate.migration import MIGRATING, Store, Wish
-from rotation.cli.migrate.plan import Act
+from rotation.cli.migrate.migration import MIGRATING, MigrationRequest, SecretWriter
+from rotation.cli.migrate.plan import MigrationAction
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import VersionStateError
 from rotation.sandbox.aws.traffic import AwsError, Dropped
@@ -92,7 +92,7 @@ def test_what_an_organisation_keeps_there_stays(
 def test_the_same_key_again_changes_nothing(
     rotation_fixture: RotationFixture, person: Person
 ) -> None:
-    """It says so, buys no signature, and tells what the application needs all the same."""
+    """It says so, buys no signature, and prints the next steps again."""
     key = rotation_fixture.vendor.keys.create()
     person("--apply", typed=typed(key))
     labels = rotation_fixture.labels()
@@ -101,7 +101,7 @@ def test_the_same_key_again_changes_nothing(
         assert (
             f"{rotation_fixture.arn} holds key {key.id} already: there is nothing to store." in said
         )
-        assert "The policy for the application's role:" in said
+        assert "What comes next:" in said
     assert rotation_fixture.labels() == labels
     assert rotation_fixture.vendor.signatures[key.id] == 1
 
@@ -207,7 +207,7 @@ def test_a_secret_just_created_need_not_be_seen_at_once(
     told = json.loads(person("new-secret", "--apply", "--json", typed=typed(key)).output)
     arn = rotation_fixture.client.get_secret_value(SecretId="new-secret")["ARN"]
     assert (told["arn"], told["done"]) == (arn, True)
-    assert told["policy"]["Statement"][0]["Resource"] == arn
+    assert len(told["next"]) == 5
 
 
 def test_what_aws_refuses_is_said_in_words(
@@ -266,14 +266,14 @@ def test_a_value_stored_meanwhile_is_not_overwritten(
     rotation_fixture: RotationFixture, environment: dict[str, str], document: SecretDocument
 ) -> None:
     """Somebody else was faster, after the plan: what they stored stays current."""
-    store = Store(Wish(SECRET, None, False, None, None))
+    writer = SecretWriter(MigrationRequest(SECRET, None, False, None, None))
     for first_value in (True, False):
         if not first_value:
             rotation_fixture.put({"team": "archive"})
-        held = store.look()
+        existing = writer.read()
         theirs = rotation_fixture.store()
-        with pytest.raises(VersionStateError, match="changed by somebody else"):
-            store.carry_out(Act.STORE, held, document)
+        with pytest.raises(VersionStateError, match="Somebody else changed"):
+            writer.write(MigrationAction.STORE, existing, document)
         assert rotation_fixture.value(AWSCURRENT)["apiKeyId"] == theirs.id
     assert MIGRATING not in {
         label for labels in rotation_fixture.labels().values() for label in labels
@@ -309,29 +309,23 @@ def test_a_secret_created_meanwhile_is_not_overwritten(
 ) -> None:
     """The same, where there was none."""
     rotation_fixture.store()
-    store = Store(Wish(SECRET, None, False, None, None))
-    with pytest.raises(VersionStateError, match="changed by somebody else"):
-        store.carry_out(Act.CREATE, None, document)
+    writer = SecretWriter(MigrationRequest(SECRET, None, False, None, None))
+    with pytest.raises(VersionStateError, match="Somebody else changed"):
+        writer.write(MigrationAction.CREATE, None, document)
 
 
 def test_a_machine_may_read_it(rotation_fixture: RotationFixture, person: Person) -> None:
-    """One object: what is to be done, whether it was, and what the application needs."""
+    """One object: what is to be done, whether it was done, and what comes next."""
     key = rotation_fixture.vendor.keys.create()
     planned = json.loads(person("--json", typed=typed(key)).output)
     assert (planned["action"], planned["done"]) == ("store", False)
-    assert "policy" not in planned
+    assert "next" not in planned
     done = json.loads(
         person("--json", "--apply", "--sealing-function", "seal", typed=typed(key)).output
     )
     assert (done["action"], done["done"], done["arn"]) == ("store", True, rotation_fixture.arn)
     assert done["keyId"] == key.id
-    assert done["policy"]["Statement"][0] == {
-        "Effect": "Allow",
-        "Action": "secretsmanager:GetSecretValue",
-        "Resource": rotation_fixture.arn,
-        "Condition": {"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}},
-    }
-    assert done["diff"].startswith("--- a/application.py\n")
+    assert "rotation doctor trusted-signatures-api --sealing-function seal" in done["next"][1]
     assert len(done["next"]) == 5
     assert "rotate-secret" in done["next"][2]
     again = json.loads(person("--json", typed=typed(key)).output)
@@ -355,14 +349,8 @@ def test_rotation_that_is_on_is_left_alone(
 
 
 def test_a_customer_managed_key(rotation_fixture: RotationFixture, person: Person) -> None:
-    """A secret that is created is encrypted with it, and the policy allows its use for that."""
+    """A secret that is created is encrypted with it."""
     key = rotation_fixture.vendor.keys.create()
     kms = "arn:aws:kms:us-east-1:012345678912:key/0c5f2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
-    arguments = ("new-secret", "--apply", "--json", "--kms-key", kms)
-    policy = json.loads(person(*arguments, typed=typed(key)).output)["policy"]
+    person("new-secret", "--apply", "--kms-key", kms, typed=typed(key))
     assert rotation_fixture.client.describe_secret(SecretId="new-secret")["KmsKeyId"] == kms
-    assert [one["Action"] for one in policy["Statement"]] == [
-        "secretsmanager:GetSecretValue",
-        "kms:Decrypt",
-    ]
-    assert policy["Statement"][1]["Resource"] == kms

@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rotation.cli.migrate.code import code_after
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import (
     DESTINATION_BUCKET,
@@ -22,6 +21,7 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.secrets_manager.labels import AWSCURRENT
+from tests.cli.migrate.test_page_examples import AFTER, code_with_key
 from tests.docs.runbooks.page import Page
 from tests.docs.runbooks.reader import Reader
 from tests.docs.runbooks.scenarios import PDF, Scenario
@@ -44,7 +44,8 @@ def test_the_page_says_what_is_printed(tmp_path: Path) -> None:
         deployment.cloud.client("s3").put_object(
             Bucket=SOURCE_BUCKET, Key="document.pdf", Body=PDF.read_bytes()
         )
-        code = code_after(old.id, SECRET, SEAL).replace("…", old.material)
+        assert (SECRET, SEAL) == ("trusted-signatures-api", "trusted-signatures-seal")
+        code = code_with_key(AFTER, old)
         # The application may do what the policy allows, and nothing that it does not need.
         deployment.cloud.deny(APPLICATION, "DescribeSecret", "ListSecrets", "PutSecretValue")
         sealed_with: list[str] = []
