@@ -23,6 +23,7 @@ from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signing_api import SigningApi
+from tests.deadlines import deadline_of
 
 
 class FailsOnce:
@@ -114,7 +115,7 @@ class RotationFixture:
             issuer=self.issuer,
             prover=self.prover,
             policy=self.policy,
-            time_left=lambda: self.time_left,
+            deadline=deadline_of(lambda: self.time_left),
             clock=self.now,
             sleep=self.pause,
         )

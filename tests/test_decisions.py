@@ -44,3 +44,32 @@ def test_whether_a_key_is_compromised_is_decided_by_the_labels_module() -> None:
         "rotation.incident.declaration",
         "rotation.secrets_manager.snapshot",
     }
+
+
+def test_time_is_read_and_reserved_by_the_deadline_module() -> None:
+    """No other module asks Lambda how much time is left, or holds a reserve of time."""
+    readers = {
+        module
+        for module, node in nodes(ast.Call)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "get_remaining_time_in_millis"
+    }
+    assert readers == {"rotation.deadline"}
+    holders = {
+        module
+        for kind in (ast.Assign, ast.AnnAssign)
+        for module, node in nodes(kind)
+        if "reserve" in ast.unparse(node).partition("=")[0].lower()
+        and "timedelta(" in ast.unparse(node)
+    }
+    assert holders == {"rotation.deadline"}
+
+
+def test_every_reserve_is_used() -> None:
+    """The table of reserves has no entry that nothing keeps."""
+    import rotation.deadline
+
+    reserves = {name for name in vars(rotation.deadline) if name.endswith("_RESERVE")}
+    assert reserves
+    assert {name for name in reserves if not importers("rotation.deadline", name)} == set()

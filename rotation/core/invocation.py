@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from rotation.core.ports import KeyIssuer, KeyProver
 from rotation.credential import SecretDocument
+from rotation.deadline import Deadline
 from rotation.errors import VersionStateError
 from rotation.privacy.observability import logger
 from rotation.secrets_manager.versions import AWSCURRENT, AWSPENDING, SecretVersions, Snapshot
@@ -39,7 +40,7 @@ class Rotation:
         secret: the secret being rotated.
         token: the ClientRequestToken, which is the id of the version being made.
         function_arn: the ARN of the function that runs; the secret must name it.
-        time_left: how long this invocation may still run.
+        deadline: when this invocation ends.
     """
 
     secret: SecretVersions
@@ -48,7 +49,7 @@ class Rotation:
     issuer: KeyIssuer
     prover: KeyProver
     policy: RotationPolicy
-    time_left: Callable[[], timedelta]
+    deadline: Deadline
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     sleep: Callable[[float], None] = time.sleep
 

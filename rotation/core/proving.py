@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from rotation.core.invocation import Rotation, current_document, statement
 from rotation.core.ports import Proof
 from rotation.credential import ApiKey
+from rotation.deadline import NEW_KEY_RESERVE
 from rotation.errors import (
     CompromisedKeyError,
     ConfigurationError,
@@ -18,9 +19,6 @@ from rotation.errors import (
 )
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.versions import Snapshot
-
-#: What a step keeps of the Lambda's time for its last calls and its answer.
-_RESERVE: Final = timedelta(seconds=10)
 
 
 def pending_key(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
@@ -73,7 +71,7 @@ def _patiently(
         except CredentialRejectedError as rejection:
             if _past_propagation(rotation, key):
                 hopeless(rejection)
-            if rotation.time_left() < _RESERVE + timedelta(seconds=pause):
+            if rotation.deadline.before(NEW_KEY_RESERVE).left() < timedelta(seconds=pause):
                 raise
         rotation.sleep(pause)
         pause = min(2 * pause, 5.0)

@@ -12,13 +12,12 @@ of one secret before they are replaced; only through the function's alias ``revo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from rotation.deadline import Deadline
 from rotation.errors import RotationError
 from rotation.handlers.reconcile_request import (
     CONDEMN_POOL,
@@ -60,11 +59,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     failure: RotationError
     try:
         request = parse(event, _alias(context))
-
-        def time_left() -> timedelta:
-            return timedelta(milliseconds=context.get_remaining_time_in_millis())
-
-        return _answer(request, _wiring(), time_left)
+        return _answer(request, _wiring(), Deadline.of(context))
     except RotationError as error:
         failure = error
         logger.error("nothing reconciled", extra={"code": error.code, "reason": str(error)})
@@ -75,22 +70,20 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     raise failure
 
 
-def _answer(
-    request: Request, wiring: ReconcileWiring, time_left: Callable[[], timedelta]
-) -> dict[str, Any]:
+def _answer(request: Request, wiring: ReconcileWiring, deadline: Deadline) -> dict[str, Any]:
     action = {"action": request.action}
     declaration = Declaration(utc_now(), request.reason, request.actor)
     if request.action == CONDEMN_POOL:
         return action | wiring.condemn_pool(declaration, again=request.again)
     if request.action == ROLLBACK and request.secrets:
-        return action | wiring.roll_back(request.secrets[0], time_left)
+        return action | wiring.roll_back(request.secrets[0], deadline)
     if request.action == EVIDENCE and request.secrets:
         return action | wiring.evidence(request.secrets[0])
     if request.action == REVOKE_FIRST and request.secrets:
         return action | wiring.revoke_first(
-            request.secrets[0], declaration, time_left, again=request.again
+            request.secrets[0], declaration, deadline, again=request.again
         )
-    return wiring.reconciler(time_left).run(request.secrets, act=request.action == RECONCILE)
+    return wiring.reconciler(deadline).run(request.secrets, act=request.action == RECONCILE)
 
 
 def _alias(context: LambdaContext) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rotation.core.steps import STEPS
 from rotation.credential import Confidential
+from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError, RotationError
 from rotation.handlers.wiring.rotation import RotationWiring
 from rotation.privacy.library_logs import protect_process
@@ -79,7 +79,7 @@ def _run(
             token=event.client_request_token,
             rotation_token=rotation_token,
             function_arn=context.invoked_function_arn,
-            time_left=lambda: timedelta(milliseconds=context.get_remaining_time_in_millis()),
+            deadline=Deadline.of(context),
         )
     )
     if step is STEPS["finishSecret"]:

@@ -7,44 +7,44 @@ no exception leaves this module: its traceback would lead through frames that ho
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from functools import cache, partial
-from typing import Any, Final
+from functools import cache
+from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from rotation.deadline import Deadline
 from rotation.errors import RotationError
-from rotation.handlers.wiring.sealing import make_sealer
-from rotation.handlers.wiring.vendor import vendor_http
+from rotation.handlers.wiring.sealing import SealerWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, failure, failure_recorded, refusal
 from rotation.settings import SealingSettings
-from rotation.vendor.http import VendorHttp
-
-#: What the vendor leaves of the function's time: enough to store the document and to answer.
-_RESERVE: Final = timedelta(seconds=30)
 
 protect_process()
+
+
+@cache
+def _wiring() -> SealerWiring:
+    return SealerWiring(SealingSettings.from_environment())
 
 
 @logger.inject_lambda_context(log_event=False)
 @metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Seal the document that the event names, and say what came of it."""
+    """Seal the document that the event names, and answer whether it is sealed, or why not."""
     counted_for(context.function_name)
-    time_left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-    return answer(event, partial(_sealer, time_left))
+    deadline = Deadline.of(context)
+    return answer(event, lambda: _wiring().sealer(deadline))
 
 
 def answer(event: object, sealer: Callable[[], Sealer]) -> dict[str, Any]:
-    """The answer for ``event``: sealed, or why not."""
+    """The answer to ``event``. ``sealer`` is called once the event has proven to be a request."""
     try:
         with failure_recorded():
             request = SealRequest.parse(event)
-            wired = sealer()
-        return wired.seal(request).answer()
+            ready = sealer()
+        return ready.seal(request).answer()
     except RotationError as error:
         return refusal(error)
     except Exception:  # noqa: BLE001 - a crash would print the event's frames
@@ -53,16 +53,3 @@ def answer(event: object, sealer: Callable[[], Sealer]) -> dict[str, Any]:
         return failure(
             "internal", "The function failed; its log says how and where.", retryable=False
         )
-
-
-def _sealer(time_left: timedelta) -> Sealer:
-    sealer, vendor = _wired()
-    vendor.end_within(time_left - _RESERVE)
-    return sealer
-
-
-@cache
-def _wired() -> tuple[Sealer, VendorHttp]:
-    settings = SealingSettings.from_environment()
-    http = vendor_http(settings.vendor, settings.vendor.url)
-    return make_sealer(settings, http), http

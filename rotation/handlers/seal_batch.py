@@ -7,7 +7,7 @@ temporarily, and puts the result's text into the job's completion report.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
 from aws_lambda_powertools.utilities.data_classes import (
@@ -16,12 +16,14 @@ from aws_lambda_powertools.utilities.data_classes import (
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError, InvalidRequestError, RotationError
-from rotation.handlers.wiring.unattended import Unattended, unattended
+from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import ObjectLocation, SealOptions
-from rotation.unattended.seal_once import Outcome
+from rotation.settings import EventSealingSettings
+from rotation.unattended.seal_once import Outcome, SealOnce
 
 ResultCode: TypeAlias = Literal["Succeeded", "TemporaryFailure", "PermanentFailure"]
 
@@ -35,6 +37,11 @@ ARGUMENTS: Final = frozenset({*_TEXTS, *_SWITCHES, _CERTIFY})
 protect_process()
 
 
+@cache
+def _wiring() -> UnattendedWiring:
+    return UnattendedWiring(EventSealingSettings.from_environment())
+
+
 @logger.inject_lambda_context(log_event=False)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -45,14 +52,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """
     counted_for(context.function_name)
     count("BulkTasks")
-    return answer(
-        event, unattended, lambda: timedelta(milliseconds=context.get_remaining_time_in_millis())
-    )
+    deadline = Deadline.of(context)
+    return answer(event, lambda: _wiring().sealing(deadline))
 
 
-def answer(
-    event: dict[str, Any], sealing: Callable[[], Unattended], time_left: Callable[[], timedelta]
-) -> dict[str, Any]:
+def answer(event: dict[str, Any], sealing: Callable[[], SealOnce]) -> dict[str, Any]:
     """The answer to an invocation of schema 1.0 or 2.0.
 
     1.0 gives the bucket by its ARN, 2.0 by its name, with the job's user arguments
@@ -71,8 +75,8 @@ def answer(
         raise InvalidEventError("The event is no task of S3 Batch Operations.") from error
 
     def seal() -> Outcome:
-        wired = sealing()
-        return wired.seal(source, time_left(), _options(wired.options, arguments))
+        ready = sealing()
+        return ready.seal(source, _options(ready.options, arguments))
 
     code, text = _result(seal, ids)
     short = " ".join(text.split())[:_LONGEST_RESULT]

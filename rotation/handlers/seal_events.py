@@ -6,9 +6,7 @@ the dead-letter queue in the end: nothing is dropped, and one bad message repeat
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.batch import (
@@ -19,16 +17,24 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from rotation.deadline import Deadline
 from rotation.errors import RotationError
-from rotation.handlers.wiring.unattended import Unattended, unattended
+from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.settings import EventSealingSettings
 from rotation.unattended.s3_events import new_objects
+from rotation.unattended.seal_once import SealOnce
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
 protect_process()
+
+
+@cache
+def _wiring() -> UnattendedWiring:
+    return UnattendedWiring(EventSealingSettings.from_environment())
 
 
 @logger.inject_lambda_context(log_event=False)
@@ -40,32 +46,26 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
         ConfigurationError: a setting is missing or wrong; all messages come again.
     """
     counted_for(context.function_name)
-    return answer(
-        event,
-        unattended(),
-        lambda: timedelta(milliseconds=context.get_remaining_time_in_millis()),
-    )
+    return answer(event, _wiring().sealing(Deadline.of(context)))
 
 
-def answer(
-    event: dict[str, Any], sealing: Unattended, time_left: Callable[[], timedelta]
-) -> PartialItemFailureResponse:
+def answer(event: dict[str, Any], sealing: SealOnce) -> PartialItemFailureResponse:
     """The partial batch response (Lambda developer guide, services-sqs-errorhandling)."""
     # Without raise_on_entire_batch_failure: the exception would hold every message's traceback.
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    seal = partial(_seal, sealing=sealing, time_left=time_left)
+    seal = partial(_seal, sealing=sealing)
     return process_partial_response(event, seal, processor)
 
 
-def _seal(record: SQSRecord, *, sealing: Unattended, time_left: Callable[[], timedelta]) -> None:
+def _seal(record: SQSRecord, *, sealing: SealOnce) -> None:
     ids = {"message_id": record.message_id}
     count("MessagesReceived")
     try:
         for source in new_objects(record.body):
-            if sealing.once.holds(source):
+            if sealing.holds(source):
                 logger.warning("sealed document passed over", extra={**ids, "source": str(source)})
             else:
-                sealing.seal(source, time_left())
+                sealing.seal(source)
         return
     except RotationError as error:
         failure = error

@@ -21,6 +21,7 @@ from typing import Final
 
 from rotation.core.ports import KeyProver
 from rotation.credential import ApiKey
+from rotation.deadline import DEATH_WATCH_RESERVE, Deadline
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
 
 REJECTIONS: Final = 3
@@ -28,8 +29,6 @@ REJECTIONS: Final = 3
 CLOCK_TOLERANCE: Final = timedelta(seconds=10)
 
 _MOST_ROUNDS: Final = 7
-#: What the watch leaves of the function's time, for the labels and the report.
-_RESERVE: Final = timedelta(seconds=60)
 
 
 class Outcome(Enum):
@@ -104,7 +103,7 @@ class DeathWatch:
     Attributes:
         prover: asks the vendor for a test seal.
         limit: over how long the rejections must be spread: the vendor's propagation limit.
-        time_left: how long this invocation may still run.
+        deadline: when this invocation ends.
         clock: our clock, aware UTC.
         sleep: waits a number of seconds.
         workers: how many secrets are asked about at the same time.
@@ -112,7 +111,7 @@ class DeathWatch:
 
     prover: KeyProver
     limit: timedelta
-    time_left: Callable[[], timedelta]
+    deadline: Deadline
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     workers: int = 4
@@ -126,7 +125,7 @@ class DeathWatch:
             if not open_cases:
                 break
             if turn > 0:
-                if self.time_left() < gap + _RESERVE:
+                if self.deadline.before(DEATH_WATCH_RESERVE).left() < gap:
                     break
                 self.sleep(gap.total_seconds())
             self._round(open_cases, deaths)

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from rotation.core.ports import IssuerCondition, Revocation
 from rotation.credential import ApiKey, iso_utc
+from rotation.deadline import NEXT_SECRET_RESERVE, Deadline
 from rotation.errors import CredentialRejectedError, RotationError, VendorError
 from rotation.incident.declaration import advance
 from rotation.privacy.observability import count, logger
@@ -37,8 +38,6 @@ from rotation.reconciliation.report import (
 from rotation.secrets_manager.labels import INCIDENT_TAG
 from rotation.secrets_manager.versions import SecretVersions
 
-#: Less time than this is left for the watch, the labels and the report: no secret is begun.
-_RESERVE: Final = timedelta(seconds=90)
 _T = TypeVar("_T")
 
 
@@ -98,7 +97,7 @@ class Reconciler:
         condition: asks how the issuer is doing.
         parts: what carrying out a plan needs.
         watch: proves deaths.
-        time_left: how long this invocation may still run.
+        deadline: when this invocation ends.
         workers: how many secrets are worked on at the same time.
     """
 
@@ -107,7 +106,7 @@ class Reconciler:
     condition: Callable[[], IssuerCondition]
     parts: Parts
     watch: DeathWatch
-    time_left: Callable[[], timedelta]
+    deadline: Deadline
     workers: int = 8
 
     def run(self, secrets: Sequence[str] | None = None, *, act: bool = True) -> dict[str, Any]:
@@ -164,7 +163,7 @@ class Reconciler:
         return condition, list(issuer_concerns(condition, now))
 
     def _examine(self, case: _Case, examiner: Examiner, act: bool) -> None:
-        if self.time_left() < _RESERVE:
+        if self.deadline.before(NEXT_SECRET_RESERVE).passed:
             message = "No time was left for this secret; the next run looks at it."
             case.concerns.append(Concern(Code.NOT_REACHED, message))
             return

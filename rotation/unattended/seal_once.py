@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from rotation.client.sealing_client import SealingClient
-from rotation.errors import DestinationError, SourceNotFoundError
+from rotation.deadline import NEXT_DOCUMENT_RESERVE, Deadline
+from rotation.errors import DestinationError, SealingError, SourceNotFoundError
 from rotation.privacy.observability import count, logger
 from rotation.sealing.request import ObjectLocation, SealOptions
 from rotation.sealing.storage.ranges import RangedObject
@@ -56,12 +56,16 @@ class SealOnce:
         client: has them sealed.
         bucket: where sealed documents go.
         prefix: what their keys begin with.
+        options: how documents are sealed unless something else is asked for.
+        deadline: when this invocation ends.
     """
 
     s3: S3Client
     client: SealingClient
     bucket: str
     prefix: str
+    options: SealOptions
+    deadline: Deadline
 
     def destination(self, source: ObjectLocation) -> ObjectLocation:
         """Where the sealed ``source`` lies."""
@@ -72,19 +76,20 @@ class SealOnce:
         """Whether ``place`` is where sealed documents go."""
         return place.bucket == self.bucket and place.key.startswith(self.prefix)
 
-    def seal(self, source: ObjectLocation, options: SealOptions, *, within: timedelta) -> Outcome:
+    def seal(self, source: ObjectLocation, options: SealOptions | None = None) -> Outcome:
         """Have ``source`` sealed, unless it is; a seal that is there stays, whatever ``options``.
 
         Args:
             source: the document; without a version, as it is now.
-            options: how it is to be sealed.
-            within: no attempt begins later than that.
+            options: how this document is to be sealed; None: as all of them.
 
         Raises:
+            SealingError: it was not begun, because too little time is left; retryable.
             SourceChangedError: it was replaced meanwhile, in a bucket without versions; retryable.
             DestinationError: what is sealed could not be looked at, or stored.
             RotationError: as `SealingClient.seal`.
         """
+        self._refuse_late(source)
         found = RangedObject.find(self.s3, source)
         version = replace(source, version_id=found.version_id)
         if _marks_folder(found):
@@ -98,10 +103,22 @@ class SealOnce:
                 extra={"source": str(version), "destination": str(destination)},
             )
             return Outcome(destination, sealed_before=True)
-        seal = self.client.seal(version, destination, options, within=within)
+        last_attempt = self.deadline.before(NEXT_DOCUMENT_RESERVE).left()
+        seal = self.client.seal(version, destination, options or self.options, within=last_attempt)
         if version.version_id in _REPLACEABLE:
             self._refuse_replaced(version, seal.source.etag)
         return Outcome(destination)
+
+    def _refuse_late(self, source: ObjectLocation) -> None:
+        if not self.deadline.before(NEXT_DOCUMENT_RESERVE).passed:
+            return
+        left, needed = self.deadline.left(), NEXT_DOCUMENT_RESERVE
+        problem = SealingError(
+            f"{source} was not begun: the function has {left.total_seconds():.0f} s left, "
+            f"and a document needs {needed.total_seconds():.0f}. It will be tried again."
+        )
+        problem.retryable = True
+        raise problem
 
     def _metadata(self, destination: ObjectLocation) -> Mapping[str, str]:
         """What was written on the document at ``destination``; nothing if there is none.

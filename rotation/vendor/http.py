@@ -9,10 +9,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from time import monotonic
-from typing import Final
+from typing import Final, Self
 
 import requests
 import urllib3.exceptions
@@ -20,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from rotation.credential import ApiKey
+from rotation.deadline import Deadline
 from rotation.errors import MalformedResponseError, VendorError, VendorUnavailableError
 from rotation.vendor.request_auth import auth_headers
 from rotation.vendor.response import Answer, Failure, judge
@@ -73,7 +76,7 @@ class VendorHttp:
         self._timeout = (connect_timeout.total_seconds(), read_timeout.total_seconds())
         self._clock = clock
         self._sleep = sleep
-        self._ends = float("inf")
+        self._deadline: Deadline | None = None
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers = CaseInsensitiveDict(
@@ -85,12 +88,14 @@ class VendorHttp:
         """Close the connections; the next call opens new ones."""
         self._session.close()
 
-    def end_within(self, time: timedelta) -> None:
-        """Let every call from now on end within ``time``, retries and pauses included.
+    def until(self, deadline: Deadline) -> Self:
+        """The same connections, for calls that end by ``deadline``, retries and pauses included.
 
-        For a process with one task at a time and a time limit, such as a Lambda function.
+        This object keeps what it had, so no deadline reaches another invocation or thread.
         """
-        self._ends = monotonic() + time.total_seconds()
+        bounded = copy(self)
+        bounded._deadline = deadline  # noqa: SLF001 - a copy of our own
+        return bounded
 
     def call(self, request: VendorRequest, key: ApiKey) -> Answer:
         """Ask, at most four times, and return an answer with an accepted status.
@@ -137,7 +142,7 @@ class VendorHttp:
         return judge(request.operation, answer, key, sent_at)
 
     def _time_left(self) -> float:
-        return self._ends - monotonic()
+        return inf if self._deadline is None else self._deadline.left().total_seconds()
 
     def _send(self, request: VendorRequest, headers: dict[str, str]) -> Answer | Failure:
         connect_timeout, read_timeout = self._timeout

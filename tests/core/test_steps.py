@@ -10,6 +10,7 @@ import pytest
 from rotation.core import steps
 from rotation.core.steps import STEPS, create_secret, finish_secret, set_secret
 from rotation.credential import SecretDocument
+from rotation.deadline import Deadline
 from rotation.errors import (
     ClockSkewError,
     ConfigurationError,
@@ -403,7 +404,7 @@ def test_a_key_that_never_works_is_abandoned_if_the_current_one_does(
     token = rotation_fixture.stage()
     create_secret(rotation_fixture.rotation(token))
     with pytest.raises(CredentialRejectedError):
-        prove_secret(rotation_fixture.rotation(token, time_left=lambda: timedelta(hours=1)))
+        prove_secret(rotation_fixture.rotation(token, deadline=Deadline.after(timedelta(hours=1))))
     assert rotation_fixture.version("AWSPENDING") is None
 
 

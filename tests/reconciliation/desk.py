@@ -18,6 +18,7 @@ from rotation.reconciliation.reconciler import Reconciler
 from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions
+from tests.deadlines import deadline_of
 from tests.rotation_fixture import RotationFixture
 
 BUCKET = "evidence"
@@ -72,7 +73,7 @@ class Desk:
         watch = DeathWatch(
             self.prover,
             timedelta(seconds=60),
-            lambda: self.time_left,
+            deadline_of(lambda: self.time_left),
             rotation_fixture.now,
             rotation_fixture.pause,
         )
@@ -84,7 +85,7 @@ class Desk:
             condition=self.condition,
             parts=parts,
             watch=watch,
-            time_left=lambda: self.time_left,
+            deadline=deadline_of(lambda: self.time_left),
             workers=self.workers,
         )
 

@@ -17,6 +17,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.reconciliation.proof_of_death import Death, DeathWatch, Outcome, Suspect, Verdict
+from tests.deadlines import deadline_of
 
 LIMIT = timedelta(seconds=60)
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:a-AbCdEf"
@@ -65,7 +66,8 @@ class Vendor:
     def watch(
         self, *keys: ApiKey, revoked: bool = True, time_left: timedelta = timedelta(minutes=10)
     ) -> Death:
-        watch = DeathWatch(self, LIMIT, lambda: time_left, self.clock, self.sleep, workers=1)
+        deadline = deadline_of(lambda: time_left)
+        watch = DeathWatch(self, LIMIT, deadline, self.clock, self.sleep, workers=1)
         suspects = [Suspect(ARN, one, CONTROL, revoked) for one in keys]
         return watch.watch(suspects)[ARN, keys[0].id]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rotation.handlers.wiring.unattended import Unattended
 from rotation.privacy import observability
+from rotation.unattended.seal_once import SealOnce
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.unattended.parts import Arrivals
@@ -34,7 +34,7 @@ def arrivals(rotation_fixture: RotationFixture, office: Office) -> Arrivals:
 
 
 @pytest.fixture
-def sealing(arrivals: Arrivals) -> Unattended:
+def sealing(arrivals: Arrivals) -> SealOnce:
     """What seals."""
     return arrivals.sealing
 

@@ -17,13 +17,14 @@ from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.sealing_client import SealingClient
 from rotation.credential import ApiKey
+from rotation.deadline import Deadline
 from rotation.handlers.seal_batch import answer as answer_task
 from rotation.handlers.seal_events import answer as answer_messages
-from rotation.handlers.wiring.unattended import Unattended
 from rotation.sealing.request import SealOptions
 from rotation.unattended.seal_once import SealOnce
 from tests.artifacts.template import BUCKETS, Template
 from tests.client.parts import NAME, Clock, RealSecrets
+from tests.deadlines import deadline_of
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 
@@ -35,7 +36,9 @@ _RECEIVE: Mapping[str, Any] = {"MaxNumberOfMessages": 10, "AttributeNames": ["Al
 Deliver = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
-def made_sealing(rotation_fixture: RotationFixture, office: Office, clock: Clock) -> Unattended:
+def made_sealing(
+    rotation_fixture: RotationFixture, office: Office, clock: Clock, deadline: Deadline
+) -> SealOnce:
     """The parts of the functions, over sockets, without pauses."""
     client = SealingClient(
         InProcessInvoker(office.sealer),
@@ -43,8 +46,7 @@ def made_sealing(rotation_fixture: RotationFixture, office: Office, clock: Clock
         NAME,
         sleep=lambda _: None,
     )
-    once = SealOnce(office.s3, client, office.outgoing, PREFIX)
-    return Unattended(once, office.http, SealOptions())
+    return SealOnce(office.s3, client, office.outgoing, PREFIX, SealOptions(), deadline)
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Arrivals:
     answers: list[Mapping[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sealing = made_sealing(self.rotation_fixture, self.office, self.clock)
+        self.sealing = self._made_sealing()
         self._sqs: Any = self.rotation_fixture.cloud.client("sqs")  # type: ignore[call-overload]
         # Visible again at once: where the pauses are long, nobody would wait for them here.
         self.letters = self._queue("letters", {})
@@ -84,7 +86,7 @@ class Arrivals:
             return sign(key, digest, timestamp=timestamp)
 
         self.office.sign = acting
-        self.sealing = made_sealing(self.rotation_fixture, self.office, self.clock)
+        self.sealing = self._made_sealing()
 
     def send(self, body: str) -> None:
         """Put a message into the queue that S3 did not send."""
@@ -115,7 +117,11 @@ class Arrivals:
         return [message["Body"] for message in messages if message["MessageId"] in failed]
 
     def _answer(self, event: dict[str, Any]) -> Mapping[str, Any]:
-        return answer_messages(event, self.sealing, lambda: self.time_left)
+        return answer_messages(event, self.sealing)
+
+    def _made_sealing(self) -> SealOnce:
+        deadline = deadline_of(lambda: self.time_left)
+        return made_sealing(self.rotation_fixture, self.office, self.clock, deadline)
 
     def _queue(self, name: str, attributes: Mapping[str, str]) -> str:
         url: str = self._sqs.create_queue(
@@ -198,10 +204,11 @@ def old_task(bucket: str, key: str, version: str | None) -> dict[str, Any]:
 
 
 def result(
-    event: dict[str, Any], sealing: Unattended, time_left: timedelta = PLENTY
+    event: dict[str, Any], sealing: SealOnce, time_left: timedelta = PLENTY
 ) -> tuple[str, str]:
     """The code and the text with which a task ends, its answer held against its invocation."""
-    answer = answer_task(event, lambda: sealing, lambda: time_left)
+    in_time = replace(sealing, deadline=deadline_of(lambda: time_left))
+    answer = answer_task(event, lambda: in_time)
     assert answer.keys() == {
         *("invocationSchemaVersion", "treatMissingKeysAs", "invocationId", "results"),
     }

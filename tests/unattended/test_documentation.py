@@ -11,9 +11,9 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 
+from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.errors import RotationError
 from rotation.handlers.seal_batch import ARGUMENTS
-from rotation.handlers.wiring.unattended import LEAST
 from rotation.sealing.request import ObjectLocation
 from tests.artifacts.template import Template
 from tests.docs.test_docs import LEVELS, calls, fields, named, rows, section
@@ -73,7 +73,7 @@ def test_the_names_on_the_page_are_the_code_s(arrivals: Arrivals) -> None:
     versioned, plain = rows(section(PAGE, "Where a sealed document lies"))[1:]
     version, key = named(versioned[0])
     source = ObjectLocation("documents", key, version)
-    once = arrivals.sealing.once
+    once = arrivals.sealing
     assert once.destination(source).key == named(versioned[1])[0]
     assert once.destination(ObjectLocation("documents", key)).key == named(plain[1])[0]
 
@@ -111,7 +111,7 @@ def test_the_template_s_figures_are_the_page_s() -> None:
     assert queue["VisibilityTimeout"] == 1800
     assert "again after half an hour" in PAGE
     assert f"`SealingConcurrency` ({template.parameters['SealingConcurrency']})" in PAGE
-    assert f"at least {LEAST.total_seconds():.0f} s are left" in PAGE
+    assert f"at least {NEXT_DOCUMENT_RESERVE.total_seconds():.0f} s are left" in PAGE
     papers = template.statements("JobRole")[1]["Resource"]
     assert "/seal-jobs/" in papers
     assert "below `seal-jobs/`" in PAGE

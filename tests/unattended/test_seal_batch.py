@@ -9,18 +9,19 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.errors import ConfigurationError, InvalidEventError
 from rotation.handlers.seal_batch import answer
-from rotation.handlers.wiring.unattended import LEAST, Unattended
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.verify import verify
+from rotation.unattended.seal_once import SealOnce
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import pdf
 from tests.unattended.conftest import Log
-from tests.unattended.parts import PLENTY, Arrivals, old_task, result, task, unversioned
+from tests.unattended.parts import Arrivals, old_task, result, task, unversioned
 
 
 class TestSealing:
@@ -28,7 +29,7 @@ class TestSealing:
 
     @pytest.mark.parametrize("make", [task, old_task])
     def test_a_document_is_sealed_and_its_destination_told(
-        self, office: Office, sealing: Unattended, make: type
+        self, office: Office, sealing: SealOnce, make: type
     ) -> None:
         """In both schemas; the second time nothing is bought, and the text says so."""
         version = office.put("a.pdf", pdf())
@@ -40,7 +41,7 @@ class TestSealing:
 
     @pytest.mark.parametrize("encode", [quote, quote_plus])
     def test_keys_are_encoded_as_in_the_manifest(
-        self, office: Office, sealing: Unattended, encode: type
+        self, office: Office, sealing: SealOnce, encode: type
     ) -> None:
         """A space as %20 or as +, and a plus as %2B, whoever wrote the manifest."""
         version = office.put("2026/ä b+c.pdf", pdf())
@@ -49,7 +50,7 @@ class TestSealing:
         assert text.endswith(f"/sealed/2026/ä b+c.pdf/{version}.pdf")
 
     def test_without_a_version_the_current_one_is_sealed(
-        self, office: Office, sealing: Unattended
+        self, office: Office, sealing: SealOnce
     ) -> None:
         """A manifest of keys alone; the name tells which version that was."""
         office.put("a.pdf", b"%PDF-1.7 cut off")
@@ -57,7 +58,7 @@ class TestSealing:
         _, text = result(task(office.incoming, "a.pdf", None), sealing)
         assert text.endswith(f"/sealed/a.pdf/{current}.pdf")
 
-    def test_what_marks_a_folder_is_no_failure(self, office: Office, sealing: Unattended) -> None:
+    def test_what_marks_a_folder_is_no_failure(self, office: Office, sealing: SealOnce) -> None:
         """Inventories list it: an empty object whose key ends with a slash. Content is sealed."""
         version = office.put("2026/", b"")
         event = task(office.incoming, "2026/", version)
@@ -87,7 +88,7 @@ class TestFailures:
     """What the report says, and what S3 tries again."""
 
     def test_what_can_never_be_sealed_fails_for_good(
-        self, office: Office, sealing: Unattended, log: Log
+        self, office: Office, sealing: SealOnce, log: Log
     ) -> None:
         """The text begins with the stable code; the log has the task."""
         version = office.put("a.pdf", b"%PDF-1.7 cut off")
@@ -96,20 +97,20 @@ class TestFailures:
         [fact] = log.facts("task failed")
         assert (fact["task"], fact["code"]) == ("task", "damaged_pdf")
 
-    def test_what_passes_is_tried_again(self, office: Office, sealing: Unattended) -> None:
+    def test_what_passes_is_tried_again(self, office: Office, sealing: SealOnce) -> None:
         """An outage of the vendor is temporary."""
         version = office.put("a.pdf", pdf())
         office.emulator.outage = Outage.UNAVAILABLE
         code, text = result(task(office.incoming, "a.pdf", version), sealing)
         assert (code, text.partition(":")[0]) == ("TemporaryFailure", "vendor_unavailable")
 
-    def test_a_missing_object_fails_for_good(self, office: Office, sealing: Unattended) -> None:
+    def test_a_missing_object_fails_for_good(self, office: Office, sealing: SealOnce) -> None:
         """A manifest may be older than the bucket."""
         code, text = result(task(office.incoming, "gone.pdf", None), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "source_not_found")
 
     def test_what_lies_elsewhere_is_refused(
-        self, office: Office, sealing: Unattended, rotation_fixture: RotationFixture
+        self, office: Office, sealing: SealOnce, rotation_fixture: RotationFixture
     ) -> None:
         """A manifest does not widen what the function may read."""
         office.s3.create_bucket(Bucket="elsewhere")
@@ -119,11 +120,11 @@ class TestFailures:
         assert office.nothing_sealed()
         assert rotation_fixture.vendor.signatures.total() == 0
 
-    def test_with_little_time_nothing_is_begun(self, office: Office, sealing: Unattended) -> None:
+    def test_with_little_time_nothing_is_begun(self, office: Office, sealing: SealOnce) -> None:
         """The task is tried again."""
         version = office.put("a.pdf", pdf())
         event = task(office.incoming, "a.pdf", version)
-        code, text = result(event, sealing, LEAST - timedelta(seconds=1))
+        code, text = result(event, sealing, NEXT_DOCUMENT_RESERVE - timedelta(seconds=1))
         assert code == "TemporaryFailure"
         assert "was not begun" in text
         assert office.nothing_sealed()
@@ -134,7 +135,7 @@ class TestFailures:
         def unset() -> NoReturn:
             raise ConfigurationError("CREDENTIAL_SECRET is not set.")
 
-        told = answer(task("in", "a.pdf", None), unset, lambda: PLENTY)
+        told = answer(task("in", "a.pdf", None), unset)
         assert told["results"][0]["resultCode"] == "PermanentFailure"
         assert told["results"][0]["resultString"] == (
             "configuration: CREDENTIAL_SECRET is not set."
@@ -146,13 +147,13 @@ class TestFailures:
         def broken() -> NoReturn:
             raise ZeroDivisionError("why")
 
-        told = answer(task("in", "a.pdf", None), broken, lambda: PLENTY)
+        told = answer(task("in", "a.pdf", None), broken)
         assert told["results"][0]["resultString"].startswith("internal: ")
         assert "ZeroDivisionError" not in str(told)
         assert "ZeroDivisionError" in log.facts("task failed unexpectedly")[0]["exception"]
 
     def test_a_text_is_one_line_and_not_too_long(
-        self, office: Office, sealing: Unattended, rotation_fixture: RotationFixture
+        self, office: Office, sealing: SealOnce, rotation_fixture: RotationFixture
     ) -> None:
         """Whatever a key holds, the report's row stays one row (`result` holds the length)."""
         code, text = result(task(office.incoming, "a%0A" * 400, None), sealing)
@@ -160,15 +161,13 @@ class TestFailures:
         assert "\n" not in text
 
     @pytest.mark.parametrize("event", [{}, {"tasks": []}, {"tasks": [{}]}, {"Records": []}])
-    def test_what_is_no_task_is_refused(
-        self, event: dict[str, object], sealing: Unattended
-    ) -> None:
+    def test_what_is_no_task_is_refused(self, event: dict[str, object], sealing: SealOnce) -> None:
         """Nobody but S3 Batch Operations asks this function."""
         with pytest.raises(InvalidEventError, match="S3 Batch Operations"):
-            answer(event, lambda: sealing, lambda: PLENTY)
+            answer(event, lambda: sealing)
 
     def test_a_refused_look_at_the_destination_is_no_reason_to_buy(
-        self, office: Office, sealing: Unattended, rotation_fixture: RotationFixture
+        self, office: Office, sealing: SealOnce, rotation_fixture: RotationFixture
     ) -> None:
         """Without the right to look, the task fails before a signature."""
         version = office.put("a.pdf", pdf())
@@ -183,7 +182,7 @@ class TestFailures:
 class TestArguments:
     """A job's own words: user arguments, schema 2.0."""
 
-    def test_they_go_before_the_settings(self, office: Office, sealing: Unattended) -> None:
+    def test_they_go_before_the_settings(self, office: Office, sealing: SealOnce) -> None:
         """What the job says is in the signature; what it does not say is the function's."""
         sealing = replace(sealing, options=SealOptions(reason="Arrived", contact="Laboratory"))
         version = office.put("a.pdf", pdf())
@@ -202,7 +201,7 @@ class TestArguments:
     def test_a_job_certifies_as_it_says(
         self,
         office: Office,
-        sealing: Unattended,
+        sealing: SealOnce,
         arguments: dict[str, str],
         certified: Certification | None,
     ) -> None:
@@ -217,7 +216,7 @@ class TestArguments:
         assert b"(Archive)" in sealed
 
     def test_a_job_may_have_damaged_documents_repaired(
-        self, office: Office, sealing: Unattended
+        self, office: Office, sealing: SealOnce
     ) -> None:
         """What the function by itself refuses."""
         version = office.put("a.pdf", pdf().replace(b"%PDF-", b"%QDF-"))
@@ -240,7 +239,7 @@ class TestArguments:
         ],
     )
     def test_a_typing_error_is_not_passed_over(
-        self, office: Office, sealing: Unattended, arguments: dict[str, str], told: str
+        self, office: Office, sealing: SealOnce, arguments: dict[str, str], told: str
     ) -> None:
         """An argument that is unknown or wrong fails each task before a signature."""
         version = office.put("a.pdf", pdf())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rotation.handlers.wiring.unattended import LEAST
+from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.sealing.verify import verify
@@ -267,10 +267,10 @@ class TestTime:
     def test_what_is_not_begun_comes_again(self, arrivals: Arrivals) -> None:
         """With little time left nothing is read, nothing is bought, and nothing is lost."""
         arrivals.office.put("a.pdf", pdf())
-        arrivals.time_left = LEAST - timedelta(seconds=1)
+        arrivals.time_left = NEXT_DOCUMENT_RESERVE - timedelta(seconds=1)
         assert len(arrivals.deliver()) == 1
         assert arrivals.office.nothing_sealed()
-        arrivals.time_left = LEAST
+        arrivals.time_left = NEXT_DOCUMENT_RESERVE
         assert arrivals.deliver() == []
         assert bought(arrivals) == 1
 

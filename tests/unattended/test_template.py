@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.handlers.wiring.seal_options import seal_options
-from rotation.handlers.wiring.unattended import LEAST
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
 from rotation.settings import EventSealingSettings, Location, SealingSettings
@@ -119,7 +119,7 @@ def test_a_seal_that_could_not_be_seen_is_refused_at_deployment(parameter: str, 
 def test_a_document_has_time(template: Template, function: str) -> None:
     """As much as in the sealing function, and well over what is left when none is begun."""
     assert seconds(template, function) == seconds(template, "SealingFunction")
-    assert seconds(template, function) >= 3 * LEAST
+    assert seconds(template, function) >= 3 * NEXT_DOCUMENT_RESERVE
     for other in ("MemorySize", "Tracing"):
         properties = template.properties(function)
         assert properties[other] == template.properties("SealingFunction")[other]

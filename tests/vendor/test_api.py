@@ -11,6 +11,7 @@ import pytest
 import requests
 import urllib3
 
+from rotation.deadline import Deadline
 from rotation.errors import (
     ClockSkewError,
     CredentialRejectedError,
@@ -159,8 +160,8 @@ def test_a_silent_vendor_does_not_hold_the_caller(client: Client) -> None:
 def test_a_call_ends_within_the_time_that_is_left(client: Client) -> None:
     """A hanging vendor cannot outlast the function: no attempt begins that could not end."""
     client.emulator.faults.next("sign", Fault.HANG, times=None)
-    http = client.session(client.emulator.url, read_timeout=30)
-    http.end_within(timedelta(seconds=0.6))
+    session = client.session(client.emulator.url, read_timeout=30)
+    http = session.until(Deadline.after(timedelta(seconds=0.6)))
     begun = time.monotonic()
     with pytest.raises(VendorUnavailableError):
         SigningApi(http, "/v1/sign").sign(client.key, DIGEST)
@@ -168,6 +169,17 @@ def test_a_call_ends_within_the_time_that_is_left(client: Client) -> None:
     with pytest.raises(VendorUnavailableError, match="no time is left"):
         SigningApi(http, "/v1/sign").sign(client.key, DIGEST)
     client.emulator.faults.release()
+
+
+def test_a_deadline_stays_with_its_own_calls(client: Client) -> None:
+    """The next invocation shares the connections, and not the deadline that has passed."""
+    ended = client.http.until(Deadline.after(timedelta(seconds=-1)))
+    with pytest.raises(VendorUnavailableError, match="no time is left"):
+        SigningApi(ended, "/v1/sign").sign(client.key, DIGEST)
+    assert client.signing.sign(client.key, DIGEST)
+    assert SigningApi(ended.until(Deadline.after(timedelta(minutes=1))), "/v1/sign").sign(
+        client.key, DIGEST
+    )
 
 
 def test_a_dripping_answer_does_not_hold_the_caller(client: Client) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from rotation.cli.doctor.connection import ConnectionFailure, try_connection
 from rotation.credential import ApiKey
+from rotation.deadline import Deadline
 from rotation.errors import RotationError
 from rotation.handlers.wiring.vendor import vendor_http
 from rotation.settings import VendorSettings
@@ -95,8 +96,7 @@ def contact_vendor(
 def _ask(
     settings: VendorSettings, secret: str, key: ApiKey | None, clock: Callable[[], datetime]
 ) -> SignedTestSeal | VendorReached | RotationError:
-    http = vendor_http(settings, settings.url, clock)
-    http.end_within(_TIME_LIMIT)
+    http = vendor_http(settings, settings.url, clock).until(Deadline.after(_TIME_LIMIT))
     try:
         if key is not None:
             statement = f"rotation test seal for {secret} {key.id}"

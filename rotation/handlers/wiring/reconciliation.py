@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import boto3
 from botocore.config import Config
 
 from rotation.aws.evidence_bucket import S3Evidence
-from rotation.core.ports import IssuerCondition, KeyIssuer
+from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver
 from rotation.credential import ApiKey, iso_utc
+from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
 from rotation.errors import ConfigurationError, RotationError, VersionStateError
 from rotation.handlers.wiring.key_pool import key_pool, notifier
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
@@ -39,9 +39,6 @@ from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signing_api import SigningApi
 
-#: What a call to the vendor leaves of the function's time, for the labels and the report.
-_RESERVE: Final = timedelta(seconds=20)
-
 
 class ReconcileWiring:
     """Everything that the reconcile function needs, from its settings."""
@@ -60,20 +57,17 @@ class ReconcileWiring:
         self._evidence = S3Evidence(boto3.client("s3", config=patience), settings.evidence_bucket)
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, rotation.admin_url)
-        self._prover = TestSealProver(
-            SigningApi(self._signing, vendor.sign_path), signer_policy(vendor), utc_now
-        )
+        self._signer_policy = signer_policy(vendor)
 
-    def reconciler(self, time_left: Callable[[], timedelta]) -> Reconciler:
-        """One run, which may take ``time_left``."""
-        for session in (self._signing, self._admin):
-            session.end_within(time_left() - _RESERVE)
+    def reconciler(self, deadline: Deadline) -> Reconciler:
+        """One run, which ends by ``deadline``."""
         rotation = self._settings.rotation
         pooled = self._pooled
         admin_key = self._admin_key_reader()
+        prover = self._prover(deadline)
         parts = Parts(
-            issuer=self._issuer(admin_key),
-            prover=self._prover,
+            issuer=self._issuer(admin_key, deadline),
+            prover=prover,
             notifier=notifier(rotation),
             evidence=self._evidence,
             policy=self._policy,
@@ -88,26 +82,26 @@ class ReconcileWiring:
             condition=self._pool_condition if pooled else lambda: _condition(admin_key()),
             parts=parts,
             watch=DeathWatch(
-                prover=self._prover,
+                prover=prover,
                 limit=rotation.propagation_limit,
-                time_left=time_left,
+                deadline=deadline,
                 clock=utc_now,
                 sleep=time.sleep,
             ),
-            time_left=time_left,
+            deadline=deadline,
         )
 
-    def roll_back(self, name: str, time_left: Callable[[], timedelta]) -> dict[str, Any]:
+    def roll_back(self, name: str, deadline: Deadline) -> dict[str, Any]:
         """Go back to the previous key of one secret, which must name our rotation function.
 
         What was done is kept beside the evidence of incidents; that it could not be kept is in
         the answer, and undoes nothing.
         """
-        self._signing.end_within(time_left() - _RESERVE)
         snapshot = SecretVersions(self._secrets, name).snapshot()
         if not same_function(snapshot.rotation_function, self._settings.rotation_function):
             raise VersionStateError(f"{snapshot.arn} is not rotated by our rotation function.")
-        done = roll_back(SecretVersions(self._secrets, snapshot.arn), self._prover, utc_now)
+        secret = SecretVersions(self._secrets, snapshot.arn)
+        done = roll_back(secret, self._prover(deadline), utc_now)
         facts = done.as_json()
         try:
             kept = self._evidence.keep(
@@ -145,16 +139,14 @@ class ReconcileWiring:
         self,
         name: str,
         declaration: Declaration,
-        time_left: Callable[[], timedelta],
+        deadline: Deadline,
         *,
         again: bool,
     ) -> dict[str, Any]:
         """Revoke the keys of one secret, which must name our rotation function, unreplaced."""
-        for session in (self._signing, self._admin):
-            session.end_within(time_left() - _RESERVE)
-        issuer = self._issuer(self._admin_key_reader())
+        issuer = self._issuer(self._admin_key_reader(), deadline)
         secret = SecretVersions(self._secrets, SecretVersions(self._secrets, name).snapshot().arn)
-        examiner = Examiner(issuer, self._prover, self._policy, asks=False, clock=utc_now)
+        examiner = Examiner(issuer, self._prover(deadline), self._policy, asks=False, clock=utc_now)
         return revoke_first(secret, declaration, examiner, issuer, again=again).as_json()
 
     @property
@@ -171,14 +163,19 @@ class ReconcileWiring:
             propagation_limit=rotation.propagation_limit,
         )
 
-    def _issuer(self, admin_key: Callable[[], ApiKey]) -> KeyIssuer:
-        return self._pool if self._pooled else self._admin_api(admin_key)
+    def _prover(self, deadline: Deadline) -> KeyProver:
+        http = self._signing.until(deadline.before(RECONCILE_CALLS_RESERVE))
+        signing = SigningApi(http, self._settings.rotation.vendor.sign_path)
+        return TestSealProver(signing, self._signer_policy, utc_now)
+
+    def _issuer(self, admin_key: Callable[[], ApiKey], deadline: Deadline) -> KeyIssuer:
+        if self._pooled:
+            return self._pool
+        http = self._admin.until(deadline.before(RECONCILE_CALLS_RESERVE))
+        return AdminApi(http, self._settings.rotation.admin_keys_path, admin_key, utc_now)
 
     def _discover(self) -> Sequence[str]:
         return secrets_rotated_by(self._secrets, self._settings.rotation_function)
-
-    def _admin_api(self, admin_key: Callable[[], ApiKey]) -> AdminApi:
-        return AdminApi(self._admin, self._settings.rotation.admin_keys_path, admin_key, utc_now)
 
     def _admin_key_reader(self) -> Callable[[], ApiKey]:
         """Reads the admin credential once per event, and only if the event needs it."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cached_property
-from typing import Final
 
 import boto3
 from botocore.config import Config
@@ -13,6 +11,7 @@ from botocore.config import Config
 from rotation.core.invocation import Rotation, RotationPolicy
 from rotation.core.ports import KeyIssuer
 from rotation.credential import ApiKey, Confidential
+from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.wiring.key_pool import key_pool
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.key_pool.issuer import StepsKeyPool
@@ -21,9 +20,6 @@ from rotation.settings import KEY_POOL, RotationSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signing_api import SigningApi
-
-#: What a call to the vendor leaves of the function's time, for the calls to AWS after it.
-_RESERVE: Final = timedelta(seconds=5)
 
 
 class RotationWiring:
@@ -43,11 +39,7 @@ class RotationWiring:
         )
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, settings.admin_url)
-        self._prover = TestSealProver(
-            SigningApi(self._signing, vendor.sign_path),
-            signer_policy(vendor),
-            utc_now,
-        )
+        self._signer_policy = signer_policy(vendor)
 
     def rotation(
         self,
@@ -56,32 +48,33 @@ class RotationWiring:
         token: str,
         rotation_token: Confidential | None,
         function_arn: str,
-        time_left: Callable[[], timedelta],
+        deadline: Deadline,
     ) -> Rotation:
         """One invocation of one step."""
         settings = self._settings
-        for session in (self._signing, self._admin):
-            session.end_within(time_left() - _RESERVE)
+        calls_end = deadline.before(STEP_CALLS_RESERVE)
+        signing = SigningApi(self._signing.until(calls_end), settings.vendor.sign_path)
         return Rotation(
             secret=SecretVersions(self._secrets, secret_arn, rotation_token),
             token=token,
             function_arn=function_arn,
-            issuer=self._issuer(),
-            prover=self._prover,
+            issuer=self._issuer(calls_end),
+            prover=TestSealProver(signing, self._signer_policy, utc_now),
             policy=RotationPolicy(
                 installation=settings.installation,
                 key_lifetime=settings.key_lifetime,
                 grace=settings.grace,
                 propagation_limit=settings.propagation_limit,
             ),
-            time_left=time_left,
+            deadline=deadline,
         )
 
-    def _issuer(self) -> KeyIssuer:
+    def _issuer(self, calls_end: Deadline) -> KeyIssuer:
         settings = self._settings
         if settings.key_issuer == KEY_POOL:
             return self._pool
-        return AdminApi(self._admin, settings.admin_keys_path, self._admin_key_reader(), utc_now)
+        http = self._admin.until(calls_end)
+        return AdminApi(http, settings.admin_keys_path, self._admin_key_reader(), utc_now)
 
     @cached_property
     def _pool(self) -> StepsKeyPool:

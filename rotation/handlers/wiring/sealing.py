@@ -1,4 +1,4 @@
-"""A sealer, put together of its parts by a function's settings."""
+"""Builds a sealer from a function's settings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 import boto3
 from botocore.config import Config
 
-from rotation.handlers.wiring.vendor import signer_policy, utc_now
+from rotation.deadline import SEAL_CALLS_RESERVE, Deadline
+from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
 from rotation.sealing.sealer import Sealer
 from rotation.sealing.storage.s3 import CarryOver, S3Documents
 from rotation.settings import SealingSettings
 from rotation.vendor.cms import verify_cms
-from rotation.vendor.http import VendorHttp
 from rotation.vendor.signing_api import SigningApi
 
 # CompleteMultipartUpload may take minutes; S3 sends spaces meanwhile (API_CompleteMultipartUpload).
@@ -26,26 +26,39 @@ _PATIENCE: Final = Config(
 )
 
 
-def make_sealer(settings: SealingSettings, http: VendorHttp) -> Sealer:
-    """A sealer that reads from and writes to S3, and signs over ``http``."""
-    policy = signer_policy(settings.vendor)
-    carry_over = CarryOver(
-        kms_key_id=settings.destination_kms_key,
-        metadata=settings.copy_metadata,
-        tags=settings.copy_tags,
-    )
-    return Sealer(
-        S3Documents(boto3.client("s3", config=_PATIENCE), utc_now, carry_over),
-        SigningApi(http, settings.vendor.sign_path).sign,
-        lambda cms, digest, at: verify_cms(cms, digest, policy, at),
-        utc_now,
-        sources=settings.sources,
-        destinations=settings.destinations,
-        max_document_bytes=settings.max_document_bytes,
-        limits=Limits(
-            objects=settings.max_pdf_objects,
-            decoded_bytes=settings.max_pdf_decoded_bytes,
-            nesting=settings.max_pdf_nesting,
-            time=settings.max_pdf_time,
-        ),
-    )
+class SealerWiring:
+    """Everything that a sealer over S3 needs, from the settings."""
+
+    def __init__(self, settings: SealingSettings) -> None:
+        self._settings = settings
+        self._http = vendor_http(settings.vendor, settings.vendor.url)
+        self._signer_policy = signer_policy(settings.vendor)
+        self._documents = S3Documents(
+            boto3.client("s3", config=_PATIENCE),
+            utc_now,
+            CarryOver(
+                kms_key_id=settings.destination_kms_key,
+                metadata=settings.copy_metadata,
+                tags=settings.copy_tags,
+            ),
+        )
+
+    def sealer(self, deadline: Deadline) -> Sealer:
+        """A sealer for one invocation, which ends by ``deadline``."""
+        settings = self._settings
+        http = self._http.until(deadline.before(SEAL_CALLS_RESERVE))
+        return Sealer(
+            self._documents,
+            SigningApi(http, settings.vendor.sign_path).sign,
+            lambda cms, digest, at: verify_cms(cms, digest, self._signer_policy, at),
+            utc_now,
+            sources=settings.sources,
+            destinations=settings.destinations,
+            max_document_bytes=settings.max_document_bytes,
+            limits=Limits(
+                objects=settings.max_pdf_objects,
+                decoded_bytes=settings.max_pdf_decoded_bytes,
+                nesting=settings.max_pdf_nesting,
+                time=settings.max_pdf_time,
+            ),
+        )

@@ -18,6 +18,7 @@ from rotation.aws.evidence_bucket import S3Evidence
 from rotation.core.invocation import Rotation, RotationPolicy
 from rotation.core.ports import IssuerCondition, KeyProver, Proof
 from rotation.credential import ApiKey
+from rotation.deadline import Deadline
 from rotation.reconciliation.execution import Parts
 from rotation.reconciliation.proof_of_death import DeathWatch
 from rotation.reconciliation.reconciler import Pace, Reconciler
@@ -126,7 +127,6 @@ class World:
 
     def rotation(self, token: str) -> Rotation:
         """One invocation of a step; five minutes are left to it."""
-        ends = self.clock() + timedelta(minutes=5)
         return Rotation(
             secret=self.versions(),
             token=token,
@@ -134,14 +134,14 @@ class World:
             issuer=self.issuer,
             prover=self.prover,
             policy=RotationPolicy("fixture", timedelta(days=90), GRACE, PROPAGATION_LIMIT),
-            time_left=lambda: ends - self.clock(),
+            deadline=Deadline.after(timedelta(minutes=5), self.clock.monotonic),
             clock=self.clock,
             sleep=self.clock.sleep,
         )
 
     def reconciler(self) -> Reconciler:
         """One invocation of the reconcile function; fifteen minutes are left to it."""
-        ends = self.clock() + timedelta(minutes=15)
+        deadline = Deadline.after(timedelta(minutes=15), self.clock.monotonic)
         parts = Parts(
             issuer=self.issuer,
             prover=self.prover,
@@ -160,12 +160,12 @@ class World:
             watch=DeathWatch(
                 prover=self.prover,
                 limit=PROPAGATION_LIMIT,
-                time_left=lambda: ends - self.clock(),
+                deadline=deadline,
                 clock=self.clock,
                 sleep=self.clock.sleep,
                 workers=1,
             ),
-            time_left=lambda: ends - self.clock(),
+            deadline=deadline,
             workers=1,
         )
 

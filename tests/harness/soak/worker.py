@@ -64,14 +64,12 @@ class Duty:
 def own_sealer() -> Invoker:
     """A sealer in this process, of the parts that the sealing function has."""
     from rotation.client.in_process import InProcessInvoker
-    from rotation.handlers.wiring.sealing import make_sealer
-    from rotation.handlers.wiring.vendor import vendor_http
+    from rotation.deadline import Deadline
+    from rotation.handlers.wiring.sealing import SealerWiring
     from rotation.settings import SealingSettings
 
     settings = SealingSettings.from_environment()
-    return InProcessInvoker(
-        make_sealer(settings, vendor_http(settings.vendor, settings.vendor.url))
-    )
+    return InProcessInvoker(SealerWiring(settings).sealer(Deadline.after(timedelta(days=1))))
 
 
 def seal_until(stop: Event, seal: Callable[[], Seal], watch: Watch, tell: Tell) -> None:

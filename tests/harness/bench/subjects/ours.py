@@ -6,15 +6,15 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rotation.credential import ApiKey
-from rotation.handlers.wiring.sealing import make_sealer
-from rotation.handlers.wiring.vendor import vendor_http
+from rotation.deadline import Deadline
+from rotation.handlers.wiring.sealing import SealerWiring
 from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
 from rotation.sealing.pdf import PreparedPdf
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
@@ -58,7 +58,7 @@ def sealing(source: str, destination: str, canned: str, *, whole: bool) -> Calla
 def stored(event: dict[str, Any]) -> Callable[[], object]:
     """`Sealer.seal`, wired as the function wires it, by its environment."""
     settings = SealingSettings.from_environment()
-    sealer = make_sealer(settings, vendor_http(settings.vendor, settings.vendor.url))
+    sealer = SealerWiring(settings).sealer(Deadline.after(timedelta(days=1)))
     request = SealRequest.parse(event)
     return lambda: sealer.seal(request)
 
