@@ -71,7 +71,6 @@ class Deadline:
         """How much time is left; negative once the deadline has passed."""
         return timedelta(seconds=self.ends - self.clock())
 
-    @property
     def passed(self) -> bool:
         """Whether no time is left."""
         return self.left() < timedelta(0)

@@ -24,9 +24,9 @@ def test_the_time_that_is_left_shrinks_as_the_clock_moves() -> None:
     clock.now += 4
     assert deadline.left() == timedelta(seconds=6)
     clock.now += 6
-    assert not deadline.passed
+    assert not deadline.passed()
     clock.now += 1
-    assert deadline.passed
+    assert deadline.passed()
     assert deadline.left() == timedelta(seconds=-1)
 
 

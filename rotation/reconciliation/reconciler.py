@@ -163,7 +163,7 @@ class Reconciler:
         return condition, list(issuer_concerns(condition, now))
 
     def _examine(self, case: _Case, examiner: Examiner, act: bool) -> None:
-        if self.deadline.before(NEXT_SECRET_RESERVE).passed:
+        if self.deadline.before(NEXT_SECRET_RESERVE).passed():
             message = "No time was left for this secret; the next run looks at it."
             case.concerns.append(Concern(Code.NOT_REACHED, message))
             return

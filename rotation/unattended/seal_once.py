@@ -110,7 +110,7 @@ class SealOnce:
         return Outcome(destination)
 
     def _refuse_late(self, source: ObjectLocation) -> None:
-        if not self.deadline.before(NEXT_DOCUMENT_RESERVE).passed:
+        if not self.deadline.before(NEXT_DOCUMENT_RESERVE).passed():
             return
         left, needed = self.deadline.left(), NEXT_DOCUMENT_RESERVE
         problem = SealingError(
