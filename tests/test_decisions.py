@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from rotation.aws.errors import is_retryable_code
 from tests.test_architecture import MODULES
 
 
@@ -25,6 +26,14 @@ def importers(source: str, name: str) -> set[str]:
         and node.module == source
         and any(alias.name == name for alias in node.names)
     }
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Every text constant with its module, but for the sandbox, which stands in for AWS."""
+    for module, node in nodes(ast.Constant):
+        outside = not module.startswith("rotation.sandbox")
+        if outside and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield module, node.value
 
 
 def test_whether_a_key_is_compromised_is_decided_by_the_labels_module() -> None:
@@ -73,3 +82,20 @@ def test_every_reserve_is_used() -> None:
     reserves = {name for name in vars(rotation.deadline) if name.endswith("_RESERVE")}
     assert reserves
     assert {name for name in reserves if not importers("rotation.deadline", name)} == set()
+
+
+def test_which_aws_errors_are_retryable_is_decided_in_one_module() -> None:
+    """No other module names an error code that may be asked again, nor builds a set of such."""
+    named = {
+        (module, text)
+        for module, text in texts()
+        if module != "rotation.aws.errors" and " " not in text and is_retryable_code(text)
+    }
+    # The pool asks whether a secret's staging labels are used up, which is another question.
+    assert named == {("rotation.key_pool.pool_secret", "LimitExceededException")}
+
+
+def test_the_code_of_an_aws_error_is_taken_out_in_one_place() -> None:
+    """`rotation.aws.errors` alone looks into ``ClientError.response`` for a code or a status."""
+    looking = {module for module, text in texts() if text in {"Code", "HTTPStatusCode"}}
+    assert looking == {"rotation.aws.errors"}

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from rotation.aws.errors import AWS_CALL_ERRORS, error_code, http_status
 from rotation.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 #: How many records are read back at most.
 MOST_RECORDS: Final = 10
-_EXISTS: Final = frozenset({"PreconditionFailed", "412"})
 
 
 class S3Evidence:
@@ -41,17 +39,12 @@ class S3Evidence:
                 ChecksumAlgorithm="SHA256",
                 IfNoneMatch="*",
             )
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "Unknown")
-            if code not in _EXISTS:
+        except AWS_CALL_ERRORS as error:
+            if http_status(error) != 412:
                 raise EvidenceError(
-                    f"{place} could not be written: {code}. Check the bucket, and s3:PutObject on "
-                    "it in the function's role."
+                    f"{place} could not be written: {error_code(error)}. Check the bucket, and "
+                    "s3:PutObject on it in the function's role."
                 ) from error
-        except BotoCoreError as error:
-            raise EvidenceError(
-                f"{place} could not be written: S3 gave no answer ({type(error).__name__})."
-            ) from error
         return place
 
     def records(self, folder: str) -> Sequence[tuple[str, bytes]]:
@@ -69,9 +62,9 @@ class S3Evidence:
                 )
                 for one in newest[:MOST_RECORDS]
             ]
-        except (BotoCoreError, ClientError) as error:
+        except AWS_CALL_ERRORS as error:
             raise EvidenceError(
                 f"The records in s3://{self._bucket}/{folder} could not be read: "
-                f"{type(error).__name__}. Check s3:ListBucket and s3:GetObject in the function's "
+                f"{error_code(error)}. Check s3:ListBucket and s3:GetObject in the function's "
                 "role."
             ) from error

@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
-
+from rotation.aws.errors import AWS_CALL_ERRORS, error_code, got_no_answer, is_retryable
 from rotation.errors import NotificationError
 from rotation.privacy.observability import logger
 from rotation.privacy.redaction import scrub
 
 #: API_Publish, Subject: fewer than 100 characters, no line breaks or control characters.
 _LONGEST_SUBJECT: Final = 99
-# API_Publish, "Errors", and the SDK guide's list of throttling codes.
-_PASSING: Final = frozenset(
-    {"InternalError", "InternalFailure", "KMSThrottling", "ServiceUnavailable", "Throttled"}
-    | {"Throttling", "ThrottlingException", "RequestLimitExceeded"}
-)
+# API_Publish, "Errors".
+_ADVICE: Final = {
+    "AuthorizationError": "Allow sns:Publish on it to the function's role.",
+    "NotFound": "Check the topic's ARN in NOTIFICATION_TOPIC.",
+    "InvalidParameter": "Check the topic's ARN in NOTIFICATION_TOPIC.",
+}
 
 
 class Publishes(Protocol):
@@ -53,28 +52,24 @@ class SnsNotifier:
             NotificationError: SNS refused it or could not be reached; nobody may have got it.
         """
         lines = [subject, "", *(f"{name}: {value}" for name, value in facts.items())]
-        problem = self._publish(scrub(_one_line(subject)), scrub("\n".join(lines)))
-        if problem is None:
-            return
-        code, passing, advice = problem
-        raise NotificationError(
-            f"Publish on {self._topic_arn} failed: {code}. {advice}".rstrip(), retryable=passing
-        )
-
-    def _publish(self, subject: str, message: str) -> tuple[str, bool, str] | None:
         try:
-            self._client.publish(TopicArn=self._topic_arn, Subject=subject, Message=message)
-        except ClientError as failure:
-            code = str(failure.response.get("Error", {}).get("Code", "Unknown"))
-            advice = {
-                "AuthorizationError": "Allow sns:Publish on it to the function's role.",
-                "NotFound": "Check the topic's ARN in NOTIFICATION_TOPIC.",
-                "InvalidParameter": "Check the topic's ARN in NOTIFICATION_TOPIC.",
-            }.get(code, "")
-            return code, code in _PASSING, advice
-        except (BotoCoreError, ResponseParserError) as failure:
-            return type(failure).__name__, True, "Check the network path to SNS."
-        return None
+            self._client.publish(
+                TopicArn=self._topic_arn,
+                Subject=scrub(_one_line(subject)),
+                Message=scrub("\n".join(lines)),
+            )
+            return
+        except AWS_CALL_ERRORS as failure:
+            code = error_code(failure)
+            advice = _ADVICE.get(code, "")
+            if got_no_answer(failure):
+                advice = "Check the network path to SNS."
+            error = NotificationError(
+                f"Publish on {self._topic_arn} failed: {code}. {advice}".rstrip(),
+                retryable=is_retryable(failure),
+            )
+        # botocore's frames hold the message: raised without them.
+        raise error
 
 
 class LogNotifier:

@@ -10,17 +10,16 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    IncompleteReadError,
-    ProxyConnectionError,
-)
-from botocore.exceptions import ConnectionError as NotConnectedError
+from botocore.exceptions import ClientError
 
+from rotation.aws.errors import (
+    AWS_CALL_ERRORS,
+    AwsCallError,
+    error_code,
+    got_no_answer,
+    is_retryable,
+    was_not_run,
+)
 from rotation.client.contract import event_of
 from rotation.client.secret_source import OnePerProcess
 from rotation.errors import (
@@ -42,11 +41,6 @@ _MARGIN: Final = timedelta(seconds=10)
 _CONNECT_SECONDS: Final = 3
 # botocore keeps ten connections by default; FastAPI, for one, seals in forty threads.
 _CONNECTIONS: Final = 50
-# API_Invoke, "Errors": the function was not run, and may be in a moment.
-_PASSING: Final = frozenset(
-    {"ResourceConflictException", "SnapStartNotReadyException", "TooManyRequestsException"}
-)
-_NOT_REACHED: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 
 _log: Final = logging.getLogger("rotation.client")
 
@@ -84,10 +78,8 @@ class LambdaInvoker:
             if not isinstance(answer, SealingError):
                 return answer
             error = answer
-        except ClientError as failure:
-            error = self._refused(failure)
-        except BotoCoreError as failure:
-            error = self._unanswered(failure)
+        except AWS_CALL_ERRORS as failure:
+            error = self._translate(failure)
         except RotationError:
             raise
         except Exception as failure:  # noqa: BLE001 - such as a tracer's hook in the client
@@ -117,40 +109,36 @@ class LambdaInvoker:
             return error
         return payload
 
-    def _refused(self, failure: ClientError) -> SealingError:
-        told = failure.response
-        code = told.get("Error", {}).get("Code", "Unknown")
-        status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        advice = {
-            "AccessDeniedException": " Allow lambda:InvokeFunction on it to the caller's role.",
-            "ResourceNotFoundException": " Check its name, its alias and the region.",
-        }.get(code, "")
-        message = f"Invoking {self._function} failed: {code}.{advice}"
-        if code in _PASSING or status == 429:
+    def _translate(self, failure: AwsCallError) -> SealingError:
+        message = self._problem(failure)
+        if was_not_run(failure):
             return SealingUnavailableError(message)
         error = SealingError(message)
-        error.retryable = status >= 500
+        error.retryable = is_retryable(failure)
         return error
 
-    def _unanswered(self, failure: BotoCoreError) -> SealingError:
-        name = type(failure).__name__
-        lost = isinstance(failure, (HTTPClientError, IncompleteReadError, NotConnectedError))
-        if not lost:
-            return SealingError(
-                f"{self._function} was not invoked: {name}. Set AWS_DEFAULT_REGION, and give the "
+    def _problem(self, failure: AwsCallError) -> str:
+        code = error_code(failure)
+        if isinstance(failure, ClientError):
+            advice = {
+                "AccessDeniedException": " Allow lambda:InvokeFunction on it to the caller's role.",
+                "ResourceNotFoundException": " Check its name, its alias and the region.",
+            }.get(code, "")
+            return f"Invoking {self._function} failed: {code}.{advice}"
+        if not got_no_answer(failure):
+            return (
+                f"{self._function} was not invoked: {code}. Set AWS_DEFAULT_REGION, and give the "
                 "process credentials: a role or a profile."
             )
-        if isinstance(failure, _NOT_REACHED):
-            return SealingUnavailableError(
-                f"{self._function} was not invoked: Lambda is not reached ({name}). Check the "
+        if was_not_run(failure):
+            return (
+                f"{self._function} was not invoked: Lambda is not reached ({code}). Check the "
                 "network path; a VPC needs an endpoint for Lambda, or a NAT gateway."
             )
-        error = SealingError(
-            f"Invoking {self._function} brought no answer: {name}. Check the network path and, for "
+        return (
+            f"Invoking {self._function} brought no answer: {code}. Check the network path and, for "
             "a timeout, that the client waits longer than the function may take."
         )
-        error.retryable = True
-        return error
 
 
 def lambda_client(function_timeout: timedelta = FUNCTION_TIMEOUT) -> LambdaClient:

@@ -11,8 +11,8 @@ import boto3
 from aws_lambda_powertools.utilities.data_classes import SecretsManagerEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
+from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.core.steps import STEPS
 from rotation.credential import Confidential
 from rotation.deadline import Deadline
@@ -95,9 +95,9 @@ def _ask_for_reconciliation(function: str | None, secret_arn: str) -> None:
         _lambda().invoke(
             FunctionName=function, InvocationType="Event", Payload=json.dumps(payload).encode()
         )
-    except (BotoCoreError, ClientError) as error:
+    except AWS_CALL_ERRORS as error:
         logger.warning(
-            "reconciliation was not asked for", secret=secret_arn, reason=type(error).__name__
+            "reconciliation was not asked for", secret=secret_arn, reason=error_code(error)
         )
 
 

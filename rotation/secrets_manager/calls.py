@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    NoCredentialsError,
-    NoRegionError,
+from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
+
+from rotation.aws.errors import (
+    AWS_CALL_ERRORS,
+    AwsCallError,
+    error_code,
+    got_no_answer,
+    is_retryable,
 )
-from botocore.exceptions import ConnectionError as NotConnectedError
-
-from rotation.errors import RotationError, SecretStoreError
-
-# API_RotateSecret, "Errors", and the SDK guide's list of throttling codes.
-_PASSING: Final = frozenset(
-    {
-        "InternalServiceError",
-        "InternalFailure",
-        "ServiceUnavailable",
-        "ThrottlingException",
-        "Throttling",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "LimitExceededException",
-    }
-)
+from rotation.errors import SecretStoreError
 
 
 def store_call(operation: str, secret: str, call: Callable[[], Any]) -> Any:
@@ -37,39 +23,32 @@ def store_call(operation: str, secret: str, call: Callable[[], Any]) -> Any:
     botocore's exceptions can repeat a parameter's value, and their frames hold requests and
     responses; neither leaves this function, so the error that does has no cause.
     """
-    error: RotationError
     try:
         return call()
-    except ClientError as failure:
-        error = _translate(operation, secret, failure)
-    except BotoCoreError as failure:
-        error = _not_answered(operation, secret, failure)
+    except AWS_CALL_ERRORS as failure:
+        error = SecretStoreError(
+            f"{operation} on {secret} {_problem(operation, failure)}",
+            operation=operation,
+            aws_code=error_code(failure),
+            retryable=is_retryable(failure),
+        )
     raise error
 
 
-def _translate(operation: str, secret: str, failure: ClientError) -> SecretStoreError:
-    code = failure.response.get("Error", {}).get("Code", "Unknown")
-    advice = {
-        "AccessDeniedException": f"Allow secretsmanager:{operation} on it to the caller's role, "
-        "and the use of its KMS key.",
-        "ResourceNotFoundException": "Check the secret's name or ARN, the region, and whether the "
-        "version has a value.",
-        "InvalidRequestException": "Check whether it is scheduled for deletion, or a replica.",
-        "DecryptionFailure": "Check the key policy of its KMS key.",
-        "EncryptionFailure": "Check the key policy of its KMS key.",
-    }.get(code, "")
-    return SecretStoreError(
-        f"{operation} on {secret} failed: {code}. {advice}".rstrip(),
-        operation=operation,
-        aws_code=code,
-        retryable=code in _PASSING,
-    )
-
-
-def _not_answered(operation: str, secret: str, failure: BotoCoreError) -> SecretStoreError:
-    name = type(failure).__name__
-    passing = isinstance(failure, (HTTPClientError, NotConnectedError))
-    if passing:
+def _problem(operation: str, failure: AwsCallError) -> str:
+    code = error_code(failure)
+    if isinstance(failure, ClientError):
+        advice = {
+            "AccessDeniedException": f"Allow secretsmanager:{operation} on it to the caller's "
+            "role, and the use of its KMS key.",
+            "ResourceNotFoundException": "Check the secret's name or ARN, the region, and whether "
+            "the version has a value.",
+            "InvalidRequestException": "Check whether it is scheduled for deletion, or a replica.",
+            "DecryptionFailure": "Check the key policy of its KMS key.",
+            "EncryptionFailure": "Check the key policy of its KMS key.",
+        }.get(code, "")
+        return f"failed: {code}. {advice}".rstrip()
+    if got_no_answer(failure):
         problem = "got no answer from Secrets Manager. Check the network path and the endpoint."
     elif isinstance(failure, NoCredentialsError):
         problem = (
@@ -79,9 +58,4 @@ def _not_answered(operation: str, secret: str, failure: BotoCoreError) -> Secret
         problem = "was not sent: no region is set. Set AWS_DEFAULT_REGION, or one in the profile."
     else:
         problem = "was not sent: botocore refused it."
-    return SecretStoreError(
-        f"{operation} on {secret} {problem} ({name})",
-        operation=operation,
-        aws_code=name,
-        retryable=passing,
-    )
+    return f"{problem} ({code})"

@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from rotation.aws.errors import AWS_CALL_ERRORS, error_code, http_status, is_retryable
 from rotation.client.sealing_client import SealingClient
 from rotation.deadline import NEXT_DOCUMENT_RESERVE, Deadline
 from rotation.errors import DestinationError, SealingError, SourceNotFoundError
 from rotation.privacy.observability import count, logger
 from rotation.sealing.request import ObjectLocation, SealOptions
 from rotation.sealing.storage.ranges import RangedObject
-from rotation.sealing.storage.s3_errors import S3_ERRORS, cause, changed, passes, status
+from rotation.sealing.storage.s3_errors import changed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -128,15 +129,15 @@ class SealOnce:
         """
         try:
             answer = self.s3.head_object(Bucket=destination.bucket, Key=destination.key)
-        except S3_ERRORS as error:
-            if status(error) == 404:
+        except AWS_CALL_ERRORS as error:
+            if http_status(error) == 404:
                 return {}
             problem = DestinationError(
-                f"Whether {destination} is there already could not be seen ({cause(error)}). Check "
-                "that the bucket exists and that the function's role may look there "
+                f"Whether {destination} is there already could not be seen ({error_code(error)}). "
+                "Check that the bucket exists and that the function's role may look there "
                 "(s3:GetObject, and s3:ListBucket on the bucket)."
             )
-            problem.retryable = passes(error)
+            problem.retryable = is_retryable(error)
             raise problem from error
         return answer["Metadata"]
 

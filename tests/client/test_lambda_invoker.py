@@ -155,13 +155,19 @@ def test_an_invocation_that_fails_is_made_once(
 
 
 @pytest.mark.parametrize(
-    "code", ["TooManyRequestsException", "ResourceConflictException", "SnapStartNotReadyException"]
+    ("code", "status"),
+    [
+        ("TooManyRequestsException", 429),
+        ("ThrottlingException", 400),
+        ("ResourceConflictException", 409),
+        ("SnapStartNotReadyException", 409),
+    ],
 )
 def test_a_function_that_was_not_run_is_told_from_one_that_may_have_sealed(
-    cloud: Cloud, invoker: LambdaInvoker, code: str
+    cloud: Cloud, invoker: LambdaInvoker, code: str, status: int
 ) -> None:
     """Throttled or not ready yet: asking again can buy nothing twice."""
-    cloud.faults.before("Invoke", AwsError(code, status=429))
+    cloud.faults.before("Invoke", AwsError(code, status=status))
     with pytest.raises(SealingUnavailableError, match=code):
         invoker.invoke(REQUEST)
 

@@ -76,3 +76,12 @@ def test_each_refusal_names_what_to_do(code: str, retryable: bool, advice: str) 
     assert advice in str(failed)
     assert failed.__cause__ is None
     assert failed.__context__ is None
+
+
+def test_a_gateway_that_answers_for_secrets_manager_may_be_asked_again() -> None:
+    """A 502 or 503 from something in between has no code of Secrets Manager's."""
+    unknown = ClientError(
+        {"Error": {"Code": "502"}, "ResponseMetadata": {"HTTPStatusCode": 502}},  # type: ignore[typeddict-item]
+        "GetSecretValue",
+    )
+    assert failing(unknown).retryable

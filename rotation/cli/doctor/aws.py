@@ -25,6 +25,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.cli.doctor.connection import ConnectionFailure, botocore_failure
 from rotation.credential import Confidential
 from rotation.privacy.redaction import scrub
@@ -203,12 +204,10 @@ def _fact(call: Callable[[], _Fact]) -> _Fact | NoFact:
     try:
         return call()
     except ClientError as error:
-        details = error.response.get("Error", {})
-        return AwsRefusal(
-            str(details.get("Code", "Unknown")), scrub(str(details.get("Message", "")))
-        )
-    except BotoCoreError as error:
-        return botocore_failure(error) or AwsRefusal(type(error).__name__, scrub(str(error)))
+        message = error.response.get("Error", {}).get("Message", "")
+        return AwsRefusal(error_code(error), scrub(str(message)))
+    except AWS_CALL_ERRORS as error:
+        return botocore_failure(error) or AwsRefusal(error_code(error), scrub(str(error)))
 
 
 def _name(secret: str) -> str:

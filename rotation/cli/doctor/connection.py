@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from botocore.exceptions import (
-    BotoCoreError,
     ConnectTimeoutError,
     EndpointConnectionError,
-    HTTPClientError,
     ProxyConnectionError,
     SSLError,
 )
-from botocore.exceptions import ConnectionError as NotConnectedError
+
+from rotation.aws.errors import AwsCallError, got_no_answer
 
 #: The kinds of failure, which are parts of codes, each with a clause that describes it.
 FAILURE_KINDS: Final = {
@@ -49,7 +48,7 @@ class ConnectionFailure:
         return FAILURE_KINDS[self.kind]
 
 
-def botocore_failure(error: BotoCoreError) -> ConnectionFailure | None:
+def botocore_failure(error: AwsCallError) -> ConnectionFailure | None:
     """Why AWS gave no answer; None if the error is not about the connection."""
     if isinstance(error, ProxyConnectionError):
         kind = "proxy"
@@ -59,7 +58,7 @@ def botocore_failure(error: BotoCoreError) -> ConnectionFailure | None:
         kind = "tls"
     elif isinstance(error, EndpointConnectionError):
         kind = _kind(error.kwargs.get("error"))
-    elif isinstance(error, (HTTPClientError, NotConnectedError)):
+    elif got_no_answer(error):
         kind = "lost"
     else:
         return None

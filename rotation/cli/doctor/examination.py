@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from rotation.aws.errors import is_retryable_code
 from rotation.cli.doctor.aws import (
     AwsProbe,
     AwsRefusal,
@@ -69,18 +70,6 @@ _NOT_ACCEPTED: Final = frozenset(
     }
 )
 _SKEWED: Final = ("signature expired", "not yet current", "requesttimetooskewed")
-_FAILING: Final = frozenset(
-    {
-        "InternalFailure",
-        "InternalServiceError",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
 #: What shows that the vendor answers, and not an outage or something else in its place.
 _ANSWERS: Final = (
     SignedTestSeal,
@@ -159,7 +148,7 @@ class Examination:
             code = f"endpoint_{value.kind}"
             yield problem(code, problem=value.exception, seconds=seconds, **facts)
             yield not_checked(Check.SECRET, "needs an answer from Secrets Manager")
-        elif isinstance(value, AwsRefusal) and value.code in _FAILING:
+        elif isinstance(value, AwsRefusal) and is_retryable_code(value.code):
             yield problem("endpoint_failing", aws_code=value.code, **facts)
             yield not_checked(Check.SECRET, "needs an answer from Secrets Manager")
         else:

@@ -9,12 +9,12 @@ import boto3
 import click
 from botocore.config import Config
 
+from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code, http_status, is_retryable
 from rotation.cli.seal.work import Document, State
 from rotation.errors import DestinationError
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.sealing.request import ObjectLocation
 from rotation.sealing.storage.s3 import S3Documents
-from rotation.sealing.storage.s3_errors import S3_ERRORS, S3Error, cause, passes, status
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -125,10 +125,10 @@ class Prefixes:
                 for found in page.get("Contents", ())
                 if found["Key"].lower().endswith(".pdf")
             ]
-        except S3_ERRORS as error:
+        except AWS_CALL_ERRORS as error:
             raise click.ClickException(
-                f"{SCHEME}{source.bucket}/{source.key} cannot be listed ({cause(error)}). Check "
-                "its name, your credentials, and the right s3:ListBucket."
+                f"{SCHEME}{source.bucket}/{source.key} cannot be listed ({error_code(error)}). "
+                "Check its name, your credentials, and the right s3:ListBucket."
             ) from error
         for document in found_below:
             if source.holds(document.destination.bucket, document.destination.key):
@@ -140,8 +140,8 @@ class Prefixes:
         place = document.destination
         try:
             metadata = self._s3.head_object(Bucket=place.bucket, Key=place.key)["Metadata"]
-        except S3_ERRORS as error:
-            if status(error) == 404:
+        except AWS_CALL_ERRORS as error:
+            if http_status(error) == 404:
                 return State.NOTHING
             raise _hidden(place, error) from error
         sealed = "seal-key-id" in metadata and metadata.get("source-etag") == document.etag
@@ -153,8 +153,8 @@ class Prefixes:
         bucket = self._destination.bucket
         try:
             self._s3.head_bucket(Bucket=bucket)
-        except S3_ERRORS as error:
-            if status(error) == 404:
+        except AWS_CALL_ERRORS as error:
+            if http_status(error) == 404:
                 raise click.ClickException(f"There is no bucket {bucket}.") from error
 
     def _document(self, key: str, destination: str, size: int, etag: str) -> Document:
@@ -172,10 +172,10 @@ def _recurring(place: str) -> click.UsageError:
     )
 
 
-def _hidden(place: ObjectLocation, error: S3Error) -> DestinationError:
+def _hidden(place: ObjectLocation, error: AwsCallError) -> DestinationError:
     problem = DestinationError(
-        f"Whether {place} is sealed already cannot be told ({cause(error)}). Allow s3:GetObject on "
-        "it and s3:ListBucket on its bucket."
+        f"Whether {place} is sealed already cannot be told ({error_code(error)}). "
+        "Allow s3:GetObject on it and s3:ListBucket on its bucket."
     )
-    problem.retryable = passes(error)
+    problem.retryable = is_retryable(error)
     return problem

@@ -11,6 +11,7 @@ import click
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code
 from rotation.secrets_manager.versions import SecretVersions
 
 #: A run of the reconcile function takes as long as its timeout at most: 15 minutes.
@@ -53,14 +54,14 @@ class Account:
                 for secret in page["SecretList"]
                 if {"Key": key, "Value": value} in secret.get("Tags", [])
             ]
-        except (BotoCoreError, ClientError) as error:
+        except AWS_CALL_ERRORS as error:
             raise _refused("list the secrets", error) from error
 
     def actor(self) -> str:
         """The ARN of whoever runs the command."""
         try:
             return str(self._sts.get_caller_identity()["Arn"])
-        except (BotoCoreError, ClientError):
+        except AWS_CALL_ERRORS:
             return "unknown"
 
     def ask(
@@ -88,7 +89,7 @@ class Account:
         function = self._function if alias is None else f"{self._function}:{alias}"
         try:
             answer = self._lambda.invoke(FunctionName=self._function, Payload=payload, **qualified)
-        except (BotoCoreError, ClientError) as error:
+        except AWS_CALL_ERRORS as error:
             raise _refused(f"invoke the reconcile function {function}", error) from error
         report: dict[str, Any] = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
@@ -99,8 +100,8 @@ class Account:
         return report
 
 
-def _refused(act: str, error: Exception) -> click.ClickException:
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else str(error)
+def _refused(act: str, error: AwsCallError) -> click.ClickException:
+    code = error_code(error) if isinstance(error, ClientError) else str(error)
     return click.ClickException(
         f"Could not {act}: {code}. Check the name (--reconcile-function), the region and the "
         "permissions of this role."

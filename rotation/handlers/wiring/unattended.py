@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import boto3
 from botocore.config import Config
 
+from rotation.aws.errors import AWS_CALL_ERRORS, http_status
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.sealing_client import SealingClient
@@ -15,7 +16,6 @@ from rotation.deadline import Deadline
 from rotation.errors import ConfigurationError
 from rotation.handlers.wiring.seal_options import seal_options
 from rotation.handlers.wiring.sealing import SealerWiring
-from rotation.sealing.storage.s3_errors import S3_ERRORS, status
 from rotation.settings import EventSealingSettings
 from rotation.unattended.seal_once import SealOnce
 
@@ -65,8 +65,8 @@ def _refuse_missing_bucket(s3: S3Client, bucket: str) -> None:
     """
     try:
         s3.head_bucket(Bucket=bucket)
-    except S3_ERRORS as error:
-        if status(error) == 404:
+    except AWS_CALL_ERRORS as error:
+        if http_status(error) == 404:
             raise ConfigurationError(
                 f"DESTINATION_LOCATIONS names the bucket {bucket}, which does not exist."
             ) from error

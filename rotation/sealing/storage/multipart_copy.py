@@ -19,18 +19,12 @@ from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from rotation.aws.errors import AWS_CALL_ERRORS, error_code, http_status
 from rotation.sealing.documents import StoredDocument
 from rotation.sealing.request import ObjectLocation
 from rotation.sealing.storage.multipart_upload import Storing, Upload
 from rotation.sealing.storage.ranges import RangedObject
-from rotation.sealing.storage.s3_errors import (
-    S3_ERRORS,
-    cause,
-    changed,
-    status,
-    unreadable,
-    unwritable,
-)
+from rotation.sealing.storage.s3_errors import changed, unreadable, unwritable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import (
@@ -184,7 +178,7 @@ class Transfer:
                 ChecksumType="FULL_OBJECT",
                 MpuObjectSize=size,
             )
-        except S3_ERRORS as error:
+        except AWS_CALL_ERRORS as error:
             raise unwritable(place, error) from error
         return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), size)
 
@@ -205,10 +199,10 @@ class Transfer:
                 CopySourceIfMatch=f'"{source.etag}"',
                 **of_it,
             )
-        except S3_ERRORS as error:
-            if status(error) == 412:
+        except AWS_CALL_ERRORS as error:
+            if http_status(error) == 412:
                 raise changed(source.location) from error
-            if cause(error) in {"NoSuchKey", "NoSuchVersion"}:
+            if error_code(error) in {"NoSuchKey", "NoSuchVersion"}:
                 raise unreadable(source.location, error) from error
             raise unwritable(upload.destination, error) from error
         return _completed(number, answer["CopyPartResult"])

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code, http_status, is_retryable
 from rotation.errors import DestinationError, RotationError
 from rotation.privacy.observability import logger
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.storage.s3_errors import S3_ERRORS, S3Error, cause, passes, status, unwritable
+from rotation.sealing.storage.s3_errors import unwritable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -77,9 +78,9 @@ class Upload:
         begun = clock()
         try:
             upload_id, failed_before = _create(s3, destination, how)
-        except S3_ERRORS as error:
+        except AWS_CALL_ERRORS as error:
             problem = unwritable(destination, error)
-            if passes(error):
+            if is_retryable(error):
                 _abort_others(cls(s3, destination, "", sleep), begun, problem)
             raise problem from error
         upload = cls(s3, destination, upload_id, sleep)
@@ -95,7 +96,7 @@ class Upload:
         Args:
             during: the error that is the reason; its message will say what could not be dropped.
         """
-        failed: S3Error | None = None
+        failed: AwsCallError | None = None
         for attempt in range(_ABORTS):
             if attempt:
                 self.sleep(0.1 * 2**attempt)
@@ -103,11 +104,11 @@ class Upload:
                 self.s3.abort_multipart_upload(
                     Bucket=self.destination.bucket, Key=self.destination.key, UploadId=self.id
                 )
-            except S3_ERRORS as error:
-                if status(error) == 404:
+            except AWS_CALL_ERRORS as error:
+                if http_status(error) == 404:
                     return
                 failed = error
-                if not passes(error):
+                if not is_retryable(error):
                     break
             else:
                 return
@@ -131,7 +132,7 @@ def _abort_others(ours: Upload, begun: datetime, during: DestinationError | None
             and found["UploadId"] != ours.id
             and found["Initiated"] >= begun - _CLOCKS_DIFFER_BY
         ]
-    except S3_ERRORS as error:
+    except AWS_CALL_ERRORS as error:
         _left_behind(during, place, "an upload that may have begun", error)
         return
     for other in others:
@@ -152,15 +153,15 @@ def _create(s3: S3Client, destination: ObjectLocation, how: Storing) -> tuple[st
 
 
 def _left_behind(
-    during: BaseException | None, destination: ObjectLocation, what: str, error: S3Error
+    during: BaseException | None, destination: ObjectLocation, what: str, error: AwsCallError
 ) -> None:
     logger.warning(
         "multipart upload left behind",
-        extra={"destination": str(destination), "what": what, "reason": cause(error)},
+        extra={"destination": str(destination), "what": what, "reason": error_code(error)},
     )
     if isinstance(during, RotationError):
         message = (
-            f"{during} At {destination} {what} could not be aborted ({cause(error)}): its parts "
-            "are stored until the bucket's lifecycle rule removes them."
+            f"{during} At {destination} {what} could not be aborted ({error_code(error)}): its "
+            "parts are stored until the bucket's lifecycle rule removes them."
         )
         during.args = (message,)

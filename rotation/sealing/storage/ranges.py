@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import IncompleteReadError
 
+from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, is_retryable
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.storage.s3_errors import S3_ERRORS, S3Error, changed, passes, unreadable
+from rotation.sealing.storage.s3_errors import changed, unreadable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,7 +74,7 @@ class RangedObject:
                 answer = s3.head_object(
                     Bucket=location.bucket, Key=location.key, VersionId=location.version_id
                 )
-        except S3_ERRORS as error:
+        except AWS_CALL_ERRORS as error:
             raise unreadable(location, error) from error
         return cls(
             s3,
@@ -94,7 +95,7 @@ class RangedObject:
             answer = self.s3.get_object_tagging(
                 Bucket=place.bucket, Key=place.key, **self._version()
             )
-        except S3_ERRORS as error:
+        except AWS_CALL_ERRORS as error:
             raise unreadable(place, error) from error
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
@@ -160,7 +161,7 @@ class RangedObject:
 
         Raises:
             SourceChangedError: what is there is something else.
-            S3_ERRORS: as boto3 raises them.
+            AWS_CALL_ERRORS: as boto3 raises them.
         """
         answer = self.s3.get_object(
             Bucket=self.location.bucket,
@@ -197,7 +198,7 @@ class _Reading:
             SealingError: as `RangedObject.read`.
         """
         done = 0
-        failed: S3Error | None = None
+        failed: AwsCallError | None = None
         for attempt in range(_ATTEMPTS):
             if attempt:
                 # Full jitter: functions that failed together do not come back together.
@@ -206,9 +207,9 @@ class _Reading:
             try:
                 while done < len(view) and not self._stopped.is_set():
                     done += self._some(view[done : done + _PIECE])
-            except S3_ERRORS as error:
+            except AWS_CALL_ERRORS as error:
                 self.close()
-                if not passes(error):
+                if not is_retryable(error):
                     raise unreadable(self._source.location, error) from error
                 failed = error
             else:

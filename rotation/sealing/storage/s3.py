@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from botocore.exceptions import ClientError
 
+from rotation.aws.errors import AWS_CALL_ERRORS
 from rotation.errors import DocumentTooLargeError
 from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
 from rotation.sealing.pdf import PreparedPdf
@@ -29,7 +30,7 @@ from rotation.sealing.storage.multipart_copy import Transfer
 from rotation.sealing.storage.multipart_upload import Storing
 from rotation.sealing.storage.ranges import RangedObject
 from rotation.sealing.storage.remote_file import RemoteDocument
-from rotation.sealing.storage.s3_errors import S3_ERRORS, unreadable, unwritable
+from rotation.sealing.storage.s3_errors import unreadable, unwritable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -98,7 +99,7 @@ class S3Documents:
                         f"{most}."
                     )
                 held = BytesIO(body.read()) if size <= self._in_memory else None
-        except S3_ERRORS as error:
+        except AWS_CALL_ERRORS as error:
             raise unreadable(source, error) from error
         etag, version_id = answer["ETag"].strip('"'), answer.get("VersionId")
         return SourceDocument(
@@ -183,7 +184,7 @@ class OnePut:
         for longest in (*_PAUSES, None):
             try:
                 return self._put(content)
-            except S3_ERRORS as error:
+            except AWS_CALL_ERRORS as error:
                 problem = unwritable(self._destination, error)
                 refused = problem.retryable and isinstance(error, ClientError)
                 if longest is None or not refused:

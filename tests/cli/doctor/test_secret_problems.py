@@ -27,6 +27,7 @@ KEY_POLICY = (
     "or a resource-based policy explicitly denies access"
 )
 POLICY_ARN = "arn:aws:organizations::987654321098:policy/o-1/service_control_policy/p-2"
+UUID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
 
 
 def test_nothing_is_wrong(doctor: DoctorFixture) -> None:
@@ -349,12 +350,12 @@ def test_a_secret_without_a_value(doctor: DoctorFixture, denied: tuple[str, ...]
         ("[]", "value_not_json", "is not a JSON object"),
         ({"apiKey": "8c1f" * 16}, "value_member_missing", "no member apiKeyId"),
         ({"keys": []}, "value_member_missing", "no member apiKey."),
-        ({"apiKey": "8c1", "apiKeyId": "x"}, "value_malformed", '"apiKey" is not hexadecimal'),
+        ({"apiKey": "8c1", "apiKeyId": UUID}, "value_malformed", '"apiKey" is not hexadecimal'),
         ({"apiKey": "8c1f" * 16, "apiKeyId": "x"}, "value_malformed", '"apiKeyId" is not a UUID'),
         (
             {
                 "apiKey": "8c1f" * 16,
-                "apiKeyId": "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5",
+                "apiKeyId": UUID,
                 "expiresAt": "tomorrow",
             },
             "value_malformed",

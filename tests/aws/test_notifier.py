@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 
 from rotation.aws.notifier import SnsNotifier
 from rotation.errors import NotificationError
-from rotation.sandbox.aws.cloud import Cloud
+from rotation.sandbox.aws.cloud import Cloud, isolated_session
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
@@ -112,6 +112,16 @@ def test_an_answer_that_never_comes_may_be_asked_for_again(topic: Topic, fault: 
         SnsNotifier(topic.sns, topic.arn).notify("Revoke a key", {})
     assert failed.value.retryable
     assert failed.value.__context__ is None
+
+
+def test_a_message_that_was_not_sent_is_not_worth_repeating(topic: Topic) -> None:
+    """Without credentials nothing is asked of SNS, and nothing is said of the network."""
+    session = isolated_session()
+    unsigned = session.client("sns", endpoint_url=topic.cloud.url, config=Config(proxies={}))
+    with pytest.raises(NotificationError, match="NoCredentialsError") as failed:
+        SnsNotifier(unsigned, topic.arn).notify("Revoke a key", {})
+    assert not failed.value.retryable
+    assert "network" not in str(failed.value)
 
 
 def test_a_missing_topic_is_named(topic: Topic) -> None:
