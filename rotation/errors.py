@@ -216,9 +216,20 @@ class SealingError(RotationError):
 
 
 class InvalidRequestError(SealingError):
-    """The sealing request cannot be carried out as it stands."""
+    """The sealing request cannot be carried out as it stands.
+
+    ``field`` is the path of the member that is wrong, such as ``options.visible.box``; None where
+    it is the request as a whole. ``problem`` says what is wrong with it, without naming any member,
+    so that it also fits where the member has another name: on a command line, in a setting. Where
+    ``field`` is None, it is a whole sentence.
+    """
 
     code = "invalid_request"
+
+    def __init__(self, *, field: str | None, problem: str) -> None:
+        super().__init__(problem if field is None else f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
 
 
 class UnsupportedPdfError(SealingError):

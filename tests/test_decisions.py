@@ -6,6 +6,12 @@ import ast
 from collections.abc import Iterator
 
 from rotation.aws.errors import is_retryable_code
+
+
+from rotation.cli.seal.command import seal
+from rotation.cli.seal.options import option_name
+from rotation.handlers.wiring.seal_options import VARIABLES
+from rotation.sealing.request import OPTIONS
 from tests.test_architecture import MODULES
 
 
@@ -99,3 +105,23 @@ def test_the_code_of_an_aws_error_is_taken_out_in_one_place() -> None:
     """`rotation.aws.errors` alone looks into ``ClientError.response`` for a code or a status."""
     looking = {module for module, text in texts() if text in {"Code", "HTTPStatusCode"}}
     assert looking == {"rotation.aws.errors"}
+
+
+def test_the_options_of_a_sealing_request_stand_in_one_table() -> None:
+    """An error names no other option, and each option has a name on every surface."""
+    fields = {
+        keyword.value.value
+        for _, call in nodes(ast.Call)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "InvalidRequestError"
+        for keyword in call.keywords
+        if keyword.arg == "field" and isinstance(keyword.value, ast.Constant)
+    }
+    options = {field for field in fields if str(field).startswith("options.")}
+    assert "options.visible.box" in options
+    assert options <= {*OPTIONS, "options.visible"}
+    typed = {name for parameter in seal.params for name in parameter.opts}
+    assert {option_name(path) for path in OPTIONS} <= typed
+    settings = MODULES["rotation.settings.seal_options"].read_text()
+    assert all(f'"{VARIABLES[path]}"' in settings for path in OPTIONS)

@@ -53,7 +53,6 @@ _MESSAGE: Final[Mapping[str, type[RotationError]]] = {
         DocumentTooLargeError,
         EncryptedPdfError,
         InvalidCredentialError,
-        InvalidRequestError,
         NoPagesError,
         SealVerificationError,
         SignatureTooLargeError,
@@ -210,6 +209,13 @@ def _error(members: Mapping[str, Any]) -> RotationError:
     if code in _VENDOR:
         operation, colon, detail = told.partition(": ")
         error = _VENDOR[code](*((operation, detail) if colon else ("sign", told)))
+    elif code == InvalidRequestError.code:
+        field, colon, problem = told.partition(": ")
+        # A field is a path, without spaces; an older function's message begins with no path.
+        known = colon and " " not in field
+        error = InvalidRequestError(
+            field=field if known else None, problem=problem if known else told
+        )
     elif code in _MESSAGE:
         error = _MESSAGE[code](told)
     else:

@@ -18,10 +18,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError, InvalidRequestError, RotationError
+from rotation.handlers.wiring.seal_options import VARIABLES
 from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
-from rotation.sealing.request import ObjectLocation, SealOptions
+from rotation.sealing.request import ObjectLocation, SealOptions, error_message
 from rotation.settings import EventSealingSettings
 from rotation.unattended.seal_once import Outcome, SealOnce
 
@@ -33,6 +34,11 @@ _SWITCHES: Final = frozenset({"timestamp", "repair"})
 _CERTIFY: Final = "certify"
 #: What the job may say of how its documents are sealed.
 ARGUMENTS: Final = frozenset({*_TEXTS, *_SWITCHES, _CERTIFY})
+# What sets each option, by its path in a request.
+_NAMES: Final = VARIABLES | {
+    f"options.{name}": f"{VARIABLES[f'options.{name}']}, or the job's user argument {name}"
+    for name in ARGUMENTS
+}
 
 protect_process()
 
@@ -89,17 +95,18 @@ def _result(seal: Callable[[], Outcome], ids: Mapping[str, str]) -> tuple[Result
         outcome = seal()
     except RotationError as error:
         count("BulkTasksFailed")
+        message = error_message(error, _NAMES)
         logger.warning(
             "task failed",
             extra={
                 **ids,
                 "code": error.code,
-                "reason": str(error),
+                "reason": message,
                 "retryable": error.retryable,
             },
         )
         code: ResultCode = "TemporaryFailure" if error.retryable else "PermanentFailure"
-        return code, f"{error.code}: {error}"
+        return code, f"{error.code}: {message}"
     except Exception:  # noqa: BLE001 - the job goes on, and its report says so
         count("BulkTasksFailed")
         logger.exception("task failed unexpectedly", extra=ids)
@@ -114,13 +121,14 @@ def _options(options: SealOptions, arguments: Mapping[str, str]) -> SealOptions:
     """``options``, but for what the job's user arguments say."""
     if not arguments.keys() <= ARGUMENTS:
         raise InvalidRequestError(
-            f"The job's user arguments may be {', '.join(sorted(ARGUMENTS))}. Create it anew "
-            "without any other."
+            field=None,
+            problem=f"The job's user arguments may be {', '.join(sorted(ARGUMENTS))}. Create it "
+            "anew without any other.",
         )
     members = options.members() | {name: arguments[name] for name in _TEXTS & arguments.keys()}
     for name in sorted(_SWITCHES & arguments.keys()):
         if arguments[name] not in {"true", "false"}:
-            raise InvalidRequestError(f"The job's user argument {name} must be true or false.")
+            raise InvalidRequestError(field=f"options.{name}", problem="must be true or false.")
         members[name] = arguments[name] == "true"
     if arguments.get(_CERTIFY) == "none":
         members.pop(_CERTIFY, None)

@@ -19,9 +19,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.deadline import Deadline
 from rotation.errors import RotationError
+from rotation.handlers.wiring.seal_options import VARIABLES
 from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.sealing.request import error_message
 from rotation.settings import EventSealingSettings
 from rotation.unattended.s3_events import new_objects
 from rotation.unattended.seal_once import SealOnce
@@ -79,7 +81,7 @@ def _seal(record: SQSRecord, *, sealing: SealOnce) -> None:
             **ids,
             "received": record.attributes.approximate_receive_count,
             "code": failure.code,
-            "reason": str(failure),
+            "reason": error_message(failure, VARIABLES),
             "retryable": failure.retryable,
         },
     )

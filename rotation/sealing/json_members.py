@@ -1,7 +1,7 @@
-"""The members of a JSON object: there, known, and text that a person can see.
+"""Checks of a JSON object: a member is there, is known, and is text that a person can see.
 
-No message repeats a value, and a name only if it cannot be a key: the request that is read with
-this carries the API key.
+The request that is checked carries the API key. So no message repeats a value, and a message
+repeats an unknown member's name only if that name cannot be a key.
 """
 
 from __future__ import annotations
@@ -17,34 +17,42 @@ from rotation.errors import InvalidRequestError
 _plain_name = re.compile(r"[A-Za-z][A-Za-z_]{0,30}")
 
 
-def object_at(value: object, name: str) -> Mapping[str, Any]:
-    """``value``, which must be a JSON object; ``name`` is what a message calls it.
+def object_at(value: object, field: str | None) -> Mapping[str, Any]:
+    """Return ``value``, which must be a JSON object.
+
+    Args:
+        value: the member's value.
+        field: the member's path; None for the request itself.
 
     Raises:
-        InvalidRequestError: it is missing, or something else.
+        InvalidRequestError: the value is missing, or is something else.
     """
     if value is None:
-        raise InvalidRequestError(f"{name} is missing.")
+        raise _invalid(field, "is missing.")
     if not isinstance(value, Mapping) or not all(isinstance(member, str) for member in value):
-        raise InvalidRequestError(f"{name} must be a JSON object.")
+        raise _invalid(field, "must be a JSON object.")
     return value
 
 
-def refuse_unknown(members: Mapping[str, Any], known: set[str], parent: str) -> None:
-    """Refuse a member that is not among the ``known`` ones of ``parent``, which ends in a dot.
+def refuse_unknown(members: Mapping[str, Any], known: set[str], parent: str | None) -> None:
+    """Refuse a member of ``parent`` that is not among the ``known`` ones.
 
     Raises:
         InvalidRequestError: there is one.
     """
     for name in members:
         if name not in known:
-            plain = _plain_name.fullmatch(name)
-            shown = parent + name if plain else f"A member of {parent[:-1] or 'the request'}"
-            raise InvalidRequestError(
-                f"{shown} is not a member that this function knows. Known are: "
-                + ", ".join(f"{parent}{other}" for other in sorted(known))
-                + "."
-            )
+            expected = f"Known members are {', '.join(sorted(known))}."
+            if not _plain_name.fullmatch(name):
+                raise _invalid(parent, f"has an unknown member. {expected}")
+            field = name if parent is None else f"{parent}.{name}"
+            raise InvalidRequestError(field=field, problem=f"is an unknown member. {expected}")
+
+
+def _invalid(field: str | None, problem: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        field=field, problem=f"The request {problem}" if field is None else problem
+    )
 
 
 def is_printable(value: object, most: int) -> TypeGuard[str]:

@@ -1,28 +1,40 @@
-"""What may be asked of the sealer, validated before anything is read or bought.
+"""The sealing request, validated before any document is read or any signature is bought.
 
 The request carries the API key. So no frame that raises holds the event or the key's text in a
-local variable, no message repeats a value, and the vendor's endpoint is not something that a
-request can name.
+local variable, no message repeats a value, and a request cannot name the vendor's endpoint.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeGuard
 
 from rotation.credential import API_KEY, API_KEY_ID, ApiKey
-from rotation.errors import InvalidCredentialError, InvalidRequestError
+from rotation.errors import InvalidCredentialError, InvalidRequestError, RotationError
 from rotation.sealing.json_members import is_printable, object_at, refuse_unknown
-from rotation.sealing.visible_seal import VisibleSeal
+from rotation.sealing.visible_seal import NO_PLACE, VisibleSeal
 
 # UserGuide bucketnamingrules: 3 to 63 lower-case letters, digits, dots and hyphens.
 _bucket_name = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
-# An option, as messages name it.
-_option = re.compile(r"\boptions(?:\.[A-Za-z]+)+")
+#: The path of each option, as `InvalidRequestError` gives it.
+OPTIONS: Final = (
+    "options.fieldName",
+    "options.reason",
+    "options.location",
+    "options.contact",
+    "options.timestamp",
+    "options.repair",
+    "options.certify",
+    "options.visible.page",
+    "options.visible.box",
+    "options.visible.text",
+    "options.visible.image",
+)
+_VISIBLE: Final = "options.visible"
 
 _LONGEST_KEY: Final = 1024  # bytes of UTF-8 (UserGuide object-keys)
 _LONGEST_FIELD_NAME: Final = 128
@@ -84,33 +96,32 @@ class SealOptions:
         members = object_at(value, "options")
         texts = {"reason", "location", "contact"}
         others = {"fieldName", "timestamp", "repair", "certify", "visible"}
-        refuse_unknown(members, texts | others, "options.")
+        refuse_unknown(members, texts | others, "options")
         for name in sorted(texts & set(members)):
             if not is_printable(members[name], _LONGEST_TEXT):
                 raise InvalidRequestError(
-                    f"options.{name} must be plain text of 1 to {_LONGEST_TEXT} characters on one "
-                    "line."
+                    field=f"options.{name}",
+                    problem=f"must be plain text of 1 to {_LONGEST_TEXT} characters on one line.",
                 )
         field_name = members.get("fieldName")
         if field_name is not None and not is_printable(field_name, _LONGEST_FIELD_NAME):
             raise InvalidRequestError(
-                "options.fieldName must be the name of a form field: 1 to "
-                f"{_LONGEST_FIELD_NAME} characters on one line."
+                field="options.fieldName",
+                problem="must be the name of a form field: 1 to "
+                f"{_LONGEST_FIELD_NAME} characters on one line.",
             )
         for name in ("timestamp", "repair"):
             if not isinstance(members.get(name, False), bool):
-                raise InvalidRequestError(f"options.{name} must be true or false.")
+                raise InvalidRequestError(field=f"options.{name}", problem="must be true or false.")
         if members.get("certify", Certification.NO_CHANGES) not in list(Certification):
             raise InvalidRequestError(
-                f"options.certify must be one of {', '.join(Certification)}: what the sealed "
-                "document still allows."
+                field="options.certify",
+                problem=f"must be one of {', '.join(Certification)}: what the sealed document "
+                "still allows.",
             )
         visible = VisibleSeal.parse(members["visible"]) if "visible" in members else None
         if visible and visible.page is None and field_name is None:
-            raise InvalidRequestError(
-                "options.visible must have page and box, or options.fieldName must name a field "
-                "that has its place in the document."
-            )
+            raise InvalidRequestError(field=_VISIBLE, problem=NO_PLACE)
         return cls(
             field_name=field_name,
             reason=members.get("reason"),
@@ -137,14 +148,30 @@ class SealOptions:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def in_other_words(message: str, names: Mapping[str, str]) -> str:
-    """``message`` for somebody who wrote no request: each option by the name that they know.
+def option_names(name: Callable[[str], str]) -> dict[str, str]:
+    """What options are called where no request is written, such as on a command line.
 
     Args:
-        message: what an `InvalidRequestError` says.
-        names: what stands for an option, by its path in the request, as in ``options.reason``.
+        name: gives the name of the option that has a path, such as ``options.reason``.
     """
-    return _option.sub(lambda found: names.get(found[0], found[0]), message)
+    names = {path: name(path) for path in OPTIONS}
+    return names | {
+        _VISIBLE: ", ".join(
+            called for path, called in names.items() if path.startswith(f"{_VISIBLE}.")
+        )
+    }
+
+
+def error_message(error: RotationError, names: Mapping[str, str]) -> str:
+    """What ``error`` says, with the member of the request that it concerns by its other name.
+
+    Args:
+        error: why a document was not sealed.
+        names: see `option_names`. A member that is not in it keeps its path.
+    """
+    if isinstance(error, InvalidRequestError) and error.field is not None:
+        return f"{names.get(error.field, error.field)}: {error.problem}"
+    return str(error)
 
 
 @dataclass(frozen=True)
@@ -166,22 +193,25 @@ class SealRequest:
         """
         try:
             return _read(event)
-        except (InvalidRequestError, InvalidCredentialError) as error:
-            problem = type(error)(str(error))
+        except InvalidRequestError as error:
+            problem: RotationError = InvalidRequestError(field=error.field, problem=error.problem)
+        except InvalidCredentialError as error:
+            problem = InvalidCredentialError(str(error))
         # The first error's traceback leads through frames that hold the event: it ends here.
         del event
         raise problem
 
 
 def _read(event: object) -> SealRequest:
-    members = object_at(event, "the request")
-    refuse_unknown(members, {"source", "destination", "credential", "options"}, "")
+    members = object_at(event, None)
+    refuse_unknown(members, {"source", "destination", "credential", "options"}, None)
     source = _location(members.get("source"), "source", versions=True)
     destination = _location(members.get("destination"), "destination", versions=False)
     if (source.bucket, source.key) == (destination.bucket, destination.key):
         raise InvalidRequestError(
-            f"destination is the source, {destination}: a sealed document never replaces what it "
-            "was made from. Name another key."
+            field="destination",
+            problem=f"is the source, {destination}. A sealed document never replaces its source. "
+            "Name another key.",
         )
     return SealRequest(
         source=source,
@@ -194,13 +224,17 @@ def _read(event: object) -> SealRequest:
 def _location(value: object, name: str, *, versions: bool) -> ObjectLocation:
     members = object_at(value, name)
     known = {"bucket", "key", "versionId"} if versions else {"bucket", "key"}
-    refuse_unknown(members, known, f"{name}.")
+    refuse_unknown(members, known, name)
     bucket = members.get("bucket")
     if not isinstance(bucket, str) or not _bucket_name.fullmatch(bucket):
-        raise InvalidRequestError(f"{name}.bucket must be the name of an S3 bucket.")
+        raise InvalidRequestError(
+            field=f"{name}.bucket", problem="must be the name of an S3 bucket."
+        )
     version_id = members.get("versionId")
     if version_id is not None and not is_printable(version_id, _LONGEST_KEY):
-        raise InvalidRequestError(f"{name}.versionId must be the id of an S3 object version.")
+        raise InvalidRequestError(
+            field=f"{name}.versionId", problem="must be the id of an S3 object version."
+        )
     return ObjectLocation(bucket, _object_key(members.get("key"), f"{name}.key"), version_id)
 
 
@@ -209,15 +243,16 @@ def is_object_key(key: object) -> TypeGuard[str]:
     return is_printable(key, _LONGEST_KEY) and len(key.encode()) <= _LONGEST_KEY
 
 
-def _object_key(key: object, name: str) -> str:
+def _object_key(key: object, field: str) -> str:
     if not is_object_key(key):
         raise InvalidRequestError(
-            f"{name} must be an S3 object key: 1 to {_LONGEST_KEY} bytes of UTF-8 without control "
-            "characters."
+            field=field,
+            problem=f"must be an S3 object key: 1 to {_LONGEST_KEY} bytes of UTF-8 without control "
+            "characters.",
         )
     # S3 takes such a segment literally, a client in between may not: the allow-list goes by prefix.
     if {".", ".."} & set(key.split("/")):
-        raise InvalidRequestError(f"{name} must not have a segment that is . or ..")
+        raise InvalidRequestError(field=field, problem="must not have a segment that is . or ..")
     return key
 
 

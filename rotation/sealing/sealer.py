@@ -220,10 +220,13 @@ def failure_recorded(**ids: str) -> Iterator[None]:
         raise
 
 
-def _refuse_outside(areas: Sequence[Area], place: ObjectLocation, name: str, variable: str) -> None:
+def _refuse_outside(
+    areas: Sequence[Area], place: ObjectLocation, field: str, variable: str
+) -> None:
     if not any(area.holds(place.bucket, place.key) for area in areas):
         raise InvalidRequestError(
-            f"{name}: this function may not use {place}. It may use what {variable} names."
+            field=field,
+            problem=f"this function may not use {place}. It may use what {variable} names.",
         )
 
 

@@ -1,8 +1,9 @@
-"""A seal that can be seen on a page: where it stands and what it shows. Pure."""
+"""A visible seal: where it stands on a page, and what it shows."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +17,11 @@ MOST_LINES: Final = 8
 #: Bytes of an image file. It rides in every request, and a logo needs less.
 LARGEST_IMAGE: Final = 256 * 1024
 
+#: What is wrong with a visible seal without a place.
+NO_PLACE: Final = (
+    "needs a place: either page and box, or the name of a signature field that has its place in "
+    "the document, but not half of one."
+)
 _FARTHEST: Final = 1_000_000
 _SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
@@ -38,6 +44,20 @@ class VisibleSeal:
     image: bytes | None = field(default=None, repr=False)
 
     @classmethod
+    def of(
+        cls,
+        page: int | None,
+        box: Sequence[float] | None,
+        text: str | None,
+        image: bytes | None,
+    ) -> VisibleSeal | None:
+        """The seal with these attributes, unchecked; None if all of them are missing."""
+        if page is None and box is None and text is None and image is None:
+            return None
+        corners = None if box is None else (box[0], box[1], box[2], box[3])
+        return cls(page, corners, text, image)
+
+    @classmethod
     def parse(cls, value: object) -> VisibleSeal:
         """What ``options.visible`` asks for; ``docs/sealing.md`` describes it.
 
@@ -45,14 +65,13 @@ class VisibleSeal:
             InvalidRequestError: a member is missing, unknown, or not what it must be.
         """
         members = object_at(value, "options.visible")
-        refuse_unknown(members, {"page", "box", "text", "image"}, "options.visible.")
+        refuse_unknown(members, {"page", "box", "text", "image"}, "options.visible")
         if ("page" in members) != ("box" in members):
-            raise InvalidRequestError(
-                "options.visible must have page and box, or neither: then the seal stands where "
-                "the field does that options.fieldName names."
-            )
+            raise InvalidRequestError(field="options.visible", problem=NO_PLACE)
         if not {"text", "image"} & members.keys():
-            raise InvalidRequestError("options.visible must have text, image, or both.")
+            raise InvalidRequestError(
+                field="options.visible", problem="needs something to show: text, an image, or both."
+            )
         return cls(
             page=_page(members["page"]) if "page" in members else None,
             box=_box(members["box"]) if "box" in members else None,
@@ -71,15 +90,11 @@ class VisibleSeal:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def is_image(content: bytes) -> bool:
-    """Whether ``content`` begins as a PNG or JPEG file does, and is small enough for a request."""
-    return content.startswith(_SIGNATURES) and len(content) <= LARGEST_IMAGE
-
-
 def _page(value: object) -> int:
     if type(value) is not int or not 0 < abs(value) <= _FARTHEST:
         raise InvalidRequestError(
-            "options.visible.page must be the number of a page: 1 is the first, -1 the last."
+            field="options.visible.page",
+            problem="must be the number of a page: 1 is the first, -1 the last.",
         )
     return value
 
@@ -95,8 +110,9 @@ def _box(value: object) -> Box:
         if left < right and bottom < top:
             return left, bottom, right, top
     raise InvalidRequestError(
-        "options.visible.box must be four numbers: left, bottom, right and top, in points from the "
-        "page's lower left corner, left less than right and bottom less than top."
+        field="options.visible.box",
+        problem="must be four numbers: left, bottom, right and top, in points from the page's "
+        "lower left corner, left less than right and bottom less than top.",
     )
 
 
@@ -108,20 +124,22 @@ def _text(value: object) -> str:
         ):
             return value
     raise InvalidRequestError(
-        f"options.visible.text must be plain text of 1 to {LONGEST_TEXT} characters on at most "
-        f"{MOST_LINES} lines."
+        field="options.visible.text",
+        problem=f"must be plain text of 1 to {LONGEST_TEXT} characters on at most {MOST_LINES} "
+        "lines.",
     )
 
 
 def _image(value: object) -> bytes:
-    if isinstance(value, str) and len(value) <= LARGEST_IMAGE * 2:
-        try:
-            content = base64.b64decode(value, validate=True)
-        except ValueError:
-            content = b""
-        if is_image(content):
-            return content
-    raise InvalidRequestError(
-        f"options.visible.image must be a PNG or JPEG file of at most {LARGEST_IMAGE} bytes, in "
-        "base64."
-    )
+    try:
+        content = base64.b64decode(value, validate=True) if isinstance(value, str) else None
+    except ValueError:
+        content = None
+    if content is None:
+        raise InvalidRequestError(field="options.visible.image", problem="must be base64.")
+    if not content.startswith(_SIGNATURES) or len(content) > LARGEST_IMAGE:
+        raise InvalidRequestError(
+            field="options.visible.image",
+            problem=f"must be a PNG or JPEG file of at most {LARGEST_IMAGE} bytes.",
+        )
+    return content

@@ -357,7 +357,7 @@ def test_a_wrong_command_line_is_told_as_such(desk: Desk) -> None:
         (("s3:///a.pdf", "s3://sealed-documents/x"), "names no bucket"),
         (("s3://documents/x", "s3://documents/x/y"), "lies in the source"),
         ((source, str(desk.sealed), "--function", SEAL), "--function is for S3"),
-        ((source, str(desk.sealed), "--reason", "two\nlines"), "--reason must be plain text"),
+        ((source, str(desk.sealed), "--reason", "two\nlines"), "--reason: must be plain text"),
         ((source, str(desk.sealed), "--jobs", "0"), "--jobs"),
     ):
         done = CliRunner().invoke(rotation, ["seal", *arguments], env=environment)
@@ -598,19 +598,22 @@ def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(desk
     bought, nowhere = desk.bought(), ("not/there", str(desk.sealed))
     for arguments, told in (
         (("--text", "x"), "--page -1 --box 36,36,236,84"),
-        (("--page", "1", "--text", "x"), "Where is the seal to be seen?"),
-        (("--box", "1,2,3,4", "--text", "x", "--field", "A"), "Where is the seal to be seen?"),
-        (SEEN, "What is to be seen there? Say --text, --image, or both."),
-        (("--page", "0", "--box", "1,2,3,4", "--text", "x"), "--page must be the number of a page"),
-        (("--page", "1", "--box", "3,2,1,4", "--text", "x"), "--box must be four numbers"),
+        (("--page", "1", "--text", "x"), "needs a place"),
+        (("--box", "1,2,3,4", "--text", "x", "--field", "A"), "needs a place"),
+        (SEEN, "--page, --box, --text, --image: needs something to show: text, an image, or both."),
+        (
+            ("--page", "0", "--box", "1,2,3,4", "--text", "x"),
+            "--page: must be the number of a page",
+        ),
+        (("--page", "1", "--box", "3,2,1,4", "--text", "x"), "--box: must be four numbers"),
         (("--page", "1", "--box", "1,2,3", "--text", "x"), "1,2,3 is not left,bottom,right,top"),
         (("--page", "1", "--box", "a,b,c,d", "--text", "x"), "a,b,c,d is not left,bottom"),
-        ((*SEEN, "--text", "\\n"), "--text must be plain text"),
-        ((*SEEN, "--image", str(picture)), "notes.txt is no PNG or JPEG file"),
+        ((*SEEN, "--text", "\\n"), "--text: must be plain text"),
+        ((*SEEN, "--image", str(picture)), "--image: must be a PNG or JPEG file"),
         ((*SEEN, "--image", "not/there.png"), "not/there.png cannot be read: No such file"),
         ((*SEEN, "--text", "中"), "--text: the character U+4E2D cannot be drawn"),
-        ((*SEEN, "--text", "x" * 400), "--text does not fit into its box"),
-        (("--field", "two\nlines"), "--field must be the name"),
+        ((*SEEN, "--text", "x" * 400), "--text: does not fit into its box"),
+        (("--field", "two\nlines"), "--field: must be the name"),
         (("--certify", "everything"), "no-changes"),
     ):
         for more in ((), ("--dry-run",)):
@@ -626,7 +629,7 @@ def test_what_a_document_does_not_allow_is_told_in_the_words_of_the_command_line
     desk.put("a.pdf")
     failed, _ = desk.lines("--page", "7", "--box", "1,1,50,50", "--text", "x", code=1)
     assert failed["code"] == "invalid_request"
-    assert failed["message"].startswith("--page is 7, and the document has only 1 page")
-    assert "--page is 7" in desk.seals(
+    assert failed["message"].startswith("--page: is 7, and the document has only 1 page")
+    assert "--page: is 7" in desk.seals(
         *("--page", "7", "--box", "1,1,50,50", "--text", "x"), code=1
     )

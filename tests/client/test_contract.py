@@ -204,3 +204,14 @@ def test_a_message_is_bounded_and_holds_no_key(request_on_the_page: SealRequest)
     assert isinstance(error, InvalidRequestError)
     assert key.material.reveal() not in str(error)
     assert len(str(error)) <= 1000
+
+
+@pytest.mark.parametrize("field", ["options.visible.box", "source.key", None])
+def test_an_invalid_request_names_the_same_field_on_both_sides(
+    request_on_the_page: SealRequest, field: str | None
+) -> None:
+    """A caller can name the member in its own words, whichever side refused the request."""
+    refused = InvalidRequestError(field=field, problem="The page is too small: mend it.")
+    error = read_answer(refusal("invalid_request", str(refused)), request_on_the_page)
+    assert isinstance(error, InvalidRequestError)
+    assert (error.field, error.problem) == (refused.field, refused.problem)

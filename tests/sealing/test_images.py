@@ -103,7 +103,7 @@ def test_what_cannot_be_drawn_is_refused_in_words(content: bytes, problem: str) 
     """Damaged, of a rare kind, or too large: the message says what is wrong."""
     with pytest.raises(InvalidRequestError, match=problem) as refused:
         picture(content)
-    assert str(refused.value).startswith("options.visible.image ")
+    assert str(refused.value).startswith("options.visible.image: ")
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
@@ -153,6 +153,6 @@ def test_no_damage_raises_anything_but_a_typed_error(
     try:
         found = picture(content)
     except InvalidRequestError as error:
-        assert str(error).startswith("options.visible.image ")  # noqa: PT017 - either is right
+        assert str(error).startswith("options.visible.image: ")  # noqa: PT017 - either is right
     else:
         assert found.width * found.height <= MOST_PIXELS

@@ -39,12 +39,13 @@ Deliver = Callable[[dict[str, Any]], Mapping[str, Any]]
 def made_sealing(
     rotation_fixture: RotationFixture, office: Office, clock: Clock, deadline: Deadline
 ) -> SealOnce:
-    """The parts of the functions, over sockets, without pauses."""
+    """The parts of the functions, over sockets; pauses pass on ``clock`` alone."""
     client = SealingClient(
         InProcessInvoker(office.sealer),
         CredentialCache(RealSecrets(rotation_fixture).source, clock=clock),
         NAME,
-        sleep=lambda _: None,
+        clock=clock,
+        sleep=clock.advance,
     )
     return SealOnce(office.s3, client, office.outgoing, PREFIX, SealOptions(), deadline)
 

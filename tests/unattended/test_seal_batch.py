@@ -232,10 +232,19 @@ class TestArguments:
                 {"optoins": "x"},
                 "certify, contact, fieldName, location, reason, repair, timestamp",
             ),
-            ({"timestamp": "yes"}, "timestamp must be true or false"),
-            ({"repair": "yes"}, "repair must be true or false"),
-            ({"certify": "EVERYTHING"}, "options.certify"),
-            ({"reason": "x" * 300}, "options.reason"),
+            (
+                {"timestamp": "yes"},
+                "SEAL_TIMESTAMP, or the job's user argument timestamp: must be true",
+            ),
+            ({"repair": "yes"}, "the job's user argument repair: must be true or false"),
+            (
+                {"certify": "EVERYTHING"},
+                "SEAL_CERTIFY, or the job's user argument certify: must be one of",
+            ),
+            (
+                {"reason": "x" * 300},
+                "SEAL_REASON, or the job's user argument reason: must be plain text",
+            ),
         ],
     )
     def test_a_typing_error_is_not_passed_over(

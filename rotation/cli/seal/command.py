@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotation.cli.seal.options import how_to_seal, read
+from rotation.cli.seal.options import read_options, seal_options
 
 if TYPE_CHECKING:
     from rotation.cli.seal.work import Places
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="From S3 to S3: have this sealing function do it. Without it, this process does.",
 )
-@how_to_seal
+@seal_options
 @click.option("--overwrite", is_flag=True, help="Replace what is at DST and is no seal of SRC.")
 @click.option(
     "--jobs",
@@ -98,7 +98,7 @@ def seal(
     from rotation.cli.shared.typed_key import failing_in_words
     from rotation.settings import VendorSettings
 
-    options = read({**asked, "function": function})
+    options = read_options({**asked, "function": function})
     remote = source.startswith(SCHEME)
     if remote != destination.startswith(SCHEME):
         raise click.UsageError(

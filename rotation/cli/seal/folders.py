@@ -94,8 +94,9 @@ class Folders:
         for place in (document.source, document.destination):
             if not is_object_key(place.key):
                 raise InvalidRequestError(
-                    "Rename it: the path of a document may have 1024 bytes of UTF-8, and no "
-                    "control characters."
+                    field=None,
+                    problem="Rename it: the path of a document may have 1024 bytes of UTF-8, and "
+                    "no control characters.",
                 )
         read_from, written_to = Path(document.read_from), Path(document.written_to)
         if not os.path.lexists(written_to):

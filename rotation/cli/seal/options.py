@@ -1,6 +1,6 @@
-"""How ``rotation seal`` is asked to seal: its options, and what they make of a request's.
+"""The options of ``rotation seal`` that say how documents are sealed.
 
-They are checked before anything is looked at: a wrong one costs neither a signature nor a wait.
+They are checked before any document is read: a wrong one costs neither a signature nor a wait.
 """
 
 from __future__ import annotations
@@ -19,26 +19,15 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-#: What a person types for what a request calls otherwise.
-NAMES: Final[Mapping[str, str]] = {
-    "options.fieldName": "--field",
-    "options.reason": "--reason",
-    "options.location": "--location",
-    "options.contact": "--contact",
-    "options.timestamp": "--timestamp",
-    "options.repair": "--repair",
-    "options.certify": "--certify",
-    "options.visible": "A visible seal",
-    "options.visible.page": "--page",
-    "options.visible.box": "--box",
-    "options.visible.text": "--text",
-    "options.visible.image": "--image",
-}
-_NO_PLACE: Final = (
-    "Where is the seal to be seen? Say --page -1 --box 36,36,236,84 for the lower left corner of "
-    "the last page, or --field with the name of a signature field that has its place."
+_EXAMPLE: Final = (
+    "For instance, --page -1 --box 36,36,236,84 --text Sealed shows a seal in the lower left "
+    "corner of the last page."
 )
-_NO_SIGHT: Final = "What is to be seen there? Say --text, --image, or both."
+
+
+def option_name(path: str) -> str:
+    """``--box`` for ``options.visible.box``, which is its path in a request."""
+    return "--field" if path == "options.fieldName" else f"--{path.rpartition('.')[2]}"
 
 
 def _box(_: click.Context, __: click.Parameter, value: str | None) -> list[float] | None:
@@ -62,20 +51,15 @@ def _text(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 
 
 def _image(_: click.Context, __: click.Parameter, value: str | None) -> bytes | None:
-    from rotation.sealing.visible_seal import LARGEST_IMAGE, is_image
+    from rotation.sealing.visible_seal import LARGEST_IMAGE
 
     if value is None:
         return None
     try:
         with Path(value).open("rb") as file:
-            content = file.read(LARGEST_IMAGE + 1)
+            return file.read(LARGEST_IMAGE + 1)
     except OSError as error:
         raise click.BadParameter(f"{value} cannot be read: {error.strerror}.") from None
-    if not is_image(content):
-        raise click.BadParameter(
-            f"{value} is no PNG or JPEG file of at most {LARGEST_IMAGE // 1024} KiB."
-        )
-    return content
 
 
 _OPTIONS: Final = (
@@ -117,61 +101,45 @@ _OPTIONS: Final = (
 )
 
 
-def how_to_seal(command: Command) -> Command:
-    """The options of a command that `read` takes."""
+def seal_options(command: Command) -> Command:
+    """Add the options that `read_options` takes to ``command``."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def read(asked: Mapping[str, Any]) -> SealOptions:
-    """The options of each request.
+def read_options(values: Mapping[str, Any]) -> SealOptions:
+    """The options of each sealing request.
 
     Args:
-        asked: the values of all that `how_to_seal` adds, and ``function``.
+        values: the values of all options that `seal_options` adds, and of ``function``.
 
     Raises:
-        click.UsageError: one is not what it must be, or lacks another.
+        click.UsageError: an option is not what it must be, or lacks another.
     """
-    from rotation.sealing.request import SealOptions, in_other_words
+    from rotation.sealing.request import Certification, SealOptions, error_message, option_names
+    from rotation.sealing.validate_options import validate_options
+    from rotation.sealing.visible_seal import VisibleSeal
 
-    if asked["repair"] and not asked["function"] and find_spec("pikepdf") is None:
+    if values["repair"] and not values["function"] and find_spec("pikepdf") is None:
         raise click.UsageError(
             "--repair needs pikepdf, which is not installed: "
             "pip install 'trusted-signatures-rotation[cli,repair]'."
         )
-    certify = asked["certify"]
-    members = {
-        "fieldName": asked["field"],
-        "reason": asked["reason"],
-        "location": asked["location"],
-        "contact": asked["contact"],
-        "timestamp": asked["timestamp"],
-        "repair": asked["repair"],
-        "certify": certify and certify.upper().replace("-", "_"),
-        "visible": _visible(asked),
-    }
+    certify = values["certify"]
+    options = SealOptions(
+        field_name=values["field"],
+        reason=values["reason"],
+        location=values["location"],
+        contact=values["contact"],
+        timestamp=values["timestamp"],
+        repair=values["repair"],
+        certify=Certification(certify.upper().replace("-", "_")) if certify else None,
+        visible=VisibleSeal.of(*(values[name] for name in ("page", "box", "text", "image"))),
+    )
     try:
-        options = SealOptions.parse(
-            {name: value for name, value in members.items() if value is not None}
-        )
-        if options.visible:
-            from rotation.sealing.validate_visible import rehearse
-
-            rehearse(options.visible)
-        return options
+        return validate_options(options)
     except InvalidRequestError as error:
-        raise click.UsageError(in_other_words(str(error), NAMES)) from None
-
-
-def _visible(asked: Mapping[str, Any]) -> dict[str, Any] | None:
-    from rotation.sealing.visible_seal import VisibleSeal
-
-    page, box, text, image = (asked[name] for name in ("page", "box", "text", "image"))
-    if text is None and image is None:
-        if page is None and box is None:
-            return None
-        raise click.UsageError(_NO_SIGHT)
-    if (page is None) != (box is None) or (page is None and asked["field"] is None):
-        raise click.UsageError(_NO_PLACE)
-    return VisibleSeal(page, box, text, image).members()
+        problem = error_message(error, option_names(option_name))
+        incomplete = error.field == "options.visible"
+        raise click.UsageError(f"{problem} {_EXAMPLE}" if incomplete else problem) from None

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from rotation.cli.seal.options import NAMES
+from rotation.cli.seal.options import option_name
 from rotation.client.contract import Seal
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.sealing.documents import Documents
-from rotation.sealing.request import ObjectLocation, in_other_words
+from rotation.sealing.request import ObjectLocation, error_message, option_names
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Outcome:
     @property
     def why(self) -> str | None:
         """Why it failed, in the words of the command line."""
-        return None if self.error is None else in_other_words(str(self.error), NAMES)
+        return None if self.error is None else error_message(self.error, option_names(option_name))
 
     def as_json(self) -> dict[str, Any]:
         """One line for machines."""

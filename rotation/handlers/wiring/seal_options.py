@@ -1,34 +1,29 @@
-"""How documents are sealed that nobody asks for: the settings, held to a request's rules.
+"""The options of documents that are sealed unattended, made from the settings.
 
 They are checked when the function starts, for a wrong one would fail every document, one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from importlib.util import find_spec
 from typing import Final
 
 from rotation.errors import ConfigurationError, InvalidRequestError
-from rotation.sealing.request import SealOptions, in_other_words
-from rotation.sealing.validate_visible import rehearse
-from rotation.sealing.visible_seal import VisibleSeal, is_image
+from rotation.sealing.request import Certification, SealOptions, error_message, option_names
+from rotation.sealing.validate_options import validate_options
+from rotation.sealing.visible_seal import VisibleSeal
 from rotation.settings import SealOptionSettings
 
-#: The variable behind what a request calls otherwise.
-VARIABLES: Final[Mapping[str, str]] = {
-    "options.fieldName": "SEAL_FIELD_NAME",
-    "options.reason": "SEAL_REASON",
-    "options.location": "SEAL_LOCATION",
-    "options.contact": "SEAL_CONTACT",
-    "options.timestamp": "SEAL_TIMESTAMP",
-    "options.repair": "SEAL_REPAIR",
-    "options.certify": "SEAL_CERTIFY",
-    "options.visible.page": "SEAL_VISIBLE_PAGE",
-    "options.visible.box": "SEAL_VISIBLE_BOX",
-    "options.visible.text": "SEAL_VISIBLE_TEXT",
-    "options.visible.image": "SEAL_VISIBLE_IMAGE",
-}
+
+def _variable(path: str) -> str:
+    """``SEAL_VISIBLE_BOX`` for ``options.visible.box``."""
+    words = re.sub("([A-Z])", r"_\1", path.removeprefix("options.")).replace(".", "_")
+    return f"SEAL_{words.upper()}"
+
+
+#: The environment variable behind each option of a request.
+VARIABLES: Final = option_names(_variable)
 
 
 def seal_options(settings: SealOptionSettings) -> SealOptions:
@@ -42,46 +37,23 @@ def seal_options(settings: SealOptionSettings) -> SealOptions:
             "SEAL_REPAIR needs pikepdf, which this artifact does not carry. Build it with "
             "make package REPAIR=1."
         )
-    visible = _visible(settings)
-    members = {
-        "fieldName": settings.field_name,
-        "reason": settings.reason,
-        "location": settings.location,
-        "contact": settings.contact,
-        "timestamp": settings.timestamp,
-        "repair": settings.repair,
-        "certify": settings.certify,
-        "visible": visible and visible.members(),
-    }
     try:
-        options = SealOptions.parse(
-            {name: told for name, told in members.items() if told is not None}
-        )
-        if options.visible:
-            rehearse(options.visible)
-        return options
-    except InvalidRequestError as error:
-        problem = in_other_words(str(error), VARIABLES)
-    raise ConfigurationError(problem)
-
-
-def _visible(settings: SealOptionSettings) -> VisibleSeal | None:
-    page, box = settings.visible_page, settings.visible_box
-    text, image = settings.visible_text, settings.visible_image
-    placed = page is not None, box is not None
-    if text is None and image is None:
-        if any(placed):
-            raise ConfigurationError(
-                "SEAL_VISIBLE_PAGE and SEAL_VISIBLE_BOX show nothing without SEAL_VISIBLE_TEXT or "
-                "SEAL_VISIBLE_IMAGE."
+        return validate_options(
+            SealOptions(
+                field_name=settings.field_name,
+                reason=settings.reason,
+                location=settings.location,
+                contact=settings.contact,
+                timestamp=settings.timestamp,
+                repair=settings.repair,
+                certify=Certification(settings.certify) if settings.certify else None,
+                visible=VisibleSeal.of(
+                    settings.visible_page,
+                    settings.visible_box,
+                    settings.visible_text,
+                    settings.visible_image,
+                ),
             )
-        return None
-    if placed[0] != placed[1] or not (page is not None or settings.field_name):
-        raise ConfigurationError(
-            "SEAL_VISIBLE_TEXT and SEAL_VISIBLE_IMAGE need SEAL_VISIBLE_PAGE and SEAL_VISIBLE_BOX, "
-            "both; or neither, and in SEAL_FIELD_NAME a signature field that has its place."
         )
-    if image is not None and not is_image(image):
-        raise ConfigurationError("SEAL_VISIBLE_IMAGE names a file that is neither PNG nor JPEG.")
-    corners = None if box is None else (box[0], box[1], box[2], box[3])
-    return VisibleSeal(page, corners, text, image)
+    except InvalidRequestError as error:
+        raise ConfigurationError(error_message(error, VARIABLES)) from None

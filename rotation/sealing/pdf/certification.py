@@ -77,9 +77,10 @@ def refuse_late_certification(root: DictionaryObject) -> None:
         signed += [key for key in _PERMISSIONS if dictionary_at(permissions, key)]
     if signed:
         raise InvalidRequestError(
-            f"options.certify: the document bears a signature already ({signed[0]}), and only the "
-            "first one can certify a document (DocMDP). Leave the option out, or certify a copy "
-            "that nobody has signed."
+            field="options.certify",
+            problem=f"the document bears a signature already ({signed[0]}), and only the first one "
+            "can certify a document (DocMDP). Leave the option out, or certify a copy that nobody "
+            "has signed.",
         )
 
 
@@ -96,9 +97,10 @@ def refuse_new_sight(root: DictionaryObject) -> None:
     signatures = [certification, *(field.signature for field in signature_fields(root))]
     if any(_certifies(signature) for signature in signatures if signature):
         raise InvalidRequestError(
-            "options.visible: the document is certified (DocMDP), and a new field that is seen "
-            "would break that in strict validators. Name an empty signature field of the document "
-            "as options.fieldName, or leave options.visible out."
+            field="options.visible",
+            problem="the document is certified (DocMDP), and a new visible field would break that "
+            "in strict validators. Name an empty signature field of the document, or leave the "
+            "visible seal out.",
         )
 
 

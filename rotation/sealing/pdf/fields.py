@@ -112,7 +112,8 @@ def field_for(root: DictionaryObject, requested: str | None) -> str:
             continue
         if value(field.dictionary, "/V"):
             raise InvalidRequestError(
-                f"options.fieldName: the document's field {requested} is signed already."
+                field="options.fieldName",
+                problem=f"the document's field {requested} is signed already.",
             )
         if {"/SV", "/Lock"} & field.dictionary.keys():
             raise UnsupportedPdfError(
@@ -127,12 +128,14 @@ def field_for(root: DictionaryObject, requested: str | None) -> str:
         return requested
     if requested in taken:
         raise InvalidRequestError(
-            f"options.fieldName: the document's field {requested} is not a signature field."
+            field="options.fieldName",
+            problem=f"the document's field {requested} is not a signature field.",
         )
     if "." in requested:
         raise InvalidRequestError(
-            f"options.fieldName: the document has no signature field {requested}, and a new one "
-            "cannot have a dot in its name."
+            field="options.fieldName",
+            problem=f"the document has no signature field {requested}, and a new one cannot have a "
+            "dot in its name.",
         )
     return requested
 

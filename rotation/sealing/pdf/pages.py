@@ -71,8 +71,9 @@ class Page:
         # Pages are cut in other units than points: the last one is rarely whole.
         if x2 > shown[0] + 1 or y2 > shown[1] + 1:
             raise InvalidRequestError(
-                "options.visible.box reaches outside of the page, which is "
-                f"{shown[0] * unit:g} points wide and {shown[1] * unit:g} high as it is shown."
+                field="options.visible.box",
+                problem=f"reaches outside of the page, which is {shown[0] * unit:g} points wide "
+                f"and {shown[1] * unit:g} high as it is shown.",
             )
         turned = {
             0: (x1, y1, x2, y2),
@@ -106,7 +107,8 @@ def page_at(root: DictionaryObject, number: int) -> Page:
     if not found:
         raise NoPagesError("The file has no pages.")
     raise InvalidRequestError(
-        f"options.visible.page is {number}, and the document has only {found} pages."
+        field="options.visible.page",
+        problem=f"is {number}, and the document has only {found} pages.",
     )
 
 

@@ -34,7 +34,8 @@ def rewritten(document: BinaryIO, problem: DamagedPdfError) -> BinaryIO:
         pikepdf = import_module("pikepdf")
     except ImportError as error:
         raise InvalidRequestError(
-            f"options.repair: this installation cannot repair documents (no pikepdf). {problem}"
+            field="options.repair",
+            problem=f"this installation cannot repair documents (no pikepdf). {problem}",
         ) from error
     document.seek(0)
     content = document.read(_LARGEST + 1)

@@ -109,7 +109,7 @@ def _fitted(image: Picture, area: Box) -> Box:
     left, bottom, right, top = area
     scale = min((right - left) / image.width, (top - bottom) / image.height)
     if scale <= 0:
-        raise InvalidRequestError("options.visible.box is too small for an image.")
+        raise InvalidRequestError(field="options.visible.box", problem="is too small for an image.")
     width, height = scale * image.width, scale * image.height
     left, bottom = (left + right - width) / 2, (bottom + top - height) / 2
     return left, bottom, left + width, bottom + height
@@ -130,8 +130,9 @@ def _written(text: str, area: Box) -> bytes:
     size = min((top - bottom) / pitch, (right - left) / max(*widths, 0.001))
     if size < _SMALLEST:
         raise InvalidRequestError(
-            "options.visible.text does not fit into its box: it would be less than "
-            f"{_SMALLEST:g} points high. Make the box larger, or the text shorter."
+            field="options.visible.text",
+            problem=f"does not fit into its box: it would be less than {_SMALLEST:g} points high. "
+            "Make the box larger, or the text shorter.",
         )
     base = (top + bottom + pitch * size) / 2 - _ASCENT * size
     content = f"{_INK} cs 0 0 0 sc\n"
@@ -153,8 +154,9 @@ def _glyphs(line: str) -> list[Glyph]:
         glyph = glyph_for(character)
         if glyph is None:
             raise InvalidRequestError(
-                f"options.visible.text: the character U+{ord(character):04X} cannot be drawn, only "
-                "Latin, Greek and Cyrillic ones. Draw the text yourself, as options.visible.image."
+                field="options.visible.text",
+                problem=f"the character U+{ord(character):04X} cannot be drawn. Only Latin, Greek "
+                "and Cyrillic ones can. Draw the text yourself, and give it as an image.",
             )
         found.append(glyph)
     return found

@@ -79,12 +79,12 @@ def picture(content: bytes) -> Picture:
     except (struct.error, LookupError, zlib.error):
         found = None
     if found is None:
-        raise InvalidRequestError("options.visible.image is damaged: it cannot be read to its end.")
+        raise _refused("is damaged", "It cannot be read to its end.")
     return found
 
 
 def _refused(kind: str, instead: str) -> InvalidRequestError:
-    return InvalidRequestError(f"options.visible.image {kind}. {instead}")
+    return InvalidRequestError(field="options.visible.image", problem=f"{kind}. {instead}")
 
 
 def _check_size(width: int, height: int) -> None:

@@ -65,8 +65,9 @@ def _image(root: DictionaryObject, visible: VisibleSeal) -> Picture | None:
     # ISO 19005-1, 6.4; later parts allow it only with an output intent or a group's color space.
     if found.opacity and _claims_archival(root):
         raise InvalidRequestError(
-            "options.visible.image is transparent, which the document, a PDF/A, may not be. Put "
-            "the image on a white ground."
+            field="options.visible.image",
+            problem="is transparent, which the document, a PDF/A, does not allow. Put the image on "
+            "a white ground.",
         )
     return found
 
@@ -87,8 +88,9 @@ def _put(
     """Give a new field its place; its size as it is seen, and how its page is turned."""
     if visible.box is None:
         raise InvalidRequestError(
-            "options.visible must have page and box: the document has no signature field of the "
-            "name that options.fieldName gives."
+            field="options.visible",
+            problem="needs page and box, since the document has no signature field of the given "
+            "name.",
         )
     left, bottom, right, top = visible.box
     widget[pdf_name("/Rect")] = numbers(*page.rectangle(visible.box))
@@ -103,14 +105,16 @@ def _found(widget: DictionaryObject, visible: VisibleSeal) -> tuple[tuple[float,
     """The same of a field that the document has."""
     if visible.box is not None:
         raise InvalidRequestError(
-            "options.visible: the document's field that options.fieldName names has a place of its "
-            "own. Leave page and box out, or name a new field."
+            field="options.visible",
+            problem="the signature field of the given name has a place of its own in the document. "
+            "Leave page and box out, or name a new field.",
         )
     place = rectangle_in(value(widget, "/Rect"))
     if place is None:
         raise InvalidRequestError(
-            "options.visible: the document's field that options.fieldName names has no place on a "
-            "page. Name a new field, with page and box."
+            field="options.visible",
+            problem="the signature field of the given name has no place on a page. Name a new "
+            "field, with page and box.",
         )
     left, bottom, right, top = place
     look = dictionary_at(widget, "/MK")
