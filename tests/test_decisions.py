@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 from rotation.aws.errors import is_retryable_code
-
-
 from rotation.cli.seal.command import seal
 from rotation.cli.seal.options import option_name
 from rotation.handlers.wiring.seal_options import VARIABLES
@@ -15,12 +14,18 @@ from rotation.sealing.request import OPTIONS
 from tests.test_architecture import MODULES
 
 
+@cache
+def all_nodes() -> tuple[tuple[str, ast.AST], ...]:
+    return tuple(
+        (module, node)
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
 def nodes(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
     """Every node of a kind, with the module that it is in."""
-    for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, kind):
-                yield module, node
+    return ((module, node) for module, node in all_nodes() if isinstance(node, kind))
 
 
 def importers(source: str, name: str) -> set[str]:
