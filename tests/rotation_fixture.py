@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rotation.core.invocation import Rotation, RotationPolicy
+from rotation.core.invocation import Rotation
+from rotation.core.policy import RotationPolicy
 from rotation.credential import ApiKey, SecretDocument
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import InvocationResult

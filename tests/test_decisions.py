@@ -130,3 +130,56 @@ def test_the_options_of_a_sealing_request_stand_in_one_table() -> None:
     assert {option_name(path) for path in OPTIONS} <= typed
     settings = MODULES["rotation.settings.seal_options"].read_text()
     assert all(f'"{VARIABLES[path]}"' in settings for path in OPTIONS)
+
+
+def test_how_long_a_key_must_live_stands_in_the_policy() -> None:
+    """Outside of core.policy nothing in these rooms names a number of days, hours or minutes.
+
+    What a single call may take is a number of seconds; the time that an incident gives a rotation
+    is with the incident's acts.
+    """
+    rooms = (
+        "rotation.core.",
+        "rotation.incident.",
+        "rotation.reconciliation.",
+        "rotation.handlers.",
+    )
+    written = {
+        module
+        for module, node in nodes(ast.Call)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "timedelta"
+        and module.startswith(rooms)
+        and any(
+            word.arg in {"days", "hours", "minutes"}
+            # A unit to divide by, or to show a time in.
+            and not (word.arg == "days" and ast.unparse(word.value) == "1")
+            for word in node.keywords
+        )
+    }
+    assert written == {"rotation.core.policy", "rotation.incident.declaration"}
+
+
+def test_each_constant_of_the_policy_is_defined_once() -> None:
+    """Its name is assigned nowhere else, not even as a private copy."""
+    policy = MODULES["rotation.core.policy"]
+    defined = {
+        node.target.id
+        for node in ast.walk(ast.parse(policy.read_text()))
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    constants = {name for name in defined if name.isupper() and not name.startswith("_")}
+    assert "LATE_RETRY" in constants
+    copies = {
+        (module, target.id)
+        for module, node in nodes(ast.Module)
+        if isinstance(node, ast.Module) and module != "rotation.core.policy"
+        for statement in node.body
+        if isinstance(statement, (ast.Assign, ast.AnnAssign))
+        for target in (
+            statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        )
+        if isinstance(target, ast.Name) and target.id.lstrip("_") in constants
+    }
+    assert copies == set()

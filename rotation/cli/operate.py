@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import click
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from rotation.cli.shared.account import Account
 from rotation.cli.shared.output import plain_console
+from rotation.core.policy import LONGEST_KEY_LIFE
 from rotation.credential import iso_utc
 from rotation.errors import RotationError, SecretStoreError
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, HOLD_TAG
@@ -187,7 +188,7 @@ def hold(secret: str, until: datetime | None, release: bool) -> None:
             click.echo("The hold is released; the next reconciliation retires what is due.")
             return
         end = until.replace(tzinfo=UTC)
-        if end - datetime.now(UTC) > timedelta(days=365):
+        if end - datetime.now(UTC) > LONGEST_KEY_LIFE:
             raise click.UsageError("A hold of more than a year outlives every key.")
         versions.tag({HOLD_TAG: iso_utc(end)})
     except RotationError as error:

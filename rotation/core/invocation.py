@@ -5,31 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer, KeyProver
 from rotation.credential import SecretDocument
 from rotation.deadline import Deadline
 from rotation.errors import VersionStateError
 from rotation.privacy.observability import logger
+from rotation.secrets_manager.snapshot import same_function
 from rotation.secrets_manager.versions import AWSCURRENT, AWSPENDING, SecretVersions, Snapshot
-
-
-@dataclass(frozen=True)
-class RotationPolicy:
-    """What the organisation decided.
-
-    Attributes:
-        installation: the id of this installation, written on every key.
-        key_lifetime: how long an issued key may live.
-        grace: how long a displaced key goes on working.
-        propagation_limit: how long a new key may take to be accepted.
-    """
-
-    installation: str
-    key_lifetime: timedelta
-    grace: timedelta
-    propagation_limit: timedelta
 
 
 @dataclass(frozen=True)
@@ -64,9 +49,7 @@ def classify(rotation: Rotation) -> Snapshot | None:
     token = rotation.token
     if snapshot.arn != rotation.secret.arn:
         raise VersionStateError(f"{rotation.secret.arn} is not the full ARN of {snapshot.arn}.")
-    if snapshot.rotation_function is None or not _same_function(
-        snapshot.rotation_function, rotation.function_arn
-    ):
+    if not same_function(snapshot.rotation_function, rotation.function_arn):
         raise VersionStateError(
             f"{snapshot.arn} is not rotated by this function but by "
             f"{snapshot.rotation_function or 'none'}. Name this function in RotateSecret."
@@ -87,11 +70,6 @@ def classify(rotation: Rotation) -> Snapshot | None:
             "Begin a new rotation with RotateSecret."
         )
     return snapshot
-
-
-def _same_function(one: str, other: str) -> bool:
-    """Whether two ARNs name one function, whatever version or alias they add."""
-    return one.split(":")[:7] == other.split(":")[:7]
 
 
 def current_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:

@@ -8,7 +8,8 @@ back, never before.
 from __future__ import annotations
 
 from rotation.core.invocation import Rotation, require_staged, say
-from rotation.core.ports import STRAY_AGE, KeyLabel, Revocation
+from rotation.core.policy import STRAY_AGE
+from rotation.core.ports import KeyLabel, Revocation
 from rotation.core.proving import refuse_compromised
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import CompromisedKeyError, KeyQuotaError, VersionStateError

@@ -10,13 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Final, Protocol
+from typing import Protocol
 
 from rotation.credential import ApiKey
-
-#: A key that bears our label and that no version names is a stray once it is this old: no
-#: invocation lives so long, so one that was not stored by then never will be.
-STRAY_AGE: Final = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)

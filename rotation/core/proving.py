@@ -145,22 +145,18 @@ def compare_identities(rotation: Rotation, snapshot: Snapshot, proof: Proof) -> 
         )
 
 
-def refuse_short_life(what: str, life: timedelta, rotation: Rotation, snapshot: Snapshot) -> None:
-    """Refuse a key that would expire before the next rotation and the grace after it.
+def refuse_short_life(what: str, life: timedelta, least: timedelta, snapshot: Snapshot) -> None:
+    """Refuse a key that lives for less than ``least``.
 
     Where the schedule does not tell the time between rotations, nothing is refused.
 
     Raises:
         ConfigurationError: ``what`` names the life that is too short.
     """
-    interval = snapshot.rotation_interval
-    if interval is None:
-        return
-    needed = interval + rotation.policy.grace
-    if life < needed:
+    if snapshot.rotation_interval is not None and life < least:
         raise ConfigurationError(
-            f"{what} is {_days(life)}, less than the {_days(needed)} until the next rotation of "
-            f"{snapshot.arn} and the grace after it. Rotate more often or let keys live longer."
+            f"{what} is {_days(life)}. {snapshot.arn} needs {_days(least)}, for the time until its "
+            "next rotation and the grace after it. Rotate more often or let keys live longer."
         )
 
 

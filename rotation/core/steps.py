@@ -17,12 +17,12 @@ that a version of the secret names.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
 from rotation.core.invocation import Rotation, classify, current_document, say, statement
 from rotation.core.issuing import discard, issue, read_back, revoke_strays_of_token, store
+from rotation.core.policy import least_life, least_life_when_issued
 from rotation.core.proving import (
     abandon,
     compare_identities,
@@ -41,9 +41,6 @@ from rotation.errors import (
 )
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.versions import AWSCURRENT, Snapshot
-
-#: A retry may come hours after the key was issued; setSecret must not find it too short by those.
-_LATE_RETRY: Final = timedelta(days=1)
 
 
 def create_secret(rotation: Rotation) -> None:
@@ -66,8 +63,8 @@ def create_secret(rotation: Rotation) -> None:
     refuse_compromised(rotation, snapshot)
     if rotation.secret.read(rotation.token) is None:
         document = _to_carry_over(rotation, snapshot)
-        spare = rotation.policy.key_lifetime - _LATE_RETRY
-        refuse_short_life("The life of a new key, less a day", spare, rotation, snapshot)
+        least = least_life_when_issued(snapshot.rotation_interval, rotation.policy.grace)
+        refuse_short_life("The life of a new key", rotation.policy.key_lifetime, least, snapshot)
         key = issue(rotation, snapshot)
         if document is None:
             _prove_or_discard(rotation, key)
@@ -95,8 +92,9 @@ def set_secret(rotation: Rotation) -> None:
     key = pending_key(rotation, snapshot)
     if key.expires_at is not None:
         life = key.expires_at - rotation.clock()
+        least = least_life(snapshot.rotation_interval, rotation.policy.grace)
         try:
-            refuse_short_life("The life left to the pending key", life, rotation, snapshot)
+            refuse_short_life("The life left to the pending key", life, least, snapshot)
         except ConfigurationError as error:
             abandon(rotation, VersionStateError(str(error)))
     listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)

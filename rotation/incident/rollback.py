@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
+from rotation.core.policy import ROLLBACK_MARGIN
 from rotation.core.ports import KeyProver
 from rotation.credential import iso_utc
 from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
@@ -22,9 +23,6 @@ from rotation.secrets_manager.labels import (
 )
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
-
-#: A key whose grace ends sooner may be revoked by a reconciliation that is under way.
-_MARGIN: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _versions(snapshot: Snapshot, now: datetime) -> tuple[str, str]:
             "rotate forward instead."
         )
     due = retire_after(labels)
-    if proven_dead(labels) or (due is not None and due <= now + _MARGIN):
+    if proven_dead(labels) or (due is not None and due <= now + ROLLBACK_MARGIN):
         raise VersionStateError(
             f"The previous key of {snapshot.arn} is dead, or about to be retired. Rotate forward "
             "instead (rotation rotate)."

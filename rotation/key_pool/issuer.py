@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from rotation.core.policy import POOL_RESERVE
 from rotation.core.ports import KeyLabel, KeyListing, Notifier, Revocation, VendorKey
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import KeyPoolEmptyError, RotationError
@@ -32,9 +33,6 @@ from rotation.key_pool.document import (
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.privacy.observability import count, logger
 from rotation.privacy.redaction import remember
-
-#: Fewer free keys than this, and somebody should add some.
-ENOUGH: Final = 2
 
 #: A call that asks a person is over by then; after it the next call asks again.
 ASKING: Final = timedelta(minutes=5)
@@ -157,7 +155,7 @@ class KeyPool:
     def _say_what_is_left(self, found: _Leased) -> None:
         count("PoolKeysLeased")
         count("PoolKeysLeft", found.left)
-        if found.left >= ENOUGH:
+        if found.left >= POOL_RESERVE:
             return
         count("PoolLow")
         logger.warning("the key pool is nearly empty", pool=self._pool.name, left=found.left)

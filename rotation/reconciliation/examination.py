@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from rotation.core.policy import LONGEST_KEY_LIFE, ReconciliationPolicy
 from rotation.core.ports import KeyIssuer, KeyListing, KeyProver
 from rotation.credential import ApiKey
 from rotation.errors import (
@@ -23,15 +24,12 @@ from rotation.errors import (
 from rotation.reconciliation.situation import (
     HeldVersion,
     Reading,
-    ReconciliationPolicy,
     Situation,
     once_a_day,
 )
 from rotation.secrets_manager.snapshot import ListedVersion, Snapshot, same_function
 from rotation.secrets_manager.versions import SecretVersions
 
-#: A key lives a year at most (Trusted Signatures' documentation), so an older version holds none.
-_LONGEST_LIFE: Final = timedelta(days=366)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -117,7 +115,7 @@ class Examiner:
         its version out of sight: so for a day after a version was made, and once a day later.
         """
         made = [v.created_at for v in situation.versions if v.created_at is not None]
-        if version.created_at is None or situation.now - version.created_at > _LONGEST_LIFE:
+        if version.created_at is None or situation.now - version.created_at > LONGEST_KEY_LIFE:
             return False
         newest = max(made)
         recent = situation.now - newest <= timedelta(days=1)

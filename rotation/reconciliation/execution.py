@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Final
 
+from rotation.core.policy import REMIND_AFTER, ReconciliationPolicy
 from rotation.core.ports import EvidenceStore, KeyIssuer, KeyProver, Notifier, Revocation, Stock
 from rotation.credential import ApiKey
 from rotation.errors import CredentialRejectedError, RotationError
@@ -24,12 +24,9 @@ from rotation.reconciliation.key_warnings import Code, Concern
 from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, plan
 from rotation.reconciliation.proof_of_death import Death, Suspect, Verdict
 from rotation.reconciliation.relabelling import Relabelling
-from rotation.reconciliation.situation import Reading, ReconciliationPolicy, Situation
+from rotation.reconciliation.situation import Reading, Situation
 from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAGS
 from rotation.secrets_manager.versions import SecretVersions
-
-#: When a key that nobody could revoke, and that a person was asked to, is looked at again.
-_PATIENCE: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -242,7 +239,7 @@ class Execution:
         if not compromised:
             # The mark is the memory: this key is asked, and a person told, once a day.
             for version in retirement.versions:
-                until = self._parts.clock() + _PATIENCE
+                until = self._parts.clock() + REMIND_AFTER
                 self._labels.postpone(version, self._situation.snapshot, until)
         self._parts.notifier.notify(f"Revoke Trusted Signatures API key {key_id}", facts)
 

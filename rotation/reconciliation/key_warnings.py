@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from typing import Final
 
+from rotation.core.policy import (
+    EXPIRY_NOTICE,
+    MOST_REVOCATIONS,
+    OVERDUE_AFTER,
+    POOL_RESERVE,
+    ROTATION_DAY,
+)
 from rotation.core.ports import IssuerCondition
 from rotation.credential import iso_utc
-from rotation.reconciliation.plan import MOST_REVOCATIONS, Plan
+from rotation.reconciliation.plan import Plan
 from rotation.reconciliation.situation import Reading, Situation
-
-#: The vendor advises to rotate at least 30 days before a key expires.
-EXPIRY_NOTICE: Final = timedelta(days=30)
-#: Below this many free keys a pool cannot bear a rotation and an incident.
-POOL_RESERVE: Final = 2
-
-_DAY: Final = timedelta(days=1)
 
 
 class Code(Enum):
@@ -137,10 +137,9 @@ def _schedule(situation: Situation) -> Iterator[Concern]:
             )
     made = situation.current.created_at if situation.current else None
     interval = snapshot.rotation_interval
-    missed = snapshot.next_rotation is not None and now > snapshot.next_rotation + _DAY
+    missed = snapshot.next_rotation is not None and now > snapshot.next_rotation + OVERDUE_AFTER
     if made is not None and interval is not None:
-        # A rotation takes place at any time of its day, so one day more than the interval is due.
-        missed = missed or now > made + interval + 2 * _DAY
+        missed = missed or now > made + interval + ROTATION_DAY + OVERDUE_AFTER
     if snapshot.rotation_enabled and missed:
         yield Concern(
             Code.ROTATION_OVERDUE,

@@ -22,13 +22,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Final
 
-from rotation.core.ports import STRAY_AGE, VendorKey
+from rotation.core.policy import (
+    MOST_RETIREMENT_LABELS,
+    MOST_REVOCATIONS,
+    STRAY_AGE,
+    ReconciliationPolicy,
+)
+from rotation.core.ports import VendorKey
 from rotation.reconciliation.situation import (
     HeldVersion,
     Reading,
-    ReconciliationPolicy,
     Situation,
     time_to_ask,
 )
@@ -39,10 +43,6 @@ from rotation.secrets_manager.labels import (
     RETIRE_AFTER,
     retirement_mark,
 )
-
-MOST_REVOCATIONS: Final = 3
-#: With the labels of AWS and of an incident, no more than 20 fit on a secret (reference_limits).
-MOST_MARKS: Final = 6
 
 
 class Reason(Enum):
@@ -175,7 +175,7 @@ def _marks(situation: Situation, policy: ReconciliationPolicy) -> tuple[tuple[La
         if _retirable(situation, version) and version.retire_after is None
     ]
     marked = sum(version.retire_after is not None for version in situation.versions)
-    room = max(0, MOST_MARKS - marked)
+    room = max(0, MOST_RETIREMENT_LABELS - marked)
     return tuple(wanted[:room]), len(wanted[room:])
 
 

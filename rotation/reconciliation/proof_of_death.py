@@ -19,14 +19,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
+from rotation.core.policy import CLOCK_TOLERANCE, REJECTIONS
 from rotation.core.ports import KeyProver
 from rotation.credential import ApiKey
 from rotation.deadline import DEATH_WATCH_RESERVE, Deadline
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
-
-REJECTIONS: Final = 3
-#: How far the vendor's clock may be from ours for a 401 to count.
-CLOCK_TOLERANCE: Final = timedelta(seconds=10)
 
 _MOST_ROUNDS: Final = 7
 

@@ -14,6 +14,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
+from rotation.core.policy import ASK_AGAIN, RECONCILIATION_INTERVAL, STUCK_AGE
 from rotation.core.ports import KeyListing, VendorKey
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
@@ -26,32 +27,9 @@ from rotation.secrets_manager.labels import (
 )
 from rotation.secrets_manager.snapshot import Snapshot
 
-#: How often reconciliation runs: hourly, and after each promotion.
-INTERVAL: Final = timedelta(hours=1)
-#: An AWSPENDING older than this belongs to a rotation that nothing will finish.
-STUCK_AGE: Final = timedelta(hours=24)
-
 # API_ReplicationStatusType: InSync, Failed or InProgress.
 _IN_SYNC: Final = "InSync"
 _DAY: Final = timedelta(days=1)
-_FIRST_HOURS: Final = tuple(timedelta(hours=hours) for hours in (1, 2, 4, 8))
-
-
-@dataclass(frozen=True)
-class ReconciliationPolicy:
-    """What the organisation decided.
-
-    Attributes:
-        installation: the id of this installation, written on every key.
-        rotation_function: the ARN of the function that rotates the secrets to be reconciled.
-        grace: how long a displaced key goes on working.
-        propagation_limit: how long a revoked key may still be accepted somewhere.
-    """
-
-    installation: str
-    rotation_function: str
-    grace: timedelta
-    propagation_limit: timedelta
 
 
 class Reading(Enum):
@@ -253,13 +231,13 @@ def time_to_ask(since: datetime, now: datetime) -> bool:
     day after it went by since the last hourly run.
     """
     elapsed = now - since
-    before = elapsed - INTERVAL
+    before = elapsed - RECONCILIATION_INTERVAL
     if before < timedelta(0):
         return True
-    return any(before < hours <= elapsed for hours in _FIRST_HOURS) or once_a_day(since, now)
+    return any(before < hours <= elapsed for hours in ASK_AGAIN) or once_a_day(since, now)
 
 
 def once_a_day(since: datetime, now: datetime) -> bool:
     """Whether a whole number of days after ``since`` went by since the last hourly run."""
     elapsed = now - since
-    return elapsed // _DAY > max(timedelta(0), elapsed - INTERVAL) // _DAY
+    return elapsed // _DAY > max(timedelta(0), elapsed - RECONCILIATION_INTERVAL) // _DAY

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from rotation.client.lambda_invoker import FUNCTION_TIMEOUT
+from rotation.core.policy import RECONCILIATION_INTERVAL
 from rotation.errors import ConfigurationError
 from rotation.handlers.reconcile_request import REVOKE_FIRST
 from rotation.privacy.observability import FUNCTION, NAMESPACE, SERVICE
-from rotation.reconciliation.situation import INTERVAL
 from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAGS
 from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings
 from tests.artifacts.template import PSEUDO, Template, actions
@@ -347,7 +347,7 @@ def test_reconciliation_runs_every_hour(template: Template) -> None:
     """The interval is the one that the code counts with."""
     [event] = template.properties("ReconcileFunction")["Events"].values()
     assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(1 hour)")
-    assert timedelta(hours=1) == INTERVAL
+    assert timedelta(hours=1) == RECONCILIATION_INTERVAL
 
 
 def test_a_proof_of_death_fits_into_an_invocation(template: Template) -> None:

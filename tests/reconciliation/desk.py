@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 from rotation.aws.evidence_bucket import S3Evidence
+from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver, Stock
 from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
 from rotation.reconciliation.execution import Parts
 from rotation.reconciliation.proof_of_death import DeathWatch
 from rotation.reconciliation.reconciler import Reconciler
-from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions
 from tests.deadlines import deadline_of

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import KeyLabel, KeyListing, VendorKey
-from rotation.reconciliation.situation import HeldVersion, Reading, ReconciliationPolicy, Situation
+from rotation.reconciliation.situation import HeldVersion, Reading, Situation
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,

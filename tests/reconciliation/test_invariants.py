@@ -7,8 +7,9 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.core.ports import STRAY_AGE, VendorKey
-from rotation.reconciliation.plan import MOST_MARKS, MOST_REVOCATIONS, Plan, Reason, plan
+from rotation.core.policy import MOST_RETIREMENT_LABELS, MOST_REVOCATIONS, STRAY_AGE
+from rotation.core.ports import VendorKey
+from rotation.reconciliation.plan import Plan, Reason, plan
 from rotation.reconciliation.situation import HeldVersion, Reading, Situation
 from rotation.secrets_manager.labels import HOLD_TAG, retirement_mark
 from tests.reconciliation.situations import (
@@ -192,7 +193,7 @@ def test_labels_stay_within_their_number(found: Situation) -> None:
     """Room is left for the labels of AWS and of an incident."""
     marked = sum(version.retire_after is not None for version in found.versions)
     made = plan(found, POLICY)
-    assert len(made.mark) <= max(0, MOST_MARKS - marked)
+    assert len(made.mark) <= max(0, MOST_RETIREMENT_LABELS - marked)
 
 
 @given(situations())

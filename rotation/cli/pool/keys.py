@@ -11,11 +11,11 @@ import click
 from botocore.config import Config
 
 from rotation.cli.shared.typed_key import failing_in_words, prove, read_key
+from rotation.core.policy import POOL_RESERVE
 from rotation.credential import iso_utc
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.key_pool.document import KeyState, Pool, PoolKey
 from rotation.key_pool.editing import adding, removable, removing
-from rotation.key_pool.issuer import ENOUGH
 from rotation.key_pool.pool_secret import PoolSecret
 
 
@@ -86,7 +86,7 @@ def _free(pool: Pool) -> int:
 
 def _stock(free: int) -> str:
     keys = "1 key is free" if free == 1 else f"{free} keys are free"
-    advice = "" if free >= ENOUGH else " Make more in the vendor's portal: rotation pool add."
+    advice = "" if free >= POOL_RESERVE else " Make more in the vendor's portal: rotation pool add."
     return f"{keys}.{advice}"
 
 

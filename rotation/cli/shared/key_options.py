@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import click
 
-_YEAR: Final = timedelta(days=366)
+from rotation.core.policy import LONGEST_KEY_LIFE
+
 _KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{32,}")
 
 
@@ -21,7 +22,7 @@ def _expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetim
     except ValueError:
         raise click.BadParameter(f"{value} is not a date such as 2027-03-31.") from None
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    if not datetime.now(UTC) < time <= datetime.now(UTC) + _YEAR:
+    if not datetime.now(UTC) < time <= datetime.now(UTC) + LONGEST_KEY_LIFE:
         raise click.BadParameter(f"{value} is not within the next year; no key lives longer.")
     return time
 

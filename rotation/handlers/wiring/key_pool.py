@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 
 from rotation.aws.notifier import LogNotifier, SnsNotifier
+from rotation.core.policy import least_life_when_issued
 from rotation.core.ports import Notifier
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.key_pool.issuer import KeyPool
@@ -19,20 +20,13 @@ from rotation.settings import RotationSettings
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-#: Retries of a rotation may go on for hours after the lease; setSecret must not miss those.
-_LATE_RETRY: Final = timedelta(days=1)
-
 
 def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPool:
-    """The pool of the settings.
-
-    A leased key must outlive the next rotation of its secret and the grace after it, which is what
-    setSecret asks of it too.
-    """
+    """The pool of the settings."""
 
     def needed(secret_arn: str) -> timedelta:
         interval = SecretVersions(secrets, secret_arn).snapshot().rotation_interval
-        return (interval or timedelta(0)) + settings.grace + _LATE_RETRY
+        return least_life_when_issued(interval, settings.grace)
 
     pool = PoolSecret(secrets, settings.pool_secret, utc_now)
     return KeyPool(pool, needed, notifier(settings), utc_now)

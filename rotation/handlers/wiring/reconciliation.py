@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 
 from rotation.aws.evidence_bucket import S3Evidence
+from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver
 from rotation.credential import ApiKey, iso_utc
 from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
@@ -30,7 +31,6 @@ from rotation.reconciliation.incident_record import incidents_of
 from rotation.reconciliation.proof_of_death import DeathWatch
 from rotation.reconciliation.reconciler import Pace, Reconciler
 from rotation.reconciliation.revoke_first import revoke_first
-from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.snapshot import same_function
 from rotation.secrets_manager.versions import SecretVersions, read_credential

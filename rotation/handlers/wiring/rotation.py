@@ -8,7 +8,8 @@ from functools import cached_property
 import boto3
 from botocore.config import Config
 
-from rotation.core.invocation import Rotation, RotationPolicy
+from rotation.core.invocation import Rotation
+from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer
 from rotation.credential import ApiKey, Confidential
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline

@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rotation.aws.evidence_bucket import S3Evidence
-from rotation.core.invocation import Rotation, RotationPolicy
+from rotation.core.invocation import Rotation
+from rotation.core.policy import ReconciliationPolicy, RotationPolicy
 from rotation.core.ports import IssuerCondition, KeyProver, Proof
 from rotation.credential import ApiKey
 from rotation.deadline import Deadline
 from rotation.reconciliation.execution import Parts
 from rotation.reconciliation.proof_of_death import DeathWatch
 from rotation.reconciliation.reconciler import Pace, Reconciler
-from rotation.reconciliation.situation import ReconciliationPolicy
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.vendor import KeyStore, Role
 from rotation.secrets_manager.discovery import secrets_rotated_by

@@ -1,0 +1,119 @@
+"""Every "how long" and "how many" of the life of a key, each once and with its reason.
+
+What the organisation decides comes from its settings, as a `RotationPolicy` or a
+`ReconciliationPolicy`. What follows from the vendor's or AWS's rules is a constant here. How long a
+single call or invocation may take is not of the life of a key, and not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+_DAY: Final = timedelta(days=1)
+
+# How long a key lives.
+
+#: The vendor's keys live one year at most, so an older version of a secret holds no living key.
+LONGEST_KEY_LIFE: Final = timedelta(days=366)
+#: Secrets Manager may repeat the steps of a failed rotation hours after the key was issued. A new
+#: key has this much time to spare, so that setSecret does not find its life too short by then.
+LATE_RETRY: Final = _DAY
+#: The vendor advises to rotate at least 30 days before a key expires.
+EXPIRY_NOTICE: Final = timedelta(days=30)
+#: A pool with fewer free keys cannot bear a rotation and an incident.
+POOL_RESERVE: Final = 2
+
+# When a rotation has failed.
+
+#: AWSPENDING on a version that is older than this is stuck: Secrets Manager repeats a failed
+#: rotation for hours and not for a day, so nothing will finish it, and it blocks the next one.
+STUCK_AGE: Final = timedelta(hours=24)
+#: A rotation that is later than this is overdue. Secrets Manager rotates at any time of the day
+#: that the schedule names (API_RotationRulesType), and repeats a failed rotation for hours.
+OVERDUE_AFTER: Final = _DAY
+#: How long after the schedule's interval the day ends on which Secrets Manager rotates.
+ROTATION_DAY: Final = _DAY
+
+# When a key may be revoked.
+
+#: A key that bears our label and that no version names is a stray once it is this old by the
+#: vendor's clock: no invocation lives so long, so a key that was not stored by then never will be.
+STRAY_AGE: Final = timedelta(minutes=30)
+#: More ordinary revocations of one secret in one run are a sign that something is wrong.
+MOST_REVOCATIONS: Final = 3
+#: So many retirement labels, beside the labels of AWS and of an incident, leave the 20 labels that
+#: a secret has room for (UserGuide reference_limits) unfilled.
+MOST_RETIREMENT_LABELS: Final = 6
+#: A reconciliation that has already begun may revoke a key whose grace ends sooner than this, so
+#: nobody goes back to that key.
+ROLLBACK_MARGIN: Final = timedelta(minutes=10)
+
+# What proves that a key is dead, and when a key that may be alive is asked about again.
+
+#: So many rejections that count, spread over the propagation limit, prove that a key is dead.
+REJECTIONS: Final = 3
+#: A rejection counts only if the vendor's clock and ours differ by less. This is stricter than the
+#: one minute within which the vendor accepts a request (`rotation.vendor.response.MAX_CLOCK_SKEW`):
+#: that difference tells whether the clock may be why a key was rejected, this one keeps the times
+#: in the evidence comparable.
+CLOCK_TOLERANCE: Final = timedelta(seconds=10)
+#: How often reconciliation runs, besides the runs after each promotion (template.yaml).
+RECONCILIATION_INTERVAL: Final = timedelta(hours=1)
+#: When a key that only a person can revoke is asked about again, counted from its first time; after
+#: that once a day. Asking about a living key buys a signature.
+ASK_AGAIN: Final = tuple(timedelta(hours=hours) for hours in (1, 2, 4, 8))
+#: When a key that the issuer does not know, and that a person was asked to revoke, is asked about
+#: again, and the person with it.
+REMIND_AFTER: Final = _DAY
+
+
+@dataclass(frozen=True)
+class RotationPolicy:
+    """What the organisation decided about rotation.
+
+    Attributes:
+        installation: the id of this installation, written on every key.
+        key_lifetime: how long an issued key may live.
+        grace: how long a displaced key goes on working.
+        propagation_limit: how long a new key may take to be accepted.
+    """
+
+    installation: str
+    key_lifetime: timedelta
+    grace: timedelta
+    propagation_limit: timedelta
+
+
+@dataclass(frozen=True)
+class ReconciliationPolicy:
+    """What the organisation decided about the end of a key.
+
+    Attributes:
+        installation: the id of this installation, written on every key.
+        rotation_function: the ARN of the function that rotates the secrets to be reconciled.
+        grace: how long a displaced key goes on working.
+        propagation_limit: how long a revoked key may still be accepted somewhere.
+    """
+
+    installation: str
+    rotation_function: str
+    grace: timedelta
+    propagation_limit: timedelta
+
+
+def least_life(interval: timedelta | None, grace: timedelta) -> timedelta:
+    """How long a key must live from its promotion on: to the next rotation and its grace after it.
+
+    Args:
+        interval: the time between two rotations; None: the schedule does not tell, and the grace
+            alone is asked for.
+        grace: how long a displaced key goes on working.
+    """
+    return (interval or timedelta(0)) + grace
+
+
+def least_life_when_issued(interval: timedelta | None, grace: timedelta) -> timedelta:
+    """How long a new key must live, so that it still has its `least_life` after a late retry."""
+    return least_life(interval, grace) + LATE_RETRY
