@@ -472,7 +472,7 @@ def test_what_reconciliation_counts_raises_an_alarm(
         {"Name": "service", "Value": SERVICE},
         {"Name": FUNCTION, "Value": "ReconcileFunction"},
     ]
-    assert f'"{metric}"' in (ROOT / "rotation" / "reconciliation" / "run.py").read_text()
+    assert f'"{metric}"' in (ROOT / "rotation" / "reconciliation" / "reconciler.py").read_text()
 
 
 @pytest.mark.parametrize(
