@@ -1,4 +1,4 @@
-"""``rotation evidence``: what is on record about the incidents of a secret."""
+"""``rotation evidence``: the records of a secret's incidents."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rotation.cli.operate import as_json_option, reconcile_function
-from rotation.cli.shared.account import Account
+from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.options import json_option, reconcile_function_option
 from rotation.cli.shared.output import plain_console
 
 
 @click.command()
 @click.argument("secret")
-@as_json_option
-@reconcile_function
+@json_option
+@reconcile_function_option
 def evidence(secret: str, as_json: bool, reconcile_function: str) -> None:
     """Show the records of the incidents of SECRET: who declared what, and how each key died.
 
-    The newest ten, newest first, as the reconcile function keeps them under Object Lock; asked of
-    that function, so that no right on the bucket is needed. A record has no key material.
+    The command shows the ten newest records, newest first. The reconcile function keeps them under
+    Object Lock and is asked for them, so the command needs no right on the bucket. A record holds
+    no key material.
     """
-    answer = Account(reconcile_function).ask("evidence", [secret])
+    answer = AwsAccount(reconcile_function).ask("evidence", [secret])
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -31,10 +32,10 @@ def evidence(secret: str, as_json: bool, reconcile_function: str) -> None:
     if not answer["records"]:
         console.print(f"No incident of {answer['secret']} is on record.", markup=False)
     for one in answer["records"]:
-        _show(console, one["where"], one["record"])
+        _print_record(console, one["where"], one["record"])
 
 
-def _show(console: Console, where: str, record: dict[str, Any]) -> None:
+def _print_record(console: Console, where: str, record: dict[str, Any]) -> None:
     declared = record["declared"]
     console.print(
         f"declared {declared['at'] or 'by a label alone'}: {declared['reason'] or 'no reason'}, "

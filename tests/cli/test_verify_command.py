@@ -27,7 +27,7 @@ Person = Callable[..., Result]
 
 SHOWN_LATE = """
 import time
-from rotation.cli.shared.progress import progress_shown
+from rotation.cli.shared.output import progress_shown
 with progress_shown("{task.description}") as progress:
     progress.add_task("a large file", total=None)
     ends = time.monotonic() + (0 if progress.disable else 20)

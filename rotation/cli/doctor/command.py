@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from rotation.cli.shared.key_options import secret_argument
+from rotation.cli.shared.options import secret_argument
 from rotation.cli.shared.output import plain_console
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def doctor(
     Exits 0 if nothing is wrong, 1 if there is a problem, 2 if the command line is wrong.
     """
     from rotation.cli.doctor.examination import Examination
-    from rotation.cli.shared.typed_key import failing_in_words
+    from rotation.cli.shared.errors import readable_errors
 
     examination = Examination(
         secret,
@@ -78,7 +78,7 @@ def doctor(
     )
     results: list[CheckResult] = []
     console = plain_console()
-    with failing_in_words():
+    with readable_errors():
         for result in examination.results():
             results.append(result)
             if not as_json:

@@ -14,9 +14,8 @@ from rich.console import Console
 
 from rotation.cli.force.leaked_pool import Teller, condemn_pool
 from rotation.cli.force.records import closed_just_now, complete
-from rotation.cli.operate import as_json_option, reconcile_function
-from rotation.cli.shared.account import Account
-from rotation.cli.shared.key_options import refuse_arguments
+from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.options import json_option, reconcile_function_option, refuse_arguments
 from rotation.cli.shared.output import plain_console
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
@@ -67,7 +66,7 @@ class _Order:
         again: whether to declare it although the same incident was closed, or one is open.
     """
 
-    account: Account
+    account: AwsAccount
     declaration: Declaration
     limit: timedelta
     teller: Teller
@@ -167,8 +166,8 @@ def _no_key(_: click.Context, __: click.Parameter, value: str) -> str:
     is_flag=True,
     help="Declare another incident, although one is open, or the same one was closed a moment ago.",
 )
-@as_json_option
-@reconcile_function
+@json_option
+@reconcile_function_option
 def force(
     *,
     secrets: tuple[str, ...],
@@ -197,7 +196,7 @@ def force(
     Exits 0 when every old key is proven dead, 3 when something is left to do about one, 1 when a
     secret could not be handled. One failing secret does not hold up the others.
     """
-    account = Account(reconcile_function)
+    account = AwsAccount(reconcile_function)
     names = list(secrets)
     if tag is not None:
         key, equals, value = tag.partition("=")

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rotation.cli.shared.account import Account
+from rotation.cli.shared.account import AwsAccount
 from rotation.errors import RotationError
 from rotation.incident.declaration import Declaration, declare
 
@@ -105,7 +105,7 @@ class LeakedPool:
 
 
 def condemn_pool(
-    account: Account,
+    account: AwsAccount,
     names: Sequence[str],
     declaration: Declaration,
     teller: Teller,

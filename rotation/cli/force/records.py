@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from rotation.cli.shared.account import Account
+from rotation.cli.shared.account import AwsAccount
 from rotation.credential import iso_utc
 from rotation.incident.containment import Containment
 from rotation.incident.declaration import Declaration
@@ -19,7 +19,7 @@ from rotation.secrets_manager.labels import INCIDENT_TAG
 JUST_NOW: Final = timedelta(minutes=10)
 
 
-def closed_just_now(account: Account, name: str, declaration: Declaration) -> Containment | None:
+def closed_just_now(account: AwsAccount, name: str, declaration: Declaration) -> Containment | None:
     """What is on record, if the same person closed an incident for the same reason just now.
 
     Whoever was cut off, and did not see the end, runs the command again.
@@ -42,7 +42,7 @@ def closed_just_now(account: Account, name: str, declaration: Declaration) -> Co
     return None
 
 
-def complete(account: Account, held: Containment, tell: Callable[[str], None]) -> None:
+def complete(account: AwsAccount, held: Containment, tell: Callable[[str], None]) -> None:
     """Add what another run has done, such as the one that follows each promotion by itself."""
     if not held.contained:
         return
@@ -55,7 +55,7 @@ def complete(account: Account, held: Containment, tell: Callable[[str], None]) -
                     tell(f"key {key_id} is proven dead")
 
 
-def _records(account: Account, arn: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _records(account: AwsAccount, arn: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The newest records. None, if they cannot be had: that is no reason to hold anything up."""
     try:
         answer = account.ask("evidence", [arn])

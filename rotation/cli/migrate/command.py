@@ -6,7 +6,8 @@ from datetime import datetime
 
 import click
 
-from rotation.cli.shared.key_options import (
+from rotation.cli.shared.options import (
+    apply_option,
     expires_option,
     refuse_arguments,
     secret_argument,
@@ -28,9 +29,7 @@ from rotation.cli.shared.key_options import (
     metavar="NAME",
     help="The application seals through this function: the next steps name it.",
 )
-@click.option(
-    "--apply", "apply_it", is_flag=True, help="Do it. Without this the command only shows the plan."
-)
+@apply_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("refused", nargs=-1, metavar="")
 def migrate(

@@ -18,7 +18,8 @@ from rotation.cli.migrate.plan import (
     MigrationPlan,
     plan_migration,
 )
-from rotation.cli.shared.typed_key import failing_in_words, prove, read_key
+from rotation.cli.shared.errors import deletion_text, readable_errors
+from rotation.cli.shared.typed_key import prove, read_key
 from rotation.credential import ApiKey, Confidential, SecretDocument
 from rotation.errors import SecretStoreError, VersionStateError
 from rotation.secrets_manager.calls import store_call
@@ -53,7 +54,7 @@ class MigrationRequest:
 
 def migrate_key(request: MigrationRequest, *, apply_it: bool, as_json: bool) -> None:
     """Read the key, and move it into the secret or show how it would be moved."""
-    with failing_in_words():
+    with readable_errors():
         writer = SecretWriter(request)
         # The secret is read first: without the right to read it, nobody should type a key.
         existing = writer.read()
@@ -117,10 +118,7 @@ class SecretWriter:
         if described is None:
             return None
         if described.get("DeletedDate") is not None:
-            raise VersionStateError(
-                f"{name} is scheduled for deletion. To keep it: aws secretsmanager restore-secret "
-                f"--secret-id {name}"
-            )
+            raise VersionStateError(deletion_text(name))
         version, value = self._found("GetSecretValue", self._current) or (None, None)
         return ExistingSecret(
             arn=described["ARN"],

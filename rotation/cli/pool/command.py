@@ -7,7 +7,12 @@ from datetime import datetime
 
 import click
 
-from rotation.cli.shared.key_options import expires_option, refuse_arguments, unproven_option
+from rotation.cli.shared.options import (
+    apply_option,
+    expires_option,
+    refuse_arguments,
+    unproven_option,
+)
 
 
 def _key_id(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -75,7 +80,7 @@ def list_(pool_secret: str, as_json: bool) -> None:
 @pool.command()
 @click.argument("key_id", callback=_key_id)
 @_pool_secret
-@click.option("--apply", "apply_it", is_flag=True, help="Do it; without this, only the plan.")
+@apply_option
 def remove(key_id: str, pool_secret: str, apply_it: bool) -> None:
     """Take the key KEY_ID out of the pool; it is NOT revoked by that.
 

@@ -10,7 +10,8 @@ import boto3
 import click
 from botocore.config import Config
 
-from rotation.cli.shared.typed_key import failing_in_words, prove, read_key
+from rotation.cli.shared.errors import readable_errors
+from rotation.cli.shared.typed_key import prove, read_key
 from rotation.core.policy import POOL_RESERVE
 from rotation.credential import iso_utc
 from rotation.handlers.wiring.vendor import utc_now
@@ -21,7 +22,7 @@ from rotation.key_pool.pool_secret import PoolSecret
 
 def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
     """Read a key, prove it, add it, and say so."""
-    with failing_in_words():
+    with readable_errors():
         pool = _pool(name)
         # Before anybody types a key: is there such a secret, and may we read it?
         pool.read()
@@ -41,7 +42,7 @@ def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
 
 def list_keys(name: str, *, as_json: bool) -> None:
     """Print the pool without any key."""
-    with failing_in_words():
+    with readable_errors():
         pool = _pool(name).read()
     if as_json:
         keys = [_as_json(entry) for entry in pool.keys]
@@ -59,7 +60,7 @@ def list_keys(name: str, *, as_json: bool) -> None:
 
 def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
     """Print the plan, and carry it out if it is to be."""
-    with failing_in_words():
+    with readable_errors():
         pool = _pool(name)
         entry = removable(pool.read(), key_id, utc_now())
         click.echo(f"Take key {key_id} ({entry.state.value}) out of the pool {name}.")

@@ -95,7 +95,7 @@ def seal(
         show_run,
     )
     from rotation.cli.seal.wiring import in_this_process, sealing, through_function
-    from rotation.cli.shared.typed_key import failing_in_words
+    from rotation.cli.shared.errors import readable_errors
     from rotation.settings import VendorSettings
 
     options = read_options({**asked, "function": function})
@@ -109,7 +109,7 @@ def seal(
         raise click.UsageError("--function is for S3: files of this machine are sealed here.")
     manner = Manner(jobs, overwrite, as_json)
     stop = Event()
-    with failing_in_words(), ending_when_interrupted():
+    with readable_errors(), ending_when_interrupted():
         places: Places
         if remote:
             addresses = Address.parse(source), Address.parse(destination)

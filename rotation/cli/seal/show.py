@@ -21,8 +21,7 @@ from rich.text import Text
 
 from rotation.cli.seal.run import IN_A_ROW, Run, look
 from rotation.cli.seal.work import Document, Outcome, Places, Result
-from rotation.cli.shared.output import plain_console
-from rotation.cli.shared.progress import printable, progress_shown
+from rotation.cli.shared.output import plain_console, printable, progress_shown
 from rotation.client.contract import Seal
 
 INTERRUPTED: Final = 130

@@ -1,4 +1,4 @@
-"""The AWS account that the operator's commands work in, as the environment and profile name it."""
+"""The AWS account in which an operator's command works: its secrets and the reconcile function."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code
+from rotation.cli.shared.options import RECONCILE_FUNCTION
 from rotation.secrets_manager.versions import SecretVersions
 
 #: A run of the reconcile function takes as long as its timeout at most: 15 minutes.
@@ -19,14 +20,14 @@ _PATIENT: Final = Config(read_timeout=910, retries={"mode": "standard", "total_m
 _ORDINARY: Final = Config(retries={"mode": "standard", "total_max_attempts": 5})
 
 
-class Account:
-    """The services that the commands need.
+class AwsAccount:
+    """The account that the environment or the AWS profile names.
 
     Args:
         reconcile_function: the name or ARN of the deployed reconcile function.
     """
 
-    def __init__(self, reconcile_function: str) -> None:
+    def __init__(self, reconcile_function: str = RECONCILE_FUNCTION) -> None:
         self._function = reconcile_function
         try:
             self.secrets = boto3.client("secretsmanager", config=_ORDINARY)
@@ -38,7 +39,7 @@ class Account:
             ) from error
 
     def secret(self, name: str) -> SecretVersions:
-        """A secret by its name or ARN; opened by its full ARN."""
+        """The secret with that name or ARN."""
         arn = SecretVersions(self.secrets, name).snapshot().arn
         return SecretVersions(self.secrets, arn)
 
@@ -72,16 +73,16 @@ class Account:
         alias: str | None = None,
         **more: str | bool,
     ) -> dict[str, Any]:
-        """What the reconcile function answers: its report.
+        """Ask the reconcile function to act; returns its report.
 
         Args:
             action: one of the function's actions.
             secrets: names or ARNs; None: all.
             alias: the function's alias to invoke, which has permissions of its own.
-            more: the event's other members.
+            more: further members of the event.
 
         Raises:
-            click.ClickException: it could not be invoked, or failed.
+            click.ClickException: the function could not be invoked, or failed.
         """
         named = {} if secrets is None else {"secrets": list(secrets)}
         payload = json.dumps({"action": action, **named, **more}).encode()

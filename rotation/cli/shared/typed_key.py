@@ -1,23 +1,17 @@
-"""A key that somebody types or pipes in: read, never from an argument, and proven."""
+"""Reads a key that a person types or pipes in, and proves it. It is never an argument."""
 
 from __future__ import annotations
 
 import json
-import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
 import click
-from botocore.exceptions import BotoCoreError
 
 from rotation.credential import API_KEY, API_KEY_ID, EXPIRES_AT, ApiKey, Confidential, iso_utc
-from rotation.errors import CredentialRejectedError, InvalidCredentialError, RotationError
+from rotation.errors import CredentialRejectedError, InvalidCredentialError
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
-from rotation.privacy.library_logs import protect_process
-from rotation.privacy.observability import logger
 from rotation.settings import VendorSettings
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signing_api import SigningApi
@@ -26,30 +20,11 @@ from rotation.vendor.signing_api import SigningApi
 _LONGEST_INPUT: Final = 65_536
 
 
-@contextmanager
-def failing_in_words() -> Iterator[None]:
-    """Our errors end the command with their message and exit code 1; the log stays silent."""
-    protect_process()
-    level = logger.log_level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    except RotationError as error:
-        raise click.ClickException(str(error)) from None
-    except BotoCoreError as error:
-        raise click.ClickException(
-            f"AWS cannot be asked ({type(error).__name__}). Set AWS_DEFAULT_REGION and your "
-            "credentials, as for the aws command line."
-        ) from None
-    finally:
-        logger.setLevel(level)
-
-
 def read_key(expires: datetime | None) -> ApiKey:
-    """The key that a person types or pipes in.
+    """Read the key id and the key from the terminal or from standard input.
 
     Raises:
-        InvalidCredentialError: it is none; the message repeats nothing of it.
+        InvalidCredentialError: the input is not a key; the message repeats nothing of it.
     """
     if sys.stdin.isatty():
         members = {API_KEY_ID: click.prompt("Key id", err=True)}
@@ -72,16 +47,17 @@ def read_key(expires: datetime | None) -> ApiKey:
 
 
 def prove(key: ApiKey, name: str, *, otherwise: str) -> str:
-    """Have ``key`` sign a test seal for the secret ``name``; what was found, in words.
+    """Have ``key`` sign a test seal for the secret ``name``; returns the result in words.
 
     Args:
         key: the key.
         name: the secret that it is meant for; the test seal's sentence names it.
-        otherwise: what was not done, for the message if the vendor rejects the key.
+        otherwise: a sentence for the error if the vendor rejects the key, which says what was not
+            done with it.
 
     Raises:
-        InvalidCredentialError: the vendor rejects it.
-        RotationError: it could not be proven.
+        InvalidCredentialError: the vendor rejects the key.
+        RotationError: the key could not be tested.
     """
     vendor = VendorSettings.from_environment()
     signing = SigningApi(vendor_http(vendor, vendor.url), vendor.sign_path)
@@ -99,7 +75,7 @@ def prove(key: ApiKey, name: str, *, otherwise: str) -> str:
 
 
 def _piped() -> str:
-    """Standard input, or nothing where it is no text: the exception would show what it holds."""
+    """Standard input; nothing if it is not text, since the exception would show what it holds."""
     try:
         return sys.stdin.read(_LONGEST_INPUT).removeprefix("\ufeff")
     except UnicodeDecodeError:
@@ -107,7 +83,7 @@ def _piped() -> str:
 
 
 def _key(text: Confidential, expires: datetime | None) -> ApiKey | str:
-    """The key, or why there is none. Raises nothing, so that no frame shows what was read."""
+    """Parse the key; returns the problem as text, so that no traceback shows what was read."""
     members = _members(text.reveal().strip())
     if members is None:
         return "Standard input holds no API key as UTF-8 text"

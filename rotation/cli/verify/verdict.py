@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from rotation.cli.shared.progress import printable, progress_shown
+from rotation.cli.shared.output import printable, progress_shown
 from rotation.errors import RotationError
 from rotation.sealing.request import Certification
 from rotation.sealing.verification_report import (

@@ -167,7 +167,7 @@ def test_adding_a_key_again_changes_nothing(stock: Stock, person: Person) -> Non
         ("[]", "no API key"),
         ("{}", '"apiKeyId" is missing'),
         ('{"apiKeyId": "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5", "apiKey": "zz"}', "not hexadecimal"),
-        ("4f1c2d3e\nabab\n", "not hexadecimal"),
+        ("4f1c2d3e\nabab\n", '"apiKeyId" is not a UUID'),
     ],
 )
 def test_what_is_no_key_is_refused(stock: Stock, person: Person, typed: str, says: str) -> None:

@@ -1,4 +1,4 @@
-"""What commands share to which somebody gives a key, or might give one by mistake."""
+"""Options and arguments that several commands have."""
 
 from __future__ import annotations
 
@@ -12,9 +12,26 @@ from rotation.core.policy import LONGEST_KEY_LIFE
 
 _KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{32,}")
 
+RECONCILE_FUNCTION: Final = "trusted-signatures-reconcile"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+apply_option = click.option(
+    "--apply",
+    "apply_it",
+    is_flag=True,
+    help="Do it. Without this the command only shows the plan.",
+)
+reconcile_function_option = click.option(
+    "--reconcile-function",
+    envvar="ROTATION_RECONCILE_FUNCTION",
+    default=RECONCILE_FUNCTION,
+    show_default=True,
+    help="The deployed reconcile function: a name or an ARN.",
+)
+
 
 def _expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
-    """A date, or a date and time; without an offset, UTC."""
+    """Parse a date, or a date and time; without an offset it is UTC."""
     if value is None:
         return None
     try:
@@ -31,7 +48,7 @@ expires_option = click.option(
     "--expires",
     metavar="DATE",
     callback=_expiry,
-    help="When the key expires, as the portal says: 2027-03-31 is the beginning of that day, UTC.",
+    help="When the key expires, as the portal says; 2027-03-31 is the beginning of that day, UTC.",
 )
 unproven_option = click.option(
     "--unproven", is_flag=True, help="Do not ask the vendor for a test seal first."
@@ -39,10 +56,7 @@ unproven_option = click.option(
 
 
 def refuse_arguments(refused: tuple[str, ...]) -> None:
-    """End the command if there are any; they are named by nothing but their place.
-
-    click itself would repeat them.
-    """
+    """Refuse arguments that may be keys, without repeating them as click itself would."""
     if refused:
         raise click.UsageError(
             "A key is never taken from an argument: other processes can see it, and the shell's "
@@ -51,7 +65,7 @@ def refuse_arguments(refused: tuple[str, ...]) -> None:
 
 
 def _secret(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A secret's name, and no key in its place."""
+    """Refuse a key that was given in the place of a secret's name."""
     if _KEY_MATERIAL.fullmatch(value):
         refuse_arguments((value,))
     return value

@@ -1,0 +1,42 @@
+"""``rotation hold``: pauses the ordinary retirement of a secret's keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.errors import readable_errors
+from rotation.core.policy import LONGEST_KEY_LIFE
+from rotation.credential import iso_utc
+from rotation.secrets_manager.labels import HOLD_TAG
+
+
+@click.command()
+@click.argument("secret")
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+    help="No key is retired before this time, UTC.",
+)
+@click.option("--release", is_flag=True, help="End the hold.")
+def hold(secret: str, until: datetime | None, release: bool) -> None:
+    """Pause the ordinary retirement of SECRET's keys until a date.
+
+    Use it if a deployment cannot take a new key in time. Keys that were declared compromised are
+    revoked all the same.
+    """
+    if (until is None) == (not release):
+        raise click.UsageError("Give either --until or --release.")
+    with readable_errors():
+        versions = AwsAccount().secret(secret)
+        if until is None:
+            versions.untag(HOLD_TAG)
+            click.echo("The hold is released; the next reconciliation retires what is due.")
+            return
+        end = until.replace(tzinfo=UTC)
+        if end - datetime.now(UTC) > LONGEST_KEY_LIFE:
+            raise click.UsageError("A hold of more than a year outlives every key.")
+        versions.tag({HOLD_TAG: iso_utc(end)})
+    click.echo(f"No key of {versions.arn} is retired before {iso_utc(end)}.")

@@ -1,0 +1,49 @@
+"""Turns errors into messages for a person at a terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from botocore.exceptions import BotoCoreError
+
+from rotation.errors import RotationError
+from rotation.privacy.library_logs import protect_process
+from rotation.privacy.observability import logger
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """End the command with a message and exit code 1 if one of our errors is raised.
+
+    Meanwhile the log is silent: it would stand between the command's own lines.
+    """
+    protect_process()
+    level = logger.log_level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except RotationError as error:
+        raise click.ClickException(error_text(error)) from None
+    except BotoCoreError as error:
+        raise click.ClickException(
+            f"AWS cannot be asked ({type(error).__name__}). Set AWS_DEFAULT_REGION and your "
+            "credentials, as for the aws command line."
+        ) from None
+    finally:
+        logger.setLevel(level)
+
+
+def error_text(error: RotationError) -> str:
+    """The message of an error, and its code, which docs/errors.md explains."""
+    return f"{error} [{error.code}]"
+
+
+def deletion_text(secret: str) -> str:
+    """What to do about a secret that is scheduled for deletion."""
+    return (
+        f"{secret} is scheduled for deletion. To keep it: aws secretsmanager restore-secret "
+        f"--secret-id {secret}"
+    )
