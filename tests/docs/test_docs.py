@@ -42,6 +42,7 @@ from tests.test_architecture import MODULES, imports
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = sorted(DOCS.rglob("*.md"))
+ROOT_PAGES = sorted(ROOT.glob("*.md"))
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
@@ -94,7 +95,7 @@ def shell(command: str, cwd: Path, env: Mapping[str, str], typed: str = "") -> s
 class TestLinks:
     """Every page is found, and leads somewhere."""
 
-    @pytest.mark.parametrize("source", [README, *PAGES], ids=lambda path: path.name)
+    @pytest.mark.parametrize("source", [*ROOT_PAGES, *PAGES], ids=lambda path: path.name)
     def test_every_link_leads_somewhere(self, source: Path) -> None:
         """A relative link names a file or folder that exists, and a heading in it."""
         for target, anchor in links(source):
@@ -114,7 +115,7 @@ class TestLinks:
                 waiting += here.glob("*.md")
             elif here.suffix == ".md":
                 waiting += [target for target, _ in links(here) if target.exists()]
-        everything = {*PAGES, *DOCS.rglob("*.yaml")}
+        everything = {*ROOT_PAGES, *PAGES, *DOCS.rglob("*.yaml")}
         assert sorted(str(lost.relative_to(ROOT)) for lost in everything - found) == []
 
 
@@ -426,7 +427,14 @@ class TestErrors:
 
 
 SAYING = [
-    f"rotation.{name}" for name in ("core.steps", "core.issuing", "core.proving", "handlers.rotate")
+    f"rotation.{name}"
+    for name in (
+        "core.steps",
+        "core.issuing",
+        "core.proving",
+        "handlers.rotate",
+        "handlers.step_invocation",
+    )
 ]
 LEVELS = {
     "say": "INFO",
@@ -454,7 +462,21 @@ def fields(called: str, call: ast.Call) -> set[str]:
             found = found | {ast.literal_eval(key) for key in keyword.value.keys if key}
         elif keyword.arg:
             found = found | {keyword.arg}
+        elif ast.unparse(keyword.value) == "proof.facts":
+            found = found | facts_of_a_test_seal()
     return found
+
+
+def facts_of_a_test_seal() -> set[str]:
+    """What the prover has the log say of a proof."""
+    prover = ast.parse(MODULES["rotation.vendor.key_prover"].read_text())
+    [facts] = [
+        node.value
+        for node in ast.walk(prover)
+        if isinstance(node, ast.keyword) and node.arg == "facts"
+    ]
+    assert isinstance(facts, ast.Dict)
+    return {ast.literal_eval(key) for key in facts.keys if key}
 
 
 class TestRotation:

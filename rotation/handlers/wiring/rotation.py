@@ -11,8 +11,9 @@ from botocore.config import Config
 from rotation.core.invocation import Rotation
 from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer
-from rotation.credential import ApiKey, Confidential
+from rotation.credential import ApiKey
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline
+from rotation.handlers.step_invocation import StepRequest
 from rotation.handlers.wiring.key_pool import key_pool
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.key_pool.issuer import StepsKeyPool
@@ -42,23 +43,15 @@ class RotationWiring:
         self._admin = vendor_http(vendor, settings.admin_url)
         self._signer_policy = signer_policy(vendor)
 
-    def rotation(
-        self,
-        *,
-        secret_arn: str,
-        token: str,
-        rotation_token: Confidential | None,
-        function_arn: str,
-        deadline: Deadline,
-    ) -> Rotation:
+    def rotation(self, request: StepRequest) -> Rotation:
         """One invocation of one step."""
         settings = self._settings
-        calls_end = deadline.before(STEP_CALLS_RESERVE)
+        calls_end = request.deadline.before(STEP_CALLS_RESERVE)
         signing = SigningApi(self._signing.until(calls_end), settings.vendor.sign_path)
         return Rotation(
-            secret=SecretVersions(self._secrets, secret_arn, rotation_token),
-            token=token,
-            function_arn=function_arn,
+            secret=SecretVersions(self._secrets, request.secret_arn, request.rotation_token),
+            token=request.token,
+            function_arn=request.function_arn,
             issuer=self._issuer(calls_end),
             prover=TestSealProver(signing, self._signer_policy, utc_now),
             policy=RotationPolicy(
@@ -67,7 +60,7 @@ class RotationWiring:
                 grace=settings.grace,
                 propagation_limit=settings.propagation_limit,
             ),
-            deadline=deadline,
+            deadline=request.deadline,
         )
 
     def _issuer(self, calls_end: Deadline) -> KeyIssuer:

@@ -1,0 +1,96 @@
+"""One call of a rotation function, whatever the vendor: the event is checked, a failure is told.
+
+`rotation.handlers.rotate` is the function for Trusted Signatures. The function for another vendor
+is as short, and docs/examples/payment-gateway.md has one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from rotation.core.invocation import Rotation
+from rotation.core.steps import STEPS
+from rotation.credential import Confidential
+from rotation.deadline import Deadline
+from rotation.errors import InvalidEventError, RotationError
+from rotation.privacy.observability import count, counted_for, logger
+from rotation.privacy.redaction import remember
+
+_ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:\S+")
+_TOKEN = re.compile(r"[A-Za-z0-9-]{32,64}")
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """What Secrets Manager asks a rotation function for.
+
+    Attributes:
+        step: one of `rotation.core.steps.STEPS`.
+        secret_arn: the secret.
+        token: the ClientRequestToken, which is the id of the version being made.
+        rotation_token: the RotationToken, where the event brings one.
+        function_arn: the function that was invoked.
+        deadline: when the invocation ends.
+    """
+
+    step: str
+    secret_arn: str
+    token: str
+    rotation_token: Confidential | None
+    function_arn: str
+    deadline: Deadline
+
+
+def run_step(
+    event: Any, context: LambdaContext, open_rotation: Callable[[StepRequest], Rotation]
+) -> StepRequest:
+    """Run the step that ``event`` names, on the rotation that ``open_rotation`` gives; count it.
+
+    Raises:
+        RotationError: with its code in the log; nothing confidential in its message or causes.
+    """
+    counted_for(context.function_name)
+    count("RotationSteps")
+    members = event if isinstance(event, dict) else {}
+    rotation_token = _take_rotation_token(members)
+    step = str(members.get("Step"))
+    try:
+        request = _read(members, rotation_token, context)
+        STEPS[request.step](open_rotation(request))
+        return request
+    except RotationError as error:
+        failure = error
+        logger.error("step failed", extra={"step": step, "code": error.code, "reason": str(error)})
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is scrubbed and named
+        failure = RotationError(f"{step} failed unexpectedly ({type(error).__name__}).")
+        logger.exception("step failed unexpectedly", extra={"step": step})
+    count("RotationStepsFailed")
+    raise failure
+
+
+def _read(
+    members: dict[str, Any], rotation_token: Confidential | None, context: LambdaContext
+) -> StepRequest:
+    step, arn, token = (str(members.get(n)) for n in ("Step", "SecretId", "ClientRequestToken"))
+    if step not in STEPS:
+        raise InvalidEventError(f"Step is not one of {', '.join(STEPS)}.")
+    if not _ARN.fullmatch(arn):
+        raise InvalidEventError("SecretId is not the ARN of a secret.")
+    if not _TOKEN.fullmatch(token):
+        raise InvalidEventError("ClientRequestToken is not 32 to 64 letters, digits and hyphens.")
+    function_arn, deadline = context.invoked_function_arn, Deadline.of(context)
+    return StepRequest(step, arn, token, rotation_token, function_arn, deadline)
+
+
+def _take_rotation_token(event: dict[str, Any]) -> Confidential | None:
+    """Remove the token from the event, so that no frame, log or traceback can show it."""
+    token = event.pop("RotationToken", None)
+    if token is None:
+        return None
+    remember(str(token))
+    return Confidential(str(token))
