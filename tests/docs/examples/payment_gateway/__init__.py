@@ -1,0 +1,1 @@
+"""The payment gateway of ``docs/examples/payment-gateway.md``: emulated, and rotated."""

@@ -1,0 +1,54 @@
+"""What strangers rely on: a workflow and a hook that run our own commands."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from tests.paths import ROOT
+
+
+def read_yaml(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_workflow_runs_the_project_s_own_judgement() -> None:
+    """It checks out, sets up Python, and runs .ci/run, with no right but to read."""
+    workflow = read_yaml(".github/workflows/ci.yml")
+    [job] = workflow["jobs"].values()
+    actions = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
+    assert actions == ["actions/checkout", "actions/setup-python"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_the_workflow_s_python_is_that_of_the_functions() -> None:
+    """Otherwise the artifacts would be tested on another interpreter than Lambda's."""
+    [job] = read_yaml(".github/workflows/ci.yml")["jobs"].values()
+    [version] = [step["with"]["python-version"] for step in job["steps"] if "python" in str(step)]
+    assert f"Runtime: python{version}" in (ROOT / "template.yaml").read_text()
+
+
+def test_a_commit_runs_make_check() -> None:
+    """The hook is the command itself, so that the two cannot differ."""
+    [repository] = read_yaml(".pre-commit-config.yaml")["repos"]
+    assert [hook["entry"] for hook in repository["hooks"]] == ["make check"]
+
+
+def test_updates_are_proposed_for_the_lock_and_the_actions() -> None:
+    """Dependabot knows both places that pin what others publish."""
+    updates = read_yaml(".github/dependabot.yml")["updates"]
+    assert {one["package-ecosystem"] for one in updates} == {"uv", "github-actions"}
+
+
+def test_the_guide_names_only_commands_that_exist() -> None:
+    """Each `make …` in CONTRIBUTING.md is a target."""
+    named = set(re.findall(r"make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert named <= make_targets()
+    assert {"check", "test"} <= named
