@@ -35,8 +35,8 @@ from pyhanko_certvalidator import ValidationContext
 
 from rotation.sealing.pdf import Limits
 from rotation.sealing.pdf.fields import SignatureField, signature_fields
-from rotation.sealing.pdf.objects import value
-from rotation.sealing.pdf.reader.document import Document, readable
+from rotation.sealing.pdf.objects import get_value
+from rotation.sealing.pdf.reader.document import PdfDocument, readable
 from rotation.sealing.request import Certification
 from rotation.sealing.verification_report import (
     Added,
@@ -113,8 +113,8 @@ def examine(
     size = file.seek(0, 2)
     patience = Limits().time + timedelta(seconds=size / _SLOWEST_DIGESTS)
     with readable():
-        reader = Document(file, Limits(time=patience))
-        fields = [one for one in signature_fields(reader.root) if value(one.dictionary, "/V")]
+        reader = PdfDocument(file, Limits(time=patience))
+        fields = [one for one in signature_fields(reader.root) if get_value(one.dictionary, "/V")]
     reports = sorted(_reports(reader, fields, judge), key=lambda report: report.covered)
     return FileReport(
         size,
@@ -126,7 +126,7 @@ def examine(
 class _Signature(EmbeddedPdfSignature):
     """A signature whose digest is computed in large pieces, and of no more than the file holds."""
 
-    reader: Document
+    reader: PdfDocument
 
     @property
     def fits(self) -> bool:
@@ -150,7 +150,7 @@ class _Signature(EmbeddedPdfSignature):
 
 
 def _reports(
-    reader: Document, fields: list[SignatureField], judge: _Judge
+    reader: PdfDocument, fields: list[SignatureField], judge: _Judge
 ) -> Iterator[SealReport | StampReport]:
     for field in fields:
         # pyHanko raises any type over a damaged signature; the other signatures still count.

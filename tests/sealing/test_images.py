@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rotation.errors import InvalidRequestError
-from rotation.sealing.pdf.visible.images import MOST_PIXELS, picture
+from rotation.sealing.pdf.visible.images import MOST_PIXELS, parse_image
 from tests.sealing.images import image, png, saved
 
 FRAME = b"\xff\xc0"
@@ -48,7 +48,7 @@ def test_ordinary_images_are_taken(
     content: bytes, filters: str, channels: int, opaque: bool
 ) -> None:
     """Their size, how they are packed, how many channels they have, and whether all is seen."""
-    found = picture(content)
+    found = parse_image(content)
     assert (found.width, found.height) == (8, 4)
     assert (found.pixels.filter, found.pixels.channels) == (filters, channels)
     assert (found.opacity is None) is opaque
@@ -60,7 +60,7 @@ def test_transparency_is_parted_from_color(mode: str) -> None:
     """Colors and opacity, put together again by another program, are the image that was given."""
     original = Image.effect_noise((37, 23), 90).convert(mode)
     original.putalpha(Image.effect_noise((37, 23), 90))
-    found = picture(saved(original))
+    found = parse_image(saved(original))
     assert found.opacity
     kinds = ((found.pixels, {1: 0, 3: 2}[found.pixels.channels]), (found.opacity, 0))
     colors, opacity = (
@@ -102,7 +102,7 @@ def test_transparency_is_parted_from_color(mode: str) -> None:
 def test_what_cannot_be_drawn_is_refused_in_words(content: bytes, problem: str) -> None:
     """Damaged, of a rare kind, or too large: the message says what is wrong."""
     with pytest.raises(InvalidRequestError, match=problem) as refused:
-        picture(content)
+        parse_image(content)
     assert str(refused.value).startswith("options.visible.image: ")
 
 
@@ -111,9 +111,9 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
     huge = zlib.compress(bytes(100 * 1024 * 1024), 9)
     started = time.process_time()
     with pytest.raises(InvalidRequestError, match=f"may have {MOST_PIXELS}"):
-        picture(png(60_000, 60_000, data=huge))
+        parse_image(png(60_000, 60_000, data=huge))
     with pytest.raises(InvalidRequestError, match="damaged"):
-        picture(png(4, 4, data=huge))
+        parse_image(png(4, 4, data=huge))
     assert time.process_time() - started < 0.5
 
 
@@ -123,7 +123,7 @@ def test_the_largest_image_is_parted_in_time() -> None:
     tall = zlib.compress(bytes(10_000 * (1 + 4 * 400)))
     started = time.process_time()
     for content in (png(2000, 2000, color=6, data=data), png(400, 10_000, color=6, data=tall)):
-        assert picture(content).opacity
+        assert parse_image(content).opacity
     assert time.process_time() - started < 5
 
 
@@ -151,7 +151,7 @@ def test_no_damage_raises_anything_but_a_typed_error(
     for change in damages:
         content = change(content)
     try:
-        found = picture(content)
+        found = parse_image(content)
     except InvalidRequestError as error:
         assert str(error).startswith("options.visible.image: ")  # noqa: PT017 - either is right
     else:

@@ -15,7 +15,7 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from rotation.errors import DamagedPdfError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
-from rotation.sealing.pdf.reader.document import Document
+from rotation.sealing.pdf.reader.document import PdfDocument
 from rotation.sealing.request import SealOptions
 from rotation.sealing.verify import verify
 from tests.harness.corpus.classes import class_of
@@ -80,7 +80,7 @@ def test_strings_keep_their_bytes(signer: SimpleSigner) -> None:
     strings = [b"plain", b"\xfe\xff\0a", b"\xff\xfea\0", b"\xef\xbb\xbf\xc3\xa9", bytes(range(256))]
     listed = b" ".join(b"<" + content.hex().encode() + b">" for content in strings)
     sealed = seal(pdf({3: PAGE.removesuffix(b">>") + b"/Note [" + listed + b"] >>"}), signer)
-    page = Document(BytesIO(sealed)).root["/Pages"]["/Kids"][0]
+    page = PdfDocument(BytesIO(sealed)).root["/Pages"]["/Kids"][0]
     assert [string.original_bytes for string in page["/Note"]] == strings
 
 
@@ -187,6 +187,6 @@ def test_an_update_of_an_author_is_kept(signer: SimpleSigner) -> None:
 def test_a_form_s_wish_for_appearances_is_kept(signer: SimpleSigner) -> None:
     """NeedAppearances decides what viewers show of the other fields: it stays."""
     catalog = CATALOG.replace(b">>", b"/AcroForm << /Fields [] /NeedAppearances true >> >>")
-    form = Document(BytesIO(seal(pdf({1: catalog}), signer))).root["/AcroForm"]
+    form = PdfDocument(BytesIO(seal(pdf({1: catalog}), signer))).root["/AcroForm"]
     assert bool(form["/NeedAppearances"]) is True
     assert form["/SigFlags"] == 3

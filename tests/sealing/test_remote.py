@@ -179,7 +179,7 @@ def test_the_pieces_are_the_whole(large: RangedObject, s3_server: S3Server) -> N
     """In order, once, and in one request; reading elsewhere goes on where it was."""
     with RemoteDocument(large) as document:
         document.seek(5)
-        assert b"".join(bytes(piece) for piece in document.pieces()) == LARGE
+        assert b"".join(bytes(piece) for piece in document.chunks()) == LARGE
         assert document.tell() == 5
         assert document.read(10) == LARGE[5:15]
     assert s3_server.requests["GetObject"] == 2

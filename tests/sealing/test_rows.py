@@ -11,8 +11,8 @@ from pyhanko.pdf_utils.misc import PdfReadError
 from pyhanko.pdf_utils.xref import XRefSectionData
 
 from rotation.errors import DocumentTooLargeError
-from rotation.sealing.pdf.limits import Effort, Limits
-from rotation.sealing.pdf.reader.xref import read_rows
+from rotation.sealing.pdf.limits import Limits, ReadBudget
+from rotation.sealing.pdf.reader.xref import read_subsections
 
 Row = tuple[int, int, bytes]
 
@@ -28,8 +28,8 @@ ROWS = st.lists(
 def read(table: bytes, *, base: int = 0, objects: int = 10_000) -> tuple[XRefSectionData, int]:
     """What the rows say, and where they end."""
     data = XRefSectionData()
-    effort = Effort(Limits(objects=objects))
-    return data, read_rows(BytesIO(table + b"trailer"), 0, base, effort, data)
+    budget = ReadBudget(Limits(objects=objects))
+    return data, read_subsections(BytesIO(table + b"trailer"), 0, base, budget, data)
 
 
 def written(first: int, rows: list[Row], *, end: bytes = b" \n", width: int = 10) -> bytes:
@@ -87,5 +87,5 @@ def test_rows_count_before_they_are_kept(width: int) -> None:
     data = XRefSectionData()
     table = written(0, [(1000, 0, b"n")] * 5000, width=width)
     with pytest.raises(DocumentTooLargeError):
-        read_rows(BytesIO(table), 0, 0, Effort(Limits(objects=3000)), data)
+        read_subsections(BytesIO(table), 0, 0, ReadBudget(Limits(objects=3000)), data)
     assert len(data.explicit_refs_in_revision) <= 3000

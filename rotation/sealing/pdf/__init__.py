@@ -1,4 +1,7 @@
-"""PDF: read tolerantly, held to its promises, extended by a placeholder. Knows no network."""
+"""PDF documents: read tolerantly, checked for what forbids a seal, and prepared for a signature.
+
+Does NOT use the network.
+"""
 
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.preparation import PreparedPdf, prepare

@@ -1,4 +1,4 @@
-"""What earlier signatures allow, and how a seal certifies: DocMDP and FieldMDP.
+"""DocMDP and FieldMDP: what earlier signatures forbid, and how a seal certifies a document.
 
 pyHanko checks none of this when it embeds a signature.
 """
@@ -21,60 +21,64 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.misc import PdfReadError
 
 from rotation.errors import CertifiedPdfError, InvalidRequestError, UnsupportedPdfError
-from rotation.sealing.pdf.fields import SignatureField, signature_fields
+from rotation.sealing.pdf.fields import signature_fields
 from rotation.sealing.pdf.objects import (
     array_at,
+    as_text,
     dictionary_at,
+    get_value,
     integer_at,
     is_dictionary,
-    same,
-    text_of,
-    value,
+    is_name,
 )
 from rotation.sealing.request import Certification
 
-# The entry P of table 257.
-_GRANTS: Final[Mapping[Certification, int]] = {
+#: The entry P of the transform parameters (ISO 32000-2, table 257).
+_PERMISSIONS: Final[Mapping[Certification, int]] = {
     Certification.NO_CHANGES: 1,
     Certification.FORM_FILLING: 2,
     Certification.ANNOTATIONS: 3,
 }
-# The lowest permission of DocMDP (ISO 32000-2, table 257).
-_NO_CHANGES: Final = 1
 #: Where the catalog's Perms keeps signatures (ISO 32000-2, 12.8.6, and PDF 1.5's usage rights).
-_PERMISSIONS: Final = ("/DocMDP", "/UR3", "/UR")
+_SIGNATURES_IN_PERMS: Final = ("/DocMDP", "/UR3", "/UR")
 
 
-def refuse_frozen(root: DictionaryObject) -> None:
+def refuse_if_no_changes_allowed(root: DictionaryObject) -> None:
     """Refuse a document that allows no changes at all (DocMDP, ISO 32000-2, 12.8.2.2).
 
     Raises:
-        CertifiedPdfError: it bears such a signature.
+        CertifiedPdfError: a signature of the document allows no changes.
     """
-    permissions = dictionary_at(root, "/Perms")
-    certification = dictionary_at(permissions, "/DocMDP") if permissions else None
-    signed = [field for field in signature_fields(root) if field.signature]
-    frozen = any(_freezes(found) for found in [certification, *(f.signature for f in signed)])
-    # PDF 2.0 lets an ordinary signature do the same, by its field's lock (12.7.5.5).
-    frozen |= any(_no_changes(dictionary_at(field.dictionary, "/Lock")) for field in signed)
-    if frozen:
+    granted = [
+        parameters
+        for signature in _signatures(root)
+        for parameters in _transform_parameters(signature, "/DocMDP")
+    ]
+    # PDF 2.0 lets the lock of an ordinary signature's field forbid changes too (12.7.5.5).
+    granted += [
+        dictionary_at(field.dictionary, "/Lock")
+        for field in signature_fields(root)
+        if field.signature
+    ]
+    no_changes = _PERMISSIONS[Certification.NO_CHANGES]
+    if any(found is not None and integer_at(found, "/P") == no_changes for found in granted):
         raise CertifiedPdfError(
             "The file bears a signature that allows no changes at all (DocMDP, P=1): a seal would "
             "break it."
         )
 
 
-def refuse_late_certification(root: DictionaryObject) -> None:
-    """Refuse to certify what is signed: only the first signature may (ISO 32000-2, 12.8.2.2.1).
+def refuse_certifying_signed(root: DictionaryObject) -> None:
+    """Refuse to certify a signed document (ISO 32000-2, 12.8.2.2.1).
 
     Raises:
         InvalidRequestError: the document bears a signature, of whatever kind.
     """
-    signed = [field.name for field in signature_fields(root) if value(field.dictionary, "/V")]
+    signed = [field.name for field in signature_fields(root) if get_value(field.dictionary, "/V")]
     permissions = dictionary_at(root, "/Perms")
-    # One that grants usage rights (12.8.2.3) is in no field.
+    # A signature that grants usage rights (12.8.2.3) is in no field.
     if permissions is not None:
-        signed += [key for key in _PERMISSIONS if dictionary_at(permissions, key)]
+        signed += [key for key in _SIGNATURES_IN_PERMS if dictionary_at(permissions, key)]
     if signed:
         raise InvalidRequestError(
             field="options.certify",
@@ -84,18 +88,15 @@ def refuse_late_certification(root: DictionaryObject) -> None:
         )
 
 
-def refuse_new_sight(root: DictionaryObject) -> None:
+def refuse_visible_if_certified(root: DictionaryObject) -> None:
     """Refuse a new visible field in a certified document.
 
-    DocMDP allows signing, and strict validators take a new thing to be seen for more than that.
+    DocMDP allows signing, but strict validators do not count a new visible field as signing.
 
     Raises:
         InvalidRequestError: the document is certified.
     """
-    permissions = dictionary_at(root, "/Perms")
-    certification = dictionary_at(permissions, "/DocMDP") if permissions else None
-    signatures = [certification, *(field.signature for field in signature_fields(root))]
-    if any(_certifies(signature) for signature in signatures if signature):
+    if any(list(_transform_parameters(found, "/DocMDP")) for found in _signatures(root)):
         raise InvalidRequestError(
             field="options.visible",
             problem="the document is certified (DocMDP), and a new visible field would break that "
@@ -104,17 +105,14 @@ def refuse_new_sight(root: DictionaryObject) -> None:
         )
 
 
-def refuse_locked(root: DictionaryObject, field_name: str) -> None:
+def refuse_locked_field(root: DictionaryObject, field_name: str) -> None:
     """Refuse a field that an earlier signature locks (FieldMDP, ISO 32000-2, 12.8.2.4).
 
     Raises:
-        UnsupportedPdfError: a signature locks it.
+        UnsupportedPdfError: a signature locks the field.
     """
     for field in signature_fields(root):
-        for reference in _references(field):
-            if not same(value(reference, "/TransformMethod"), "/FieldMDP"):
-                continue
-            parameters = dictionary_at(reference, "/TransformParams")
+        for parameters in _transform_parameters(field.signature, "/FieldMDP"):
             if parameters and _locks(parameters, field_name):
                 raise UnsupportedPdfError(
                     f"The file's signature {field.name} locks the field {field_name} (FieldMDP): "
@@ -128,8 +126,10 @@ def certify(
     reference: IndirectObject,
     certification: Certification,
 ) -> None:
-    """Have ``signature``, which is at ``reference``, certify the document."""
-    signature[pdf_name("/Reference")] = ArrayObject([_grant(_GRANTS[certification])])
+    """Make ``signature``, which ``reference`` points to, certify the document."""
+    signature[pdf_name("/Reference")] = ArrayObject(
+        [_docmdp_reference(_PERMISSIONS[certification])]
+    )
     permissions = dictionary_at(update.root, "/Perms")
     if permissions is None:
         permissions = DictionaryObject()
@@ -139,64 +139,49 @@ def certify(
     update.update_container(permissions)
 
 
-def _grant(permission: int) -> DictionaryObject:
-    """The signature's reference to what it allows (tables 256 and 257)."""
+def _docmdp_reference(permission: int) -> DictionaryObject:
+    """The signature reference dictionary that grants ``permission`` (tables 256 and 257)."""
     parameters = {
         "/Type": pdf_name("/TransformParams"),
         "/V": pdf_name("/1.2"),
         "/P": NumberObject(permission),
     }
-    granted = {
+    reference = {
         "/Type": pdf_name("/SigRef"),
         "/TransformMethod": pdf_name("/DocMDP"),
         "/TransformParams": DictionaryObject({pdf_name(k): v for k, v in parameters.items()}),
     }
-    return DictionaryObject({pdf_name(k): v for k, v in granted.items()})
+    return DictionaryObject({pdf_name(k): v for k, v in reference.items()})
 
 
-def _freezes(signature: DictionaryObject | None) -> bool:
-    return signature is not None and any(
-        _no_changes(dictionary_at(reference, "/TransformParams"))
-        for reference in _certifications(signature)
-    )
+def _signatures(root: DictionaryObject) -> Iterator[DictionaryObject | None]:
+    """The signature that the catalog names as its certification, and those in the fields."""
+    permissions = dictionary_at(root, "/Perms")
+    if permissions:
+        yield dictionary_at(permissions, "/DocMDP")
+    yield from (field.signature for field in signature_fields(root))
 
 
-def _certifies(signature: DictionaryObject) -> bool:
-    return any(True for _ in _certifications(signature))
-
-
-def _certifications(signature: DictionaryObject) -> Iterator[DictionaryObject]:
-    for reference in _dictionaries(signature):
-        if same(value(reference, "/TransformMethod"), "/DocMDP"):
-            yield reference
-
-
-def _references(field: SignatureField) -> Iterator[DictionaryObject]:
-    if field.signature:
-        yield from _dictionaries(field.signature)
-
-
-def _dictionaries(signature: DictionaryObject) -> Iterator[DictionaryObject]:
-    for entry in array_at(signature, "/Reference"):
+def _transform_parameters(
+    signature: DictionaryObject | None, method: str
+) -> Iterator[DictionaryObject | None]:
+    """The parameters of each signature reference with that transform method (table 256)."""
+    for entry in array_at(signature, "/Reference") if signature else ():
         reference = entry.get_object()
-        if is_dictionary(reference):
-            yield reference
-
-
-def _no_changes(parameters: DictionaryObject | None) -> bool:
-    return parameters is not None and integer_at(parameters, "/P") == _NO_CHANGES
+        if is_dictionary(reference) and is_name(get_value(reference, "/TransformMethod"), method):
+            yield dictionary_at(reference, "/TransformParams")
 
 
 def _locks(parameters: DictionaryObject, field_name: str) -> bool:
     """Whether parameters of FieldMDP lock the field (ISO 32000-2, table 258)."""
-    action = value(parameters, "/Action")
-    named = {text_of(field.get_object()) for field in array_at(parameters, "/Fields")}
-    # A field stands for those beneath it.
-    within = any(name and f"{field_name}.".startswith(f"{name}.") for name in named)
-    if same(action, "/All"):
+    action = get_value(parameters, "/Action")
+    if is_name(action, "/All"):
         return True
-    if same(action, "/Include"):
-        return within
-    if same(action, "/Exclude"):
-        return not within
+    named = {as_text(field.get_object()) for field in array_at(parameters, "/Fields")}
+    # The name of a field also stands for all fields below it.
+    is_named = any(name and f"{field_name}.".startswith(f"{name}.") for name in named)
+    if is_name(action, "/Include"):
+        return is_named
+    if is_name(action, "/Exclude"):
+        return not is_named
     raise PdfReadError("FieldMDP without an action")

@@ -1,6 +1,6 @@
-"""The form of a document: which signature field is signed, and how one is made.
+"""The signature fields of a document: which one is signed, and how a new one is made.
 
-Read as viewers read them: what is no field is passed over, whatever else it is.
+Forms are read as viewers read them: an entry that is not a field is skipped, whatever it is.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from typing import Final
 
 from pyhanko.pdf_utils.generic import (
@@ -25,17 +25,17 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from rotation.errors import InvalidRequestError, UnsupportedPdfError
 from rotation.sealing.pdf.objects import (
     dictionary_at,
-    entries,
+    get_value,
     integer_at,
     is_dictionary,
-    same,
+    is_name,
+    raw_entries,
     text_at,
-    value,
 )
 from rotation.sealing.pdf.pages import Page
 from rotation.sealing.pdf.signature_dictionary import signature_field
 
-FIELD_NAME: Final = "TrustedSignaturesSeal"
+DEFAULT_FIELD_NAME: Final = "TrustedSignaturesSeal"
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class SignatureField:
     """A signature field of the form.
 
     Attributes:
-        name: its full name.
+        name: the fully qualified name.
         dictionary: the field itself.
-        reference: where it is; None if it is no object of its own.
-        signature: the signature in it; None if it is empty.
+        reference: the reference to the field, or None if the field is a direct object.
+        signature: the signature in the field, or None if the field is empty.
     """
 
     name: str
@@ -56,16 +56,16 @@ class SignatureField:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where a signature was put.
+class SignedField:
+    """A field that has been given a signature.
 
     Attributes:
-        widget: what is seen of its field.
-        made: whether the field is new.
+        widget: the field's annotation on a page.
+        is_new: whether the field is new.
     """
 
     widget: DictionaryObject
-    made: bool
+    is_new: bool
 
 
 def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
@@ -74,7 +74,7 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
     if form is None:
         return
     seen: set[tuple[int, int]] = set()
-    fields = reversed(list(entries(form, "/Fields")))
+    fields = reversed(list(raw_entries(form, "/Fields")))
     todo: list[tuple[PdfObject, str, PdfObject | None]] = [(field, "", None) for field in fields]
     while todo:
         entry, above, inherited = todo.pop()
@@ -88,29 +88,31 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
             continue
         partial = text_at(field, "/T")
         name = ".".join(part for part in (above, partial) if part)
-        kind = value(field, "/FT") or inherited
-        # A kid without a name of its own is the field's widget.
-        if same(kind, "/Sig") and partial is not None:
+        kind = get_value(field, "/FT") or inherited
+        # A kid without a name of its own is a widget of the field.
+        if is_name(kind, "/Sig") and partial is not None:
             yield SignatureField(name, field, reference, dictionary_at(field, "/V"))
-        kids = reversed(list(entries(field, "/Kids")))
+        kids = reversed(list(raw_entries(field, "/Kids")))
         todo += [(kid, name, kind) for kid in kids]
 
 
-def field_for(root: DictionaryObject, requested: str | None) -> str:
-    """The name of the field to sign: the requested one, or the first of ours that is free.
+def choose_field_name(root: DictionaryObject, requested: str | None) -> str:
+    """The name of the field to sign: the requested one, or our first default name that is free.
 
     Raises:
         InvalidRequestError: the requested field cannot be signed.
-        UnsupportedPdfError: it prescribes how it is to be signed.
+        UnsupportedPdfError: the requested field prescribes how it is to be signed, or is a direct
+            object.
     """
     taken = _top_level_names(root)
     if requested is None:
-        names = (FIELD_NAME if number == 1 else f"{FIELD_NAME}{number}" for number in count(1))
+        more = (f"{DEFAULT_FIELD_NAME}{number}" for number in count(2))
+        names = chain([DEFAULT_FIELD_NAME], more)
         return next(name for name in names if name not in taken)
     for field in signature_fields(root):
         if field.name != requested:
             continue
-        if value(field.dictionary, "/V"):
+        if get_value(field.dictionary, "/V"):
             raise InvalidRequestError(
                 field="options.fieldName",
                 problem=f"the document's field {requested} is signed already.",
@@ -122,7 +124,7 @@ def field_for(root: DictionaryObject, requested: str | None) -> str:
             )
         if field.reference is None:
             raise UnsupportedPdfError(
-                f"The file's field {requested} is no object of its own, and cannot be signed. "
+                f"The file's field {requested} is not an indirect object, and cannot be signed. "
                 "Name another field."
             )
         return requested
@@ -142,32 +144,32 @@ def field_for(root: DictionaryObject, requested: str | None) -> str:
 
 def put_signature(
     update: IncrementalPdfFileWriter, field_name: str, signature: IndirectObject, page: Page
-) -> Placed:
-    """Put ``signature`` into the field of that name, which is made on ``page`` if there is none."""
-    standing = [field for field in signature_fields(update.root) if field.name == field_name]
-    if standing and standing[0].reference is not None:
-        found = standing[0].dictionary
+) -> SignedField:
+    """Put ``signature`` into the field of that name, which is made on ``page`` if it is missing."""
+    existing = [field for field in signature_fields(update.root) if field.name == field_name]
+    if existing and existing[0].reference is not None:
+        found = existing[0].dictionary
         found[pdf_name("/V")] = signature
-        update.mark_update(standing[0].reference)
-        placed = Placed(_widget(found), made=False)
+        update.mark_update(existing[0].reference)
+        signed_field = SignedField(_widget_of(found), is_new=False)
     else:
-        placed = Placed(_add_field(update, page, field_name, signature), made=True)
-    _flag(update)
-    return placed
+        signed_field = SignedField(_add_field(update, page, field_name, signature), is_new=True)
+    _set_sig_flags(update)
+    return signed_field
 
 
-def _widget(field: DictionaryObject) -> DictionaryObject:
-    """What is seen of a field: the field itself, or the one kid that it has for that (12.7.4.1)."""
-    kids = [kid.get_object() for kid in entries(field, "/Kids")]
+def _widget_of(field: DictionaryObject) -> DictionaryObject:
+    """The widget of a field: the field itself, or its only kid (12.7.4.1)."""
+    kids = [kid.get_object() for kid in raw_entries(field, "/Kids")]
     if "/Rect" not in field and len(kids) == 1 and is_dictionary(kids[0]):
         return kids[0]
     return field
 
 
-def _flag(update: IncrementalPdfFileWriter) -> None:
-    """Say that there are signatures, and that the file may only be appended to (12.7.3)."""
+def _set_sig_flags(update: IncrementalPdfFileWriter) -> None:
+    """Set SignaturesExist and AppendOnly in the form (12.7.3)."""
     form = dictionary_at(update.root, "/AcroForm")
-    # NeedAppearances stays, unlike in pyHanko: without it a viewer shows other fields than before.
+    # pyHanko removes NeedAppearances; without it viewers would show the other fields differently.
     if form is not None and (flags := integer_at(form, "/SigFlags") or 0) & 3 != 3:
         form[pdf_name("/SigFlags")] = NumberObject(flags | 3)
         update.update_container(form)
@@ -196,7 +198,7 @@ def _append(
     key: str,
     reference: IndirectObject,
 ) -> None:
-    found = value(dictionary, key)
+    found = get_value(dictionary, key)
     if isinstance(found, ArrayObject):
         found.append(reference)
         update.update_container(found)
@@ -207,5 +209,5 @@ def _append(
 
 def _top_level_names(root: DictionaryObject) -> set[str]:
     form = dictionary_at(root, "/AcroForm")
-    fields = (entry.get_object() for entry in (entries(form, "/Fields") if form else ()))
+    fields = (entry.get_object() for entry in (raw_entries(form, "/Fields") if form else ()))
     return {name for field in fields if is_dictionary(field) and (name := text_at(field, "/T"))}

@@ -1,4 +1,4 @@
-"""What is appended to a document (ISO 32000-2, 7.5.6): what a signature needs, and no more."""
+"""Writes the incremental update that adds a signature to a document (ISO 32000-2, 7.5.6)."""
 
 # pyHanko annotates only some of what it calls its own.
 # mypy: allow-untyped-calls
@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import io
 import os
-from io import SEEK_SET, BytesIO
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final
 
 from pyhanko.pdf_utils.generic import DictionaryObject, IndirectObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from rotation.errors import DocumentTooLargeError
-from rotation.sealing.pdf.reader.document import Document
-from rotation.sealing.pdf.signature_dictionary import Signature
+from rotation.sealing.pdf.reader.document import PdfDocument
+from rotation.sealing.pdf.signature_dictionary import SignatureDictionary
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -24,27 +23,27 @@ _LAST_POSITION: Final = 9_999_999_999
 _HEADROOM: Final = 1024 * 1024
 
 
-class Update(IncrementalPdfFileWriter):
-    """Collects changed and new objects, and writes them with their table."""
+class IncrementalUpdate(IncrementalPdfFileWriter):
+    """Collects changed and new objects, and writes them with their cross-reference table."""
 
-    prev: Document
+    prev: PdfDocument
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: PdfDocument) -> None:
         super().__init__(document.stream, prev=document)
-        # Other readers would guess the length of the key, and guess wrong.
-        encryption: Any = document.mended_encryption or self._encrypt
+        # Without the corrected length of the key, other readers would guess a wrong one.
+        encryption: Any = document.corrected_encryption or self._encrypt
         if encryption is not None and not isinstance(encryption, IndirectObject):
-            # pyHanko tells the dictionary, which stays in the clear, by its number.
+            # pyHanko recognises the encryption dictionary, which is not encrypted, by its number.
             self._encrypt = self.add_object(encryption)
 
     def ensure_output_version(self, version: tuple[int, int]) -> None:
-        """Leave the version as it is: PDF/A-1 stays PDF 1.4."""
+        """Does NOT change the version, so that PDF/A-1 stays PDF 1.4."""
 
-    def tail(self, signature: Signature) -> Tail:
-        """The bytes that come after the document's own, with the ByteRange filled in.
+    def written(self, signature: SignatureDictionary) -> UpdateBytes:
+        """The bytes to append to the document, with the ByteRange filled in.
 
         Raises:
-            DocumentTooLargeError: a classic table cannot point as far as that.
+            DocumentTooLargeError: a classic table cannot give positions that large.
         """
         document = self.prev
         document.stream.seek(document.size - 1)
@@ -54,20 +53,20 @@ class Update(IncrementalPdfFileWriter):
                 "The document has a classic cross-reference table, which cannot point beyond "
                 f"{_LAST_POSITION} bytes."
             )
-        tail = Tail(document.size - document.base)
-        tail.write(b"" if ended else b"\n")
+        written = UpdateBytes(document.size - document.base)
+        written.write(b"" if ended else b"\n")
         self.digest_aware_write = True
-        self._write(tail, skip_header=True)
-        end = tail.tell()
+        self._write(written, skip_header=True)
+        end = written.tell()
         start_of_cms, end_of_cms = signature.contents.offsets
-        tail.cms = start_of_cms - tail.start, end_of_cms - tail.start
-        # Positions in tables count from the header, those of a ByteRange from the first byte.
+        written.contents_span = start_of_cms - written.start, end_of_cms - written.start
+        # Positions in tables count from the header, those in a ByteRange from the first byte.
         base = document.base
-        signature.byte_range.fill(tail, start_of_cms + base, end_of_cms + base, end + base)
-        return tail
+        signature.byte_range.fill(written, start_of_cms + base, end_of_cms + base, end + base)
+        return written
 
     def _update_meta(self) -> None:
-        # The document's Info and XMP are its author's, and rewriting some real XMP fails.
+        # Info and XMP belong to the author of the document, and rewriting some real XMP fails.
         pass
 
     def _populate_trailer(self, trailer: DictionaryObject) -> None:
@@ -85,52 +84,53 @@ class Update(IncrementalPdfFileWriter):
                 positions.setdefault((0, number), (place.obj_stream_id, place.ix_in_stream))
 
 
-class Tail(BytesIO):
-    """A file whose first byte has a position of its own.
+class UpdateBytes(io.BytesIO):
+    """The bytes of an update, as a file whose positions count on from those of the document.
 
     Attributes:
-        start: that position.
-        cms: where the signature's hexadecimal string begins and ends in it, brackets included.
+        start: the position of the first byte.
+        contents_span: where the signature's hexadecimal string begins and ends, brackets included,
+            counted from the first byte of the update.
     """
 
     def __init__(self, start: int) -> None:
         super().__init__()
         self.start = start
-        self.cms = 0, 0
+        self.contents_span = 0, 0
 
     def tell(self) -> int:
-        """The position, counted from that of the first byte."""
+        """The position, which is ``start`` at the first byte."""
         return super().tell() + self.start
 
-    def seek(self, position: int, whence: int = SEEK_SET, /) -> int:
-        """As any file's."""
-        return super().seek(position - self.start if whence == SEEK_SET else position, whence)
+    def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
+        """Like the method of every file."""
+        return super().seek(position - self.start if whence == os.SEEK_SET else position, whence)
 
 
-class Joined(io.RawIOBase):
-    """``size`` bytes of ``source``, then ``tail``; raw, for a buffered reader."""
+class ConcatenatedFile(io.RawIOBase):
+    """A raw file that holds ``size`` bytes of ``source`` and then the bytes of an update."""
 
-    def __init__(self, source: BinaryIO, size: int, tail: bytes) -> None:
+    def __init__(self, source: BinaryIO, size: int, update: bytes) -> None:
         self._source = source
         self._size = size
-        self._tail = tail
+        self._update = update
         self._position = 0
 
     def readable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def tell(self) -> int:
-        """The position."""
+        """The position in the concatenation."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """As any file's."""
-        end = self._size + len(self._tail)
+        """Like the method of every file."""
+        end = self._size + len(self._update)
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: end}[whence]
         if base + offset < 0:
             raise ValueError(f"there is no position {base + offset}")
@@ -138,14 +138,14 @@ class Joined(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read from either, up to its end."""
+        """Read from the source or from the update, up to the end of either."""
         view = memoryview(buffer).cast("B")
         if self._position < self._size:
             self._source.seek(self._position)
             part = self._source.read(min(len(view), self._size - self._position))
         else:
             start = self._position - self._size
-            part = self._tail[start : start + len(view)]
+            part = self._update[start : start + len(view)]
         view[: len(part)] = part
         self._position += len(part)
         return len(part)

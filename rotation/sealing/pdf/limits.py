@@ -1,7 +1,7 @@
-"""How much of anything a document may ask for before it is refused.
+"""The limits of what reading a document may cost; a document beyond them is refused.
 
-A small file can unpack to gigabytes, refer to itself, or nest without end. Whatever a document
-does, it ends in an answer within the function's time and memory.
+A small file can unpack to gigabytes, refer to itself, or nest without end. With these limits every
+document gets an answer within the function's time and memory.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Limits:
     """What one document may cost.
 
     Attributes:
-        objects: entries of its cross-reference tables, all revisions together.
-        decoded_bytes: what its streams may unpack to, all those together that must be read.
+        objects: the entries of its cross-reference tables, all revisions together.
+        decoded_bytes: the decoded size of its streams, all streams that must be read together.
         nesting: arrays and dictionaries within one another, or levels of a tree.
-        time: how long it may be read, whatever is tried, without the digest.
+        time: how long reading may take, all attempts together, without the digest.
     """
 
     objects: int = 1_000_000
@@ -36,16 +36,16 @@ class Limits:
     time: timedelta = timedelta(seconds=20)
 
 
-class Effort:
-    """What reading one document has cost so far.
+class ReadBudget:
+    """Counts what reading one document has cost, and refuses it when a limit is exceeded.
 
     Args:
-        limits: what it may cost.
+        limits: what reading may cost.
         clock: monotonic seconds.
-        since: when the reading began, by that clock; None: now.
+        since: when reading began, by that clock; None means now.
 
     Attributes:
-        since: when the reading began.
+        since: when reading began.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Effort:
         self._objects = 0
 
     def check_time(self) -> None:
-        """Raise DocumentTooLargeError if the time is over."""
+        """Raise DocumentTooLargeError when the time is over."""
         if self._clock() > self._end:
             raise DocumentTooLargeError(
                 f"The document takes longer to read than {self.limits.time.total_seconds():g} "
@@ -70,14 +70,14 @@ class Effort:
             )
 
     def check_nesting(self, depth: int) -> None:
-        """Raise DocumentTooLargeError at a depth beyond the limit."""
+        """Raise DocumentTooLargeError when ``depth`` is beyond the limit."""
         if depth > self.limits.nesting:
             raise DocumentTooLargeError(
                 f"The document nests its objects more than {self.limits.nesting} levels deep."
             )
 
     def count_objects(self, more: int) -> None:
-        """Raise DocumentTooLargeError if there are too many with these ``more``."""
+        """Count ``more`` objects; raise DocumentTooLargeError when they are too many."""
         self._objects += more
         if self._objects > self.limits.objects:
             raise DocumentTooLargeError(
@@ -85,7 +85,7 @@ class Effort:
             )
 
     def decode_limits(self) -> DecodeLimits:
-        """The same for pyHanko, which unpacks streams."""
+        """The limits for pyHanko, which decodes the streams."""
         most = self.limits.decoded_bytes
         return DecodeLimits(
             per_stream=StreamDecodeLimits(max_ratio=None, max_output_size=most),
@@ -95,8 +95,8 @@ class Effort:
         )
 
 
-def unpacks_too_much(limits: Limits) -> DocumentTooLargeError:
-    """The error for a document whose streams exceed the limit."""
+def decoded_size_error(limits: Limits) -> DocumentTooLargeError:
+    """The error for a document whose streams decode to more than the limit."""
     return DocumentTooLargeError(
         f"The document's structure unpacks to more than {limits.decoded_bytes} bytes."
     )

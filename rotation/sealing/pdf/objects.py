@@ -1,7 +1,7 @@
-"""PDF objects that are written as they were read, and what is asked of objects in general.
+"""PDF objects that are written as they were read, and helpers to look into objects.
 
-pyHanko decodes names, numbers and text when it reads them, and not all that it decodes comes out
-the same when it is written. A page that is repeated in an update must be the page it was.
+pyHanko decodes names, numbers and text when it reads them, and writes some of them differently.
+An update repeats whole objects, such as a page, and must not change what is in them.
 """
 
 from __future__ import annotations
@@ -30,55 +30,63 @@ _number = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)")
 String = TextStringObject | ByteStringObject
 
 
-class Name(NameObject):
-    """A name with escapes, or with bytes that should have been escaped (ISO 32000-2, 7.3.5)."""
+class VerbatimName(NameObject):
+    """A name with escapes, or with bytes that should have been escaped (ISO 32000-2, 7.3.5).
+
+    Attributes:
+        raw: the bytes after the slash, as they were read.
+    """
 
     raw: bytes
 
     def write_to_stream(self, stream: IO[bytes], *_: Any, **__: Any) -> None:
-        """Write it with the bytes it was read from."""
+        """Write the bytes that were read."""
         stream.write(b"/" + self.raw)
 
 
-class Real(FloatObject):
-    """A number with a point, or one that only tries to be a number, which counts as 0."""
+class VerbatimReal(FloatObject):
+    """A number with a decimal point, or a malformed number, which counts as 0.
+
+    Attributes:
+        raw: the bytes as they were read.
+    """
 
     raw: bytes
 
     def write_to_stream(self, stream: IO[bytes], *_: Any, **__: Any) -> None:
-        """Write it with the bytes it was read from."""
+        """Write the bytes that were read."""
         stream.write(self.raw)
 
 
-def name(token: bytes) -> NameObject:
+def name_from(token: bytes) -> NameObject:
     """The name whose bytes after the slash are ``token``."""
     if b"#" not in token and _plain.fullmatch(token):
         return NameObject("/" + token.decode("ascii"))
     decoded = _escape.sub(lambda match: bytes([int(match[1], 16)]), token)
-    # Two names are one if their bytes are: what is not UTF-8 must not become what is.
-    found = Name("/" + decoded.decode("utf-8", "surrogateescape"))
+    # Names are equal when their bytes are, so bytes that are not UTF-8 must stay distinct.
+    found = VerbatimName("/" + decoded.decode("utf-8", "surrogateescape"))
     found.raw = token
     return found
 
 
-def real(token: bytes) -> Real:
-    """The number that is written ``token``."""
+def real_from(token: bytes) -> VerbatimReal:
+    """The number whose bytes are ``token``."""
     text = token.decode("ascii") if _number.fullmatch(token) else "0"
-    found: Real = Decimal.__new__(Real, text)
+    found: VerbatimReal = Decimal.__new__(VerbatimReal, text)
     found.raw = token
     return found
 
 
-def string(content: bytes) -> String:
-    """The string of these bytes."""
+def string_from(content: bytes) -> String:
+    """The string whose bytes are ``content``; pyHanko decides whether it is text."""
     found = pdf_string(content)
     if isinstance(found, TextStringObject):
         found.force_output_encoding = found.autodetected_encoding
     return found
 
 
-def value(dictionary: DictionaryObject, key: str) -> Any:
-    """The entry's value, its reference followed; None if it is absent or null."""
+def get_value(dictionary: DictionaryObject, key: str) -> Any:
+    """The entry's value, its reference followed; None if the entry is absent or null."""
     try:
         return dictionary[key]
     except KeyError:
@@ -86,46 +94,46 @@ def value(dictionary: DictionaryObject, key: str) -> Any:
 
 
 def is_dictionary(found: object) -> TypeGuard[DictionaryObject]:
-    """Whether it is a dictionary and not a stream, which viewers do not take for one."""
+    """Whether ``found`` is a dictionary and not a stream, which viewers do not accept for one."""
     return isinstance(found, DictionaryObject) and not isinstance(found, StreamObject)
 
 
 def dictionary_at(dictionary: DictionaryObject, key: str) -> DictionaryObject | None:
-    """The entry's value if it is a dictionary; None if it is anything else."""
-    found = value(dictionary, key)
+    """The entry's value if it is a dictionary, else None."""
+    found = get_value(dictionary, key)
     return found if is_dictionary(found) else None
 
 
 def array_at(dictionary: DictionaryObject, key: str) -> ArrayObject:
-    """The entry's value if it is an array; an empty one if it is anything else."""
-    found = value(dictionary, key)
+    """The entry's value if it is an array, else an empty array."""
+    found = get_value(dictionary, key)
     return found if isinstance(found, ArrayObject) else ArrayObject()
 
 
-def entries(dictionary: DictionaryObject, key: str) -> Iterator[PdfObject]:
-    """What stands in the array at ``key``, references not followed; nothing if there is none."""
+def raw_entries(dictionary: DictionaryObject, key: str) -> Iterator[PdfObject]:
+    """The elements of the array at ``key``, references not followed; none without an array."""
     found = array_at(dictionary, key)
     yield from (found.raw_get(index) for index in range(len(found)))
 
 
 def integer_at(dictionary: DictionaryObject, key: str) -> int | None:
-    """The entry's value if it is a whole number; None if it is anything else."""
-    found = value(dictionary, key)
+    """The entry's value if it is an integer, else None."""
+    found = get_value(dictionary, key)
     return int(found) if isinstance(found, int) else None
 
 
 def text_at(dictionary: DictionaryObject, key: str) -> str | None:
-    """The entry's value if it is a text; what cannot be decoded is taken for Latin-1."""
-    return text_of(value(dictionary, key))
+    """The entry's value if it is a string, else None; see `as_text`."""
+    return as_text(get_value(dictionary, key))
 
 
-def text_of(found: PdfObject | None) -> str | None:
-    """As `text_at`, for a value at hand."""
+def as_text(found: PdfObject | None) -> str | None:
+    """The text of a string, else None; a string that cannot be decoded is read as Latin-1."""
     if isinstance(found, ByteStringObject):
         return found.decode("latin-1")
     return str(found) if isinstance(found, TextStringObject) else None
 
 
-def same(one: PdfObject | None, other: str) -> bool:
-    """Whether ``one`` is the name ``other``."""
-    return isinstance(one, NameObject) and one == other
+def is_name(found: PdfObject | None, name: str) -> bool:
+    """Whether ``found`` is the name ``name``, such as ``/Sig``."""
+    return isinstance(found, NameObject) and found == name

@@ -1,4 +1,4 @@
-"""The pages of a document, and how viewers show them: cropped and turned."""
+"""The pages of a document, and how viewers show them: cropped and rotated."""
 
 # pyHanko annotates only some of what it calls its own.
 # mypy: allow-untyped-calls
@@ -15,17 +15,17 @@ from pyhanko.pdf_utils.generic import ArrayObject, DictionaryObject, IndirectObj
 from rotation.errors import InvalidRequestError, NoPagesError
 from rotation.sealing.pdf.objects import (
     dictionary_at,
-    entries,
+    get_value,
     integer_at,
     is_dictionary,
-    same,
-    value,
+    is_name,
+    raw_entries,
 )
 from rotation.sealing.visible_seal import Box
 
-#: What a page has from the nodes above it (ISO 32000-2, table 31), as far as it is asked for here.
+#: The attributes that a page inherits (ISO 32000-2, table 31) and that are used here.
 _INHERITED: Final = ("/MediaBox", "/CropBox", "/Rotate")
-#: What viewers take for the size of a page that does not say: US Letter.
+#: Viewers assume US Letter for a page without a size.
 _LETTER: Final = (0.0, 0.0, 612.0, 792.0)
 
 
@@ -34,9 +34,9 @@ class Page:
     """A page of the document.
 
     Attributes:
-        entry: the page, or the reference to it.
+        entry: the reference to the page, or the page itself if it is a direct object.
         dictionary: the page itself.
-        attributes: those that it has of its own or from above.
+        attributes: its inheritable attributes, its own or inherited.
     """
 
     entry: PdfObject
@@ -45,30 +45,30 @@ class Page:
 
     @property
     def reference(self) -> IndirectObject | None:
-        """Where it is; None if it is no object of its own."""
+        """The reference to the page, or None if the page is a direct object."""
         return self.entry if isinstance(self.entry, IndirectObject) else None
 
     @property
     def rotation(self) -> int:
-        """By how many degrees viewers turn it clockwise: 0, 90, 180 or 270."""
+        """By how many degrees viewers rotate the page clockwise: 0, 90, 180 or 270."""
         turned = self.attributes.get("/Rotate")
         return int(turned) % 360 if isinstance(turned, int) and turned % 90 == 0 else 0
 
     def rectangle(self, box: Box) -> Box:
-        """Where ``box`` is in the page's own space.
+        """``box`` in the page's own coordinates.
 
         Args:
-            box: in points from the lower left corner of the page as it is shown.
+            box: in points from the lower left corner of the page as viewers show it.
 
         Raises:
-            InvalidRequestError: it reaches outside of the page.
+            InvalidRequestError: the box reaches outside of the page.
         """
         left, bottom, right, top = self._shown()
         width, height = right - left, top - bottom
         unit = _unit(self.dictionary)
         x1, y1, x2, y2 = (length / unit for length in box)
         shown = (height, width) if self.rotation % 180 else (width, height)
-        # Pages are cut in other units than points: the last one is rarely whole.
+        # The size of a page is rarely a whole number of points, so a box may be one point larger.
         if x2 > shown[0] + 1 or y2 > shown[1] + 1:
             raise InvalidRequestError(
                 field="options.visible.box",
@@ -84,7 +84,7 @@ class Page:
         return left + turned[0], bottom + turned[1], left + turned[2], bottom + turned[3]
 
     def _shown(self) -> Box:
-        """What is shown of it: the crop box, as far as it lies in the media box (14.11.2)."""
+        """The visible part of the page: where crop box and media box overlap (14.11.2)."""
         media = rectangle_in(self.attributes.get("/MediaBox")) or _LETTER
         crop = rectangle_in(self.attributes.get("/CropBox")) or media
         left, bottom = max(media[0], crop[0]), max(media[1], crop[1])
@@ -93,11 +93,11 @@ class Page:
 
 
 def page_at(root: DictionaryObject, number: int) -> Page:
-    """One page: 1 is the first, -1 the last.
+    """The page with that number: 1 is the first page, -1 the last.
 
     Raises:
-        NoPagesError: there is none at all.
-        InvalidRequestError: there are fewer.
+        NoPagesError: the document has no pages.
+        InvalidRequestError: the document has fewer pages.
     """
     found = 0
     for page in _pages(root, backwards=number < 0):
@@ -117,7 +117,7 @@ def _pages(root: DictionaryObject, *, backwards: bool) -> Iterator[Page]:
     if top is None or ((integer_at(top, "/Count") or 0) < 1 and "/Kids" in top):
         return
     todo: list[tuple[PdfObject, Mapping[str, Any]]] = [(root.raw_get("/Pages"), {})]
-    # A page may stand in a tree twice; what holds pages, followed twice, may have no end.
+    # A page may stand in the tree twice. A node of the tree is followed once, or a loop had no end.
     seen: dict[tuple[int, int] | None, Page | None] = {}
     while todo:
         entry, above = todo.pop()
@@ -129,32 +129,32 @@ def _pages(root: DictionaryObject, *, backwards: bool) -> Iterator[Page]:
         node = entry.get_object()
         if not is_dictionary(node):
             continue
-        own = {key: found for key in _INHERITED if (found := value(node, key)) is not None}
+        own = {key: found for key in _INHERITED if (found := get_value(node, key)) is not None}
         attributes = {**above, **own}
-        leaf = "/Kids" not in node or same(value(node, "/Type"), "/Page")
+        leaf = "/Kids" not in node or is_name(get_value(node, "/Type"), "/Page")
         page = Page(entry, node, attributes) if leaf else None
         if place is not None:
             seen[place] = page
         if page is not None:
             yield page
             continue
-        kids = list(entries(node, "/Kids"))
+        kids = list(raw_entries(node, "/Kids"))
         todo += [(kid, attributes) for kid in (kids if backwards else reversed(kids))]
 
 
 def _numbers(found: object) -> tuple[float, ...]:
-    """The numbers of an array; none if one of its elements is none, or not finite."""
+    """The elements of an array of numbers; empty unless all are finite numbers."""
     array = found if isinstance(found, ArrayObject) else ArrayObject()
     elements = [array[index] for index in range(len(array))]
     if not all(isinstance(element, (int, Decimal)) for element in elements):
         return ()
-    # An integer that no float can hold is no length.
+    # An integer may be too large for a float.
     floats = [float(element) if abs(element) < 10**9 else math.inf for element in elements]
     return tuple(floats) if all(map(math.isfinite, floats)) else ()
 
 
 def rectangle_in(found: object) -> Box | None:
-    """A rectangle, whichever of its corners are given (7.9.5); None if it has no area."""
+    """The rectangle that an array of two opposite corners gives (7.9.5); None without an area."""
     corners = _numbers(found)
     if len(corners) != 4:
         return None
@@ -165,6 +165,6 @@ def rectangle_in(found: object) -> Box | None:
 
 
 def _unit(page: DictionaryObject) -> float:
-    """Points per unit of the page's space (UserUnit)."""
-    found = value(page, "/UserUnit")
+    """Points per unit of the page's coordinates (UserUnit)."""
+    found = get_value(page, "/UserUnit")
     return float(found) if isinstance(found, (int, Decimal)) and 0 < found < 10**6 else 1.0

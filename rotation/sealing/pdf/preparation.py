@@ -1,11 +1,11 @@
-"""A PDF made ready to be signed elsewhere: placeholder, ByteRange digest, embedding.
+"""Prepares a PDF to be signed by somebody else: placeholder, digest of the ByteRange, embedding.
 
-The seal is an incremental update (ISO 32000-2, 7.5.6): the source stays byte for byte at the front
-of the result, so that whatever it contains, earlier signatures included, stays as it is. The
-signature is of the kind ETSI.CAdES.detached (ISO 32000-2, 12.8.3.4), in a field that is invisible
-unless the request says otherwise.
+The seal is an incremental update (ISO 32000-2, 7.5.6). The result begins with the source, byte for
+byte, so everything in it stays as it is, earlier signatures included. The signature is of the kind
+ETSI.CAdES.detached (ISO 32000-2, 12.8.3.4), in a field that is invisible unless the request says
+otherwise.
 
-Does NOT judge the signature that is embedded: that is `rotation.vendor.cms`, before.
+Does NOT verify the signature that is embedded: `rotation.vendor.cms` does that before.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from pyhanko.pdf_utils.misc import PdfDecodeLimitError
 from rotation.errors import DamagedPdfError, RotationError, SignatureTooLargeError
 from rotation.sealing.pdf.certification import (
     certify,
-    refuse_frozen,
-    refuse_late_certification,
-    refuse_locked,
+    refuse_certifying_signed,
+    refuse_if_no_changes_allowed,
+    refuse_locked_field,
 )
-from rotation.sealing.pdf.fields import field_for, put_signature, signature_fields
-from rotation.sealing.pdf.incremental_update import Joined, Tail, Update
+from rotation.sealing.pdf.fields import choose_field_name, put_signature, signature_fields
+from rotation.sealing.pdf.incremental_update import ConcatenatedFile, IncrementalUpdate, UpdateBytes
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.objects import dictionary_at
 from rotation.sealing.pdf.pages import page_at
-from rotation.sealing.pdf.reader.document import Document, readable
-from rotation.sealing.pdf.repair import rewritten
-from rotation.sealing.pdf.signature_dictionary import Signature
-from rotation.sealing.pdf.visible.widget import show
+from rotation.sealing.pdf.reader.document import PdfDocument, readable
+from rotation.sealing.pdf.repair import repair_document
+from rotation.sealing.pdf.signature_dictionary import SignatureDictionary
+from rotation.sealing.pdf.visible.widget import make_visible
 from rotation.sealing.request import SealOptions
 
 _RESERVED: Final = 16 * 1024
@@ -44,11 +44,11 @@ _RESERVED_WITH_TIMESTAMP: Final = 32 * 1024
 
 
 @runtime_checkable
-class Straight(Protocol):
-    """A document that hands out all of its bytes faster than by being read."""
+class SupportsChunks(Protocol):
+    """A document that gives all of its bytes in chunks, which is faster than reading it."""
 
-    def pieces(self) -> Iterator[memoryview]:
-        """Its bytes in order, each piece good until the next one is asked for."""
+    def chunks(self) -> Iterator[memoryview]:
+        """The bytes in order. A chunk is valid until the next one is taken."""
 
 
 @dataclass(frozen=True)
@@ -57,52 +57,52 @@ class PreparedPdf:
 
     Attributes:
         reserved: the largest signature that fits, in bytes of DER.
-        source: what the seal is appended to: the document that was given, unless it was repaired.
-        repaired: whether the document was rewritten before.
+        source: the document that the seal is appended to: the given one, or the repaired one.
+        repaired: whether the document was repaired.
     """
 
     reserved: int
     source: BinaryIO = field(repr=False)
     repaired: bool
-    _tail: Tail = field(repr=False)
+    _update: UpdateBytes = field(repr=False)
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 over the ByteRange, 32 bytes; made when it is first asked for.
+        """SHA-256 over the ByteRange, 32 bytes; computed when it is first used.
 
-        Reads the source once, from its first byte to its last. Raises whatever reading it raises.
+        Reads the source once, from its first byte to its last, and raises what reading it raises.
         """
         source = self.source
-        if isinstance(source, Straight):
+        if isinstance(source, SupportsChunks):
             digest = hashlib.sha256()
-            for piece in source.pieces():
-                digest.update(piece)
+            for chunk in source.chunks():
+                digest.update(chunk)
         else:
             source.seek(0)
             digest = hashlib.file_digest(cast(BufferedReader, source), "sha256")
-        start, end = self._tail.cms
-        with self._tail.getbuffer() as added:
+        start, end = self._update.contents_span
+        with self._update.getbuffer() as added:
             digest.update(added[:start])
             digest.update(added[end:])
         return digest.digest()
 
     def update(self, cms: bytes) -> bytes:
-        """What comes after the source's bytes: the update, with ``cms`` (DER) in its placeholder.
+        """The bytes to append to the source: the update, with ``cms`` (DER) in its placeholder.
 
         Raises:
-            SignatureTooLargeError: it does not fit.
+            SignatureTooLargeError: ``cms`` does not fit.
         """
         if len(cms) > self.reserved:
             raise SignatureTooLargeError(
                 f"The signature has {len(cms)} bytes and its placeholder {self.reserved}."
             )
-        start, end = self._tail.cms
-        whole = self._tail.getvalue()
+        start, end = self._update.contents_span
+        whole = self._update.getvalue()
         padded = cms.ljust(self.reserved, b"\0").hex().upper().encode()
         return b"".join((whole[: start + 1], padded, whole[end - 1 :]))
 
     def embed(self, cms: bytes) -> bytes:
-        """The sealed document, whole: the source and `update`.
+        """The whole sealed document: the source, then `update`.
 
         Raises:
             SignatureTooLargeError: ``cms`` does not fit.
@@ -120,84 +120,91 @@ def prepare(
     reserve: int | None = None,
     limits: Limits | None = None,
 ) -> PreparedPdf:
-    """``document`` with a signature field and an empty placeholder.
+    """Add a signature field with an empty placeholder to ``document``.
 
     Args:
-        document: the whole PDF, readable and seekable. It is read as needed here, and as a whole
-            when the digest is asked for; nothing is written to it.
-        options: the field's name, what the signature dictionary says, what is seen, whether to
-            certify and to repair.
-        at: the claimed time of signing (the dictionary's M), aware UTC.
-        reserve: bytes of DER to keep free; None: 16 KiB, or 32 KiB with a timestamp.
-        limits: what reading it may cost; None: the defaults.
+        document: the whole PDF, readable and seekable. Only parts of it are read here, and all of
+            it when the digest is used; nothing is written to it.
+        options: the name of the field, the entries of the signature dictionary, what the seal
+            shows, whether to certify and to repair.
+        at: the claimed time of signing (M in the signature dictionary), aware UTC.
+        reserve: bytes of DER to reserve; None means 16 KiB, or 32 KiB with a timestamp.
+        limits: what reading may cost; None means the defaults.
 
     Raises:
-        UnsupportedPdfError: it is no PDF, or one that cannot be sealed honestly.
-        DocumentTooLargeError: it exceeds the limits.
+        UnsupportedPdfError: the file is not a PDF, or a seal in it could not be honest.
+        DocumentTooLargeError: the document exceeds the limits.
         InvalidRequestError: an option cannot be carried out in this document.
     """
     limits = limits or Limits()
     if reserve is None:
         reserve = _RESERVED_WITH_TIMESTAMP if options.timestamp else _RESERVED
     try:
-        return _prepared(document, options, at, reserve, limits)
+        return _prepare_or_recover(document, options, at, reserve, limits)
     except DamagedPdfError as error:
         if not options.repair:
             raise
         with readable(limits):
-            whole = rewritten(document, error)
-    return replace(_prepared(whole, options, at, reserve, limits), repaired=True)
+            repaired = repair_document(document, error)
+    return replace(_prepare_or_recover(repaired, options, at, reserve, limits), repaired=True)
 
 
-def _prepared(
+def _prepare_or_recover(
     document: BinaryIO, options: SealOptions, at: datetime, reserve: int, limits: Limits
 ) -> PreparedPdf:
-    """By the document's own tables, or else by the objects that are found in it."""
+    """Prepare by the document's own tables, or else by the objects that are found in it."""
     started = time.monotonic()
     with readable(limits):
         try:
-            return _prepare(Document(document, limits, since=started), options, at, reserve, limits)
+            return _prepare(
+                PdfDocument(document, limits, since=started), options, at, reserve, limits
+            )
         except (RotationError, PdfDecodeLimitError, RecursionError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - pyHanko raises any type over a document
             try:
-                recovered = Document(document, limits, recovered=True, since=started)
+                recovered = PdfDocument(document, limits, recovered=True, since=started)
                 return _prepare(recovered, options, at, reserve, limits)
             except (RotationError, PdfDecodeLimitError, RecursionError, MemoryError):
                 raise
-            except Exception:  # noqa: BLE001 - the first problem tells more
+            except Exception:  # noqa: BLE001 - the first error says more
                 raise error from None
 
 
 def _prepare(
-    document: Document, options: SealOptions, at: datetime, reserve: int, limits: Limits
+    document: PdfDocument, options: SealOptions, at: datetime, reserve: int, limits: Limits
 ) -> PreparedPdf:
-    update = Update(document)
-    refuse_frozen(update.root)
+    update = IncrementalUpdate(document)
+    refuse_if_no_changes_allowed(update.root)
     if options.certify:
-        refuse_late_certification(update.root)
+        refuse_certifying_signed(update.root)
     page = page_at(update.root, options.visible.page or 1 if options.visible else 1)
-    field_name = field_for(update.root, options.field_name)
-    refuse_locked(update.root, field_name)
-    signature = Signature(options, at, reserve)
+    field_name = choose_field_name(update.root, options.field_name)
+    refuse_locked_field(update.root, field_name)
+    signature = SignatureDictionary(options, at, reserve)
     reference = update.add_object(signature)
-    placed = put_signature(update, field_name, reference, page)
+    signed_field = put_signature(update, field_name, reference, page)
     if options.visible:
-        show(update, placed, page, options.visible)
+        make_visible(update, signed_field, page, options.visible)
     if options.certify:
         certify(update, signature, reference, options.certify)
-    tail = update.tail(signature)
-    _read_back(document, tail, field_name, options, limits)
-    return PreparedPdf(reserve, document.stream, False, tail)
+    written = update.written(signature)
+    _read_back(document, written, field_name, options, limits)
+    return PreparedPdf(reserve, document.stream, False, written)
 
 
 def _read_back(
-    document: Document, tail: Tail, field_name: str, options: SealOptions, limits: Limits
+    document: PdfDocument,
+    written: UpdateBytes,
+    field_name: str,
+    options: SealOptions,
+    limits: Limits,
 ) -> None:
-    """An update that is written and cannot be read is found before a signature is bought."""
-    joined = BufferedReader(Joined(document.stream, document.size, tail.getvalue()))
-    # The update has a few entries of its own, or a whole table.
-    again = Document(joined, replace(limits, objects=2 * limits.objects + 16), extends=document)
+    """Read the update back, so that a broken one is found before a signature is paid for."""
+    raw = ConcatenatedFile(document.stream, document.size, written.getvalue())
+    # The update adds a few entries, or repeats a whole table.
+    doubled = replace(limits, objects=2 * limits.objects + 16)
+    again = PdfDocument(BufferedReader(raw), doubled, extends=document)
     found = [field for field in signature_fields(again.root) if field.name == field_name]
     signature = found[0].signature if found else None
     if signature is None or "/ByteRange" not in signature:

@@ -1,8 +1,8 @@
-"""The last resort: a damaged document rewritten by qpdf, through pikepdf, before it is sealed.
+"""Repairs a damaged document before it is sealed: qpdf rewrites it, through pikepdf.
 
-The source's bytes do not survive this; its pages do, as far as qpdf finds them. So it is done only
-where the request asks for it, and the answer says so. pikepdf is imported when it is needed, since
-most installations never do.
+The bytes of the source are lost, and its pages are kept as far as qpdf finds them. So a document is
+repaired only if the request asks for it, and the answer says so. pikepdf is imported on use,
+because most installations never need it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from typing import Any, BinaryIO, Final
 
 from rotation.errors import DamagedPdfError, EncryptedPdfError, InvalidRequestError
 
-#: The largest document that is rewritten: it is held, twice.
-_LARGEST: Final = 64 * 1024 * 1024
+#: The largest document that is repaired, because it is held in memory twice.
+_LARGEST_DOCUMENT: Final = 64 * 1024 * 1024
 
 
-def rewritten(document: BinaryIO, problem: DamagedPdfError) -> BinaryIO:
-    """``document``, written anew.
+def repair_document(document: BinaryIO, problem: DamagedPdfError) -> BinaryIO:
+    """Rewrite ``document``.
 
     Args:
         document: a damaged PDF.
-        problem: what is wrong with it.
+        problem: the error that reading it raised.
 
     Raises:
         InvalidRequestError: pikepdf is not installed.
-        DamagedPdfError: it cannot be repaired, or bears a signature that this would destroy.
-        EncryptedPdfError: it needs a password.
+        DamagedPdfError: the document cannot be repaired, or bears a signature that a repair would
+            destroy.
+        EncryptedPdfError: the document needs a password.
     """
     try:
         pikepdf = import_module("pikepdf")
@@ -38,8 +39,8 @@ def rewritten(document: BinaryIO, problem: DamagedPdfError) -> BinaryIO:
             problem=f"this installation cannot repair documents (no pikepdf). {problem}",
         ) from error
     document.seek(0)
-    content = document.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
+    content = document.read(_LARGEST_DOCUMENT + 1)
+    if len(content) > _LARGEST_DOCUMENT:
         raise DamagedPdfError(f"{problem} It is too large to be repaired.") from problem
     result = BytesIO()
     try:

@@ -1,7 +1,7 @@
-"""The signature dictionary with room for a signature, and its field (ISO 32000-2, 12.8 and 12.7).
+"""Builds an empty signature dictionary and its field (ISO 32000-2, 12.8 and 12.7).
 
-pyHanko has both. They come with all of its signing, which takes longer to import than a document
-takes to be sealed; what is needed of it is little.
+pyHanko has both in its package for signing, which takes longer to import than sealing a document
+takes. Little of that package is needed here.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -26,16 +26,16 @@ from rotation.sealing.request import SealOptions
 
 # Room for four numbers of 16 digits, brackets included.
 _BYTE_RANGE: Final = 72
-# Flags of an annotation (12.5.3): printed, if there is anything to print; not to be removed.
+# Flags of an annotation (12.5.3): it is printed, and it cannot be removed.
 _PRINTED: Final = 4
 _LOCKED: Final = 128
 
 
-class Placeholder(PdfObject):
-    """An empty hexadecimal string; never encrypted (7.6.2).
+class ContentsPlaceholder(PdfObject):
+    """The entry Contents: a hexadecimal string of zeros, which is never encrypted (7.6.2).
 
     Attributes:
-        offsets: where it begins and ends in what it was written to, brackets included.
+        offsets: where it begins and ends in the stream that it was written to, brackets included.
     """
 
     def __init__(self, reserve: int) -> None:
@@ -43,53 +43,53 @@ class Placeholder(PdfObject):
         self.offsets = 0, 0
 
     def write_to_stream(self, stream: IO[bytes], *_: Any, **__: Any) -> None:
-        """Write it, and remember where."""
+        """Write the string, and remember its position."""
         start = stream.tell()
         stream.write(b"<" + b"00" * self._reserve + b">")
         self.offsets = start, stream.tell()
 
 
-class ByteRange(PdfObject):
-    """The bytes that are signed: all but the placeholder. Known when the rest is written."""
+class ByteRangePlaceholder(PdfObject):
+    """The entry ByteRange: all bytes but Contents. It is filled in when all else is written."""
 
     def __init__(self) -> None:
         self._start = 0
 
     def write_to_stream(self, stream: IO[bytes], *_: Any, **__: Any) -> None:
-        """Write room for it, and remember where."""
+        """Write spaces to be filled in later, and remember their position."""
         self._start = stream.tell()
         stream.write(b"[]".ljust(_BYTE_RANGE))
 
     def fill(self, stream: IO[bytes], start: int, end: int, size: int) -> None:
-        """Write it into its room.
+        """Fill in the numbers.
 
         Args:
-            stream: what it was written to.
-            start: where the placeholder begins in the document.
-            end: where it ends.
-            size: where the document ends.
+            stream: the stream that the entry was written to.
+            start: the position in the document where the placeholder of Contents begins.
+            end: the position where it ends.
+            size: the length of the document.
         """
         stream.seek(self._start)
         stream.write(b"[0 %d %d %d]" % (start, end, size - end))
 
 
-class Signature(DictionaryObject):
-    """A signature of the kind ETSI.CAdES.detached (12.8.3.4), empty.
+class SignatureDictionary(DictionaryObject):
+    """An empty signature dictionary of the kind ETSI.CAdES.detached (12.8.3.4).
 
     Args:
-        options: what it says of itself.
+        options: location, reason and contact.
         at: the claimed time of signing, aware UTC.
         reserve: the largest signature that will fit, in bytes of DER.
 
     Attributes:
-        contents: the room for the signature.
-        byte_range: what it will cover.
+        contents: the placeholder for the signature.
+        byte_range: the placeholder for the ranges that the signature covers.
     """
 
     def __init__(self, options: SealOptions, at: datetime, reserve: int) -> None:
-        self.contents = Placeholder(reserve)
-        self.byte_range = ByteRange()
-        said = {
+        self.contents = ContentsPlaceholder(reserve)
+        self.byte_range = ByteRangePlaceholder()
+        texts = {
             "/Location": options.location,
             "/Reason": options.reason,
             "/ContactInfo": options.contact,
@@ -102,17 +102,17 @@ class Signature(DictionaryObject):
                 pdf_name("/Filter"): pdf_name("/Adobe.PPKLite"),
                 pdf_name("/SubFilter"): pdf_name("/ETSI.CAdES.detached"),
                 pdf_name("/M"): pdf_date(at),
-                **{pdf_name(key): pdf_string(text) for key, text in said.items() if text},
+                **{pdf_name(key): pdf_string(text) for key, text in texts.items() if text},
             }
         )
 
 
 def signature_field(name: str, page: PdfObject | None) -> DictionaryObject:
-    """A new signature field, its widget within it, invisible.
+    """A new invisible signature field, which is its own widget.
 
     Args:
-        name: its name.
-        page: the reference to the page that it is on; None if the page is no object of its own.
+        name: the name of the field.
+        page: the reference to the page that it is on, or None if the page is a direct object.
     """
     field = DictionaryObject(
         {

@@ -5,7 +5,7 @@ source needs to be read, and nothing else.
 
 A reader of PDFs jumps about while it follows references, so blocks that were read lately are kept,
 and reading straight on starts reading ahead. The digest takes all of it, from the first byte to the
-last: `RemoteDocument.pieces`, which hands out the buffers that were read into.
+last: `RemoteDocument.chunks`, which hands out the buffers that were read into.
 
 Memory: `BLOCKS` blocks of `BLOCK` bytes (4 MiB), and the window of `RangedObject.stream` (16 MiB)
 while reading straight on.
@@ -152,7 +152,7 @@ class RemoteDocument(io.BufferedReader):
         self._stream = RemoteStream(source)
         super().__init__(self._stream, _BUFFER)
 
-    def pieces(self) -> Generator[memoryview]:
+    def chunks(self) -> Generator[memoryview]:
         """All of it, in order, each piece good until the next one is asked for.
 
         Whoever does not come to the end closes the generator. Where the document is read does not

@@ -1,1 +1,1 @@
-"""Reads PDF as tolerantly as viewers do, and within bounds."""
+"""Reads PDF documents as tolerantly as viewers do, within limits of time and memory."""

@@ -1,7 +1,8 @@
-"""A document opened: pyHanko's reader, over tables and objects that are read as viewers read them.
+"""A pyHanko reader over cross-reference tables and objects that are read as viewers read them.
 
-pyHanko 0.38 reads its tables in a constructor that cannot be changed, so this one sets what that
-one would set. The tests open, seal and validate every kind of document with it.
+The constructor of pyHanko 0.38 reads the tables and cannot be told to read them differently, so the
+constructor here replaces it and sets every attribute that it sets. `tests/sealing/pdf/reader` holds
+this reader against pyHanko's own.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -30,7 +31,7 @@ from pyhanko.pdf_utils.generic import (
 )
 from pyhanko.pdf_utils.misc import PdfDecodeLimitError, PdfReadError
 from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.pdf_utils.xref import ObjStreamRef, XRefCache
+from pyhanko.pdf_utils.xref import ObjStreamRef, XRefCache, XRefSectionData
 
 from rotation.errors import (
     DamagedPdfError,
@@ -38,45 +39,45 @@ from rotation.errors import (
     RotationError,
     UnsupportedPdfError,
 )
-from rotation.sealing.pdf.limits import Effort, Limits, unpacks_too_much
+from rotation.sealing.pdf.limits import Limits, ReadBudget, decoded_size_error
 from rotation.sealing.pdf.objects import integer_at, is_dictionary
-from rotation.sealing.pdf.reader.encryption import unlocked
+from rotation.sealing.pdf.reader.encryption import decryption_for
 from rotation.sealing.pdf.reader.filters import Stream
 from rotation.sealing.pdf.reader.parser import Parser, indirect_object
-from rotation.sealing.pdf.reader.recovery import Recovered, recover
-from rotation.sealing.pdf.reader.xref import TableReader, Tables, startxref_of
+from rotation.sealing.pdf.reader.recovery import RecoveredObjects, recover
+from rotation.sealing.pdf.reader.xref import XRefReader, XRefTables, read_startxref
 
-#: Where viewers look for %PDF- (PDF Reference 1.7, appendix H, note 13).
-_EDGE: Final = 1024
+#: Viewers look for %PDF- in so many first bytes (PDF Reference 1.7, appendix H, note 13).
+_SEARCHED_FOR_HEADER: Final = 1024
 
 
-class Document(PdfFileReader):
-    """A document that can be read with the empty password or without any.
+class PdfDocument(PdfFileReader):
+    """A document that can be read without a password or with the empty one.
 
     Args:
         stream: the whole document, readable and seekable; nothing is written to it.
-        limits: what it may cost.
-        recovered: look for the objects themselves instead of reading the tables.
+        limits: what reading may cost.
+        recovered: search for the objects instead of reading the tables.
         extends: the document that this one begins with, whose tables are known.
-        since: when the reading of it began, in monotonic seconds; None: now, or when that of
-            ``extends`` did.
+        since: when reading began, in monotonic seconds; None means now, or when the reading of
+            ``extends`` began.
 
     Attributes:
-        size: its length in bytes.
-        base: where positions in its tables count from.
-        tables: what its tables say.
-        recovered: what was found without tables, or None.
-        mended_encryption: the encryption dictionary with the length that its key really has, where
-            it says something else; None where it is right.
+        size: the length of the document in bytes.
+        base: the position in the file that positions in the tables count from.
+        tables: the contents of the tables.
+        recovered: the objects that were found without tables, or None.
+        corrected_encryption: the encryption dictionary with the right length of the key, where the
+            document gives a wrong one or none; else None.
 
     Raises:
-        UnsupportedPdfError: it is no PDF, is cut off, or needs a password.
-        DocumentTooLargeError: it exceeds the limits.
-        PdfReadError: it is damaged, as `readable` translates.
+        UnsupportedPdfError: the file is not a PDF, is cut off, or needs a password.
+        DocumentTooLargeError: the document exceeds the limits.
+        PdfReadError: the document is damaged; `readable` translates this error.
     """
 
-    effort: Effort
-    tables: Tables
+    budget: ReadBudget
+    tables: XRefTables
 
     def __init__(
         self,
@@ -84,86 +85,89 @@ class Document(PdfFileReader):
         limits: Limits | None = None,
         *,
         recovered: bool = False,
-        extends: Document | None = None,
+        extends: PdfDocument | None = None,
         since: float | None = None,
     ) -> None:
-        self.effort = Effort(limits or Limits(), since=extends.effort.since if extends else since)
+        self.budget = ReadBudget(
+            limits or Limits(), since=extends.budget.since if extends else since
+        )
         self.size = stream.seek(0, os.SEEK_END)
         header, version = _header(stream)
         startxref = _startxref(stream, self.size, needed=not recovered)
         self._security_handler: SecurityHandler | None = None
         self.strict = False
-        self._decode_context = DecodeContext(self.effort.decode_limits(), input_size=self.size)
+        self._decode_context = DecodeContext(self.budget.decode_limits(), input_size=self.size)
         self.resolved_objects: dict[tuple[int, int], PdfObject] = {}
         self._header_version = version
         self._input_version = None
         self._historical_resolver_cache = {}
         self._embedded_signatures = None
-        self._unpacked: dict[int, _ObjectStream] = {}
-        self._underway: set[tuple[int, int]] = set()
+        self._object_streams: dict[int, _ObjectStream] = {}
+        self._being_read: set[tuple[int, int]] = set()
         self.stream = stream
-        self.recovered: Recovered | None = None
-        self.mended_encryption: DictionaryObject | None = None
+        self.recovered: RecoveredObjects | None = None
+        self.corrected_encryption: DictionaryObject | None = None
         if recovered:
-            self.recovered = recover(stream, self.size, self, self.effort)
+            self.recovered = recover(stream, self.size, self, self.budget)
             tables = self.recovered.tables
             tables.base = header
         else:
             known = extends.tables if extends else None
-            tables = TableReader(stream, self, self.effort, known).read(header, startxref)
+            tables = XRefReader(stream, self, self.budget, known).read(header, startxref)
         self.tables = tables
         self.base = tables.base
         self.last_startxref = tables.startxref
-        self.has_xref_stream = tables.streamed
+        self.has_xref_stream = tables.is_stream
         self.trailer = tables.trailer
         self.xrefs = XRefCache(self, tables.sections)
-        self._mend_trailer(tables)
-        self._unlock()
+        self._correct_trailer(tables)
+        self._set_up_decryption()
         if self.recovered:
-            self.recovered.add_packed_objects(self._packed_in, self.effort)
+            self.recovered.add_objects_in_streams(self._numbers_in_stream, self.budget)
 
-    def _mend_trailer(self, tables: Tables) -> None:
-        """A size that is too small, or an ID that is none, must not spoil the update."""
+    def _correct_trailer(self, tables: XRefTables) -> None:
+        """Correct a Size that is too small and a malformed ID, which the update would repeat."""
         highest = max(
-            (number for section in tables.sections for number in _numbers(section.xref_data)),
-            default=0,
+            (_highest_number(section.xref_data) for section in tables.sections), default=0
         )
         size = self.trailer.flatten().get("/Size")
         if not isinstance(size, int) or size <= highest:
             self.trailer["/Size"] = NumberObject(highest + 1)
         if _document_id(self.trailer.flatten().get("/ID")) is None:
-            # An arbitrary first part would be part of the key of an encrypted document.
+            # The key of an encrypted document depends on the ID, so its ID must not be random.
             own = ByteStringObject(b"" if "/Encrypt" in self.trailer else os.urandom(16))
             self.trailer["/ID"] = ArrayObject([own, own])
 
-    def _unlock(self) -> None:
+    def _set_up_decryption(self) -> None:
         stated = self.encrypt_dict
         if not stated:
             return
         known: dict[tuple[int, int], PdfObject] = {}
-        dictionary = self._in_the_clear(stated, known, 0)
+        dictionary = self._resolved_encryption(stated, known, 0)
         assert isinstance(dictionary, DictionaryObject)
         identifier = _document_id(self.trailer.flatten().get("/ID"))
         assert identifier is not None
-        self._security_handler, self.mended_encryption = unlocked(
+        self._security_handler, self.corrected_encryption = decryption_for(
             dictionary, identifier[0].original_bytes, authenticated="/AuthCode" in self.trailer
         )
 
-    def _in_the_clear(
+    def _resolved_encryption(
         self, found: PdfObject, known: dict[tuple[int, int], PdfObject], depth: int
     ) -> PdfObject:
         """The encryption dictionary with all that it refers to, which is not encrypted itself."""
-        self.effort.check_nesting(depth)
+        self.budget.check_nesting(depth)
         if isinstance(found, IndirectObject):
             place = (found.idnum, found.generation)
             if place not in known:
                 known[place] = NullObject()
                 referred = self.get_object(found.reference, never_decrypt=True)
-                known[place] = self._in_the_clear(referred, known, depth + 1)
+                known[place] = self._resolved_encryption(referred, known, depth + 1)
             return known[place]
         if not is_dictionary(found):
             return found
-        parts = {key: self._in_the_clear(found.raw_get(key), known, depth + 1) for key in found}
+        parts = {
+            key: self._resolved_encryption(found.raw_get(key), known, depth + 1) for key in found
+        }
         whole = DictionaryObject(parts)
         whole.container_ref = found.container_ref
         return whole
@@ -173,28 +177,28 @@ class Document(PdfFileReader):
         ref: Reference,
         marker: int | ObjStreamRef | None,
         never_decrypt: bool = False,
-        as_metadata_stream: bool = False,  # noqa: ARG002 - XMP is never looked into
+        as_metadata_stream: bool = False,  # noqa: ARG002 - XMP is never parsed
     ) -> Any:
-        """As pyHanko's own, over our parser; what is not there is null."""
-        self.effort.check_time()
+        """Like pyHanko's method, with our parser. An object that is missing is null."""
+        self.budget.check_time()
         if marker is None:
             return _null(ref)
         place = (ref.idnum, ref.generation)
-        if place in self._underway:
-            raise PdfReadError(f"to read object {ref.idnum}, it must have been read")
-        self._underway.add(place)
+        if place in self._being_read:
+            raise PdfReadError(f"object {ref.idnum} depends on itself")
+        self._being_read.add(place)
         try:
             found = self._read(ref, marker, never_decrypt=never_decrypt)
             if isinstance(found, IndirectObject):
                 return self.get_object(found.reference)
             return found
         finally:
-            self._underway.remove(place)
+            self._being_read.remove(place)
 
     def _read(self, ref: Reference, marker: int | ObjStreamRef, *, never_decrypt: bool) -> Any:
         if isinstance(marker, ObjStreamRef):
-            return self._packed(ref, marker)
-        found, value, _ = indirect_object(self.stream, marker, self, self.effort, self._length)
+            return self._object_in_stream(ref, marker)
+        found, value, _ = indirect_object(self.stream, marker, self, self.budget, self._length)
         if found.idnum != ref.idnum:
             raise PdfReadError(f"object {ref.idnum} is not where the tables say")
         value.container_ref = ref
@@ -207,26 +211,26 @@ class Document(PdfFileReader):
         try:
             return reference.get_object()
         except PdfReadError:
-            # Then the stream ends at its endstream.
+            # The parser then looks for endstream.
             return None
 
-    def _packed(self, ref: Reference, marker: ObjStreamRef) -> PdfObject:
+    def _object_in_stream(self, ref: Reference, marker: ObjStreamRef) -> PdfObject:
         number = marker.obj_stream_id
-        if number not in self._unpacked:
+        if number not in self._object_streams:
             stream = Reference(number, 0, self).get_object()
             if not isinstance(stream, Stream):
                 return _null(ref)
-            self._unpacked[number] = _ObjectStream(stream)
-        return self._unpacked[number].object(ref, self.effort)
+            self._object_streams[number] = _ObjectStream(stream)
+        return self._object_streams[number].object(ref, self.budget)
 
-    def _packed_in(self, reference: Reference) -> Iterator[int]:
+    def _numbers_in_stream(self, reference: Reference) -> Iterator[int]:
         stream = reference.get_object()
         if isinstance(stream, Stream):
             yield from _ObjectStream(stream).offsets
 
 
 class _ObjectStream:
-    """An object stream, unpacked once (ISO 32000-2, 7.5.7)."""
+    """The objects of an object stream, which is decoded once (ISO 32000-2, 7.5.7)."""
 
     def __init__(self, stream: Stream) -> None:
         self.data = stream.read_data(DecodePurpose.OBJECT_STREAM)
@@ -238,22 +242,22 @@ class _ObjectStream:
             for number, offset in zip(numbers[::2], numbers[1::2], strict=False)
         }
 
-    def object(self, reference: Reference, effort: Effort) -> PdfObject:
-        """One object of it; null if it is not there."""
+    def object(self, reference: Reference, budget: ReadBudget) -> PdfObject:
+        """The object with the number of ``reference``; null if the stream does not have it."""
         offset = self.offsets.get(reference.idnum)
         if offset is None or offset >= len(self.data):
             return _null(reference)
-        found, _ = Parser(self.data, reference, effort, final=True).value(offset)
+        found, _ = Parser(self.data, reference, budget, final=True).read_object(offset)
         return found
 
 
 @contextmanager
 def readable(limits: Limits | None = None) -> Iterator[None]:
-    """Turn whatever pyHanko raises over a document into one of our errors.
+    """Translate every exception that pyHanko raises about a document into one of our errors.
 
     Raises:
-        DamagedPdfError: it cannot be read.
-        DocumentTooLargeError: it cannot be read within the limits.
+        DamagedPdfError: the document cannot be read.
+        DocumentTooLargeError: the document cannot be read within the limits.
     """
     try:
         yield
@@ -264,7 +268,7 @@ def readable(limits: Limits | None = None) -> Iterator[None]:
             "The document's objects refer to one another too deeply."
         ) from error
     except (PdfDecodeLimitError, MemoryError) as error:
-        raise unpacks_too_much(limits or Limits()) from error
+        raise decoded_size_error(limits or Limits()) from error
     except Exception as error:
         raise DamagedPdfError(
             "The file is damaged, or built in a way that this function does not understand "
@@ -278,13 +282,13 @@ def _header(stream: BinaryIO) -> tuple[int, tuple[int, int]]:
 
     Raises:
         DamagedPdfError: there is no header where viewers look for one.
-        UnsupportedPdfError: nor is anything else of a PDF.
+        UnsupportedPdfError: the file is empty, or nothing in it looks like a PDF.
     """
     size = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, size - _EDGE))
-    end = stream.read(_EDGE)
+    stream.seek(max(0, size - _SEARCHED_FOR_HEADER))
+    end = stream.read(_SEARCHED_FOR_HEADER)
     stream.seek(0)
-    start = stream.read(_EDGE + 8)
+    start = stream.read(_SEARCHED_FOR_HEADER + 8)
     if not start:
         raise UnsupportedPdfError("The file is empty.")
     found = re.search(rb"%PDF-(\d)?\.?(\d)?", start)
@@ -297,19 +301,19 @@ def _header(stream: BinaryIO) -> tuple[int, tuple[int, int]]:
 
 def _startxref(stream: BinaryIO, size: int, *, needed: bool) -> int:
     try:
-        return startxref_of(stream, size)
+        return read_startxref(stream, size)
     except PdfReadError:
         if needed:
             raise
         return 0
 
 
-def _numbers(data: Any) -> Iterator[int]:
-    yield max(data.standard_xrefs, default=0)
-    yield max(data.xrefs_in_objstm, default=0)
-    yield max(data.freed, default=0)
+def _highest_number(data: XRefSectionData) -> int:
+    entries = (data.standard_xrefs, data.xrefs_in_objstm, data.freed)
+    highest = max(max(numbers, default=0) for numbers in entries)
     if data.hybrid is not None:
-        yield from _numbers(data.hybrid.xref_data)
+        highest = max(highest, _highest_number(data.hybrid.xref_data))
+    return highest
 
 
 def _document_id(found: object) -> ArrayObject | None:

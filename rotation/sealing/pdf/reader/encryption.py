@@ -1,9 +1,9 @@
-"""A document that opens without a password, and what its encryption is.
+"""Opens documents that are encrypted with the empty password.
 
-pyHanko knows the encryptions of the standard (ISO 32000-2, 7.6.4). Real files also leave the length
-of the key out, or have the one that PDF 2.0 replaced before it was in a standard: revision 5 (Adobe
-Supplement to ISO 32000, BaseVersion 1.7, ExtensionLevel 3, 3.5.2), which hashes a password once, by
-SHA-256.
+pyHanko implements the encryptions of the standard (ISO 32000-2, 7.6.4). Some real files leave out
+the length of the key. Others use revision 5 (Adobe Supplement to ISO 32000, BaseVersion 1.7,
+ExtensionLevel 3, 3.5.2), which hashes a password once with SHA-256; PDF 2.0 replaced it, and no
+standard ever contained it.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -29,52 +29,52 @@ from pyhanko.pdf_utils.generic import (
 from pyhanko.pdf_utils.misc import PdfReadError
 
 from rotation.errors import EncryptedPdfError, UnsupportedPdfError
-from rotation.sealing.pdf.objects import integer_at, same, value
+from rotation.sealing.pdf.objects import get_value, integer_at, is_name
 
 _REVISION: Final = 5
-#: Of an entry: 32 bytes of hash, 8 of salt for it, 8 of salt for the key.
+#: The length of the entries U and O: 32 bytes of hash, 8 of its salt, 8 of salt for the key.
 _ENTRY: Final = 48
 _KEY: Final = 32
 #: In bits.
 _KEY_LENGTHS: Final = (128, 40)
-#: The first revision whose permissions can demand an integrity code (ISO/TS 32004).
+#: The first revision whose permissions can require an integrity code (ISO/TS 32004).
 _INTEGRITY: Final = 6
 
 
-def unlocked(
+def decryption_for(
     dictionary: DictionaryObject, identifier: bytes, *, authenticated: bool
 ) -> tuple[SecurityHandler, DictionaryObject | None]:
-    """What decrypts a document, and its encryption dictionary where that had to be mended.
+    """The handler that decrypts a document, and its encryption dictionary if it was corrected.
 
     Args:
-        dictionary: its encryption dictionary, without references.
-        identifier: the first part of its ID.
-        authenticated: whether its trailer has an integrity code.
+        dictionary: the document's encryption dictionary, without references.
+        identifier: the first part of the document's ID.
+        authenticated: whether the trailer has an integrity code.
 
     Raises:
-        EncryptedPdfError: it needs a password, or a recipient's key.
-        UnsupportedPdfError: it has an integrity code.
-        PdfReadError: the dictionary does not say what it is.
+        EncryptedPdfError: the document needs a password, or a recipient's key.
+        UnsupportedPdfError: the document has an integrity code.
+        PdfReadError: the dictionary does not name its security handler.
     """
     handler = SecurityHandler.build(dictionary)
     if not isinstance(handler, StandardSecurityHandler):
         raise EncryptedPdfError(
             "The file is encrypted for certain recipients. Store it without encryption."
         )
-    if not same(value(dictionary, "/Filter"), "/Standard"):
-        raise PdfReadError("an encryption that does not say what it is")
-    # Before that revision the bit that demands a code meant nothing, and not all writers set it.
+    if not is_name(get_value(dictionary, "/Filter"), "/Standard"):
+        raise PdfReadError("an encryption dictionary without a security handler")
+    # In older revisions the bit that requires a code had no meaning, and not all writers set it.
     demanded = (integer_at(dictionary, "/R") or 0) >= _INTEGRITY and handler.pdf_mac_enabled
     if authenticated or demanded or "/KDFSalt" in dictionary:
         raise UnsupportedPdfError(
             "The file is encrypted with an integrity code over all of it (ISO/TS 32004), which "
             "a seal would break. Store it without encryption."
         )
-    if key := _draft_key(dictionary):
-        return _DraftHandler(handler, dictionary, key), None
+    if key := _revision_5_key(dictionary):
+        return _Revision5Handler(handler, dictionary, key), None
     if _opens(handler, identifier):
         return handler, None
-    # Writers that leave out or misstate the length of the key mean one of these.
+    # Writers that leave out the length of the key, or give a wrong one, mean one of these.
     for length in _KEY_LENGTHS if integer_at(dictionary, "/V") in {1, 2, 3, 4} else ():
         changed = DictionaryObject(dict(dictionary.items()))
         changed.container_ref = dictionary.container_ref
@@ -85,8 +85,8 @@ def unlocked(
     raise EncryptedPdfError("The file is encrypted with a password. Store it without encryption.")
 
 
-class _DraftHandler(StandardSecurityHandler):
-    """Decrypts with a key that is known."""
+class _Revision5Handler(StandardSecurityHandler):
+    """Decrypts with the key of revision 5."""
 
     def __init__(
         self, like: StandardSecurityHandler, dictionary: DictionaryObject, key: bytes
@@ -108,8 +108,8 @@ def _opens(handler: StandardSecurityHandler, identifier: bytes) -> bool:
     return handler.authenticate("", id1=identifier).status is not AuthStatus.FAILED
 
 
-def _draft_key(dictionary: DictionaryObject) -> bytes | None:
-    """The key of revision 5 (32 bytes); None: it is of another revision, or needs a password."""
+def _revision_5_key(dictionary: DictionaryObject) -> bytes | None:
+    """The key of revision 5 (32 bytes), or None for other revisions and for other passwords."""
     if integer_at(dictionary, "/R") != _REVISION or integer_at(dictionary, "/V") != _REVISION:
         return None
     user = _bytes_at(dictionary, "/U")[:_ENTRY]
@@ -125,7 +125,7 @@ def _draft_key(dictionary: DictionaryObject) -> bytes | None:
 
 
 def _bytes_at(dictionary: DictionaryObject, key: str) -> bytes:
-    found = value(dictionary, key)
+    found = get_value(dictionary, key)
     if isinstance(found, (ByteStringObject, TextStringObject)):
         return bytes(found.original_bytes)
     return b""

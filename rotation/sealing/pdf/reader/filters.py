@@ -1,7 +1,8 @@
-"""How the streams that hold a document's structure are packed.
+"""Decodes the Flate streams that hold a document's structure (ISO 32000-2, 7.4.4).
 
-pyHanko unpacks Flate streams with the commonest PNG predictors. Real files use the others too, and
-TIFF's (ISO 32000-2, 7.4.4.4), and have Flate streams whose checksum or last bytes are missing.
+pyHanko decodes intact Flate streams, and of the predictors only PNG's None, Sub and Up. Real files
+also use PNG's other predictors and TIFF's (7.4.4.4), and have Flate streams whose checksum or last
+bytes are missing.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -21,7 +22,7 @@ _FLATE: Final = frozenset({"/FlateDecode", "/Fl"})
 
 
 class Stream(StreamObject):
-    """A stream whose data may be packed in any of these ways."""
+    """A stream that decodes its data with our Flate decoder instead of pyHanko's."""
 
     def _stream_decoders(self) -> Iterator[tuple[Decoder, Any]]:
         filters = [kind for kind, _ in self._filters()]
@@ -29,7 +30,7 @@ class Stream(StreamObject):
             yield from super()._stream_decoders()
             return
         if "/Crypt" in filters:
-            # The only crypt filter that a structure may have is the one that does nothing.
+            # The structure of a document may only have the crypt filter that changes nothing.
             yield from super()._stream_decoders()
             return
         known = super()._stream_decoders()
@@ -42,15 +43,17 @@ class _Flate(Decoder):
         return self.decode_bounded(data, decode_params, None)
 
     def decode_bounded(self, data: bytes, decode_params: Any, max_output_size: int | None) -> bytes:
-        unpacked = _inflated(bytes(data), max_output_size)
+        unpacked = _inflate(bytes(data), max_output_size)
         check_output_size(len(unpacked), max_output_size)
-        return _unpredicted(unpacked, decode_params if isinstance(decode_params, Mapping) else {})
+        return _undo_predictor(
+            unpacked, decode_params if isinstance(decode_params, Mapping) else {}
+        )
 
 
-def _inflated(data: bytes, most: int | None) -> bytes:
+def _inflate(data: bytes, most: int | None) -> bytes:
     unpacking = zlib.decompressobj()
     unpacked = bytearray()
-    # In pieces, so that what comes before a damaged place is kept.
+    # Decoded in small pieces, so that the data before a damaged place is kept.
     for start in range(0, len(data), 1024):
         room = 0 if most is None else most + 1 - len(unpacked)
         try:
@@ -62,11 +65,11 @@ def _inflated(data: bytes, most: int | None) -> bytes:
         if unpacking.eof or (most is not None and len(unpacked) > most):
             break
     if data and not unpacked:
-        raise PdfReadError("a Flate stream cannot be unpacked")
+        raise PdfReadError("a Flate stream cannot be decoded")
     return bytes(unpacked)
 
 
-def _unpredicted(data: bytes, parameters: Mapping[str, Any]) -> bytes:
+def _undo_predictor(data: bytes, parameters: Mapping[str, Any]) -> bytes:
     predictor = _number(parameters, "/Predictor", 1)
     if predictor < 2:
         return data
@@ -79,7 +82,7 @@ def _unpredicted(data: bytes, parameters: Mapping[str, Any]) -> bytes:
     if predictor >= 10:
         return _png(data, width, pixel)
     if bits != 8:
-        raise PdfReadError("a TIFF predictor with components that are no bytes")
+        raise PdfReadError("a TIFF predictor for components that are not bytes")
     return _tiff(data, width, pixel)
 
 
@@ -101,14 +104,14 @@ def _png(data: bytes, width: int, pixel: int) -> bytes:
     above = bytes(width)
     for start in range(0, len(data), width + 1):
         row = bytearray(data[start + 1 : start + 1 + width].ljust(width, b"\0"))
-        _filtered(data[start], row, above, pixel)
+        _undo_png_filter(data[start], row, above, pixel)
         out += row
         above = bytes(row)
     return bytes(out)
 
 
-def _filtered(kind: int, row: bytearray, above: bytes, pixel: int) -> None:
-    """Undo a PNG filter (W3C PNG, 9.2) in place; an unknown kind is none."""
+def _undo_png_filter(kind: int, row: bytearray, above: bytes, pixel: int) -> None:
+    """Undo a PNG filter (W3C PNG, 9.2) in place; an unknown filter counts as None."""
     if kind == 2:
         row[:] = bytes((here + up) & 0xFF for here, up in zip(row, above, strict=True))
         return

@@ -1,9 +1,8 @@
-"""A document whose tables are damaged: its objects are looked for, as viewers do.
+"""Recovers a document whose cross-reference tables are damaged: searches the file for its objects.
 
-Viewers show such a document by searching the file for objects and trailers. What they find is what
-is sealed; the seal brings one whole table with it, which refers to no older one, and every byte of
-the source stays where it was. A document that has been signed is not recovered: its signatures
-depend on the tables that are there.
+Viewers show such a document in the same way. The seal then adds one whole table, which refers to no
+older one, and every byte of the source stays where it was. A document with a signature is not
+recovered, because its signatures depend on the tables that are there.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -35,116 +34,122 @@ from pyhanko.pdf_utils.xref import (
 )
 
 from rotation.errors import DamagedPdfError, DocumentTooLargeError
-from rotation.sealing.pdf.limits import Effort
-from rotation.sealing.pdf.objects import same
+from rotation.sealing.pdf.limits import ReadBudget
+from rotation.sealing.pdf.objects import is_name
 from rotation.sealing.pdf.reader.parser import SPACE, Parser, indirect_object
-from rotation.sealing.pdf.reader.xref import Tables
+from rotation.sealing.pdf.reader.xref import XRefTables
 
-_landmark = re.compile(
+_object_or_trailer = re.compile(
     rb"(?<![0-9])(?P<number>\d{1,10})[%b]+(?P<generation>\d{1,5})[%b]*obj\b|\btrailer\b"
     % (SPACE, SPACE)
 )
-#: The largest document that is searched: all of it is held.
-_LARGEST: Final = 64 * 1024 * 1024
+#: The largest document that is searched, because all of it is held in memory.
+_LARGEST_DOCUMENT: Final = 64 * 1024 * 1024
 
 
 @dataclass
-class Recovered:
-    """What was found.
+class RecoveredObjects:
+    """The objects that were found in a document.
 
     Attributes:
-        tables: as if they had been in the file: one section, all trailers.
+        tables: the tables that the document should have: one section, and all trailers.
+        data: the entries of that section.
         object_streams: the references of the object streams, by their position.
     """
 
-    tables: Tables
+    tables: XRefTables
     data: XRefSectionData = field(default_factory=XRefSectionData)
     object_streams: dict[int, Reference] = field(default_factory=dict)
 
-    def add_packed_objects(
-        self, packed_in: Callable[[Reference], Iterable[int]], effort: Effort
+    def add_objects_in_streams(
+        self, numbers_in_stream: Callable[[Reference], Iterable[int]], budget: ReadBudget
     ) -> None:
-        """Add what lies in object streams, once they can be decrypted; a later object wins.
+        """Add the objects in object streams, once these can be decrypted; a later object wins.
 
         Args:
-            packed_in: the numbers of the objects in an object stream, in order.
-            effort: what it may cost.
+            numbers_in_stream: returns the numbers of the objects in an object stream, in order.
+            budget: what reading may cost.
         """
         for position, reference in sorted(self.object_streams.items()):
             if self.data.standard_xrefs.get(reference.idnum, (0, -1))[1] != position:
                 continue
-            for index, number in enumerate(packed_in(reference)):
+            for index, number in enumerate(numbers_in_stream(reference)):
                 standing = self.data.standard_xrefs.get(number)
                 if standing is not None and standing[1] > position:
                     continue
                 self.data.standard_xrefs.pop(number, None)
                 self.data.xrefs_in_objstm[number] = ObjStreamRef(reference.idnum, index)
-                effort.count_objects(1)
+                budget.count_objects(1)
 
 
-def recover(stream: BinaryIO, size: int, handler: PdfHandler, effort: Effort) -> Recovered:
-    """Search the whole document.
+def recover(
+    stream: BinaryIO, size: int, handler: PdfHandler, budget: ReadBudget
+) -> RecoveredObjects:
+    """Search the whole document for its objects.
 
     Raises:
         PdfReadError: no catalog was found.
-        DamagedPdfError: it bears a signature.
-        DocumentTooLargeError: it is too large to be searched.
+        DamagedPdfError: the document bears a signature, or has no trailer.
+        DocumentTooLargeError: the document is too large to be searched.
     """
-    if size > _LARGEST:
+    if size > _LARGEST_DOCUMENT:
         raise DocumentTooLargeError(
             f"The document's cross-reference tables are damaged, and only documents of at most "
-            f"{_LARGEST} bytes are searched for their objects."
+            f"{_LARGEST_DOCUMENT} bytes are searched for their objects."
         )
     trailer = TrailerDictionary()
     trailer.container_ref = TrailerReference(handler)
-    found = Recovered(Tables(trailer))
+    found = RecoveredObjects(XRefTables(trailer))
     trailers: list[DictionaryObject] = []
     catalog: Reference | None = None
-    for position, reference, value in _objects(stream, handler, effort):
+    for position, reference, value in _objects(stream, handler, budget):
         if reference is None:
             if isinstance(value, DictionaryObject):
                 trailers.append(value)
             continue
-        effort.count_objects(1)
+        budget.count_objects(1)
         _refuse_signature(value)
         found.data.standard_xrefs[reference.idnum] = (reference.generation, position)
         found.data.explicit_refs_in_revision.add((reference.idnum, reference.generation))
         if not isinstance(value, DictionaryObject):
             continue
         kind = value.get("/Type")
-        if same(kind, "/Catalog"):
+        if is_name(kind, "/Catalog"):
             catalog = reference
-        elif same(kind, "/XRef"):
+        elif is_name(kind, "/XRef"):
             trailers.append(value)
-        elif same(kind, "/ObjStm"):
+        elif is_name(kind, "/ObjStm"):
             found.object_streams[position] = reference
     _add_trailers(trailer, trailers, catalog, handler)
     meta = XRefSectionMetaInfo(XRefSectionType.STANDARD, 0, 0, 0, 0, None)
     found.tables.sections.append(XRefSection(meta, found.data))
-    found.tables.streamed = bool(found.object_streams)
+    found.tables.is_stream = bool(found.object_streams)
     return found
 
 
 def _objects(
-    stream: BinaryIO, handler: PdfHandler, effort: Effort
+    stream: BinaryIO, handler: PdfHandler, budget: ReadBudget
 ) -> Iterator[tuple[int, Reference | None, PdfObject]]:
-    """Every object outside of streams, and every trailer (without a reference), in order."""
+    """Every object outside of object streams, and every trailer, in order.
+
+    Yields the position, the reference (None for a trailer) and the value.
+    """
     stream.seek(0)
     content = stream.read()
-    starts = [match.start() for match in _landmark.finditer(content)]
+    starts_with = [match.start() for match in _object_or_trailer.finditer(content)]
     at = 0
-    while (index := bisect_right(starts, at - 1)) < len(starts):
-        position = starts[index]
+    while (index := bisect_right(starts_with, at - 1)) < len(starts_with):
+        position = starts_with[index]
         at = position + 1
-        effort.check_time()
+        budget.check_time()
         try:
             if content.startswith(b"trailer", position):
-                parser = Parser(content, TrailerReference(handler), effort, final=True)
-                value, at = parser.value(position + len(b"trailer"))
+                parser = Parser(content, TrailerReference(handler), budget, final=True)
+                value, at = parser.read_object(position + len(b"trailer"))
                 yield position, None, value
                 continue
             reference, value, at = indirect_object(
-                stream, position, handler, effort, lambda _: None
+                stream, position, handler, budget, lambda _: None
             )
         except PdfReadError:
             continue
@@ -155,7 +160,7 @@ def _objects(
 def _refuse_signature(value: PdfObject) -> None:
     if isinstance(value, DictionaryObject) and "/ByteRange" in value:
         raise DamagedPdfError(
-            "The file is damaged, and it bears a signature that mending it could break."
+            "The file is damaged, and it bears a signature that recovering it could break."
         )
 
 
@@ -165,7 +170,7 @@ def _add_trailers(
     catalog: Reference | None,
     handler: PdfHandler,
 ) -> None:
-    # A trailer comes last. Without any, nobody knows how much of the document is missing.
+    # A trailer comes last: without one, an unknown part of the document is missing.
     if not found:
         raise DamagedPdfError("The file is cut off: it has no trailer.")
     for revision in reversed(found):

@@ -1,1 +1,1 @@
-"""A seal that is visible on a page: its widget, and what the widget shows."""
+"""Visible seals: the widget of the signature field, and its appearance."""

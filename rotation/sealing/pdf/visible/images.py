@@ -1,7 +1,7 @@
-"""PNG and JPEG files as PDF takes them: looked into and never drawn.
+"""Parses PNG and JPEG files into what a PDF needs of them.
 
-Both are packed in ways that PDF knows (ISO 32000-2, 7.4.4 and 7.4.8), so an image is handed on as
-it is. What it claims is held against limits before anything is unpacked.
+PDF has filters for the compression of both (ISO 32000-2, 7.4.4 and 7.4.8), so their pixels are not
+decoded and encoded again. The claimed size is checked before anything is decompressed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Final
 
 from rotation.errors import InvalidRequestError
 
-#: What a small file may unfold to: 2,000 by 2,000 pixels, 48 MB at most where all is held.
+#: 2,000 by 2,000 pixels. A small file can claim many more, and checking it takes up to 48 MB.
 MOST_PIXELS: Final = 4_000_000
 LONGEST_SIDE: Final = 10_000
 
 _GRAY: Final = 1
 _COLOR: Final = 3
 
-# PNG's color types (W3C PNG, 11.2.1): channels, and those of them that are not transparency.
+# PNG's color types (W3C PNG, 11.2.1): the number of channels, with and without transparency.
 _CHANNELS: Final = {0: (1, _GRAY), 2: (3, _COLOR), 3: (1, _GRAY), 4: (2, _GRAY), 6: (4, _COLOR)}
 _PALETTE: Final = 3
-# JPEG (ITU-T T.81, table B.1): frames that every PDF reader decodes, and markers without a segment.
+# JPEG markers (ITU-T T.81, table B.1): frames that every PDF reader decodes, other frames, markers
+# without a segment, and the start of a scan.
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _OTHER_FRAMES: Final = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -32,14 +33,15 @@ _SCAN: Final = 0xDA
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Samples of one kind, packed.
+class ImageSamples:
+    """Compressed samples.
 
     Attributes:
-        filter: the PDF filter that unpacks them.
-        channels: 1 for gray or a palette's index, 3 for color.
-        bits: of one sample.
-        predicted: whether they are PNG's rows, each with its own filter.
+        data: the compressed bytes.
+        filter: the PDF filter that decompresses them.
+        channels: 1 for gray or indices into a palette, 3 for color.
+        bits: bits per sample.
+        predicted: whether each row begins with a PNG filter type.
     """
 
     data: bytes = field(repr=False)
@@ -50,54 +52,54 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """An image.
 
     Attributes:
         width: in pixels.
         height: in pixels.
-        pixels: what is seen.
-        palette: red, green and blue of each color, where the pixels are indices.
-        opacity: how much of it is seen, where it is not wholly opaque.
+        pixels: gray, color, or indices into the palette.
+        palette: red, green and blue of each color, if the pixels are indices.
+        opacity: the alpha channel, if the image has one.
     """
 
     width: int
     height: int
-    pixels: Packed
+    pixels: ImageSamples
     palette: bytes | None = None
-    opacity: Packed | None = None
+    opacity: ImageSamples | None = None
 
 
-def picture(content: bytes) -> Picture:
+def parse_image(content: bytes) -> Image:
     """The image in a PNG or JPEG file.
 
     Raises:
-        InvalidRequestError: it is damaged, too large, or of a kind that is not drawn.
+        InvalidRequestError: the image is damaged, too large, or of an unsupported kind.
     """
     try:
         found = _jpeg(content) if content.startswith(b"\xff\xd8") else _png(content)
     except (struct.error, LookupError, zlib.error):
         found = None
     if found is None:
-        raise _refused("is damaged", "It cannot be read to its end.")
+        raise _unsupported("is damaged", "It cannot be read to its end.")
     return found
 
 
-def _refused(kind: str, instead: str) -> InvalidRequestError:
+def _unsupported(kind: str, instead: str) -> InvalidRequestError:
     return InvalidRequestError(field="options.visible.image", problem=f"{kind}. {instead}")
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
-        raise _refused(
+        raise _unsupported(
             f"has {width} by {height} pixels",
             f"It may have {MOST_PIXELS}, and {LONGEST_SIDE} on a side: make it smaller.",
         )
 
 
-def _jpeg(content: bytes) -> Picture | None:
+def _jpeg(content: bytes) -> Image | None:
     at = 2
-    frame: Picture | None = None
+    frame: Image | None = None
     while True:
         if content[at] != 0xFF:
             return None
@@ -106,10 +108,10 @@ def _jpeg(content: bytes) -> Picture | None:
             at += 1 if marker == 0xFF else 2
             continue
         if marker == _SCAN:
-            # What comes after is the pixels; whether all of them are there, only a decoder knows.
+            # The pixels follow. Only a decoder could tell whether all of them are there.
             return frame if b"\xff\xd9" in content[at:] else None
         if marker in _OTHER_FRAMES:
-            raise _refused("is a JPEG that few programs read", "Save it as an ordinary one.")
+            raise _unsupported("is a JPEG that few programs read", "Save it as an ordinary one.")
         if marker in _FRAMES:
             frame = _frame(content, at + 4)
             if frame is None:
@@ -118,17 +120,17 @@ def _jpeg(content: bytes) -> Picture | None:
         at += 2 + length
 
 
-def _frame(content: bytes, at: int) -> Picture | None:
+def _frame(content: bytes, at: int) -> Image | None:
     bits, height, width, channels = struct.unpack_from(">BHHB", content, at)
     if not width or not height:
         return None
     _check_size(width, height)
     if bits != 8 or channels not in {_GRAY, _COLOR}:
-        raise _refused("is a JPEG for print", "Save it in gray or RGB, with 8 bits a channel.")
-    return Picture(width, height, Packed(content, "/DCTDecode", channels))
+        raise _unsupported("is a JPEG for print", "Save it in gray or RGB, with 8 bits a channel.")
+    return Image(width, height, ImageSamples(content, "/DCTDecode", channels))
 
 
-def _png(content: bytes) -> Picture | None:
+def _png(content: bytes) -> Image | None:
     parts: dict[bytes, bytes] = {}
     for kind, data in _chunks(content):
         parts[kind] = parts.get(kind, b"") + data
@@ -137,24 +139,24 @@ def _png(content: bytes) -> Picture | None:
         return None
     _check_size(width, height)
     if interlaced:
-        raise _refused("is an interlaced PNG", "Save it without interlacing.")
+        raise _unsupported("is an interlaced PNG", "Save it without interlacing.")
     if bits > 8:
-        raise _refused("has 16 bits a channel", "Save it with 8.")
+        raise _unsupported("has 16 bits a channel", "Save it with 8.")
     if b"tRNS" in parts:
-        raise _refused("has a transparent color", "Save it as RGBA, or without transparency.")
+        raise _unsupported("has a transparent color", "Save it as RGBA, or without transparency.")
     channels, seen = _CHANNELS[kind]
     row = 1 + (width * channels * bits + 7) // 8
     packed = parts.get(b"IDAT", b"")
-    samples = _unpacked(packed, row * height)
+    samples = _decompressed(packed, row * height)
     if samples is None or not set(samples[::row]) <= set(range(5)):
         return None
     if channels == seen:
         palette = parts[b"PLTE"] if kind == _PALETTE else None
-        pixels = Packed(packed, "/FlateDecode", seen, bits, predicted=True)
-        return Picture(width, height, pixels, palette)
-    pixels = _parted(samples, row, channels, range(seen))
-    return Picture(
-        width, height, pixels, None, _parted(samples, row, channels, range(seen, channels))
+        pixels = ImageSamples(packed, "/FlateDecode", seen, bits, predicted=True)
+        return Image(width, height, pixels, palette)
+    pixels = _select_channels(samples, row, channels, range(seen))
+    return Image(
+        width, height, pixels, None, _select_channels(samples, row, channels, range(seen, channels))
     )
 
 
@@ -170,21 +172,21 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-def _unpacked(packed: bytes, size: int) -> bytes | None:
-    """The ``size`` bytes that ``packed`` unfolds to; None if they are fewer or more."""
+def _decompressed(packed: bytes, size: int) -> bytes | None:
+    """The ``size`` bytes that ``packed`` decompresses to; None if they are fewer or more."""
     unpacking = zlib.decompressobj()
     samples = unpacking.decompress(packed, size + 1)
     return samples if len(samples) == size else None
 
 
-def _parted(samples: bytes, row: int, channels: int, wanted: range) -> Packed:
-    """Some of the channels. PNG's filters see only their own channel, and stay as they are."""
+def _select_channels(samples: bytes, row: int, channels: int, wanted: range) -> ImageSamples:
+    """The ``wanted`` channels; rows keep their filter, which works on each channel alone."""
     height = len(samples) // row
     width = 1 + (row - 1) // channels * len(wanted)
-    parted = bytearray(height * width)
-    parted[::width] = samples[::row]
+    selected = bytearray(height * width)
+    selected[::width] = samples[::row]
     for line in range(height):
         for place, channel in enumerate(wanted):
             target = slice(line * width + 1 + place, (line + 1) * width, len(wanted))
-            parted[target] = samples[line * row + 1 + channel : (line + 1) * row : channels]
-    return Packed(zlib.compress(bytes(parted)), "/FlateDecode", len(wanted), predicted=True)
+            selected[target] = samples[line * row + 1 + channel : (line + 1) * row : channels]
+    return ImageSamples(zlib.compress(bytes(selected)), "/FlateDecode", len(wanted), predicted=True)

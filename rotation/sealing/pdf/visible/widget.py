@@ -1,4 +1,4 @@
-"""A seal that is seen: its place on a page, and what it shows there."""
+"""Makes a signature field visible: its place on a page, and its appearance."""
 
 # pyHanko annotates only some of what it calls its own.
 # mypy: allow-untyped-calls
@@ -17,12 +17,12 @@ from pyhanko.pdf_utils.generic import (
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from rotation.errors import InvalidRequestError
-from rotation.sealing.pdf.certification import refuse_new_sight
-from rotation.sealing.pdf.fields import Placed
-from rotation.sealing.pdf.objects import dictionary_at, integer_at, value
+from rotation.sealing.pdf.certification import refuse_visible_if_certified
+from rotation.sealing.pdf.fields import SignedField
+from rotation.sealing.pdf.objects import dictionary_at, get_value, integer_at
 from rotation.sealing.pdf.pages import Page, rectangle_in
-from rotation.sealing.pdf.visible.appearance import appearance, numbers
-from rotation.sealing.pdf.visible.images import Picture, picture
+from rotation.sealing.pdf.visible.appearance import build_appearance, number_array
+from rotation.sealing.pdf.visible.images import Image, parse_image
 from rotation.sealing.visible_seal import VisibleSeal
 
 # Flags of an annotation (ISO 32000-2, table 167): those that hide it, and the one that prints it.
@@ -30,40 +30,40 @@ _HIDING: Final = 1 | 2 | 32
 _PRINT: Final = 4
 
 
-def show(
-    update: IncrementalPdfFileWriter, placed: Placed, page: Page, visible: VisibleSeal
+def make_visible(
+    update: IncrementalPdfFileWriter, signed_field: SignedField, page: Page, visible: VisibleSeal
 ) -> None:
-    """Have a signature's field show what ``visible`` says.
+    """Give the signed field the appearance that ``visible`` asks for.
 
     Args:
-        update: what the field is in.
-        placed: the field, and whether it is new: one that the document has stays where it is.
-        page: where a new one goes.
-        visible: as it was asked for.
+        update: the update that the field is in.
+        signed_field: the field; one that the document had before keeps its place.
+        page: the page for a new field.
+        visible: the request.
 
     Raises:
-        InvalidRequestError: it cannot be shown like that in this document.
+        InvalidRequestError: the request cannot be carried out in this document.
     """
-    widget = placed.widget
-    image = _image(update.root, visible)
-    if placed.made:
-        refuse_new_sight(update.root)
-        size, rotation = _put(widget, page, visible)
+    widget = signed_field.widget
+    image = _parse_image(update.root, visible)
+    if signed_field.is_new:
+        refuse_visible_if_certified(update.root)
+        size, rotation = _place_new_widget(widget, page, visible)
     else:
-        size, rotation = _found(widget, visible)
-    form = appearance(update, size, rotation, visible.text, image)
+        size, rotation = _size_of_existing(widget, visible)
+    form = build_appearance(update, size, rotation, visible.text, image)
     widget[pdf_name("/AP")] = DictionaryObject({pdf_name("/N"): form})
     flags = integer_at(widget, "/F") or 0
     widget[pdf_name("/F")] = NumberObject(flags & ~_HIDING | _PRINT)
     update.update_container(widget)
 
 
-def _image(root: DictionaryObject, visible: VisibleSeal) -> Picture | None:
+def _parse_image(root: DictionaryObject, visible: VisibleSeal) -> Image | None:
     if visible.image is None:
         return None
-    found = picture(visible.image)
+    found = parse_image(visible.image)
     # ISO 19005-1, 6.4; later parts allow it only with an output intent or a group's color space.
-    if found.opacity and _claims_archival(root):
+    if found.opacity and _claims_pdf_a(root):
         raise InvalidRequestError(
             field="options.visible.image",
             problem="is transparent, which the document, a PDF/A, does not allow. Put the image on "
@@ -72,20 +72,20 @@ def _image(root: DictionaryObject, visible: VisibleSeal) -> Picture | None:
     return found
 
 
-def _claims_archival(root: DictionaryObject) -> bool:
-    """Whether the document's XMP says that it is PDF/A, of whatever part (ISO 19005)."""
-    metadata = value(root, "/Metadata")
+def _claims_pdf_a(root: DictionaryObject) -> bool:
+    """Whether the document's XMP says that it is a PDF/A, of any part (ISO 19005)."""
+    metadata = get_value(root, "/Metadata")
     if not isinstance(metadata, StreamObject):
         return False
-    # In UTF-16 each character of a namespace has a zero beside it.
+    # In UTF-16 each character of the namespace has a zero byte beside it.
     xmp = metadata.read_data(DecodePurpose.XMP_METADATA).replace(b"\0", b"")
     return b"http://www.aiim.org/pdfa/ns/id/" in xmp
 
 
-def _put(
+def _place_new_widget(
     widget: DictionaryObject, page: Page, visible: VisibleSeal
 ) -> tuple[tuple[float, float], int]:
-    """Give a new field its place; its size as it is seen, and how its page is turned."""
+    """Give a new field its place; return its size as viewers show it, and its page's rotation."""
     if visible.box is None:
         raise InvalidRequestError(
             field="options.visible",
@@ -93,23 +93,25 @@ def _put(
             "name.",
         )
     left, bottom, right, top = visible.box
-    widget[pdf_name("/Rect")] = numbers(*page.rectangle(visible.box))
+    widget[pdf_name("/Rect")] = number_array(*page.rectangle(visible.box))
     widget[pdf_name("/MK")] = DictionaryObject({pdf_name("/R"): NumberObject(page.rotation)})
     if visible.text:
-        # What a screen reader says, for which the drawn letters are no text.
+        # Screen readers read this, because the drawn letters are not text for them.
         widget[pdf_name("/TU")] = pdf_string(" ".join(visible.text.split()))
     return (right - left, top - bottom), page.rotation
 
 
-def _found(widget: DictionaryObject, visible: VisibleSeal) -> tuple[tuple[float, float], int]:
-    """The same of a field that the document has."""
+def _size_of_existing(
+    widget: DictionaryObject, visible: VisibleSeal
+) -> tuple[tuple[float, float], int]:
+    """The size and the rotation of a field that the document had before."""
     if visible.box is not None:
         raise InvalidRequestError(
             field="options.visible",
             problem="the signature field of the given name has a place of its own in the document. "
             "Leave page and box out, or name a new field.",
         )
-    place = rectangle_in(value(widget, "/Rect"))
+    place = rectangle_in(get_value(widget, "/Rect"))
     if place is None:
         raise InvalidRequestError(
             field="options.visible",
