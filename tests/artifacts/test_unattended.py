@@ -25,8 +25,8 @@ from tests.client.parts import NAME
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
+from tests.sealing.judges import is_within, visible_change
 from tests.sealing.pdfs import large, pdf
-from tests.sealing.test_visible import inside, seen
 from tests.unattended.parts import Arrivals, old_task, task
 
 Invoke = Callable[[dict[str, Any]], Any]
@@ -201,4 +201,4 @@ def test_the_deployed_code_seals_as_the_parameters_say(
     (report,) = verify(sealed, office.pki.root_pem)
     assert report.allows is Certification.FORM_FILLING
     assert b"Arrived" in sealed
-    assert inside(seen(pdf(), sealed, tmp_path), (20.0, 30.0, 140.0, 70.0))
+    assert is_within(visible_change(pdf(), sealed, tmp_path), (20.0, 30.0, 140.0, 70.0))

@@ -29,8 +29,8 @@ from rotation.sealing.verify import verify
 from tests.cli.operating import Operator
 from tests.privacy.canary import Canary
 from tests.sealing.images import image, saved
+from tests.sealing.judges import is_within, visible_change
 from tests.sealing.pdfs import encrypted, large, pdf
-from tests.sealing.test_visible import inside, seen
 
 
 @dataclass
@@ -554,7 +554,7 @@ def test_a_seal_is_seen_where_it_was_asked_for(desk: Desk) -> None:
     assert desk.all_good()
     for name in ("a.pdf", "sub/b.pdf"):
         sealed = (desk.sealed / name).read_bytes()
-        assert inside(seen(pdf(), sealed, desk.folder), BOX)
+        assert is_within(visible_change(pdf(), sealed, desk.folder), BOX)
 
 
 @pytest.mark.parametrize("how", [(), ("--function", SEAL)], ids=["here", "function"])
@@ -572,7 +572,7 @@ def test_a_seal_in_s3_is_seen_whoever_makes_it(
         (report,) = verify(sealed, root)
         assert (report.problem, report.allows) == (None, Certification.ANNOTATIONS)
         assert report.timestamp is not None
-        assert inside(seen(pdf(), sealed, desk.folder), BOX)
+        assert is_within(visible_change(pdf(), sealed, desk.folder), BOX)
         for text in (b"(Checked)", b"(Bern)", b"(Quality)", b"(Approval)"):
             assert text in sealed
 

@@ -25,7 +25,7 @@ from tests.harness.corpus.trial import (
     objection,
 )
 from tests.sealing.judges import nss_database
-from tests.sealing.odd import ODD
+from tests.sealing.pdf.odd_documents import ODD
 from tests.sealing.pdfs import DATA, encrypted, pdf, signer_of
 
 

@@ -16,7 +16,7 @@ from rotation.sealing.request import SealOptions
 from tests.harness.fuzz.damage import damaged
 from tests.harness.fuzz.documents import made
 from tests.harness.fuzz.trial import SEALED, Outcome, attempt, options
-from tests.sealing.odd import ODD
+from tests.sealing.pdf.odd_documents import ODD
 from tests.sealing.pdfs import DATA, pdf, pdf_with_form, signed_by_author, signer_of
 
 SOURCES = [*ODD.values(), *(path.read_bytes() for path in sorted(DATA.glob("*.pdf")))]

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from rotation.sealing.visible_seal import Box
+
 
 def pdfsig(document: bytes, folder: Path, *, anchors: Path | None = None) -> str:
     """What pdfsig says; ``anchors`` is an NSS database with the trusted roots."""
@@ -56,6 +58,29 @@ def shown(document: bytes, folder: Path, page: int = 1) -> Shown:
     _, size, _, grays = done.stdout.split(b"\n", 3)
     width, height = map(int, size.split())
     return Shown(width, height, grays)
+
+
+def visible_change(
+    document: bytes, sealed: bytes, folder: Path, page: int = 1
+) -> tuple[int, int, int, int] | None:
+    """The box around what sealing changed on the page, in points from its lower left corner."""
+    changes = shown(sealed, folder, page).changes(shown(document, folder, page))
+    if not changes:
+        return None
+    xs, ys = zip(*changes, strict=True)
+    return min(xs), min(ys), max(xs) + 1, max(ys) + 1
+
+
+def is_within(found: tuple[int, int, int, int] | None, box: Box) -> bool:
+    """Whether ``found`` lies in ``box`` and takes up most of its width or height."""
+    if found is None:
+        return False
+    left, bottom, right, top = found
+    wide = right - left > 0.8 * (box[2] - box[0])
+    high = top - bottom > 0.6 * (box[3] - box[1])
+    return (
+        box[0] <= left and box[1] <= bottom and right <= box[2] and top <= box[3] and (wide or high)
+    )
 
 
 def nss_database(folder: Path, root_pem: bytes) -> Path:

@@ -20,8 +20,8 @@ from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.sealing.images import image, saved
+from tests.sealing.judges import is_within, visible_change
 from tests.sealing.pdfs import pdf
-from tests.sealing.test_visible import inside, seen
 from tests.unattended.parts import Arrivals, task
 
 Start = Callable[..., ProcessFunction]
@@ -126,7 +126,7 @@ def test_a_seal_is_seen_and_certifies_by_settings_alone(
         sealed = office.sealed(f"sealed/{name}.pdf/{version}.pdf")
         (report,) = verify(sealed, office.pki.root_pem)
         assert (report.problem, report.allows) == (None, Certification.FORM_FILLING)
-        assert inside(seen(pdf(), sealed, tmp_path), (20.0, 30.0, 140.0, 70.0))
+        assert is_within(visible_change(pdf(), sealed, tmp_path), (20.0, 30.0, 140.0, 70.0))
 
 
 @pytest.mark.parametrize(

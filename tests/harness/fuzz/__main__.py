@@ -29,7 +29,7 @@ from tests.harness.corpus.classes import documents
 from tests.harness.fuzz.damage import damaged
 from tests.harness.fuzz.documents import made
 from tests.harness.fuzz.trial import attempt, options, sealed
-from tests.sealing.odd import ODD
+from tests.sealing.pdf.odd_documents import ODD
 from tests.sealing.pdfs import DATA, pdf_with_form, signed_by_author, signer_of
 
 KEPT: Final = Path(".bench/fuzz")

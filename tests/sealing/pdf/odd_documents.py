@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 
-from tests.sealing import locked
+from tests.sealing.pdf import encrypted_documents as encrypted
 from tests.sealing.pdfs import CATALOG, CONTENT, PAGE, PAGES, pdf
 
 _row = re.compile(rb"^(\d{10}) (\d{5}) ([nf]) $", re.MULTILINE)
@@ -226,10 +226,10 @@ ODD: dict[str, bytes] = {
     "an object stream's length in itself": re.sub(
         rb"(/ObjStm.*?/Length )\d+", rb"\g<1>2 0 R", streamed(), flags=re.DOTALL
     ),
-    "no length of the key": locked.without_a_key_length(),
-    "an encryption from before PDF 2.0": locked.by_revision_5(),
-    "the same, and the password is the owner's": locked.by_revision_5(b"a user's", b""),
-    "an encryption described by references": locked.described_by_references(),
-    "permissions of an old edition": locked.with_permissions_that_stop_at_bit_12(),
+    "no length of the key": encrypted.without_a_key_length(),
+    "an encryption from before PDF 2.0": encrypted.by_revision_5(),
+    "the same, and the password is the owner's": encrypted.by_revision_5(b"a user's", b""),
+    "an encryption described by references": encrypted.described_by_references(),
+    "permissions of an old edition": encrypted.with_permissions_that_stop_at_bit_12(),
     "PDF 2.0": pdf().replace(b"%PDF-1.7", b"%PDF-2.0"),
 }

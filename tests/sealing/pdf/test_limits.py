@@ -22,7 +22,7 @@ from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
 from tests.paths import ROOT
 from tests.sealing.images import image, png, saved
-from tests.sealing.odd import ODD, form, streamed, updated
+from tests.sealing.pdf.odd_documents import ODD, form, streamed, updated
 from tests.sealing.pdfs import CATALOG, PAGE, PAGES, pdf
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)

@@ -24,8 +24,15 @@ from rotation.sealing.verify import verify
 from rotation.sealing.visible_seal import Box, VisibleSeal
 from tests.harness.glyphs.outlines import FONT, outlines
 from tests.sealing.images import image, saved
-from tests.sealing.judges import nss_database, pdfsig, qpdf_check, shown
-from tests.sealing.odd import ODD
+from tests.sealing.judges import (
+    is_within,
+    nss_database,
+    pdfsig,
+    qpdf_check,
+    shown,
+    visible_change,
+)
+from tests.sealing.pdf.odd_documents import ODD
 from tests.sealing.pdfs import (
     CATALOG,
     DATA,
@@ -69,29 +76,6 @@ def turned(rotation: int, more: bytes = b"") -> bytes:
     return pdf({3: b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R " + boxes + more + b" >>"})
 
 
-def seen(
-    document: bytes, sealed: bytes, folder: Path, page: int = 1
-) -> tuple[int, int, int, int] | None:
-    """The box around what pdftoppm shows of the seal, in points from the lower left corner."""
-    changes = shown(sealed, folder, page).changes(shown(document, folder, page))
-    if not changes:
-        return None
-    xs, ys = zip(*changes, strict=True)
-    return min(xs), min(ys), max(xs) + 1, max(ys) + 1
-
-
-def inside(found: tuple[int, int, int, int] | None, box: Box) -> bool:
-    """Whether something is seen, within ``box``, and over most of its width or height."""
-    if found is None:
-        return False
-    left, bottom, right, top = found
-    wide = right - left > 0.8 * (box[2] - box[0])
-    high = top - bottom > 0.6 * (box[3] - box[1])
-    return (
-        box[0] <= left and box[1] <= bottom and right <= box[2] and top <= box[3] and (wide or high)
-    )
-
-
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90, 450])
 def test_the_seal_is_seen_in_its_box_however_the_page_is_turned(
     rotation: int, signer: SimpleSigner, tmp_path: Path
@@ -104,8 +88,8 @@ def test_the_seal_is_seen_in_its_box_however_the_page_is_turned(
         VisibleSeal(1, BOX, TEXT, saved(image("RGBA"))),
         VisibleSeal(1, BOX, TEXT, saved(image(), "JPEG")),
     ):
-        found = seen(document, seal(document, signer, content), tmp_path)
-        assert inside(found, BOX), (content, found)
+        found = visible_change(document, seal(document, signer, content), tmp_path)
+        assert is_within(found, BOX), (content, found)
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -141,7 +125,7 @@ def test_pages_count_from_either_end(
     """1 is the first page, -1 the last; no other page changes."""
     document = pages(5)
     sealed = seal(document, signer, VisibleSeal(number, BOX, TEXT))
-    changed = [n for n in range(1, 6) if seen(document, sealed, tmp_path, n)]
+    changed = [n for n in range(1, 6) if visible_change(document, sealed, tmp_path, n)]
     assert changed == [page]
 
 
@@ -153,7 +137,11 @@ def test_a_page_that_stands_twice_in_the_tree_counts_twice(
         b"/Kids [6 0 R 7 0 R] /Count 2", b"/Kids [6 0 R 6 0 R 7 0 R]/Count 3"
     )
     sealed = seal(document, signer, VisibleSeal(3, BOX, TEXT))
-    assert [bool(seen(document, sealed, tmp_path, n)) for n in (1, 2, 3)] == [False, False, True]
+    assert [bool(visible_change(document, sealed, tmp_path, n)) for n in (1, 2, 3)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("number", [6, -6, 1_000_000])
@@ -203,7 +191,7 @@ def test_the_size_is_inherited_from_the_pages_above(signer: SimpleSigner, tmp_pa
     tree = b"<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 300 200] /Rotate 90 >>"
     document = pdf({2: tree, 3: PAGE.replace(b"/MediaBox [0 0 200 200]", b"")})
     sealed = seal(document, signer, VisibleSeal(1, BOX, TEXT))
-    assert inside(seen(document, sealed, tmp_path), BOX)
+    assert is_within(visible_change(document, sealed, tmp_path), BOX)
 
 
 def test_points_are_points_in_a_document_with_a_larger_unit(signer: SimpleSigner) -> None:
@@ -238,7 +226,7 @@ def test_poppler_and_qpdf_find_nothing_wrong(
     for words in ("Signature is Valid.", "Certificate is Trusted.", "Total document signed"):
         assert words in said
     assert "No syntax or stream encoding errors found" in qpdf_check(sealed, tmp_path)
-    assert inside(seen(document, sealed, tmp_path), BOX)
+    assert is_within(visible_change(document, sealed, tmp_path), BOX)
 
 
 def test_a_visible_seal_can_certify(signer: SimpleSigner, pki: Pki) -> None:
@@ -254,7 +242,9 @@ def test_a_visible_seal_can_certify(signer: SimpleSigner, pki: Pki) -> None:
 def test_without_the_option_nothing_is_seen(signer: SimpleSigner, tmp_path: Path) -> None:
     """The default stays invisible."""
     prepared = prepare(BytesIO(pdf()), SealOptions(), AT)
-    assert seen(pdf(), prepared.embed(cms_over(prepared.digest, signer)), tmp_path) is None
+    assert (
+        visible_change(pdf(), prepared.embed(cms_over(prepared.digest, signer)), tmp_path) is None
+    )
 
 
 class TestFieldsOfTheDocument:
@@ -285,7 +275,7 @@ class TestFieldsOfTheDocument:
         """Text and image without a page or a box go where the named field is."""
         document = self.form(entries, kid)
         sealed = seal(document, signer, VisibleSeal(text=TEXT), field_name="Here")
-        assert inside(seen(document, sealed, tmp_path), BOX)
+        assert is_within(visible_change(document, sealed, tmp_path), BOX)
         (report,) = verify(sealed, pki.root_pem)
         assert (report.field, report.problem) == ("Here", None)
 
@@ -295,7 +285,7 @@ class TestFieldsOfTheDocument:
         """A widget's own rotation (MK, R) is its author's word on what is upright."""
         document = self.form(b"/Subtype /Widget /MK << /R 90 >> " + self.PLACE)
         sealed = seal(document, signer, VisibleSeal(text="I"), field_name="Here")
-        left, bottom, right, top = seen(document, sealed, tmp_path) or (0, 0, 0, 0)
+        left, bottom, right, top = visible_change(document, sealed, tmp_path) or (0, 0, 0, 0)
         assert right - left > top - bottom, "a letter I that lies on its side"
 
     def test_a_place_of_its_own_is_not_given_another(self) -> None:

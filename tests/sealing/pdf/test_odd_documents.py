@@ -21,8 +21,8 @@ from rotation.sealing.verify import verify
 from tests.harness.corpus.classes import class_of
 from tests.harness.corpus.trial import SEALED, Judges, attempt
 from tests.sealing.judges import nss_database
-from tests.sealing.locked import without_a_key_length
-from tests.sealing.odd import ODD, moved, streamed, updated
+from tests.sealing.pdf.encrypted_documents import without_a_key_length
+from tests.sealing.pdf.odd_documents import ODD, moved, streamed, updated
 from tests.sealing.pdfs import CATALOG, DATA, PAGE, cms_over, encrypted, pdf, signed_by_author
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
