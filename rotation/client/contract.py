@@ -1,7 +1,7 @@
-"""The sealing function's contract from the caller's side: the request out, the answer in. Pure.
+"""The sealing function's contract on the caller's side: writes the request, reads the answer.
 
-``docs/sealing.md`` describes both. An answer is held against its request: a proxy, another version
-of the function or a wrong function name must not pass for a seal.
+``docs/sealing.md`` describes both. An answer is compared with its request, so that an answer of a
+proxy, of another version of the function or of a wrong function does not pass for a seal.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from rotation.sealing.request import ObjectLocation, SealRequest
 
 Exact = TypeVar("Exact")
 
-_MESSAGE: Final[Mapping[str, type[RotationError]]] = {
+_ERRORS: Final[Mapping[str, type[RotationError]]] = {
     error.code: error
     for error in (
         CertifiedPdfError,
@@ -62,7 +62,7 @@ _MESSAGE: Final[Mapping[str, type[RotationError]]] = {
         UnsupportedPdfError,
     )
 }
-_VENDOR: Final[Mapping[str, type[VendorError]]] = {
+_VENDOR_ERRORS: Final[Mapping[str, type[VendorError]]] = {
     error.code: error
     for error in (
         ClockSkewError,
@@ -112,7 +112,7 @@ class Seal:
 
 
 def event_of(request: SealRequest) -> dict[str, Any]:
-    """The JSON object to send. Holds the key as text: it must not stay in a frame that raises."""
+    """The JSON object to send. It holds the key as text, so no frame that raises may keep it."""
     event: dict[str, Any] = {
         "source": _place(request.source),
         "destination": _place(request.destination),
@@ -123,7 +123,7 @@ def event_of(request: SealRequest) -> dict[str, Any]:
 
 
 def read_answer(answer: object, request: SealRequest) -> Seal | RotationError:
-    """The seal, or the error that the answer tells, or what is wrong with the answer."""
+    """The seal in the answer; or the error in it; or an error that says what is wrong with it."""
     members = answer if isinstance(answer, Mapping) else {}
     if members.get("status") == "error":
         error = members.get("error")
@@ -131,13 +131,13 @@ def read_answer(answer: object, request: SealRequest) -> Seal | RotationError:
     try:
         seal = _seal(members)
     except (KeyError, TypeError, ValueError, OverflowError) as problem:
-        return _broken(f"it lacks or distorts what a seal tells ({type(problem).__name__})")
+        return _unusable(f"a member of it is missing or wrong ({type(problem).__name__})")
     sent = request.source, request.destination
     places = seal.source.location, seal.destination.location
     if [(place.bucket, place.key) for place in places] != [(one.bucket, one.key) for one in sent]:
-        return _broken("it speaks of another document")
+        return _unusable("it names another document")
     if seal.key_id != request.key.id:
-        return _broken("it speaks of another key")
+        return _unusable("it names another key")
     return seal
 
 
@@ -202,29 +202,29 @@ def _time(text: str) -> datetime:
 def _error(members: Mapping[str, Any]) -> RotationError:
     code, message, retryable = (members.get(name) for name in ("code", "message", "retryable"))
     if not (isinstance(code, str) and isinstance(message, str) and isinstance(retryable, bool)):
-        return _broken("it tells of an error without code, message and retryable")
+        return _unusable("its error lacks code, message or retryable")
     # The function keeps keys out of its messages; this one is about to enter other people's logs.
-    told = scrub(message[:_LONGEST_MESSAGE])
+    text = scrub(message[:_LONGEST_MESSAGE])
     error: RotationError
-    if code in _VENDOR:
-        operation, colon, detail = told.partition(": ")
-        error = _VENDOR[code](*((operation, detail) if colon else ("sign", told)))
+    if code in _VENDOR_ERRORS:
+        operation, colon, detail = text.partition(": ")
+        error = _VENDOR_ERRORS[code](*((operation, detail) if colon else ("sign", text)))
     elif code == InvalidRequestError.code:
-        field, colon, problem = told.partition(": ")
+        field, colon, problem = text.partition(": ")
         # A field is a path, without spaces; an older function's message begins with no path.
         known = colon and " " not in field
         error = InvalidRequestError(
-            field=field if known else None, problem=problem if known else told
+            field=field if known else None, problem=problem if known else text
         )
-    elif code in _MESSAGE:
-        error = _MESSAGE[code](told)
+    elif code in _ERRORS:
+        error = _ERRORS[code](text)
     else:
-        error = SealingError(f"The sealing function answered {scrub(code[:64])}: {told}")
+        error = SealingError(f"The sealing function answered {scrub(code[:64])}: {text}")
     error.retryable = retryable
     return error
 
 
-def _broken(problem: str) -> SealingError:
+def _unusable(problem: str) -> SealingError:
     return SealingError(
         f"The sealing function's answer is not what docs/sealing.md promises: {problem}. Check the "
         "function's name and version. The document may have been sealed."

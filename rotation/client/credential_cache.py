@@ -1,20 +1,22 @@
-"""The cached credential: handed out in a fraction of a microsecond, refreshed behind its readers.
+"""The credential cache: a hit takes a fraction of a microsecond, and no reader waits for a refresh.
 
 ::
 
     cache = CredentialCache()
     credential = cache.get("trusted-signatures-api")
 
-- A hit reads one immutable `State` and the monotonic clock. No lock, no copy, no wall clock.
-- Whoever finds nothing to hand out waits; however many they are, one of them fetches.
-- Past the soft TTL one thread refreshes, and the others go on with what is there. Past the hard
-  TTL nothing is handed out any more.
-- What Secrets Manager refuses (AccessDenied, ResourceNotFound, InvalidRequest, DecryptionFailure)
-  is refused to every caller from that answer on. An outage, a timeout, throttling or a value that
-  is no key are bridged with the last good credential until its hard TTL.
+- A hit reads one immutable `CacheEntry` and the monotonic clock. It takes no lock, makes no copy
+  and does not read the wall clock.
+- A thread that finds no credential waits. However many threads wait, one of them fetches.
+- Past the soft TTL one thread refreshes, and the others go on with the old credential. Past the
+  hard TTL that credential is not handed out any more.
+- When Secrets Manager refuses (AccessDenied, ResourceNotFound, InvalidRequest, DecryptionFailure),
+  every caller gets that error from then on. During an outage, a timeout or throttling, or when the
+  value is not a key, callers get the last good credential until its hard TTL.
 - When the vendor rejects a key, `CredentialCache.refresh` fetches the next one.
 
-A hit never blocks, so it may be called in an event loop; `CredentialCache.peek` never waits.
+A hit never blocks, so `CredentialCache.get` may be called in an event loop once the credential is
+there; `CredentialCache.peek` never waits.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
-from rotation.client.cache_state import FALLBACK_VERSION, CachedCredential, Rules
+from rotation.client.cache_state import FALLBACK_VERSION, CachedCredential, CachePolicy
 from rotation.client.label_events import label_update
 from rotation.client.metrics import CacheMetrics
 from rotation.client.secret_source import SecretsManager, SecretSource
-from rotation.client.single_flight import Flights
+from rotation.client.single_flight import SingleFlight
 from rotation.credential import ApiKey
 from rotation.errors import ConfigurationError
 from rotation.secrets_manager.labels import AWSCURRENT
@@ -76,17 +78,17 @@ class CredentialCache:
                 f"soft_ttl ({soft_ttl}) must be positive and shorter than hard_ttl ({hard_ttl})."
             )
         self._metrics = metrics or CacheMetrics()
-        self._flights = Flights(
+        self._single_flight = SingleFlight(
             source or SecretsManager(),
-            Rules(soft_ttl.total_seconds(), hard_ttl.total_seconds(), jitter),
+            CachePolicy(soft_ttl.total_seconds(), hard_ttl.total_seconds(), jitter),
             {(secret_id, AWSCURRENT): key for secret_id, key in (fallback or {}).items()},
             self._metrics,
             clock,
         )
-        self._states = self._flights.states
+        self._entries = self._single_flight.entries
         self._clock = clock
         if type(self._metrics).hit is not CacheMetrics.hit:
-            self.get = self._get_and_tell  # type: ignore[method-assign]
+            self.get = self._get_and_count_hit  # type: ignore[method-assign]
 
     def get(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential:
         """The credential in the version of ``secret_id`` that bears the staging label ``stage``.
@@ -103,17 +105,17 @@ class CredentialCache:
             InvalidCredentialError: the value is no API key, and nothing is held.
         """
         try:
-            state = self._states[secret_id, stage]
+            entry = self._entries[secret_id, stage]
         except KeyError:
             pass
         else:
-            if self._clock() < state.check_at and state.held is not None:
-                return state.held
-        return self._flights.obtain((secret_id, stage))
+            if self._clock() < entry.check_at and entry.held is not None:
+                return entry.held
+        return self._single_flight.obtain((secret_id, stage))
 
     def peek(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential | None:
         """What `get` would hand out without waiting, or None. Begins a refresh where one is due."""
-        return self._flights.at_hand((secret_id, stage))
+        return self._single_flight.available((secret_id, stage))
 
     def refresh(
         self, secret_id: str, *, if_version: str, stage: str = AWSCURRENT
@@ -131,7 +133,7 @@ class CredentialCache:
             SecretStoreError, InvalidCredentialError: nothing else is to be had. What is held stays
                 for `get`, unless Secrets Manager refused.
         """
-        return self._flights.obtain((secret_id, stage), rejected=if_version)
+        return self._single_flight.obtain((secret_id, stage), rejected=if_version)
 
     def on_event(self, event: object) -> bool:
         """Take notice of EventBridge's ``Secret Label Updated``; anything else is passed over.
@@ -144,19 +146,19 @@ class CredentialCache:
             Whether the event concerned something that is held.
         """
         update = label_update(event)
-        return update is not None and self._flights.label_moved(update)
+        return update is not None and self._single_flight.label_moved(update)
 
     def age(self, secret_id: str, stage: str = AWSCURRENT) -> timedelta | None:
         """How long ago the credential that is held was fetched; None: none is held."""
-        state = self._states.get((secret_id, stage))
-        if state is None or state.held is None:
+        entry = self._entries.get((secret_id, stage))
+        if entry is None or entry.held is None:
             return None
-        return timedelta(seconds=self._clock() - state.held.fetched_at)
+        return timedelta(seconds=self._clock() - entry.held.fetched_at)
 
-    def _get_and_tell(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential:
+    def _get_and_count_hit(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential:
         """`get` for metrics that count hits."""
-        state = self._states.get((secret_id, stage))
-        if state is not None and self._clock() < state.check_at and state.held is not None:
-            self._flights.tell(self._metrics.hit, secret_id, stage)
-            return state.held
-        return self._flights.obtain((secret_id, stage))
+        entry = self._entries.get((secret_id, stage))
+        if entry is not None and self._clock() < entry.check_at and entry.held is not None:
+            self._single_flight.notify(self._metrics.hit, secret_id, stage)
+            return entry.held
+        return self._single_flight.obtain((secret_id, stage))

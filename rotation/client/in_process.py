@@ -1,6 +1,6 @@
-"""The sealer in the application's own process, behind the port that Lambda is behind otherwise.
+"""Seals in the application's own process instead of in the Lambda function.
 
-Needs the ``sealing`` extra; whoever asks the Lambda function does not import this module.
+It needs the ``sealing`` extra. An application that uses the Lambda function does not import it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The event by which Secrets Manager tells that a staging label has moved. Pure.
+"""Reads the event that Secrets Manager sends when a staging label has moved.
 
 UserGuide event-detail-secret-label-updated-secretsmanager: sent to EventBridge's default bus for
 every label but AWSPENDING and AWSPREVIOUS, without CloudTrail; ``detail`` holds ``name``,
@@ -18,7 +18,7 @@ DETAIL_TYPE: Final = "Secret Label Updated"
 
 @dataclass(frozen=True)
 class LabelUpdate:
-    """A staging label that now sits on another version.
+    """A staging label is now on another version.
 
     Attributes:
         arn: the secret's ARN.
@@ -32,7 +32,7 @@ class LabelUpdate:
 
 
 def label_update(event: object) -> LabelUpdate | None:
-    """What ``event``, as EventBridge delivers it, tells; None if it is anything else."""
+    """The label update in ``event``, as EventBridge delivers it; None for any other event."""
     if not isinstance(event, Mapping):
         return None
     detail, resources = event.get("detail"), event.get("resources")

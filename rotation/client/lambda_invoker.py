@@ -21,7 +21,7 @@ from rotation.aws.errors import (
     was_not_run,
 )
 from rotation.client.contract import event_of
-from rotation.client.secret_source import OnePerProcess
+from rotation.client.secret_source import ProcessLocal
 from rotation.errors import (
     ConfigurationError,
     RotationError,
@@ -62,7 +62,7 @@ class LambdaInvoker:
         self, function: str, make_client: Callable[[], LambdaClient] | None = None
     ) -> None:
         self._function = function
-        self._client = OnePerProcess(partial(_once_only, make_client or lambda_client))
+        self._client = ProcessLocal(partial(_once_only, make_client or lambda_client))
 
     def invoke(self, request: SealRequest) -> Mapping[str, Any]:
         """The function's answer: sealed, or why not.
@@ -85,9 +85,7 @@ class LambdaInvoker:
         except Exception as failure:  # noqa: BLE001 - such as a tracer's hook in the client
             _log.error("invoking %s failed: %s", self._function, scrub(traceback.format_exc()))
             name = type(failure).__name__
-            error = SealingError(
-                f"Invoking {self._function} failed in a way that nobody foresaw: {name}."
-            )
+            error = SealingError(f"Invoking {self._function} failed unexpectedly: {name}.")
         # The frames below hold the request, or what a crashed function said: raised without them.
         raise error
 

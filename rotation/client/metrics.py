@@ -1,4 +1,4 @@
-"""What a `CredentialCache` tells about itself, for whatever counts things in the application."""
+"""Hooks by which an application counts what happens in its `CredentialCache`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 class CacheMetrics:
-    """Hooks that do nothing; override those of interest.
+    """Hooks that do nothing. Override those that you need.
 
-    Each is called by the thread to which it happens, outside of every lock, and must be brief. An
-    exception that it raises is logged and goes no further. None is ever given key material.
+    The thread in which the event happens calls the hook, outside of every lock; a hook must be
+    brief. The cache logs an exception that a hook raises, and goes on. No hook gets key material.
 
-    A `hit` that is not overridden costs nothing: the cache then does not call it.
+    As long as `hit` is not overridden, the cache does not call it, and it costs nothing.
     """
 
     def hit(self, secret_id: str, stage: str) -> None:
-        """A credential was handed out as it lay there, with nothing else to do."""
+        """A credential was handed out from the cache, and nothing else was to do."""
 
     def miss(self, secret_id: str, stage: str) -> None:
         """A caller has to wait for Secrets Manager, because there was nothing to hand out."""
 
     def refreshed(self, secret_id: str, stage: str, credential: CachedCredential) -> None:
-        """Secrets Manager gave ``credential``, the first of this secret or another one."""
+        """Secrets Manager returned ``credential``, the first one of this secret or a later one."""
 
     def failed(self, secret_id: str, stage: str, error: RotationError) -> None:
         """A fetch failed, whoever began it."""
 
     def stale(self, secret_id: str, stage: str, age: timedelta) -> None:
-        """A fetch failed, and the credential of this age goes on being handed out."""
+        """A fetch failed, and the cache goes on handing out the credential, which has this age."""
 
     def fallback(self, secret_id: str, stage: str, error: RotationError) -> None:
         """The fallback was handed out; ``error`` says why the secret has not answered yet."""

@@ -1,4 +1,4 @@
-"""Asks for a document to be sealed, with the current key, through rotations and passing trouble.
+"""Has documents sealed with the current key, also during rotations and short outages.
 
 ::
 
@@ -6,8 +6,8 @@
     sealing = SealingClient(invoker, CredentialCache(), "trusted-signatures-api")
     sealing.seal(ObjectLocation("documents", "a.pdf"), ObjectLocation("sealed", "a.pdf"))
 
-Asking again for the same document is harmless (``docs/sealing.md``): it buys another signature and
-overwrites the destination with a seal of the same worth.
+To repeat a request for the same document does no harm (``docs/sealing.md``): it buys another
+signature, and the new sealed document replaces the one at the destination.
 """
 
 from __future__ import annotations
@@ -45,18 +45,19 @@ _OUTAGES: Final = (
 
 
 class Invoker(Protocol):
-    """Has one request carried out and returns the answer that ``docs/sealing.md`` describes."""
+    """Sends one request to a sealer, and returns the answer that ``docs/sealing.md`` describes."""
 
     def invoke(self, request: SealRequest) -> Mapping[str, Any]:
-        """The answer. Raises RotationError where there is none; retryable if that may pass."""
+        """The answer. Raises RotationError if there is none; retryable if a repeat may succeed."""
 
 
 @dataclass(frozen=True)
-class _Failure:
-    """An attempt that brought no seal.
+class _FailedAttempt:
+    """An attempt without a seal as its result.
 
     Attributes:
-        credential: what it was made with, where there was one.
+        error: why there is none.
+        credential: the credential that was used, if there was one.
     """
 
     error: RotationError
@@ -64,23 +65,24 @@ class _Failure:
 
     @property
     def rejected(self) -> str | None:
-        """The version whose key the vendor rejected. A clock that is off says nothing of a key."""
+        """The version whose key the vendor rejected, if that is why the attempt failed."""
         if self.credential is None or not isinstance(self.error, CredentialRejectedError):
             return None
         return self.credential.version
 
 
 class SealingClient:
-    """Seals documents one at a time, in any number of threads.
+    """Seals documents, one in each call; any number of threads may call it.
 
     Args:
-        invoker: whom to ask: `rotation.client.lambda_invoker.LambdaInvoker`, or
+        invoker: sends the requests: `rotation.client.lambda_invoker.LambdaInvoker`, or
             `rotation.client.in_process.InProcessInvoker`.
         credentials: where the key comes from.
-        secret_id: the secret that holds it.
-        patience: for so long from its beginning a seal outlasts an outage of the vendor, of Secrets
-            Manager or of the source's S3, or a function that is throttled or not reached, however
-            many attempts that takes: the last one begins when it is over.
+        secret_id: the secret that holds the key.
+        patience: how long a seal is tried again during an outage, counted from its beginning,
+            however many attempts that takes. An outage is one of the vendor, of Secrets Manager or
+            of the source's S3, or a function that is throttled or not reached. The last attempt
+            begins when this time is over.
         clock: seconds that never run backwards.
         sleep: waits so many seconds.
         jitter: a random number between its two arguments.
@@ -115,26 +117,26 @@ class SealingClient:
     ) -> Seal:
         """Have ``source`` sealed and stored at ``destination``.
 
-        What may pass is tried four times in all, with full jitter, and an outage for as long as the
-        client's patience lasts. When the vendor rejects the key, the next one is fetched and tried
-        once, at once; while Secrets Manager has no other, it is asked again with pauses, since it
-        is eventually consistent.
+        After a retryable error the client makes up to four attempts in all, with full jitter;
+        during an outage it goes on until its patience is over. When the vendor rejects the key, the
+        client fetches the next key and tries once more at once. As long as Secrets Manager, which
+        is eventually consistent, has no other key, the client asks it again with pauses.
 
         Args:
             source: the document.
             destination: where the sealed document goes; never the source.
             options: how it is to be sealed.
-            within: no attempt begins later than that, but the one with the next key, at once after
-                a rejection. Does NOT cut an attempt short: how long one may take is the invoker's
-                to bound.
+            within: no attempt begins later than that, except the one with the next key, which
+                follows a rejection at once. Does NOT cut an attempt short: the invoker limits how
+                long one may take.
 
         Raises:
-            SealingUnavailableError: the function was not run, until the patience was over.
-            SealingError: the document, its source or its destination is not fit; or the function
-                could not be asked, or answered something else than it promises.
+            SealingUnavailableError: the function was not run until the patience was over.
+            SealingError: the document, its source or its destination cannot be used; or the
+                function could not be invoked, or its answer is not what it promises.
             VendorError: the vendor did not sign.
             SealVerificationError: the vendor's signature is not what it must be.
-            SecretStoreError, InvalidCredentialError: there is no key to be had.
+            SecretStoreError, InvalidCredentialError: there is no key.
         """
         begun = self._clock()
         ends, patient_until = begun + within.total_seconds(), begun + self._patience
@@ -156,7 +158,7 @@ class SealingClient:
             again = now + pause
             if attempt >= _ATTEMPTS:
                 patient = isinstance(outcome.error, _OUTAGES) and now < patient_until
-                # The last one begins when the patience is over, wherever the dice put it.
+                # The last attempt begins when the patience is over, whatever the jitter is.
                 again = min(again, patient_until, ends) if patient else math.inf
             may_pass = outcome.error.retryable or unchanged
             if not may_pass or now >= ends or again > ends:
@@ -169,20 +171,20 @@ class SealingClient:
         destination: ObjectLocation,
         options: SealOptions,
         rejected: str | None,
-    ) -> Seal | _Failure:
+    ) -> Seal | _FailedAttempt:
         try:
             credential = self._credential(rejected)
         except RotationError as error:
-            return _Failure(error)
+            return _FailedAttempt(error)
         if credential.version == rejected:
-            return _Failure(self._no_other(credential), credential)
+            return _FailedAttempt(self._no_other(credential), credential)
         request = SealRequest(source, destination, credential.key, options)
         try:
             answer = self._invoker.invoke(request)
         except RotationError as error:
-            return _Failure(error, credential)
+            return _FailedAttempt(error, credential)
         outcome = read_answer(answer, request)
-        return outcome if isinstance(outcome, Seal) else _Failure(outcome, credential)
+        return outcome if isinstance(outcome, Seal) else _FailedAttempt(outcome, credential)
 
     def _credential(self, rejected: str | None) -> CachedCredential:
         if rejected is None:

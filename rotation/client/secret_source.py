@@ -1,4 +1,4 @@
-"""Where a cache fetches from: the port, and Secrets Manager behind it."""
+"""The source of a cache's secrets: a port, and its implementation with Secrets Manager."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class FetchedSecret:
     """The version of a secret that bears a staging label.
 
     Attributes:
-        arn: the secret's full ARN, whatever it was asked for by.
+        arn: the secret's full ARN, even where it was asked for by name.
         version: the version's id.
-        key: what its value holds.
+        key: the API key in its value.
     """
 
     arn: str
@@ -50,9 +50,9 @@ class SecretSource(Protocol):
 class SecretsManager:
     """`SecretSource` over AWS Secrets Manager.
 
-    A boto3 client is thread-safe, but a forked child must not go on with its parent's: they would
-    share TLS connections, and locks that nobody is left to release. So it is made when it is first
-    needed, once in each process.
+    A boto3 client is thread-safe, but a forked child must not use its parent's client: the two
+    would share TLS connections, and locks that no thread of the child could release. So each
+    process makes a client of its own when it first needs one.
 
     Args:
         make_client: makes a Secrets Manager client; by default one with short timeouts, of a
@@ -61,13 +61,13 @@ class SecretsManager:
     """
 
     def __init__(self, make_client: Callable[[], SecretsManagerClient] | None = None) -> None:
-        self._client = OnePerProcess(make_client or secrets_manager_client)
+        self._client = ProcessLocal(make_client or secrets_manager_client)
 
     def fetch(self, secret_id: str, stage: str) -> FetchedSecret:
         """As `SecretSource.fetch`; API_GetSecretValue with an explicit VersionStage.
 
-        Without a stage the call means AWSCURRENT. It is named all the same, so that a policy can
-        demand it (condition key ``secretsmanager:VersionStage``).
+        A call without a stage means AWSCURRENT. The stage is named nevertheless, so that a policy
+        can demand it (condition key ``secretsmanager:VersionStage``).
         """
         arn, version, value = store_call(
             "GetSecretValue",
@@ -93,15 +93,15 @@ def secrets_manager_client() -> SecretsManagerClient:
     return boto3.Session().client("secretsmanager", config=patience)
 
 
-class OnePerProcess(Generic[Client]):
-    """Makes something when it is first needed, and again in a forked child."""
+class ProcessLocal(Generic[Client]):
+    """Makes an object when it is first needed, and another one in each forked child."""
 
     def __init__(self, make: Callable[[], Client]) -> None:
         self._make = make
         self._made: tuple[int, Client] | None = None
 
     def __call__(self) -> Client:
-        """The one of this process. Two threads may make one each; the last is kept."""
+        """This process's object. If two threads make one each, the last one is kept."""
         made = self._made
         if made is None or made[0] != os.getpid():
             made = self._made = (os.getpid(), self._make())
@@ -109,5 +109,5 @@ class OnePerProcess(Generic[Client]):
 
 
 def _read(answer: Mapping[str, Any]) -> tuple[str, str, Confidential]:
-    """What is needed of an answer; a binary value reads as no JSON object."""
+    """The ARN, the version id and the value; a binary value becomes an empty text."""
     return answer["ARN"], answer["VersionId"], Confidential(answer.get("SecretString", ""))

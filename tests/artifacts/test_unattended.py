@@ -1,7 +1,7 @@
 """The functions for events and for bulk, from their artifact, under the interface emulator.
 
 As in `test_end_to_end`: the directory that is deployed, the template's handler and variables. What
-arrives goes its whole way: S3, EventBridge, the template's rule, a queue.
+arrives goes its no_jitter way: S3, EventBridge, the template's rule, a queue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rotation.sealing.storage.s3 import IN_MEMORY
 from rotation.sealing.verify import verify
 from tests.artifacts.emulator import EmulatedFunction
 from tests.artifacts.template import Template
-from tests.client.parts import NAME
+from tests.client.fixtures import NAME
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
@@ -107,8 +107,8 @@ def emulate(
 def good(sealed: bytes, source: bytes, office: Office) -> bool:
     """Whether it is its source and one trusted seal over all."""
     (report,) = verify(sealed, office.pki.root_pem)
-    whole = report.covers_whole_file and sealed.startswith(source)
-    return whole and report.trusted is True and report.problem is None
+    no_jitter = report.covers_whole_file and sealed.startswith(source)
+    return no_jitter and report.trusted is True and report.problem is None
 
 
 def asked(cloud: Cloud, began: int, office: Office) -> set[str]:

@@ -1,4 +1,4 @@
-"""A cache over secrets in memory, with time in the test's hands."""
+"""A cache over secrets in memory, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rotation.client.credential_cache import CredentialCache
-from tests.client.parts import Clock, FakeSecrets, Noted, whole
+from tests.client.fixtures import Clock, FakeSecrets, RecordingMetrics, no_jitter
 
 MakeCache = Callable[..., CredentialCache]
 
@@ -28,21 +28,21 @@ def fake() -> FakeSecrets:
 
 
 @pytest.fixture
-def noted() -> Noted:
-    """What the cache told."""
-    return Noted()
+def metrics() -> RecordingMetrics:
+    """The events that the cache reports."""
+    return RecordingMetrics()
 
 
 @pytest.fixture
-def make_cache(fake: FakeSecrets, clock: Clock, noted: Noted) -> MakeCache:
+def make_cache(fake: FakeSecrets, clock: Clock, metrics: RecordingMetrics) -> MakeCache:
     """Makes a cache over ``fake`` without jitter, whose arguments may be changed."""
 
     def make(**changes: Any) -> CredentialCache:
         arguments: dict[str, Any] = {
             "source": fake,
             "clock": clock,
-            "jitter": whole,
-            "metrics": noted,
+            "jitter": no_jitter,
+            "metrics": metrics,
         }
         return CredentialCache(**(arguments | changes))
 

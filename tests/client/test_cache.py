@@ -27,7 +27,7 @@ from rotation.errors import (
     SecretStoreError,
 )
 from tests.client.conftest import MakeCache
-from tests.client.parts import NAME, Clock, FakeSecrets, Noted, at_rest, until
+from tests.client.fixtures import NAME, Clock, FakeSecrets, RecordingMetrics, is_idle, wait_until
 
 SOFT, HARD = 300.0, 3600.0
 
@@ -35,7 +35,7 @@ SOFT, HARD = 300.0, 3600.0
 def refresh_behind(cache: CredentialCache) -> CachedCredential:
     """A get past the soft TTL, and its refresh, which is over when this returns."""
     handed_out = cache.get(NAME)
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     return handed_out
 
 
@@ -82,7 +82,7 @@ def test_peek_refreshes_behind_and_never_fetches_itself(
     new = fake.put()
     clock.advance(SOFT)
     assert cache.peek(NAME) is old
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     fresh = cache.peek(NAME)
     assert fresh is not None
     assert fresh.version == new
@@ -91,7 +91,7 @@ def test_peek_refreshes_behind_and_never_fetches_itself(
 
 
 def test_ten_minutes_of_outage_are_not_noticed(
-    cache: CredentialCache, fake: FakeSecrets, clock: Clock, noted: Noted
+    cache: CredentialCache, fake: FakeSecrets, clock: Clock, metrics: RecordingMetrics
 ) -> None:
     """Every get of ten minutes is answered, and Secrets Manager is asked again with pauses."""
     old = cache.get(NAME)
@@ -101,8 +101,8 @@ def test_ten_minutes_of_outage_are_not_noticed(
         assert refresh_behind(cache) is old
         clock.advance(1)
     assert 15 <= fake.count() <= 30
-    assert noted.names().count("stale") == fake.count() - 1
-    last, age = noted.told[-1]
+    assert metrics.names().count("stale") == fake.count() - 1
+    last, age = metrics.events[-1]
     assert last == "stale"
     assert timedelta(minutes=14) < age < timedelta(minutes=15)
     fake._failures.clear()
@@ -173,7 +173,7 @@ def test_a_deleted_secret_is_gone(cache: CredentialCache, fake: FakeSecrets, clo
 
 
 def test_a_malformed_value_keeps_the_good_one_until_the_hard_ttl(
-    cache: CredentialCache, fake: FakeSecrets, clock: Clock, noted: Noted
+    cache: CredentialCache, fake: FakeSecrets, clock: Clock, metrics: RecordingMetrics
 ) -> None:
     """A typing error in the console stops nobody at once: the old key works through its grace."""
     old = cache.get(NAME)
@@ -181,7 +181,7 @@ def test_a_malformed_value_keeps_the_good_one_until_the_hard_ttl(
     clock.advance(SOFT)
     assert refresh_behind(cache) is old
     assert cache.get(NAME) is old
-    assert ("failed", "invalid_credential") in noted.told
+    assert ("failed", "invalid_credential") in metrics.events
     with pytest.raises(InvalidCredentialError):
         cache.refresh(NAME, if_version=old.version)
     clock.advance(HARD - SOFT)
@@ -306,9 +306,9 @@ def test_ttls_are_spread_and_never_longer_than_promised(fake: FakeSecrets) -> No
     for seed in range(200):
         cache = CredentialCache(fake, clock=lambda: 0.0, jitter=random.Random(seed).uniform)
         cache.get(NAME)
-        [state] = cache._states.values()
-        soft.append(state.check_at / SOFT)
-        hard.append(state.expires_at / HARD)
+        [entry] = cache._entries.values()
+        soft.append(entry.check_at / SOFT)
+        hard.append(entry.expires_at / HARD)
     assert 0.8 <= min(soft) < 0.83
     assert 0.97 < max(soft) <= 1.0
     assert 0.9 <= min(hard) < 0.92
@@ -332,7 +332,7 @@ class TestFallback:
         self,
         make_cache: MakeCache,
         fake: FakeSecrets,
-        noted: Noted,
+        metrics: RecordingMetrics,
         caplog: pytest.LogCaptureFixture,
         code: str,
     ) -> None:
@@ -344,7 +344,7 @@ class TestFallback:
             used = cache.get(NAME)
             assert (used.key, used.version) == (self.KEY, FALLBACK_VERSION)
         assert fake.count() == 1, "nobody waits again only to get the fallback"
-        assert noted.names().count("fallback") == 3
+        assert metrics.names().count("fallback") == 3
         warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
         assert len([one for one in warnings if "fallback" in one.getMessage()]) == 3
         clock.advance(1)
@@ -389,12 +389,12 @@ class TestFallback:
         assert fresh.version == fake.labels["AWSCURRENT"]
 
     def test_it_is_not_used_where_the_secret_answers_at_once(
-        self, make_cache: MakeCache, noted: Noted
+        self, make_cache: MakeCache, metrics: RecordingMetrics
     ) -> None:
         """The first get waits for the answer rather than use it."""
         cache = make_cache(fallback={NAME: self.KEY})
         assert cache.get(NAME).key != self.KEY
-        assert "fallback" not in noted.names()
+        assert "fallback" not in metrics.names()
 
     def test_a_placeholder_value_does_not_count_as_an_answer(
         self, make_cache: MakeCache, fake: FakeSecrets
@@ -428,14 +428,14 @@ class TestMetrics:
     """The hooks."""
 
     def test_each_thing_that_happens_is_told(
-        self, cache: CredentialCache, fake: FakeSecrets, clock: Clock, noted: Noted
+        self, cache: CredentialCache, fake: FakeSecrets, clock: Clock, metrics: RecordingMetrics
     ) -> None:
         """A miss, its refresh; a failed refresh, and what is handed out since."""
         first = cache.get(NAME)
         clock.advance(SOFT)
         fake.fail("ThrottlingException")
         refresh_behind(cache)
-        assert noted.told == [
+        assert metrics.events == [
             ("refreshed", first.version),
             ("miss", "AWSCURRENT"),
             ("failed", "ThrottlingException"),
@@ -492,9 +492,9 @@ class TestEventLoop:
         held = fake.hold()
 
         async def credential() -> CachedCredential:
-            at_hand = cache.peek(NAME)
-            if at_hand is not None:
-                return at_hand
+            available = cache.peek(NAME)
+            if available is not None:
+                return available
             return await asyncio.to_thread(cache.get, NAME)
 
         async def main() -> list[CachedCredential]:
@@ -512,7 +512,7 @@ class TestEventLoop:
 def test_without_a_thread_the_old_credential_goes_on(
     cache: CredentialCache, fake: FakeSecrets, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too many threads, or an interpreter that is about to end: no error, and no lost flight."""
+    """Too many threads, or an interpreter that is about to end: no error, and no lost fetch."""
     old = cache.get(NAME)
     clock.advance(SOFT)
 
@@ -522,7 +522,7 @@ def test_without_a_thread_the_old_credential_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Thread, "start", refuse)
         assert cache.get(NAME) is old
-    assert at_rest(cache)
+    assert is_idle(cache)
     new = fake.put()
     clock.advance(1)
     refresh_behind(cache)

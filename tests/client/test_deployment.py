@@ -21,7 +21,7 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sealing.verify import verify
-from tests.client.parts import client_of
+from tests.client.fixtures import client_of
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "client.md").read_text()

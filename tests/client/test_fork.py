@@ -11,14 +11,14 @@ from tests.paths import ROOT
 
 
 def run(scenario: str) -> list[str]:
-    """What a scenario of `forking` printed."""
+    """What a scenario of `fork_scenarios` printed."""
     ended = subprocess.run(
         [
             sys.executable,
             "-W",
             "ignore::DeprecationWarning",
             "-m",
-            "tests.client.forking",
+            "tests.client.fork_scenarios",
             scenario,
         ],
         cwd=ROOT,

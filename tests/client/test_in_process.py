@@ -16,7 +16,7 @@ from rotation.credential import ApiKey
 from rotation.errors import InvalidRequestError, SourceNotFoundError
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.verify import verify
-from tests.client.parts import NAME, RealSecrets
+from tests.client.fixtures import NAME, SandboxSecrets
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
 from tests.sealing.pdfs import pdf
@@ -35,7 +35,7 @@ def office(rotation_fixture: RotationFixture) -> Iterator[Office]:
 @pytest.fixture
 def client(rotation_fixture: RotationFixture, office: Office) -> SealingClient:
     """A client with a cache of its own."""
-    cache = CredentialCache(RealSecrets(rotation_fixture).source)
+    cache = CredentialCache(SandboxSecrets(rotation_fixture).source)
     return SealingClient(InProcessInvoker(office.sealer), cache, NAME)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.label_events import LabelUpdate, label_update
-from tests.client.parts import NAME, PATIENCE, FakeSecrets, at_rest, until
+from tests.client.fixtures import NAME, PATIENCE, FakeSecrets, is_idle, wait_until
 
 
 def moved(version: str, label: str = "AWSCURRENT", **changes: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_an_event_brings_the_new_version_before_the_ttl(
     assert held.arrived.wait(PATIENCE)
     assert cache.get(NAME) is old
     held.release()
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.get(NAME).version == new
     assert fake.count() == 2
 
@@ -47,7 +47,7 @@ def test_an_event_told_twice_fetches_once(cache: CredentialCache, fake: FakeSecr
     cache.get(NAME)
     new = fake.put()
     assert cache.on_event(moved(new))
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.on_event(moved(new)) is False
     assert fake.count() == 2
 
@@ -64,9 +64,9 @@ def test_an_event_during_a_refresh_has_it_repeated(
     new = fake.put()
     assert cache.on_event(moved(new))
     held.release()
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.get(NAME).version not in {old, new}
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.get(NAME).version == new
     assert fake.count() == 3
 
@@ -79,7 +79,7 @@ def test_an_outage_at_an_event_keeps_what_is_there(
     new = fake.put()
     fake.fail("InternalServiceError")
     cache.on_event(moved(new))
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.get(NAME) is old
 
 
@@ -136,7 +136,7 @@ def test_another_stage_is_refreshed_by_its_own_event(
     cache.get(NAME, "blue")
     new = fake.put(stage="blue")
     assert cache.on_event(moved(new, "blue"))
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.get(NAME, "blue").version == new
     assert cache.get(NAME).version == fake.labels["AWSCURRENT"]
     assert fake.count() == 3

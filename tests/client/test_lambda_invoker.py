@@ -21,7 +21,7 @@ from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from tests.cli.doctor.faulty_ports import closed_port
-from tests.client.parts import client_of
+from tests.client.fixtures import client_of
 from tests.privacy.canary import Canary, everything_said
 
 REQUEST = SealRequest(

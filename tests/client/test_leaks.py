@@ -22,7 +22,7 @@ from rotation.errors import RotationError
 from rotation.privacy.library_logs import protect_process
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sealing.request import ObjectLocation
-from tests.client.parts import NAME, Clock, at_rest, client_of, until
+from tests.client.fixtures import NAME, Clock, client_of, is_idle, wait_until
 from tests.privacy.canary import Canary, debug_log, everything_said
 from tests.rotation_fixture import RotationFixture
 
@@ -112,7 +112,7 @@ def test_no_error_and_no_log_line_carries_the_key(
 def test_nothing_that_is_handed_out_or_kept_shows_the_key(
     rotation_fixture: RotationFixture, canary: Canary
 ) -> None:
-    """The credential, the state it lies in, and a flight's outcome: repr and pickle."""
+    """The credential, the entry it lies in, and the result of a fetch: repr and pickle."""
     rotation_fixture.client.put_secret_value(SecretId=NAME, SecretString=json.dumps(VALUE))
     fallback = ApiKey.from_text(VALUE["apiKeyId"], MATERIAL)
     source = SecretsManager(lambda: client_of(rotation_fixture.cloud, "secretsmanager"))
@@ -120,8 +120,8 @@ def test_nothing_that_is_handed_out_or_kept_shows_the_key(
     credential = cache.get(NAME)
     with everything_logged() as text:
         assert cache.get("another").key == fallback
-    until(lambda: at_rest(cache))
-    shown = [repr(one) for one in (credential, cache, cache._states, vars(cache._flights))]
+    wait_until(lambda: is_idle(cache))
+    shown = [repr(one) for one in (credential, cache, cache._entries, vars(cache._single_flight))]
     assert VALUE["apiKeyId"] in shown[0]
     assert canary.find("\n".join([*shown, text.getvalue()]).encode()) is None
     with pytest.raises(TypeError):
@@ -142,10 +142,10 @@ def test_a_refreshing_thread_that_fails_shows_no_key(
     clock.advance(301)
     with everything_logged() as text:
         cache.get(NAME)
-        until(lambda: at_rest(cache))
-    [state] = cache._states.values()
-    assert state.error is not None
-    assert state.error.__traceback__ is None
+        wait_until(lambda: is_idle(cache))
+    [entry] = cache._entries.values()
+    assert entry.error is not None
+    assert entry.error.__traceback__ is None
     said = text.getvalue() + "".join(capfd.readouterr())
     assert "not refreshed" in said
     assert canary.find(said.encode()) is None

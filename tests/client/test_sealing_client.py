@@ -25,7 +25,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
-from tests.client.parts import NAME, Clock, FakeSecrets, least, whole
+from tests.client.fixtures import NAME, Clock, FakeSecrets, full_jitter, no_jitter
 
 SOURCE = ObjectLocation("documents", "a.pdf")
 DESTINATION = ObjectLocation("sealed-documents", "a.pdf")
@@ -61,7 +61,7 @@ def crashes(request: SealRequest) -> Mapping[str, Any]:
 
 
 @dataclass
-class Desk:
+class SealingClientFixture:
     """A client whose invoker does what the test says, and whose time is the test's."""
 
     fake: FakeSecrets
@@ -72,7 +72,7 @@ class Desk:
     keys: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     takes: float = 0.0
-    jitter: Callable[[float, float], float] = whole
+    jitter: Callable[[float, float], float] = no_jitter
     patience: timedelta = timedelta(minutes=2)
 
     def invoke(self, request: SealRequest) -> Mapping[str, Any]:
@@ -105,16 +105,16 @@ class Desk:
 
 
 @pytest.fixture
-def desk(fake: FakeSecrets, cache: CredentialCache, clock: Clock) -> Desk:
+def client_fixture(fake: FakeSecrets, cache: CredentialCache, clock: Clock) -> SealingClientFixture:
     """A client, a secret and a function that seals."""
-    return Desk(fake, cache, clock)
+    return SealingClientFixture(fake, cache, clock)
 
 
-def test_a_seal_uses_the_current_key(desk: Desk) -> None:
+def test_a_seal_uses_the_current_key(client_fixture: SealingClientFixture) -> None:
     """Once, with the options as given, and without a pause."""
-    seal = desk.seal(SealOptions(reason="Final"))
-    assert desk.keys == [seal.key_id] == [desk.key_of()]
-    assert desk.pauses == []
+    seal = client_fixture.seal(SealOptions(reason="Final"))
+    assert client_fixture.keys == [seal.key_id] == [client_fixture.key_of()]
+    assert client_fixture.pauses == []
 
 
 @pytest.mark.parametrize(
@@ -125,61 +125,70 @@ def test_a_seal_uses_the_current_key(desk: Desk) -> None:
         crashes,
     ],
 )
-def test_what_passes_is_waited_out(desk: Desk, trouble: Behaviour) -> None:
+def test_what_passes_is_waited_out(
+    client_fixture: SealingClientFixture, trouble: Behaviour
+) -> None:
     """Three failures, three pauses that grow, and a seal."""
-    desk.behaviour = [trouble] * 3
-    assert desk.seal().size == 100
-    assert len(desk.keys) == 4
-    assert desk.pauses == [0.5, 1.0, 2.0]
+    client_fixture.behaviour = [trouble] * 3
+    assert client_fixture.seal().size == 100
+    assert len(client_fixture.keys) == 4
+    assert client_fixture.pauses == [0.5, 1.0, 2.0]
 
 
-def test_what_does_not_pass_in_four_attempts_is_raised(desk: Desk) -> None:
+def test_what_does_not_pass_in_four_attempts_is_raised(
+    client_fixture: SealingClientFixture,
+) -> None:
     """The last error, with its class."""
-    desk.behaviour = [crashes, *[refuses("destination", retryable=True)] * 9]
+    client_fixture.behaviour = [crashes, *[refuses("destination", retryable=True)] * 9]
     with pytest.raises(DestinationError):
-        desk.seal()
-    assert len(desk.keys) == 4
+        client_fixture.seal()
+    assert len(client_fixture.keys) == 4
 
 
-@pytest.mark.parametrize("jitter", [whole, least])
+@pytest.mark.parametrize("jitter", [no_jitter, full_jitter])
 def test_an_outage_is_waited_out_however_the_dice_fall(
-    desk: Desk, jitter: Callable[[float, float], float]
+    client_fixture: SealingClientFixture, jitter: Callable[[float, float], float]
 ) -> None:
     """A vendor that is away for 100 seconds costs no seal; pauses never exceed 8 seconds."""
-    desk.jitter, desk.takes = jitter, 1.5
-    back = desk.clock.now + 100
+    client_fixture.jitter, client_fixture.takes = jitter, 1.5
+    back = client_fixture.clock.now + 100
 
     def away(request: SealRequest) -> Mapping[str, Any]:
-        if desk.clock.now >= back:
+        if client_fixture.clock.now >= back:
             return sealed(request)
-        desk.behaviour.append(away)
+        client_fixture.behaviour.append(away)
         return refuses("vendor_unavailable", retryable=True)(request)
 
-    desk.behaviour = [away]
-    assert desk.seal().size == 100
-    assert max(desk.pauses) == (8.0 if jitter is whole else 0.0)
+    client_fixture.behaviour = [away]
+    assert client_fixture.seal().size == 100
+    assert max(client_fixture.pauses) == (8.0 if jitter is no_jitter else 0.0)
 
 
-def test_a_function_that_is_not_run_is_waited_for(desk: Desk) -> None:
+def test_a_function_that_is_not_run_is_waited_for(client_fixture: SealingClientFixture) -> None:
     """More callers than the function's concurrency: all of them come to their turn."""
 
     def throttled(request: SealRequest) -> Mapping[str, Any]:
         raise SealingUnavailableError("throttled")
 
-    desk.behaviour = [throttled] * 8
-    assert desk.seal().size == 100
-    assert len(desk.keys) == 9
+    client_fixture.behaviour = [throttled] * 8
+    assert client_fixture.seal().size == 100
+    assert len(client_fixture.keys) == 9
 
 
-def test_an_outage_that_ends_just_before_the_patience_does_is_outlasted(desk: Desk) -> None:
+def test_an_outage_that_ends_just_before_the_patience_does_is_outlasted(
+    client_fixture: SealingClientFixture,
+) -> None:
     """Whatever the pauses are, the last attempt begins when the patience is over."""
     busy = refuses("vendor_unavailable", retryable=True)
     for seed in range(50):
-        desk.jitter, desk.patience = random.Random(seed).uniform, timedelta(seconds=20)
-        begun, desk.behaviour = desk.clock.now, [busy] * 99
+        client_fixture.jitter, client_fixture.patience = (
+            random.Random(seed).uniform,
+            timedelta(seconds=20),
+        )
+        begun, client_fixture.behaviour = client_fixture.clock.now, [busy] * 99
         with pytest.raises(VendorUnavailableError):
-            desk.seal()
-        assert desk.clock.now - begun >= 20
+            client_fixture.seal()
+        assert client_fixture.clock.now - begun >= 20
 
 
 @pytest.mark.parametrize(
@@ -187,183 +196,201 @@ def test_an_outage_that_ends_just_before_the_patience_does_is_outlasted(desk: De
     [(0, 120, 4), (20, 120, 7), (120, 20, 7), (20, 20, 7), (120, 1, 2)],
 )
 def test_an_outage_is_waited_out_for_as_long_as_is_said(
-    desk: Desk, patience: int, within: int, attempts: int
+    client_fixture: SealingClientFixture, patience: int, within: int, attempts: int
 ) -> None:
     """Four attempts at least, then until the patience or the time is over, and once then."""
-    desk.behaviour = [refuses("vendor_unavailable", retryable=True)] * 99
-    desk.patience = timedelta(seconds=patience)
+    client_fixture.behaviour = [refuses("vendor_unavailable", retryable=True)] * 99
+    client_fixture.patience = timedelta(seconds=patience)
     with pytest.raises(VendorUnavailableError):
-        desk.seal(within=timedelta(seconds=within))
-    assert desk.pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 4.5][: attempts - 1]
+        client_fixture.seal(within=timedelta(seconds=within))
+    assert client_fixture.pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 4.5][: attempts - 1]
 
 
 @pytest.mark.parametrize("code", ["source_not_found", "unsupported_pdf", "internal", "vendor"])
-def test_what_will_not_pass_is_raised_at_once(desk: Desk, code: str) -> None:
+def test_what_will_not_pass_is_raised_at_once(
+    client_fixture: SealingClientFixture, code: str
+) -> None:
     """Asking again would buy nothing but another bill."""
-    desk.behaviour = [refuses(code)]
+    client_fixture.behaviour = [refuses(code)]
     with pytest.raises(RotationError) as refused:
-        desk.seal()
-    assert len(desk.keys) == 1
+        client_fixture.seal()
+    assert len(client_fixture.keys) == 1
     assert isinstance(refused.value, SourceNotFoundError) is (code == "source_not_found")
 
 
-def test_the_answer_says_whether_it_may_pass(desk: Desk) -> None:
+def test_the_answer_says_whether_it_may_pass(client_fixture: SealingClientFixture) -> None:
     """`destination` is either: the instance decides, not the class."""
-    desk.behaviour = [refuses("destination", retryable=False)]
+    client_fixture.behaviour = [refuses("destination", retryable=False)]
     with pytest.raises(SealingError):
-        desk.seal()
-    assert len(desk.keys) == 1
+        client_fixture.seal()
+    assert len(client_fixture.keys) == 1
 
 
-def test_an_answer_that_is_no_answer_is_not_asked_for_again(desk: Desk) -> None:
+def test_an_answer_that_is_no_answer_is_not_asked_for_again(
+    client_fixture: SealingClientFixture,
+) -> None:
     """The document may have been sealed: a person has to look."""
-    desk.behaviour = [lambda request: {"status": "sealed"}]
+    client_fixture.behaviour = [lambda request: {"status": "sealed"}]
     with pytest.raises(SealingError, match=r"docs/sealing\.md"):
-        desk.seal()
-    assert len(desk.keys) == 1
+        client_fixture.seal()
+    assert len(client_fixture.keys) == 1
 
 
-def test_pauses_have_full_jitter(desk: Desk) -> None:
+def test_pauses_have_full_jitter(client_fixture: SealingClientFixture) -> None:
     """Many callers that failed together do not come back together."""
-    desk.jitter = random.Random(1).uniform
+    client_fixture.jitter = random.Random(1).uniform
     for _ in range(100):
-        desk.behaviour = [crashes]
-        desk.seal()
-    assert 0 <= min(desk.pauses) < 0.05
-    assert 0.45 < max(desk.pauses) <= 0.5
+        client_fixture.behaviour = [crashes]
+        client_fixture.seal()
+    assert 0 <= min(client_fixture.pauses) < 0.05
+    assert 0.45 < max(client_fixture.pauses) <= 0.5
 
 
-def test_no_attempt_begins_after_the_deadline(desk: Desk) -> None:
+def test_no_attempt_begins_after_the_deadline(client_fixture: SealingClientFixture) -> None:
     """Twenty seconds each, thirty in all: two attempts, and the second error is raised."""
-    desk.takes = 20
-    desk.behaviour = [crashes] * 9
-    begun = desk.clock.now
+    client_fixture.takes = 20
+    client_fixture.behaviour = [crashes] * 9
+    begun = client_fixture.clock.now
     with pytest.raises(SealingError):
-        desk.seal(within=timedelta(seconds=30))
-    assert len(desk.keys) == 2
-    assert desk.clock.now - begun < 50
+        client_fixture.seal(within=timedelta(seconds=30))
+    assert len(client_fixture.keys) == 2
+    assert client_fixture.clock.now - begun < 50
 
 
-def test_a_rejected_key_is_replaced_and_the_seal_tried_once_more(desk: Desk) -> None:
+def test_a_rejected_key_is_replaced_and_the_seal_tried_once_more(
+    client_fixture: SealingClientFixture,
+) -> None:
     """Rotated and revoked since the last fetch: one GetSecretValue, no pause, a seal."""
-    desk.seal()
-    old = desk.key_of()
-    desk.fake.put()
-    desk.accepts = {desk.key_of()}
-    before = desk.fake.count()
-    seal = desk.seal()
-    assert desk.keys[-2:] == [old, seal.key_id]
-    assert desk.pauses == []
-    assert desk.fake.count() == before + 1
-    desk.seal()
-    assert len(desk.keys) == 4, "the new key is used from then on"
+    client_fixture.seal()
+    old = client_fixture.key_of()
+    client_fixture.fake.put()
+    client_fixture.accepts = {client_fixture.key_of()}
+    before = client_fixture.fake.count()
+    seal = client_fixture.seal()
+    assert client_fixture.keys[-2:] == [old, seal.key_id]
+    assert client_fixture.pauses == []
+    assert client_fixture.fake.count() == before + 1
+    client_fixture.seal()
+    assert len(client_fixture.keys) == 4, "the new key is used from then on"
 
 
-def test_a_second_rejection_is_final(desk: Desk) -> None:
+def test_a_second_rejection_is_final(client_fixture: SealingClientFixture) -> None:
     """Two different keys, both rejected: no third is looked for."""
-    desk.seal()
-    desk.fake.put()
-    desk.accepts = set()
+    client_fixture.seal()
+    client_fixture.fake.put()
+    client_fixture.accepts = set()
     with pytest.raises(CredentialRejectedError):
-        desk.seal()
-    assert len(desk.keys) == 3
-    assert desk.pauses == []
+        client_fixture.seal()
+    assert len(client_fixture.keys) == 3
+    assert client_fixture.pauses == []
 
 
-def test_a_rejection_with_no_other_key_is_looked_into_with_pauses(desk: Desk) -> None:
+def test_a_rejection_with_no_other_key_is_looked_into_with_pauses(
+    client_fixture: SealingClientFixture,
+) -> None:
     """The same key is not tried again; Secrets Manager is asked four times, then it is over."""
-    desk.accepts = set()
-    asked = desk.fake.count()
+    client_fixture.accepts = set()
+    asked = client_fixture.fake.count()
     with pytest.raises(CredentialRejectedError, match="has no other") as rejected:
-        desk.seal()
-    assert len(desk.keys) == 1
-    assert desk.pauses == [0.5, 1.0, 2.0]
-    assert desk.fake.count() - asked == 5
-    assert desk.keys[0] in str(rejected.value)
+        client_fixture.seal()
+    assert len(client_fixture.keys) == 1
+    assert client_fixture.pauses == [0.5, 1.0, 2.0]
+    assert client_fixture.fake.count() - asked == 5
+    assert client_fixture.keys[0] in str(rejected.value)
 
 
-def test_a_new_key_that_shows_late_is_used(desk: Desk) -> None:
+def test_a_new_key_that_shows_late_is_used(client_fixture: SealingClientFixture) -> None:
     """Secrets Manager is eventually consistent: its first answer may be the old version."""
-    old = desk.key_of()
-    desk.accepts = set()
-    sleep = desk.sleep
+    old = client_fixture.key_of()
+    client_fixture.accepts = set()
+    sleep = client_fixture.sleep
 
     def rotates_meanwhile(seconds: float) -> None:
         sleep(seconds)
-        if len(desk.pauses) == 2:
-            desk.fake.put()
-            desk.accepts = {desk.key_of()}
+        if len(client_fixture.pauses) == 2:
+            client_fixture.fake.put()
+            client_fixture.accepts = {client_fixture.key_of()}
 
-    desk.sleep = rotates_meanwhile  # type: ignore[method-assign]
-    seal = desk.seal()
-    assert desk.keys == [old, seal.key_id]
+    client_fixture.sleep = rotates_meanwhile  # type: ignore[method-assign]
+    seal = client_fixture.seal()
+    assert client_fixture.keys == [old, seal.key_id]
 
 
-def test_a_new_key_that_shows_late_and_is_rejected_too_is_the_end(desk: Desk) -> None:
+def test_a_new_key_that_shows_late_and_is_rejected_too_is_the_end(
+    client_fixture: SealingClientFixture,
+) -> None:
     """Two keys and no more, whenever the second came."""
-    desk.accepts = set()
-    sleep = desk.sleep
+    client_fixture.accepts = set()
+    sleep = client_fixture.sleep
 
     def rotates_meanwhile(seconds: float) -> None:
         sleep(seconds)
-        desk.fake.put()
+        client_fixture.fake.put()
 
-    desk.sleep = rotates_meanwhile  # type: ignore[method-assign]
+    client_fixture.sleep = rotates_meanwhile  # type: ignore[method-assign]
     with pytest.raises(CredentialRejectedError):
-        desk.seal()
-    assert len(desk.keys) == 2
-    assert desk.pauses == [0.5]
+        client_fixture.seal()
+    assert len(client_fixture.keys) == 2
+    assert client_fixture.pauses == [0.5]
 
 
-def test_a_loop_of_rejections_does_not_hammer_secrets_manager(desk: Desk) -> None:
+def test_a_loop_of_rejections_does_not_hammer_secrets_manager(
+    client_fixture: SealingClientFixture,
+) -> None:
     """A hundred seals in five minutes with a dead key: a dozen fetches in all."""
-    desk.accepts = set()
-    begun = desk.clock.now
+    client_fixture.accepts = set()
+    begun = client_fixture.clock.now
     for _ in range(100):
         with pytest.raises(CredentialRejectedError):
-            desk.seal()
-    assert desk.clock.now - begun == pytest.approx(350)
-    assert desk.fake.count() <= 15
+            client_fixture.seal()
+    assert client_fixture.clock.now - begun == pytest.approx(350)
+    assert client_fixture.fake.count() <= 15
 
 
-def test_clocks_that_differ_are_no_reason_for_another_key(desk: Desk) -> None:
+def test_clocks_that_differ_are_no_reason_for_another_key(
+    client_fixture: SealingClientFixture,
+) -> None:
     """clock_skew is a 401 as well, and says nothing about the key."""
-    desk.behaviour = [refuses("clock_skew", retryable=True)] * 9
+    client_fixture.behaviour = [refuses("clock_skew", retryable=True)] * 9
     with pytest.raises(ClockSkewError):
-        desk.seal()
-    assert len(set(desk.keys)) == 1
-    assert len(desk.keys) == 4
-    assert desk.fake.count() == 1
+        client_fixture.seal()
+    assert len(set(client_fixture.keys)) == 1
+    assert len(client_fixture.keys) == 4
+    assert client_fixture.fake.count() == 1
 
 
-def test_an_outage_of_secrets_manager_is_waited_out(desk: Desk) -> None:
+def test_an_outage_of_secrets_manager_is_waited_out(client_fixture: SealingClientFixture) -> None:
     """At the first fetch, and at the one after a rejection."""
-    desk.fake.fail("ThrottlingException")
-    desk.seal()
-    assert desk.pauses == [0.5, 1.0]
-    desk.fake.put()
-    desk.accepts = {desk.key_of()}
-    desk.fake.fail("InternalServiceError")
-    assert desk.seal().key_id in desk.accepts
-    assert len(desk.keys) == 3
+    client_fixture.fake.fail("ThrottlingException")
+    client_fixture.seal()
+    assert client_fixture.pauses == [0.5, 1.0]
+    client_fixture.fake.put()
+    client_fixture.accepts = {client_fixture.key_of()}
+    client_fixture.fake.fail("InternalServiceError")
+    assert client_fixture.seal().key_id in client_fixture.accepts
+    assert len(client_fixture.keys) == 3
 
 
-def test_a_refusal_of_secrets_manager_is_raised_at_once(desk: Desk) -> None:
+def test_a_refusal_of_secrets_manager_is_raised_at_once(
+    client_fixture: SealingClientFixture,
+) -> None:
     """Nothing is sealed without a key."""
-    desk.fake.fail("AccessDeniedException")
+    client_fixture.fake.fail("AccessDeniedException")
     with pytest.raises(SecretStoreError):
-        desk.seal()
-    assert desk.keys == []
-    assert desk.pauses == []
+        client_fixture.seal()
+    assert client_fixture.keys == []
+    assert client_fixture.pauses == []
 
 
-def test_trouble_after_a_replaced_key_keeps_the_new_key(desk: Desk) -> None:
+def test_trouble_after_a_replaced_key_keeps_the_new_key(
+    client_fixture: SealingClientFixture,
+) -> None:
     """Rejected, replaced, then a vendor that is busy: the next attempts use the new key."""
-    desk.seal()
-    desk.fake.put()
-    desk.accepts = {desk.key_of()}
+    client_fixture.seal()
+    client_fixture.fake.put()
+    client_fixture.accepts = {client_fixture.key_of()}
     busy = refuses("vendor_unavailable", retryable=True)
-    desk.behaviour = [refuses("credential_rejected"), busy, busy]
-    desk.seal()
-    assert desk.keys[2:] == [desk.key_of()] * 3
-    assert desk.pauses == [0.5, 1.0]
+    client_fixture.behaviour = [refuses("credential_rejected"), busy, busy]
+    client_fixture.seal()
+    assert client_fixture.keys[2:] == [client_fixture.key_of()] * 3
+    assert client_fixture.pauses == [0.5, 1.0]

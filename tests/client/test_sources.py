@@ -10,17 +10,17 @@ import pytest
 from rotation.client.secret_source import secrets_manager_client
 from rotation.errors import InvalidCredentialError, SecretStoreError
 from rotation.sandbox.aws.traffic import Dropped
-from tests.client.parts import NAME, FakeSecrets, RealSecrets, Secrets, document
+from tests.client.fixtures import NAME, FakeSecrets, SandboxSecrets, SecretsUnderTest, document
 from tests.rotation_fixture import RotationFixture
 
 
 @pytest.fixture(params=["in memory", "over sockets"])
-def secrets(request: pytest.FixtureRequest, rotation_fixture: RotationFixture) -> Secrets:
+def secrets(request: pytest.FixtureRequest, rotation_fixture: RotationFixture) -> SecretsUnderTest:
     """Each of the two, of the test's own."""
-    return FakeSecrets() if request.param == "in memory" else RealSecrets(rotation_fixture)
+    return FakeSecrets() if request.param == "in memory" else SandboxSecrets(rotation_fixture)
 
 
-def test_a_fetch_brings_version_arn_and_key(secrets: Secrets) -> None:
+def test_a_fetch_brings_version_arn_and_key(secrets: SecretsUnderTest) -> None:
     """By name or by ARN: the same version, the whole ARN, the key of the value."""
     value = document()
     version = secrets.put(value)
@@ -31,7 +31,7 @@ def test_a_fetch_brings_version_arn_and_key(secrets: Secrets) -> None:
     assert secrets.count() == 2
 
 
-def test_each_stage_has_a_version_of_its_own(secrets: Secrets) -> None:
+def test_each_stage_has_a_version_of_its_own(secrets: SecretsUnderTest) -> None:
     """AWSCURRENT moves with each put and with a rollback, and never shows what is pending."""
     first, second = secrets.put(), secrets.put()
     pending = secrets.put(stage="AWSPENDING")
@@ -42,7 +42,7 @@ def test_each_stage_has_a_version_of_its_own(secrets: Secrets) -> None:
     assert secrets.source.fetch(NAME, "AWSCURRENT").version == first
 
 
-Arrange = Callable[[Secrets], object]
+Arrange = Callable[[SecretsUnderTest], object]
 MISSING = ("ResourceNotFoundException", False)
 REFUSALS: dict[str, tuple[Arrange, tuple[str, str], tuple[str, bool]]] = {
     "no stage": (lambda one: None, (NAME, "no-such-stage"), MISSING),
@@ -65,7 +65,7 @@ REFUSALS: dict[str, tuple[Arrange, tuple[str, str], tuple[str, bool]]] = {
 
 @pytest.mark.parametrize(("arrange", "asked", "refusal"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_has_its_code(
-    secrets: Secrets, arrange: Arrange, asked: tuple[str, str], refusal: tuple[str, bool]
+    secrets: SecretsUnderTest, arrange: Arrange, asked: tuple[str, str], refusal: tuple[str, bool]
 ) -> None:
     """What cannot be had, and why: the code that AWS gives, and whether it may pass."""
     secrets.put()
@@ -75,7 +75,7 @@ def test_a_refusal_has_its_code(
     assert (refused.value.aws_code, refused.value.retryable) == refusal
 
 
-def test_a_secret_without_a_value_is_not_found(secrets: Secrets) -> None:
+def test_a_secret_without_a_value_is_not_found(secrets: SecretsUnderTest) -> None:
     """It exists, and there is nothing in it: AWS calls that ResourceNotFoundException."""
     with pytest.raises(SecretStoreError) as refused:
         secrets.source.fetch(NAME, "AWSCURRENT")
@@ -83,7 +83,9 @@ def test_a_secret_without_a_value_is_not_found(secrets: Secrets) -> None:
 
 
 @pytest.mark.parametrize("value", ["not JSON", "[]", '{"apiKey": "00"}'])
-def test_a_value_that_is_no_key_is_told_from_a_refusal(secrets: Secrets, value: str) -> None:
+def test_a_value_that_is_no_key_is_told_from_a_refusal(
+    secrets: SecretsUnderTest, value: str
+) -> None:
     """Secrets Manager answered, and a person has to mend the value."""
     secrets.put(value)
     with pytest.raises(InvalidCredentialError, match=NAME):
@@ -96,7 +98,7 @@ def test_a_binary_value_is_no_key(rotation_fixture: RotationFixture) -> None:
         SecretId=rotation_fixture.arn, SecretBinary=b"\x00\x01"
     )
     with pytest.raises(InvalidCredentialError, match="not a JSON object"):
-        RealSecrets(rotation_fixture).source.fetch(NAME, "AWSCURRENT")
+        SandboxSecrets(rotation_fixture).source.fetch(NAME, "AWSCURRENT")
 
 
 def test_a_lost_connection_may_pass(rotation_fixture: RotationFixture) -> None:
@@ -104,7 +106,7 @@ def test_a_lost_connection_may_pass(rotation_fixture: RotationFixture) -> None:
     rotation_fixture.store()
     rotation_fixture.cloud.faults.before("GetSecretValue", Dropped())
     with pytest.raises(SecretStoreError) as lost:
-        RealSecrets(rotation_fixture).source.fetch(NAME, "AWSCURRENT")
+        SandboxSecrets(rotation_fixture).source.fetch(NAME, "AWSCURRENT")
     assert lost.value.retryable
 
 

@@ -16,18 +16,18 @@ from rotation.client.credential_cache import CachedCredential, CredentialCache
 from rotation.client.metrics import CacheMetrics
 from rotation.errors import RotationError, SecretStoreError
 from tests.client.conftest import MakeCache
-from tests.client.parts import (
+from tests.client.fixtures import (
     NAME,
     PATIENCE,
     Clock,
     FakeSecrets,
-    Hold,
-    Noted,
-    RealSecrets,
-    at_rest,
-    together,
-    until,
-    waiting,
+    HeldFetch,
+    RecordingMetrics,
+    SandboxSecrets,
+    is_idle,
+    run_in_threads,
+    wait_until,
+    waiting_threads,
 )
 from tests.client.test_cache import HARD, SOFT, refresh_behind
 from tests.paths import ROOT
@@ -49,11 +49,11 @@ def in_thread(act: object, results: list[object]) -> Thread:
 
 
 @contextmanager
-def released(cache: CredentialCache, held: Hold, waiters: int) -> Iterator[None]:
+def released(cache: CredentialCache, held: HeldFetch, waiters: int) -> Iterator[None]:
     """Release a fetch as soon as so many threads wait for it."""
 
     def release() -> None:
-        until(lambda: waiting(cache) == waiters)
+        wait_until(lambda: waiting_threads(cache) == waiters)
         held.release()
 
     releasing = Thread(target=release)
@@ -66,7 +66,7 @@ def test_a_hundred_cold_threads_fetch_once(cache: CredentialCache, fake: FakeSec
     """All of them wait for one fetch, and all get the one object that it brought."""
     held = fake.hold()
     with released(cache, held, waiters=99):
-        got = together(100, lambda: cache.get(NAME))
+        got = run_in_threads(100, lambda: cache.get(NAME))
     assert {type(one) for one in got} == {CachedCredential}
     assert len({id(one) for one in got}) == 1
     assert fake.count() == 1
@@ -74,10 +74,10 @@ def test_a_hundred_cold_threads_fetch_once(cache: CredentialCache, fake: FakeSec
 
 def test_a_hundred_cold_threads_ask_secrets_manager_once(rotation_fixture: RotationFixture) -> None:
     """The same over real sockets: exactly one GetSecretValue."""
-    real = RealSecrets(rotation_fixture)
+    real = SandboxSecrets(rotation_fixture)
     version = real.put()
     cache = CredentialCache(real.source)
-    got = together(100, lambda: cache.get(NAME))
+    got = run_in_threads(100, lambda: cache.get(NAME))
     assert {one.version for one in got} == {version}
     assert real.count() == 1
 
@@ -87,7 +87,7 @@ def test_a_hundred_cold_threads_hear_one_refusal(cache: CredentialCache, fake: F
     held = fake.hold()
     fake.fail("AccessDeniedException")
     with released(cache, held, waiters=99):
-        got = together(100, lambda: cache.get(NAME))
+        got = run_in_threads(100, lambda: cache.get(NAME))
     assert {type(one) for one in got} == {SecretStoreError}
     assert len({id(one) for one in got}) == 100
     assert fake.count() == 1
@@ -99,7 +99,7 @@ def test_twenty_rejected_threads_fetch_once(cache: CredentialCache, fake: FakeSe
     new = fake.put()
     held = fake.hold()
     with released(cache, held, waiters=19):
-        got = together(20, lambda: cache.refresh(NAME, if_version=old))
+        got = run_in_threads(20, lambda: cache.refresh(NAME, if_version=old))
     assert {one.version for one in got} == {new}
     assert fake.count() == 2
 
@@ -108,12 +108,12 @@ def test_twenty_rejected_threads_ask_secrets_manager_once(
     rotation_fixture: RotationFixture,
 ) -> None:
     """The same over real sockets, and whoever comes later asks not at all."""
-    real = RealSecrets(rotation_fixture)
+    real = SandboxSecrets(rotation_fixture)
     old = real.put()
     cache = CredentialCache(real.source)
     assert cache.get(NAME).version == old
     new = real.put()
-    got = together(20, lambda: cache.refresh(NAME, if_version=old))
+    got = run_in_threads(20, lambda: cache.refresh(NAME, if_version=old))
     assert {one.version for one in got} == {new}
     assert cache.refresh(NAME, if_version=old).version == new
     assert real.count() == 2
@@ -129,10 +129,10 @@ def test_no_reader_waits_while_a_refresh_runs(
     held = fake.hold()
     assert cache.get(NAME) is old
     assert held.arrived.wait(PATIENCE)
-    assert all(one is old for one in together(50, lambda: cache.get(NAME)))
+    assert all(one is old for one in run_in_threads(50, lambda: cache.get(NAME)))
     assert fake.count() == 2
     held.release()
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.get(NAME).version == new
 
 
@@ -148,7 +148,7 @@ def test_a_rejected_key_is_handed_to_nobody_while_another_is_fetched(
     assert held.arrived.wait(PATIENCE)
     assert cache.peek(NAME) is None
     with released(cache, held, waiters=10):
-        got = together(10, lambda: cache.get(NAME))
+        got = run_in_threads(10, lambda: cache.get(NAME))
     rejected.join()
     assert {one.version for one in got} == {new}
     assert fake.count() == 2
@@ -169,7 +169,7 @@ def test_who_waited_for_another_key_gets_the_old_one_if_there_is_none(
     rejected = in_thread(lambda: cache.refresh(NAME, if_version=old.version), results)
     assert held.arrived.wait(PATIENCE)
     with released(cache, held, waiters=10):
-        got = together(10, lambda: cache.get(NAME))
+        got = run_in_threads(10, lambda: cache.get(NAME))
     rejected.join()
     assert [isinstance(one, RotationError) for one in results] == [True]
     assert all(one is old for one in got), got
@@ -196,7 +196,7 @@ def test_past_the_hard_ttl_readers_wait_for_the_refresh_that_runs(
     assert cache.get(NAME) is old
     clock.advance(1)
     with released(cache, held, waiters=10):
-        got = together(10, lambda: cache.get(NAME))
+        got = run_in_threads(10, lambda: cache.get(NAME))
     assert {one.version for one in got} == {new}
     assert fake.count() == 2
 
@@ -212,7 +212,7 @@ def test_an_answer_from_before_the_rejection_does_not_count(
     assert earlier.arrived.wait(PATIENCE)
     new = fake.put()
     with released(cache, earlier, waiters=20):
-        got = together(20, lambda: cache.refresh(NAME, if_version=old))
+        got = run_in_threads(20, lambda: cache.refresh(NAME, if_version=old))
     assert {one.version for one in got} == {new}
     assert fake.count() == 3
 
@@ -250,7 +250,7 @@ def test_twenty_rejected_threads_with_no_other_version_fetch_once(
     old = cache.get(NAME).version
     held = fake.hold()
     with released(cache, held, waiters=19):
-        got = together(20, lambda: cache.refresh(NAME, if_version=old))
+        got = run_in_threads(20, lambda: cache.refresh(NAME, if_version=old))
     assert {one.version for one in got} == {old}
     assert fake.count() == 2
 
@@ -295,7 +295,7 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting(
     leader = in_thread(lambda: cache.get(NAME), results)
     assert held.arrived.wait(PATIENCE)
     with released(cache, held, waiters=20):
-        got = together(20, lambda: cache.get(NAME))
+        got = run_in_threads(20, lambda: cache.get(NAME))
     leader.join()
     assert [type(one) for one in results] == [interruption]
     assert len({id(one) for one in got}) == 1
@@ -303,8 +303,8 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting(
     assert fake.count() == 2
 
 
-def test_a_lost_flight_is_given_up(
-    cache: CredentialCache, fake: FakeSecrets, clock: Clock, noted: Noted
+def test_a_lost_fetch_is_given_up(
+    cache: CredentialCache, fake: FakeSecrets, clock: Clock, metrics: RecordingMetrics
 ) -> None:
     """A fetch that hangs for two minutes is replaced; when it lands after all, nothing changes."""
     hanging = fake.hold()
@@ -314,7 +314,7 @@ def test_a_lost_flight_is_given_up(
     new = fake.put()
     got: list[object] = []
     second = in_thread(lambda: cache.get(NAME), got)
-    until(lambda: waiting(cache) == 1)
+    wait_until(lambda: waiting_threads(cache) == 1)
     clock.advance(120)
     second.join(PATIENCE)
     assert [one.version for one in got] == [new]  # type: ignore[attr-defined]
@@ -322,7 +322,7 @@ def test_a_lost_flight_is_given_up(
     first.join(PATIENCE)
     assert [one.version for one in lost] == [new]  # type: ignore[attr-defined]
     assert cache.get(NAME).version == new
-    assert [told for told in noted.told if told[0] == "refreshed"] == [("refreshed", new)]
+    assert [told for told in metrics.events if told[0] == "refreshed"] == [("refreshed", new)]
 
 
 def test_a_credential_is_as_old_as_the_question_that_brought_it(
@@ -356,9 +356,9 @@ def test_a_refresh_that_hangs_is_replaced_behind_its_readers(
     assert fake.count() == 2
     clock.advance(1)
     cache.get(NAME)
-    until(lambda: cache.get(NAME).version == new)
+    wait_until(lambda: cache.get(NAME).version == new)
     hanging.release()
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
     assert cache.get(NAME).version == new
 
 
@@ -390,12 +390,12 @@ def test_rejections_rotations_and_trouble_all_at_once(make_cache: MakeCache) -> 
         role = next(roles)
         (use if role else rotate)(seen[role])
 
-    assert together(9, play) == [None] * 9
+    assert run_in_threads(9, play) == [None] * 9
     for role, versions in seen.items():
         places = [order.index(version) for version in versions]
         assert places == sorted(places)
         assert role == 0 or places[-1] == len(order) - 1
-    until(lambda: at_rest(cache))
+    wait_until(lambda: is_idle(cache))
 
 
 def test_a_slow_hook_holds_up_its_own_thread_alone(
@@ -416,7 +416,7 @@ def test_a_slow_hook_holds_up_its_own_thread_alone(
     assert held.arrived.wait(PATIENCE)
     second: list[object] = []
     waiter = in_thread(lambda: cache.get(NAME), second)
-    until(lambda: waiting(cache) == 1)
+    wait_until(lambda: waiting_threads(cache) == 1)
     held.release()
     waiter.join(PATIENCE)
     assert told.wait(PATIENCE)
@@ -474,5 +474,5 @@ def test_a_second_reader_of_an_old_credential_begins_no_second_refresh(
     clock.advance(SOFT)
     refresh_behind(cache)
     assert fake.count() == 2
-    together(20, lambda: cache.get(NAME))
+    run_in_threads(20, lambda: cache.get(NAME))
     assert fake.count() == 2

@@ -23,7 +23,7 @@ from rotation.handlers.seal_events import answer as answer_messages
 from rotation.sealing.request import SealOptions
 from rotation.unattended.seal_once import SealOnce
 from tests.artifacts.template import BUCKETS, Template
-from tests.client.parts import NAME, Clock, RealSecrets
+from tests.client.fixtures import NAME, Clock, SandboxSecrets
 from tests.deadlines import deadline_of
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office
@@ -42,7 +42,7 @@ def made_sealing(
     """The parts of the functions, over sockets; pauses pass on ``clock`` alone."""
     client = SealingClient(
         InProcessInvoker(office.sealer),
-        CredentialCache(RealSecrets(rotation_fixture).source, clock=clock),
+        CredentialCache(SandboxSecrets(rotation_fixture).source, clock=clock),
         NAME,
         clock=clock,
         sleep=clock.advance,

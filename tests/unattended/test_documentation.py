@@ -111,7 +111,7 @@ def test_the_template_s_figures_are_the_page_s() -> None:
     assert queue["VisibilityTimeout"] == 1800
     assert "again after half an hour" in PAGE
     assert f"`SealingConcurrency` ({template.parameters['SealingConcurrency']})" in PAGE
-    assert f"at least {NEXT_DOCUMENT_RESERVE.total_seconds():.0f} s are left" in PAGE
+    assert f"at full_jitter {NEXT_DOCUMENT_RESERVE.total_seconds():.0f} s are left" in PAGE
     papers = template.statements("JobRole")[1]["Resource"]
     assert "/seal-jobs/" in papers
     assert "below `seal-jobs/`" in PAGE

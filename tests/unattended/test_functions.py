@@ -15,7 +15,7 @@ from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.vendor import Fault
 from rotation.sealing.request import Certification
 from rotation.sealing.verify import verify
-from tests.client.parts import NAME
+from tests.client.fixtures import NAME
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
 from tests.sealing.conftest import Office

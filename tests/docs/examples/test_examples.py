@@ -22,7 +22,7 @@ import pytest
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.deployment import DESTINATION_BUCKET, SECRET, SOURCE_BUCKET, Deployment
 from rotation.sealing.verify import verify
-from tests.client.parts import client_of, until
+from tests.client.fixtures import client_of, wait_until
 from tests.docs.examples.local_secrets import TOKEN, LocalSecretsServer, served
 from tests.paths import ROOT
 
@@ -166,7 +166,7 @@ def test_the_service_seals_and_tells_when_it_is_ready(deployment: Deployment, co
     put(deployment, "broken.pdf", b"%PDF-1.7 and nothing else")
     with web_service(deployment, code) as url:
         assert ask(f"{url}/ready") == (503, {"keyAgeSeconds": None})
-        until(lambda: ask(f"{url}/ready")[0] == 200)
+        wait_until(lambda: ask(f"{url}/ready")[0] == 200)
         for _ in range(2):
             status, answer = ask(f"{url}/seals/web.pdf", "POST")
             assert (status, answer.keys()) == (201, {"document", "sealedBy"})

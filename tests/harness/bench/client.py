@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.secret_source import SecretsManager
 from rotation.sandbox.aws.cloud import Cloud
-from tests.client.parts import NAME, client_of, document, together
+from tests.client.fixtures import NAME, client_of, document, run_in_threads
 from tests.harness.bench.results import Figure
 
 FIGURES = (
@@ -124,11 +124,11 @@ def cold_and_rejected(cloud: Cloud) -> tuple[int, int]:
     client = cloud.client("secretsmanager")
     cache = CredentialCache(SecretsManager(lambda: client_of(cloud, "secretsmanager")))
     old = client.create_secret(Name=NAME, SecretString=document())["VersionId"]
-    got = together(100, lambda: cache.get(NAME))
+    got = run_in_threads(100, lambda: cache.get(NAME))
     assert {one.version for one in got} == {old}
     cold = gets(cloud)
     new = client.put_secret_value(SecretId=NAME, SecretString=document())["VersionId"]
-    got = together(20, lambda: cache.refresh(NAME, if_version=old))
+    got = run_in_threads(20, lambda: cache.refresh(NAME, if_version=old))
     assert {one.version for one in got} == {new}
     return cold, gets(cloud) - cold
 

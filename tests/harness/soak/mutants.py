@@ -13,8 +13,8 @@ class NeverRefreshes(CredentialCache):
 
     def get(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential:
         """What was fetched once."""
-        state = self._states.get((secret_id, stage))
-        return state.held if state and state.held else super().get(secret_id, stage)
+        entry = self._entries.get((secret_id, stage))
+        return entry.held if entry and entry.held else super().get(secret_id, stage)
 
 
 class KeepsTheRejected(NeverRefreshes):
@@ -32,7 +32,7 @@ class CachesNothing(CredentialCache):
 
     def get(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential:
         """Fetched anew."""
-        self._states.clear()
+        self._entries.clear()
         return super().get(secret_id, stage)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the client are made of: a clock, secrets in memory, and the sandbox's.
+"""Fixtures of the client's tests: a clock, secrets in memory, and the sandbox's secrets.
 
 `FakeSecrets` is held to the same contract as the adapter over real sockets (test_sources.py), so
 that what is tried out with it, one thread at a time, holds for both.
@@ -36,16 +36,16 @@ def document() -> str:
     return json.dumps({"apiKey": secrets.token_hex(32), "apiKeyId": str(uuid.uuid4())})
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until ``condition`` holds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "it never came about"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.001)
 
 
-def together(count: int, act: Callable[[], Any]) -> list[Any]:
-    """What ``count`` threads, started at once, came back with: a result or an exception."""
+def run_in_threads(count: int, act: Callable[[], Any]) -> list[Any]:
+    """The result or the exception of each of ``count`` threads, which start at once."""
     results: list[Any] = []
     ready = Event()
 
@@ -79,32 +79,32 @@ class Clock:
         self.now += seconds
 
 
-class Noted(CacheMetrics):
-    """Keeps what it is told; hits are not counted."""
+class RecordingMetrics(CacheMetrics):
+    """Records every event but hits."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, Any]] = []
+        self.events: list[tuple[str, Any]] = []
 
     def names(self) -> list[str]:
-        return [name for name, _ in self.told]
+        return [name for name, _ in self.events]
 
     def miss(self, secret_id: str, stage: str) -> None:
-        self.told.append(("miss", stage))
+        self.events.append(("miss", stage))
 
     def refreshed(self, secret_id: str, stage: str, credential: Any) -> None:
-        self.told.append(("refreshed", credential.version))
+        self.events.append(("refreshed", credential.version))
 
     def failed(self, secret_id: str, stage: str, error: Any) -> None:
-        self.told.append(("failed", getattr(error, "aws_code", error.code)))
+        self.events.append(("failed", getattr(error, "aws_code", error.code)))
 
     def stale(self, secret_id: str, stage: str, age: Any) -> None:
-        self.told.append(("stale", age))
+        self.events.append(("stale", age))
 
     def fallback(self, secret_id: str, stage: str, error: Any) -> None:
-        self.told.append(("fallback", error.code))
+        self.events.append(("fallback", error.code))
 
 
-class Hold:
+class HeldFetch:
     """Stops one fetch after its answer is decided and before it is given."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class FakeSecrets:
         self._lock = Lock()
         self._deleted = False
         self._failures: list[BaseException] = []
-        self._holds: list[Hold] = []
+        self._holds: list[HeldFetch] = []
 
     @property
     def source(self) -> SecretSource:
@@ -163,9 +163,9 @@ class FakeSecrets:
         """Let the next fetch end with this."""
         self._failures.append(error)
 
-    def hold(self) -> Hold:
+    def hold(self) -> HeldFetch:
         """Stop the next fetch that is not held yet."""
-        held = Hold()
+        held = HeldFetch()
         self._holds.append(held)
         return held
 
@@ -211,29 +211,31 @@ def _error(code: str) -> SecretStoreError:
     )
 
 
-class RealSecrets:
+class SandboxSecrets:
     """The sandbox's Secrets Manager, over sockets."""
 
     def __init__(self, rotation_fixture: RotationFixture) -> None:
-        self._house = rotation_fixture
+        self._rotation_fixture = rotation_fixture
         self.arn = rotation_fixture.arn
         self.source = SecretsManager(lambda: client_of(rotation_fixture.cloud, "secretsmanager"))
 
     def put(self, value: str | None = None, stage: str = "AWSCURRENT") -> str:
-        return self._house.client.put_secret_value(
+        return self._rotation_fixture.client.put_secret_value(
             SecretId=self.arn,
             SecretString=document() if value is None else value,
             VersionStages=[stage],
         )["VersionId"]
 
     def stage_empty(self) -> None:
-        self._house.stage()
+        self._rotation_fixture.stage()
 
     def roll_back(self) -> None:
-        current, previous = (self._house.version(label) for label in ("AWSCURRENT", "AWSPREVIOUS"))
+        current, previous = (
+            self._rotation_fixture.version(label) for label in ("AWSCURRENT", "AWSPREVIOUS")
+        )
         assert current is not None
         assert previous is not None
-        self._house.client.update_secret_version_stage(
+        self._rotation_fixture.client.update_secret_version_stage(
             SecretId=self.arn,
             VersionStage="AWSCURRENT",
             RemoveFromVersionId=current,
@@ -241,17 +243,19 @@ class RealSecrets:
         )
 
     def delete(self) -> None:
-        self._house.client.delete_secret(SecretId=self.arn, RecoveryWindowInDays=7)
+        self._rotation_fixture.client.delete_secret(SecretId=self.arn, RecoveryWindowInDays=7)
 
     def fail(self, code: str, times: int = 1) -> None:
-        self._house.cloud.faults.before("GetSecretValue", AwsError(code), times)
+        self._rotation_fixture.cloud.faults.before("GetSecretValue", AwsError(code), times)
 
     def count(self) -> int:
-        return sum(call.operation == "GetSecretValue" for call in self._house.cloud.calls)
+        return sum(
+            call.operation == "GetSecretValue" for call in self._rotation_fixture.cloud.calls
+        )
 
 
-class Secrets(Protocol):
-    """What the contract of a source is tried out on."""
+class SecretsUnderTest(Protocol):
+    """Secrets to test the contract of a `SecretSource` with."""
 
     @property
     def source(self) -> SecretSource: ...
@@ -282,23 +286,23 @@ def client_of(cloud: Cloud, service: str, **config: Any) -> Any:
     )
 
 
-def whole(low: float, high: float) -> float:
+def no_jitter(low: float, high: float) -> float:
     """No jitter: every TTL and pause is as long as it may be."""
     return high
 
 
-def least(low: float, high: float) -> float:
-    """The dice at their worst: every pause is as short as it may be."""
+def full_jitter(low: float, high: float) -> float:
+    """The most jitter: every pause is as short as it may be."""
     return low
 
 
-def at_rest(cache: CredentialCache) -> bool:
-    """Whether no fetch is under way, and no thread is left that still tells of one."""
-    landed = all(state.flight is None for state in cache._states.values())
-    return landed and all(thread.name != "credential-refresh" for thread in enumerate_threads())
+def is_idle(cache: CredentialCache) -> bool:
+    """Whether no fetch is under way, and no refreshing thread is left."""
+    done = all(entry.fetch is None for entry in cache._entries.values())
+    return done and all(thread.name != "credential-refresh" for thread in enumerate_threads())
 
 
-def waiting(cache: CredentialCache) -> int:
+def waiting_threads(cache: CredentialCache) -> int:
     """How many threads wait for a fetch of another."""
-    flights: list[Any] = [state.flight for state in cache._states.values() if state.flight]
-    return sum(len(flight.landed._cond._waiters) for flight in flights)
+    fetches: list[Any] = [entry.fetch for entry in cache._entries.values() if entry.fetch]
+    return sum(len(fetch.done._cond._waiters) for fetch in fetches)

@@ -1,6 +1,6 @@
 """Programs that fork at the worst moment; test_fork.py runs each in a process of its own.
 
-Usage: ``python -m tests.client.forking SCENARIO``. Prints one line for each fact.
+Usage: ``python -m tests.client.fork_scenarios SCENARIO``. Prints one line for each fact.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from rotation.client.credential_cache import CredentialCache
-from rotation.client.secret_source import FetchedSecret, OnePerProcess
+from rotation.client.secret_source import FetchedSecret, ProcessLocal
 from rotation.credential import ApiKey
 
 KEY = ApiKey.from_text("4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5", "7b" * 32)
@@ -53,7 +53,7 @@ def fork(act: Callable[[], None]) -> None:
     say("child ended with", os.waitstatus_to_exitcode(status))
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         time.sleep(0.001)
 
@@ -76,7 +76,7 @@ def during_a_refresh() -> None:
     def child() -> None:
         say("child has", cache.get("old").version)
         say("child gets", cache.get("new").version)
-        until(lambda: cache.get("old").version == "old by child")
+        wait_until(lambda: cache.get("old").version == "old by child")
         say("child refreshed", cache.get("old").version)
         say("rejected:", cache.refresh("old", if_version="old by child").version)
 
@@ -92,7 +92,7 @@ def with_the_lock_held() -> None:
     held, released = Event(), Event()
 
     def hold() -> None:
-        with cache._flights._lock:
+        with cache._single_flight._lock:
             held.set()
             released.wait()
 
@@ -152,15 +152,15 @@ def while_waiting() -> None:
 
 def signal_when_waiting(cache: CredentialCache) -> None:
     """Interrupt the main thread as soon as it waits."""
-    flight = cache._states["it", "AWSCURRENT"].flight
-    assert flight is not None
-    until(lambda: bool(flight.landed._cond._waiters))  # type: ignore[attr-defined]
+    fetch = cache._entries["it", "AWSCURRENT"].fetch
+    assert fetch is not None
+    wait_until(lambda: bool(fetch.done._cond._waiters))  # type: ignore[attr-defined]
     os.kill(os.getpid(), signal.SIGUSR1)
 
 
 def a_client_of_its_own() -> None:
     """What is made once in a process is made again in a child, and only then."""
-    made = OnePerProcess(lambda: f"made in {'parent' if os.getpid() == parent else 'child'}")
+    made = ProcessLocal(lambda: f"made in {'parent' if os.getpid() == parent else 'child'}")
     parent = os.getpid()
     say(made(), made() is made())
     fork(lambda: say(made(), made() is made()))
