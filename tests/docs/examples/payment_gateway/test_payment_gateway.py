@@ -26,7 +26,7 @@ from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.secrets_manager.versions import SecretVersions
-from tests.client.parts import until
+from tests.client.fixtures import wait_until
 from tests.docs.examples.payment_gateway.emulator import GatewayEmulator, GatewayKey, served
 from tests.paths import ROOT
 
@@ -164,7 +164,7 @@ def test_the_keys_of_another_vendor_live_and_die_by_the_same_steps(
 
     assert deployment.reconcile()["done"]["revoked"] == []
     assert gateway.accepts(deployment.first_key)
-    until(lambda: deployment.reconcile()["done"]["provenDead"] == [deployment.first_key.id])
+    wait_until(lambda: deployment.reconcile()["done"]["provenDead"] == [deployment.first_key.id])
     assert not gateway.accepts(deployment.first_key)
     assert gateway.accepts(second)
 
