@@ -68,6 +68,20 @@ def test_each_library_is_known_to_few(library: str) -> None:
     assert [user for user in users if not within(user, MAY_IMPORT_LIBRARY[library])] == []
 
 
+def test_the_life_of_a_key_names_no_vendor() -> None:
+    """Another vendor's functions say the same to people, so no text in them names a vendor."""
+    rooms = ["core", "reconciliation", "incident"]
+    texts = {
+        node.value: module
+        for module, path in MODULES.items()
+        if within(module, rooms)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert len(texts) > 100
+    assert [text for text in texts if "Trusted Signatures" in text or "SIGNER_" in text] == []
+
+
 def test_only_the_settings_read_the_environment() -> None:
     """os.environ and os.getenv are used by the settings alone, and by what starts processes."""
     readers = {

@@ -15,7 +15,7 @@ _DAY: Final = timedelta(days=1)
 
 # How long a key lives.
 
-#: The vendor's keys live one year at most, so an older version of a secret holds no living key.
+#: Keys of Trusted Signatures live one year at most (its documentation).
 LONGEST_KEY_LIFE: Final = timedelta(days=366)
 #: Secrets Manager may repeat the steps of a failed rotation hours after the key was issued. A new
 #: key has this much time to spare, so that setSecret does not find its life too short by then.
@@ -95,12 +95,15 @@ class ReconciliationPolicy:
         rotation_function: the ARN of the function that rotates the secrets to be reconciled.
         grace: how long a displaced key goes on working.
         propagation_limit: how long a revoked key may still be accepted somewhere.
+        longest_key_life: how long any key lives at most: an older version of a secret holds no
+            living key.
     """
 
     installation: str
     rotation_function: str
     grace: timedelta
     propagation_limit: timedelta
+    longest_key_life: timedelta = LONGEST_KEY_LIFE
 
 
 def least_life(interval: timedelta | None, grace: timedelta) -> timedelta:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from rotation.core.policy import LONGEST_KEY_LIFE, ReconciliationPolicy
+from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import KeyIssuer, KeyListing, KeyProver
 from rotation.credential import ApiKey
 from rotation.errors import (
@@ -115,7 +115,10 @@ class Examiner:
         its version out of sight: so for a day after a version was made, and once a day later.
         """
         made = [v.created_at for v in situation.versions if v.created_at is not None]
-        if version.created_at is None or situation.now - version.created_at > LONGEST_KEY_LIFE:
+        if (
+            version.created_at is None
+            or situation.now - version.created_at > self.policy.longest_key_life
+        ):
             return False
         newest = max(made)
         recent = situation.now - newest <= timedelta(days=1)

@@ -241,7 +241,7 @@ class Execution:
             for version in retirement.versions:
                 until = self._parts.clock() + REMIND_AFTER
                 self._labels.postpone(version, self._situation.snapshot, until)
-        self._parts.notifier.notify(f"Revoke Trusted Signatures API key {key_id}", facts)
+        self._parts.notifier.notify(f"Revoke API key {key_id}", facts)
 
     def _incident_over(self) -> bool:
         """Whether every compromised key of this secret is proven dead, in this very run."""

@@ -30,6 +30,8 @@ from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions, read_credential
 
 INSTALLATION = "payments"
+#: The gateway's dashboard makes keys that live five years.
+LONGEST_KEY_LIFE = timedelta(days=5 * 366)
 GRACE = timedelta(hours=float(os.environ.get("GRACE_HOURS", "2")))
 PROPAGATION = timedelta(seconds=float(os.environ.get("PROPAGATION_SECONDS", "60")))
 
@@ -98,7 +100,9 @@ def reconcile(event: Any, context: LambdaContext) -> dict[str, Any]:
             prover=gateway.prover,
             notifier=LogNotifier(),
             evidence=gateway.evidence,
-            policy=ReconciliationPolicy(INSTALLATION, function, GRACE, PROPAGATION),
+            policy=ReconciliationPolicy(
+                INSTALLATION, function, GRACE, PROPAGATION, LONGEST_KEY_LIFE
+            ),
             material=lambda _: None,
             pace=Pace(),
             clock=_now,
