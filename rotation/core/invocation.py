@@ -83,7 +83,7 @@ def statement(rotation: Rotation) -> str:
     return f"rotation test seal for {rotation.secret.arn} {rotation.token}"
 
 
-def say(fact: str, rotation: Rotation, **ids: object) -> None:
+def log_step(fact: str, rotation: Rotation, **ids: object) -> None:
     """One line in the log, with the secret and the version it speaks of."""
     where = {"secret": rotation.secret.arn, "version": rotation.token}
     logger.info(fact, extra=where | ids, stacklevel=3)

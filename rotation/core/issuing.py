@@ -7,7 +7,7 @@ back, never before.
 
 from __future__ import annotations
 
-from rotation.core.invocation import Rotation, require_staged, say
+from rotation.core.invocation import Rotation, log_step, require_staged
 from rotation.core.policy import STRAY_AGE
 from rotation.core.ports import KeyLabel, Revocation
 from rotation.core.proving import refuse_compromised
@@ -81,7 +81,7 @@ def discard(rotation: Rotation, key_id: str, reason: str) -> None:
     outcome = rotation.issuer.revoke(key_id)
     if outcome is Revocation.REVOKED:
         count("StrayKeysRevoked")
-    say("stray key", rotation, key_id=key_id, reason=reason, outcome=outcome.value)
+    log_step("stray key", rotation, key_id=key_id, reason=reason, outcome=outcome.value)
 
 
 def _make_room(rotation: Rotation) -> bool:

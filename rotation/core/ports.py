@@ -136,7 +136,7 @@ class CondemnedKey:
     due: bool
 
 
-class Stock(Protocol):
+class CondemnedKeys(Protocol):
     """Keys that an issuer keeps until somebody needs one."""
 
     @property

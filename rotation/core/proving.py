@@ -43,7 +43,7 @@ def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
     refuse_compromised(rotation, snapshot)
     if key.expired(rotation.clock()):
         abandon(rotation, VersionStateError(f"Pending key {key.id} expired at {key.expires_at}."))
-    return _patiently(
+    return _prove_until_propagated(
         rotation, key, lambda error: _abandon_if_current_signs(rotation, snapshot, error)
     )
 
@@ -58,10 +58,10 @@ def prove_first(rotation: Rotation, key: ApiKey) -> None:
     def give_up(rejection: CredentialRejectedError) -> NoReturn:
         raise rejection
 
-    _patiently(rotation, key, give_up)
+    _prove_until_propagated(rotation, key, give_up)
 
 
-def _patiently(
+def _prove_until_propagated(
     rotation: Rotation, key: ApiKey, hopeless: Callable[[CredentialRejectedError], NoReturn]
 ) -> Proof:
     pause = 0.25

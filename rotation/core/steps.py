@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from rotation.core.invocation import Rotation, classify, current_document, say, statement
+from rotation.core.invocation import Rotation, classify, current_document, log_step, statement
 from rotation.core.issuing import discard, issue, read_back, revoke_strays_of_token, store
 from rotation.core.policy import least_life, least_life_when_issued
 from rotation.core.proving import (
@@ -72,7 +72,7 @@ def create_secret(rotation: Rotation) -> None:
         store(rotation, document.with_key(key))
     stored = read_back(rotation)
     revoke_strays_of_token(rotation, stored.key.id)
-    say("key staged", rotation, key_id=stored.key.id, expires_at=stored.key.expires_at)
+    log_step("key staged", rotation, key_id=stored.key.id, expires_at=stored.key.expires_at)
 
 
 def set_secret(rotation: Rotation) -> None:
@@ -104,7 +104,7 @@ def set_secret(rotation: Rotation) -> None:
     if listed is not None and listed.revocation_asked:
         asked = VersionStateError(f"A person was asked to revoke the pending key {key.id}.")
         abandon(rotation, asked)
-    say("key set", rotation, key_id=key.id, expires_at=key.expires_at)
+    log_step("key set", rotation, key_id=key.id, expires_at=key.expires_at)
 
 
 def test_secret(rotation: Rotation) -> None:
@@ -130,7 +130,7 @@ def test_secret(rotation: Rotation) -> None:
     proof = prove_pending(rotation, snapshot, pending.key)
     if not proof.identity_checked:
         compare_identities(rotation, snapshot, proof)
-    say("key proven", rotation, key_id=pending.key.id, **proof.facts)
+    log_step("key proven", rotation, key_id=pending.key.id, **proof.facts)
 
 
 def finish_secret(rotation: Rotation) -> None:
@@ -165,7 +165,7 @@ def finish_secret(rotation: Rotation) -> None:
             raise
     count("KeysPromoted")
     _remove_leftover(rotation)
-    say("key promoted", rotation, key_id=key.id, displaced_version=displaced)
+    log_step("key promoted", rotation, key_id=key.id, displaced_version=displaced)
 
 
 STEPS: Final[Mapping[str, Callable[[Rotation], None]]] = MappingProxyType(
@@ -217,4 +217,4 @@ def _test_configuration(rotation: Rotation, snapshot: Snapshot) -> None:
     current = current_document(rotation, snapshot)
     if current is not None:
         rotation.prover.prove(current.key, statement(rotation))
-    say("configuration proven", rotation, key_id=current.key.id if current else None)
+    log_step("configuration proven", rotation, key_id=current.key.id if current else None)

@@ -57,7 +57,7 @@ class Containment:
 
 
 @dataclass(frozen=True)
-class Clocks:
+class WaitClock:
     """Time for whoever waits: the calendar's, seconds that only grow, and waiting itself."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -72,7 +72,7 @@ def contain(
     *,
     tell: Callable[[str], None],
     limit: timedelta,
-    clocks: Clocks,
+    clocks: WaitClock,
     again: bool = False,
 ) -> Containment:
     """Declare, rotate, have the suspects revoked and proven dead; wait for each at most ``limit``.
@@ -116,7 +116,7 @@ def _rotate(
     tell: Callable[[str], None],
     *,
     limit: timedelta,
-    clocks: Clocks,
+    clocks: WaitClock,
 ) -> Progress:
     begun = clocks.monotonic()
     seen, room = False, _ROOM_EVERY
@@ -154,7 +154,7 @@ def _retire(
     reconcile: Reconcile,
     tell: Callable[[str], None],
     limit: timedelta,
-    clocks: Clocks,
+    clocks: WaitClock,
 ) -> None:
     until = clocks.monotonic() + limit.total_seconds()
     while True:

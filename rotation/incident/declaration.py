@@ -26,7 +26,7 @@ from typing import Final
 
 from rotation.credential import iso_utc
 from rotation.errors import SecretStoreError, VersionStateError
-from rotation.incident.tag_text import actor_in_words, reason_in_words
+from rotation.incident.tag_text import actor_for_tag, reason_for_tag
 from rotation.secrets_manager.labels import (
     ATTEMPT_TAG,
     AWSCURRENT,
@@ -69,9 +69,9 @@ class Declaration:
     actor: str
 
     @classmethod
-    def in_words(cls, at: datetime, reason: str, actor: str) -> Declaration:
+    def from_free_text(cls, at: datetime, reason: str, actor: str) -> Declaration:
         """What somebody said, as `rotation.incident.tag_text` writes it."""
-        return cls(at, reason_in_words(reason), actor_in_words(actor))
+        return cls(at, reason_for_tag(reason), actor_for_tag(actor))
 
     def tag(self) -> str:
         """The tag's value: time, reason, actor."""
@@ -214,7 +214,7 @@ def mark(secret: SecretVersions) -> tuple[str, ...]:
     return tuple(_mark(secret, secret.snapshot(), []))
 
 
-def own_token(arn: str, declaration: Declaration, attempt: int) -> str:
+def attempt_token(arn: str, declaration: Declaration, attempt: int) -> str:
     """The ClientRequestToken of an incident's rotation, so that all who work on it use one."""
     return str(uuid.uuid5(_NAMESPACE, f"{arn} {iso_utc(declaration.at)} {attempt}"))
 
@@ -288,7 +288,7 @@ def _rotate(
     # Written first: whoever is killed between the two has only lost a moment's patience.
     _note(secret, declaration, number, now)
     try:
-        secret.rotate(own_token(arn, declaration, number))
+        secret.rotate(attempt_token(arn, declaration, number))
     except SecretStoreError as error:
         if error.aws_code != "InvalidRequestException":
             raise

@@ -26,7 +26,7 @@ from rotation.secrets_manager.versions import SecretVersions
 
 
 @dataclass(frozen=True)
-class RolledBack:
+class RollbackResult:
     """What was done.
 
     Attributes:
@@ -56,7 +56,7 @@ class RolledBack:
 
 def roll_back(
     secret: SecretVersions, prover: KeyProver, clock: Callable[[], datetime]
-) -> RolledBack:
+) -> RollbackResult:
     """Move AWSCURRENT back to the version that bears AWSPREVIOUS, once its key has signed.
 
     The displaced key is revoked by nothing here; as a displaced key it gets its grace. So does the
@@ -90,7 +90,7 @@ def roll_back(
     except SecretStoreError:
         if not secret.snapshot().has(previous, AWSCURRENT):
             raise
-    done = RolledBack(secret.arn, current, previous, key.id, clock())
+    done = RollbackResult(secret.arn, current, previous, key.id, clock())
     count("RolledBack")
     logger.warning("rolled back", extra={"secret": secret.arn} | done.as_json())
     return done

@@ -22,12 +22,12 @@ ACTOR: Final = re.compile(rf"[\w.:/=+@-]{{1,{LONGEST_ACTOR}}}")
 _OTHER: Final = re.compile(r"[^\w .:/=+@-]")
 
 
-def reason_in_words(said: str) -> str:
+def reason_for_tag(said: str) -> str:
     """A reason, never empty."""
     plain = " ".join(_OTHER.sub("-", " ".join(said.split())).split())
     return plain[:LONGEST_REASON].strip() or "unstated"
 
 
-def actor_in_words(said: str) -> str:
+def actor_for_tag(said: str) -> str:
     """An actor, one word, never empty."""
     return _OTHER.sub("-", "-".join(said.split()))[-LONGEST_ACTOR:] or "unknown"

@@ -22,7 +22,7 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.reconciliation.situation import (
-    HeldVersion,
+    ExaminedVersion,
     Reading,
     Situation,
     once_a_day,
@@ -34,7 +34,7 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Examined:
+class Examination:
     """One secret as it was found.
 
     Attributes:
@@ -65,7 +65,7 @@ class Examiner:
     asks: bool
     clock: Callable[[], datetime]
 
-    def examine(self, secret: SecretVersions) -> Examined:
+    def examine(self, secret: SecretVersions) -> Examination:
         """Read everything that a plan for ``secret`` is made of.
 
         Raises:
@@ -82,14 +82,14 @@ class Examiner:
         versions = _united(snapshot, secret.list_versions())
         situation = Situation(snapshot, versions, listing, self.clock())
         if snapshot.deleted_at is not None:
-            return Examined(situation, {}, trouble)
+            return Examination(situation, {}, trouble)
         keys: dict[str, ApiKey] = {}
         wanted = [version for version in versions if self._wanted(version, situation)]
         situation = self._read(secret, situation, wanted, keys)
         if _perhaps_stray(situation):
             rest = [v for v in situation.versions if v.reading is Reading.NOT_READ and not v.dead]
             situation = self._read(secret, situation, rest, keys)
-        return Examined(self._asked(situation, keys), keys, trouble)
+        return Examination(self._asked(situation, keys), keys, trouble)
 
     def _list_keys(self, secret: SecretVersions) -> tuple[KeyListing | None, RotationError | None]:
         try:
@@ -98,7 +98,7 @@ class Examiner:
             # An issuer that cannot be asked must not keep displaced versions from being marked.
             return None, error
 
-    def _wanted(self, version: HeldVersion, situation: Situation) -> bool:
+    def _wanted(self, version: ExaminedVersion, situation: Situation) -> bool:
         """Whether the value of ``version`` matters: it may hold a key that is alive."""
         if version.current or version.pending or version.compromised:
             return True
@@ -106,9 +106,9 @@ class Examiner:
             return not version.dead
         listed = situation.listing.keys if situation.listing else ()
         states = {key.active for key in listed if key.label.token == version.id}
-        return True in states or (not states and self._curious(version, situation))
+        return True in states or (not states and self._may_hold_unlisted_key(version, situation))
 
-    def _curious(self, version: HeldVersion, situation: Situation) -> bool:
+    def _may_hold_unlisted_key(self, version: ExaminedVersion, situation: Situation) -> bool:
         """Whether a deprecated version that no listed key names is looked at in this run.
 
         A key made by hand bears no label at the vendor, and two promotions in a row may have taken
@@ -128,7 +128,7 @@ class Examiner:
         self,
         secret: SecretVersions,
         situation: Situation,
-        wanted: list[HeldVersion],
+        wanted: list[ExaminedVersion],
         keys: dict[str, ApiKey],
     ) -> Situation:
         read = {version.id: _read_one(secret, version, keys) for version in wanted}
@@ -143,14 +143,14 @@ class Examiner:
         return replace(situation, versions=versions)
 
     def _ask(
-        self, version: HeldVersion, situation: Situation, keys: Mapping[str, ApiKey]
-    ) -> HeldVersion:
+        self, version: ExaminedVersion, situation: Situation, keys: Mapping[str, ApiKey]
+    ) -> ExaminedVersion:
         key = keys.get(version.key_id or "")
-        if key is None or not self._unvouched(version, situation):
+        if key is None or not self._must_be_asked(version, situation):
             return version
         return replace(version, answers=self._accepted(situation, key))
 
-    def _unvouched(self, version: HeldVersion, situation: Situation) -> bool:
+    def _must_be_asked(self, version: ExaminedVersion, situation: Situation) -> bool:
         now = situation.now
         expired = version.expires_at is not None and version.expires_at <= now
         if expired:
@@ -158,7 +158,7 @@ class Examiner:
         if version.current:
             # Once a day, at the hour at which it was made, whatever the vendor's list says.
             return version.created_at is not None and once_a_day(version.created_at, now)
-        deprecated = not version.labels and version.key_id not in situation.needed
+        deprecated = not version.labels and version.key_id not in situation.protected
         return deprecated and situation.listed(version.key_id) is None
 
     def _accepted(self, situation: Situation, key: ApiKey) -> bool | None:
@@ -171,7 +171,7 @@ class Examiner:
         return True
 
 
-def renewed(secret: SecretVersions, examined: Examined) -> Examined:
+def renewed(secret: SecretVersions, examined: Examination) -> Examination:
     """The same secret at a second look: its labels as they are now, and who is current now.
 
     Raises:
@@ -184,7 +184,7 @@ def renewed(secret: SecretVersions, examined: Examined) -> Examined:
     for version in known.keys() | snapshot.labels.keys():
         labels = snapshot.labels.get(version, frozenset())
         again = replace(
-            known.get(version, HeldVersion(version, labels)),
+            known.get(version, ExaminedVersion(version, labels)),
             labels=labels,
             declared=version in snapshot.declared,
         )
@@ -200,24 +200,26 @@ def statement(arn: str) -> str:
     return f"reconciliation test seal for {arn}"
 
 
-def _united(snapshot: Snapshot, listed: tuple[ListedVersion, ...]) -> tuple[HeldVersion, ...]:
+def _united(snapshot: Snapshot, listed: tuple[ListedVersion, ...]) -> tuple[ExaminedVersion, ...]:
     """The versions of both lists, each with the labels of both, the oldest first."""
     declared = frozenset(snapshot.declared)
     found = {
-        version: HeldVersion(version, labels, declared=version in declared)
+        version: ExaminedVersion(version, labels, declared=version in declared)
         for version, labels in snapshot.labels.items()
     }
     for one in listed:
         labels = one.labels | snapshot.labels.get(one.id, frozenset())
-        found[one.id] = HeldVersion(one.id, labels, one.created_at, declared=one.id in declared)
+        found[one.id] = ExaminedVersion(one.id, labels, one.created_at, declared=one.id in declared)
     return _in_order(found.values())
 
 
-def _in_order(versions: Iterable[HeldVersion]) -> tuple[HeldVersion, ...]:
+def _in_order(versions: Iterable[ExaminedVersion]) -> tuple[ExaminedVersion, ...]:
     return tuple(sorted(versions, key=lambda version: (version.created_at or _NEVER, version.id)))
 
 
-def _read_one(secret: SecretVersions, version: HeldVersion, keys: dict[str, ApiKey]) -> HeldVersion:
+def _read_one(
+    secret: SecretVersions, version: ExaminedVersion, keys: dict[str, ApiKey]
+) -> ExaminedVersion:
     try:
         document = secret.read(version.id)
     except InvalidCredentialError:

@@ -14,15 +14,22 @@ from datetime import datetime
 from functools import partial
 
 from rotation.core.policy import REMIND_AFTER, ReconciliationPolicy
-from rotation.core.ports import EvidenceStore, KeyIssuer, KeyProver, Notifier, Revocation, Stock
+from rotation.core.ports import (
+    CondemnedKeys,
+    EvidenceStore,
+    KeyIssuer,
+    KeyProver,
+    Notifier,
+    Revocation,
+)
 from rotation.credential import ApiKey
 from rotation.errors import CredentialRejectedError, RotationError
 from rotation.privacy.observability import logger
-from rotation.reconciliation.examination import Examined, renewed, statement
+from rotation.reconciliation.examination import Examination, renewed, statement
 from rotation.reconciliation.incident_record import record, record_name
-from rotation.reconciliation.key_warnings import Code, Concern
+from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
 from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, plan
-from rotation.reconciliation.proof_of_death import Death, Suspect, Verdict
+from rotation.reconciliation.proof_of_death import DeathVerdict, ProbedKey, ProbeHistory
 from rotation.reconciliation.relabelling import Relabelling
 from rotation.reconciliation.situation import Reading, Situation
 from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAGS
@@ -30,7 +37,7 @@ from rotation.secrets_manager.versions import SecretVersions
 
 
 @dataclass(frozen=True)
-class Parts:
+class ReconciliationServices:
     """What carrying out needs, shared by all secrets.
 
     Attributes:
@@ -38,9 +45,9 @@ class Parts:
         prover: asks whether the current key signs.
         notifier: asks a person.
         evidence: keeps the record of an incident.
-        material: a key that the issuer itself keeps, by its id.
-        stock: the keys that the issuer keeps for later, where it keeps any.
-        pace: waits until the next write may be sent.
+        find_key: a key that the issuer itself keeps, by its id.
+        condemned_keys: the condemned keys that the issuer keeps, where it keeps any.
+        rate_limiter: waits until the next write may be sent.
         clock: our clock, aware UTC.
     """
 
@@ -49,14 +56,14 @@ class Parts:
     notifier: Notifier
     evidence: EvidenceStore
     policy: ReconciliationPolicy
-    material: Callable[[str], ApiKey | None]
-    pace: Callable[[], None]
+    find_key: Callable[[str], ApiKey | None]
+    rate_limiter: Callable[[], None]
     clock: Callable[[], datetime]
-    stock: Stock | None = None
+    condemned_keys: CondemnedKeys | None = None
 
 
 @dataclass
-class Done:
+class ExecutionResult:
     """What came of one secret in this run.
 
     Attributes:
@@ -73,32 +80,36 @@ class Done:
     marked: list[str] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
     revoked: dict[str, Revocation] = field(default_factory=dict)
-    deaths: dict[str, Death] = field(default_factory=dict)
+    deaths: dict[str, ProbeHistory] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     evidence: str | None = None
-    concerns: list[Concern] = field(default_factory=list)
+    concerns: list[KeyWarning] = field(default_factory=list)
     failures: list[RotationError] = field(default_factory=list)
 
-    def warn(self, code: Code, message: str) -> None:
+    def warn(self, code: WarningCode, message: str) -> None:
         """Add a warning."""
-        self.concerns.append(Concern(code, message))
+        self.concerns.append(KeyWarning(code, message))
 
 
 class Execution:
     """One plan for one secret, being carried out."""
 
     def __init__(
-        self, secret: SecretVersions, examined: Examined, planned: Plan, parts: Parts
+        self,
+        secret: SecretVersions,
+        examined: Examination,
+        planned: Plan,
+        services: ReconciliationServices,
     ) -> None:
         self._secret = secret
         self._examined = examined
         self._plan = planned
-        self._parts = parts
-        self._labels = Relabelling(secret, parts.pace)
+        self._services = services
+        self._labels = Relabelling(secret, services.rate_limiter)
         self._due: tuple[Retirement, ...] = ()
-        self.done = Done()
+        self.done = ExecutionResult()
 
-    def begin(self) -> tuple[Suspect, ...]:
+    def begin(self) -> tuple[ProbedKey, ...]:
         """Relabel, look again, revoke; the keys whose death is to be proven.
 
         An ordinary retirement goes ahead only if a second look still wants it and the current key
@@ -108,7 +119,7 @@ class Execution:
         if not self._plan.retire:
             return ()
         self._examined = renewed(self._secret, self._examined)
-        still = plan(self._examined.situation, self._parts.policy).retire
+        still = plan(self._examined.situation, self._services.policy).retire
         wanted = {(one.key_id, one.reason) for one in self._plan.retire}
         control = self._control()
         self._due = tuple(
@@ -122,7 +133,7 @@ class Execution:
                 self._attempt(partial(self._revoke, one))
         return tuple(self._suspects(control)) if control is not None else ()
 
-    def conclude(self, deaths: Mapping[str, Death]) -> None:
+    def conclude(self, deaths: Mapping[str, ProbeHistory]) -> None:
         """Bury what was proven dead, and say so of what was not."""
         self.done.deaths = dict(deaths)
         for one in self._due:
@@ -157,11 +168,11 @@ class Execution:
         if key is None:
             return None
         try:
-            self._parts.prover.prove(key, statement(self._secret.arn))
+            self._services.prover.prove(key, statement(self._secret.arn))
         except RotationError as error:
             if isinstance(error, CredentialRejectedError):
                 self.done.warn(
-                    Code.CURRENT_KEY_DEAD,
+                    WarningCode.CURRENT_KEY_DEAD,
                     f"The current key {key.id} is not accepted by the vendor, so nothing can be "
                     "retired against it. Rotate now.",
                 )
@@ -172,11 +183,11 @@ class Execution:
 
     def _revoke(self, retirement: Retirement) -> None:
         key_id = retirement.key_id
-        outcome = self._parts.issuer.revoke(key_id)
+        outcome = self._services.issuer.revoke(key_id)
         self.done.revoked[key_id] = outcome
         if outcome is Revocation.MANUAL_ACTION_NEEDED:
             self.done.warn(
-                Code.MANUAL_REVOCATION_NEEDED,
+                WarningCode.MANUAL_REVOCATION_NEEDED,
                 f"Key {key_id} works until a person revokes it in the vendor's portal.",
             )
         self._say(
@@ -186,45 +197,48 @@ class Execution:
             outcome=outcome.value,
         )
 
-    def _suspects(self, control: ApiKey) -> list[Suspect]:
+    def _suspects(self, control: ApiKey) -> list[ProbedKey]:
         suspects = []
         for one in self._due:
-            key = self._examined.keys.get(one.key_id) or self._parts.material(one.key_id)
+            key = self._examined.keys.get(one.key_id) or self._services.find_key(one.key_id)
             asked = not one.revoke or one.key_id in self.done.revoked
             if key is not None and asked:
                 by_hand = self.done.revoked.get(one.key_id) is Revocation.MANUAL_ACTION_NEEDED
-                suspects.append(Suspect(self._secret.arn, key, control, revoked=not by_hand))
+                suspects.append(ProbedKey(self._secret.arn, key, control, revoked=not by_hand))
         return suspects
 
     def _judge(self, retirement: Retirement) -> None:
         key_id = retirement.key_id
         death = self.done.deaths.get(key_id)
-        if self._listed_dead(key_id) if death is None else death.verdict is Verdict.DEAD:
+        if self._listed_dead(key_id) if death is None else death.verdict is DeathVerdict.DEAD:
             self.done.dead.add(key_id)
             if retirement.reason is not Reason.COMPROMISED:
                 # The issuer forgets last: a key that it does not list is nobody's to bury.
                 for version in retirement.versions:
                     self._labels.bury(version, self._situation.snapshot)
-                self._parts.issuer.forget(key_id)
+                self._services.issuer.forget(key_id)
             self._say("key proven dead", key_id=key_id, reason=retirement.reason.value)
-        elif death is not None and death.verdict is Verdict.ALIVE:
+        elif death is not None and death.verdict is DeathVerdict.ALIVE:
             self._report_alive(retirement)
         else:
             self.done.warn(
-                Code.DEATH_UNPROVEN, f"Key {key_id} is not proven dead yet; the next run tries."
+                WarningCode.DEATH_UNPROVEN,
+                f"Key {key_id} is not proven dead yet; the next run tries.",
             )
 
     def _listed_dead(self, key_id: str) -> bool:
         """Whether the vendor lists a key as not active whose material nobody ever stored."""
-        if key_id in self._examined.keys or self._parts.material(key_id) is not None:
+        if key_id in self._examined.keys or self._services.find_key(key_id) is not None:
             return False
-        listing = self._parts.issuer.list_keys(self._parts.policy.installation, self._secret.arn)
+        listing = self._services.issuer.list_keys(
+            self._services.policy.installation, self._secret.arn
+        )
         return not any(key.id == key_id and key.active for key in listing.keys)
 
     def _report_alive(self, retirement: Retirement) -> None:
         key_id, compromised = retirement.key_id, retirement.reason is Reason.COMPROMISED
         self.done.warn(
-            Code.KEY_ALIVE_AFTER_INCIDENT if compromised else Code.KEY_ALIVE,
+            WarningCode.KEY_ALIVE_AFTER_INCIDENT if compromised else WarningCode.KEY_ALIVE,
             f"The vendor still accepts key {key_id}. If it stays so, revoke it in the vendor's "
             "portal.",
         )
@@ -239,14 +253,14 @@ class Execution:
         if not compromised:
             # The mark is the memory: this key is asked, and a person told, once a day.
             for version in retirement.versions:
-                until = self._parts.clock() + REMIND_AFTER
+                until = self._services.clock() + REMIND_AFTER
                 self._labels.postpone(version, self._situation.snapshot, until)
-        self._parts.notifier.notify(f"Revoke API key {key_id}", facts)
+        self._services.notifier.notify(f"Revoke API key {key_id}", facts)
 
     def _incident_over(self) -> bool:
         """Whether every compromised key of this secret is proven dead, in this very run."""
         compromised = [version for version in self._situation.versions if version.compromised]
-        again = plan(self._situation, self._parts.policy)
+        again = plan(self._situation, self._services.policy)
         wanted = (*again.retire, *again.waiting)
         keys = {one.key_id for one in wanted if one.reason is Reason.COMPROMISED}
         clear = all(
@@ -263,19 +277,19 @@ class Execution:
             self._situation,
             retirements,
             self.done.deaths,
-            installation=self._parts.policy.installation,
-            completed_at=self._parts.clock(),
+            installation=self._services.policy.installation,
+            completed_at=self._services.clock(),
         )
         name = record_name(
             self._situation.snapshot.name,
             [version.id for version in versions] or [one.key_id for one in retirements],
         )
-        self.done.evidence = self._parts.evidence.keep(name, facts)
+        self.done.evidence = self._services.evidence.keep(name, facts)
         self._say("incident closed", evidence=self.done.evidence)
         for version in versions:
             self._labels.bury(version.id, self._situation.snapshot)
         for one in retirements:
-            self._parts.issuer.forget(one.key_id)
+            self._services.issuer.forget(one.key_id)
         # Another incident may have been declared meanwhile: then the tag is that one's.
         closed = {version.id for version in self._situation.versions if version.compromised}
         again = self._secret.snapshot()

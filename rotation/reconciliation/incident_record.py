@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from rotation.credential import iso_utc
 from rotation.reconciliation.plan import Retirement
-from rotation.reconciliation.proof_of_death import Death
-from rotation.reconciliation.situation import HeldVersion, Situation
+from rotation.reconciliation.proof_of_death import ProbeHistory
+from rotation.reconciliation.situation import ExaminedVersion, Situation
 from rotation.secrets_manager.labels import INCIDENT_TAG
 
 SCHEMA: Final = "trusted-signatures-rotation/incident/1"
@@ -36,7 +36,7 @@ def record_name(secret_name: str, versions: Iterable[str]) -> str:
 def record(
     situation: Situation,
     retirements: Iterable[Retirement],
-    deaths: Mapping[str, Death],
+    deaths: Mapping[str, ProbeHistory],
     *,
     installation: str,
     completed_at: datetime,
@@ -73,7 +73,7 @@ def pool_record_name(pool: str, key_id: str) -> str:
     return f"pools/{pool}/{key_id}.json"
 
 
-def pool_record(pool: str, key_id: str, declared: str, death: Death) -> bytes:
+def pool_record(pool: str, key_id: str, declared: str, death: ProbeHistory) -> bytes:
     """The record of a leaked pool key's death as JSON; ``declared`` is when, why and by whom."""
     document = {
         "schema": POOL_SCHEMA,
@@ -94,7 +94,7 @@ def _declared(tag: str | None) -> dict[str, str | None]:
     }
 
 
-def _version(version: HeldVersion) -> dict[str, Any]:
+def _version(version: ExaminedVersion) -> dict[str, Any]:
     return {
         "versionId": version.id,
         "keyId": version.key_id,
@@ -104,7 +104,9 @@ def _version(version: HeldVersion) -> dict[str, Any]:
     }
 
 
-def _key(retirement: Retirement, situation: Situation, death: Death | None) -> dict[str, Any]:
+def _key(
+    retirement: Retirement, situation: Situation, death: ProbeHistory | None
+) -> dict[str, Any]:
     listed = situation.listed(retirement.key_id)
     return {
         "keyId": retirement.key_id,
@@ -114,7 +116,7 @@ def _key(retirement: Retirement, situation: Situation, death: Death | None) -> d
     }
 
 
-def death_facts(death: Death) -> dict[str, Any]:
+def death_facts(death: ProbeHistory) -> dict[str, Any]:
     """What a death watch saw, as JSON members."""
     return {
         "by": "rejections between accepted calls of the control key",

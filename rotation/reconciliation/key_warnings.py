@@ -21,7 +21,7 @@ from rotation.reconciliation.plan import Plan
 from rotation.reconciliation.situation import Reading, Situation
 
 
-class Code(Enum):
+class WarningCode(Enum):
     """What a warning is about. Values are stable."""
 
     KEY_EXPIRING = "key_expiring"
@@ -51,57 +51,57 @@ class Code(Enum):
 #: What somebody must look at today.
 URGENT: Final = frozenset(
     {
-        Code.CURRENT_KEY_DEAD,
-        Code.ADMIN_CREDENTIAL_DEAD,
-        Code.COMPROMISED_KEY_CURRENT,
-        Code.KEY_ALIVE_AFTER_INCIDENT,
-        Code.ROTATION_OVERDUE,
-        Code.TOO_MANY_RETIREMENTS,
+        WarningCode.CURRENT_KEY_DEAD,
+        WarningCode.ADMIN_CREDENTIAL_DEAD,
+        WarningCode.COMPROMISED_KEY_CURRENT,
+        WarningCode.KEY_ALIVE_AFTER_INCIDENT,
+        WarningCode.ROTATION_OVERDUE,
+        WarningCode.TOO_MANY_RETIREMENTS,
     }
 )
 
 
 @dataclass(frozen=True)
-class Concern:
+class KeyWarning:
     """One warning: its code, and a sentence that says what it means here and what to do."""
 
-    code: Code
+    code: WarningCode
     message: str
 
 
-def concerns(situation: Situation, plan: Plan) -> tuple[Concern, ...]:
+def concerns(situation: Situation, plan: Plan) -> tuple[KeyWarning, ...]:
     """The warnings that follow from what was found, before anything is done."""
     if situation.snapshot.deleted_at is not None:
         return ()
     return (*_current(situation), *_schedule(situation), *_retirement(situation, plan))
 
 
-def issuer_concerns(condition: IssuerCondition, now: datetime) -> Iterator[Concern]:
+def issuer_warnings(condition: IssuerCondition, now: datetime) -> Iterator[KeyWarning]:
     """The warnings about the issuer itself, which all secrets share."""
     expires = condition.credential_expires_at
     if expires is not None and expires <= now:
-        yield Concern(
-            Code.ADMIN_CREDENTIAL_DEAD,
+        yield KeyWarning(
+            WarningCode.ADMIN_CREDENTIAL_DEAD,
             f"The admin credential expired at {iso_utc(expires)}. Store a new one.",
         )
     elif expires is not None and expires - now < EXPIRY_NOTICE:
-        yield Concern(
-            Code.ADMIN_CREDENTIAL_EXPIRING,
+        yield KeyWarning(
+            WarningCode.ADMIN_CREDENTIAL_EXPIRING,
             f"The admin credential expires at {iso_utc(expires)}. Store a new one before.",
         )
     if condition.keys_left is not None and condition.keys_left < POOL_RESERVE:
-        yield Concern(
-            Code.POOL_LOW,
+        yield KeyWarning(
+            WarningCode.POOL_LOW,
             f"The pool has {condition.keys_left} free keys; keep {POOL_RESERVE} at least. "
             "Add keys with `rotation pool add`.",
         )
 
 
-def _current(situation: Situation) -> Iterator[Concern]:
+def _current(situation: Situation) -> Iterator[KeyWarning]:
     for version in situation.versions:
         if version.reading is Reading.UNREADABLE:
-            yield Concern(
-                Code.VALUE_UNREADABLE,
+            yield KeyWarning(
+                WarningCode.VALUE_UNREADABLE,
                 f"The value of version {version.id} is not an API key. Store one, or take its "
                 "labels off.",
             )
@@ -118,20 +118,22 @@ def _current(situation: Situation) -> Iterator[Concern]:
         problem = "is not accepted by the vendor"
     else:
         if expires is not None and expires - now < EXPIRY_NOTICE:
-            yield Concern(
-                Code.KEY_EXPIRING,
+            yield KeyWarning(
+                WarningCode.KEY_EXPIRING,
                 f"The current key {current.key_id} expires at {iso_utc(expires)}. Rotate.",
             )
         return
-    yield Concern(Code.CURRENT_KEY_DEAD, f"The current key {current.key_id} {problem}. Rotate now.")
+    yield KeyWarning(
+        WarningCode.CURRENT_KEY_DEAD, f"The current key {current.key_id} {problem}. Rotate now."
+    )
 
 
-def _schedule(situation: Situation) -> Iterator[Concern]:
+def _schedule(situation: Situation) -> Iterator[KeyWarning]:
     snapshot, now = situation.snapshot, situation.now
     for version in situation.versions:
         if situation.stuck(version):
-            yield Concern(
-                Code.PENDING_STUCK,
+            yield KeyWarning(
+                WarningCode.PENDING_STUCK,
                 f"AWSPENDING was on version {version.id} for more than a day; no rotation could "
                 "begin. Look for the last failed step in the rotation function's log.",
             )
@@ -141,55 +143,61 @@ def _schedule(situation: Situation) -> Iterator[Concern]:
     if made is not None and interval is not None:
         missed = missed or now > made + interval + ROTATION_DAY + OVERDUE_AFTER
     if snapshot.rotation_enabled and missed:
-        yield Concern(
-            Code.ROTATION_OVERDUE,
+        yield KeyWarning(
+            WarningCode.ROTATION_OVERDUE,
             "The current key is older than the schedule allows: rotation fails or does not start. "
             "Look for failed steps in the rotation function's log.",
         )
 
 
-def _retirement(situation: Situation, plan: Plan) -> Iterator[Concern]:
+def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
     declared = [version.id for version in situation.versions if version.compromised]
     in_use = [v.id for v in situation.versions if v.compromised and v.current]
     if declared:
-        yield Concern(
-            Code.INCIDENT_OPEN,
+        yield KeyWarning(
+            WarningCode.INCIDENT_OPEN,
             f"Keys of {len(declared)} versions were declared compromised and are not yet proven "
             f"dead: {', '.join(declared)}.",
         )
     if in_use:
-        yield Concern(
-            Code.COMPROMISED_KEY_CURRENT,
+        yield KeyWarning(
+            WarningCode.COMPROMISED_KEY_CURRENT,
             f"Version {in_use[0]} was declared compromised and is still current: its key is not "
             "revoked before another one is promoted. Rotate now.",
         )
     for version in situation.versions:
-        if version.displaced and version.labels and not version.dead and situation.foreign(version):
-            yield Concern(
-                Code.KEY_OF_ANOTHER_SECRET,
+        if (
+            version.displaced
+            and version.labels
+            and not version.dead
+            and situation.issued_for_another_secret(version)
+        ):
+            yield KeyWarning(
+                WarningCode.KEY_OF_ANOTHER_SECRET,
                 f"Key {version.key_id} of version {version.id} was issued for another secret, as "
                 "in a replica that was promoted. It is not retired here but where it was issued.",
             )
     if plan.refused:
-        yield Concern(
-            Code.TOO_MANY_RETIREMENTS,
+        yield KeyWarning(
+            WarningCode.TOO_MANY_RETIREMENTS,
             f"{len(plan.refused)} keys are due to be revoked at once, more than "
             f"{MOST_REVOCATIONS}: none was. If that is right, revoke some of them at the vendor.",
         )
     if situation.out_of_sync:
-        yield Concern(
-            Code.REPLICA_OUT_OF_SYNC,
+        yield KeyWarning(
+            WarningCode.REPLICA_OUT_OF_SYNC,
             f"The replica in {', '.join(situation.out_of_sync)} may still hand out an older key; "
             "no key is retired until it is in sync. See DescribeSecret, ReplicationStatus.",
         )
     until = situation.hold_until
     if until is not None and situation.now < until:
-        yield Concern(
-            Code.HOLD_ACTIVE, f"Retirement is on hold until {until.isoformat(timespec='seconds')}."
+        yield KeyWarning(
+            WarningCode.HOLD_ACTIVE,
+            f"Retirement is on hold until {until.isoformat(timespec='seconds')}.",
         )
     if plan.unmarked:
-        yield Concern(
-            Code.LABELS_EXHAUSTED,
+        yield KeyWarning(
+            WarningCode.LABELS_EXHAUSTED,
             f"{plan.unmarked} displaced versions wait for a label; older ones must be retired "
             "first.",
         )

@@ -11,47 +11,47 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from rotation.core.ports import CondemnedKey, EvidenceStore, KeyProver, Stock
+from rotation.core.ports import CondemnedKey, CondemnedKeys, EvidenceStore, KeyProver
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
 from rotation.privacy.observability import logger
 from rotation.reconciliation.incident_record import pool_record, pool_record_name
-from rotation.reconciliation.key_warnings import Code, Concern
-from rotation.reconciliation.proof_of_death import Death, Suspect, Verdict
+from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
+from rotation.reconciliation.proof_of_death import DeathVerdict, ProbedKey, ProbeHistory
 
 #: How many secrets' current keys are tried for a control.
 _MOST_CONTROLS: Final = 3
 
 
 @dataclass
-class StockReview:
-    """One run's look at an issuer's stock; an issuer without one has nothing to look at.
+class CondemnedKeyReview:
+    """One run's look at the condemned keys that an issuer keeps.
 
     Attributes:
-        stock: the issuer's stock, or None.
+        source: the condemned keys of the issuer, or None where it keeps no keys.
         evidence: keeps a record of each death.
         dead: the condemned keys that were proven dead in this run, and where the record is.
         concerns: what people should know.
     """
 
-    stock: Stock | None
+    source: CondemnedKeys | None
     evidence: EvidenceStore
     dead: dict[str, str] = field(default_factory=dict)
-    concerns: list[Concern] = field(default_factory=list)
+    concerns: list[KeyWarning] = field(default_factory=list)
     _condemned: Sequence[CondemnedKey] = ()
-    _suspects: tuple[Suspect, ...] = ()
+    _suspects: tuple[ProbedKey, ...] = ()
 
     def look(self) -> None:
         """Read which keys are condemned. A failure is a concern."""
-        if self.stock is None:
+        if self.source is None:
             return
         try:
-            self._condemned = self.stock.condemned()
+            self._condemned = self.source.condemned()
         except RotationError as error:
             message = f"The pool's leaked keys cannot be read: {error}"
-            self.concerns.append(Concern(Code.ISSUER_UNREADABLE, message))
+            self.concerns.append(KeyWarning(WarningCode.ISSUER_UNREADABLE, message))
 
-    def suspects(self, controls: Iterable[ApiKey], prover: KeyProver) -> tuple[Suspect, ...]:
+    def suspects(self, controls: Iterable[ApiKey], prover: KeyProver) -> tuple[ProbedKey, ...]:
         """What the death watch shall look at: the keys that are due.
 
         Has a person asked about those that nobody was asked about yet, and tries the controls with
@@ -62,44 +62,46 @@ class StockReview:
             prover: asks whether the vendor accepts one of them.
         """
         due = [one for one in self._condemned if one.due]
-        if self.stock is None or not self._condemned:
+        if self.source is None or not self._condemned:
             return ()
-        self._attempt(self.stock.ask_people)
+        self._attempt(self.source.ask_people)
         if not due:
             return ()
         tried = (key for key, _ in zip(controls, range(_MOST_CONTROLS), strict=False))
         control = next((key for key in tried if _accepted(prover, key)), None)
         if control is None:
             message = "No secret's current key signs, so no leaked key can be proven dead."
-            self.concerns.append(Concern(Code.DEATH_UNPROVEN, message))
+            self.concerns.append(KeyWarning(WarningCode.DEATH_UNPROVEN, message))
             return ()
-        name = self.stock.name
-        self._suspects = tuple(Suspect(name, one.key, control, revoked=False) for one in due)
+        name = self.source.name
+        self._suspects = tuple(ProbedKey(name, one.key, control, revoked=False) for one in due)
         return self._suspects
 
-    def conclude(self, deaths: Mapping[tuple[str, str], Death]) -> None:
+    def conclude(self, deaths: Mapping[tuple[str, str], ProbeHistory]) -> None:
         """Keep the record of each death, then drop the key; note which keys are alive."""
-        if self.stock is None:
+        if self.source is None:
             return
         declared = {one.key.id: one.declared for one in self._condemned}
         alive: list[str] = []
         for suspect in self._suspects:
             key_id = suspect.key.id
             death = deaths[suspect.secret_arn, key_id]
-            if death.verdict is Verdict.DEAD:
+            if death.verdict is DeathVerdict.DEAD:
                 self._attempt(partial(self._bury, key_id, declared[key_id], death))
-            elif death.verdict is Verdict.ALIVE:
+            elif death.verdict is DeathVerdict.ALIVE:
                 alive.append(key_id)
-        self._attempt(partial(self.stock.seen_alive, alive))
+        self._attempt(partial(self.source.seen_alive, alive))
         for one in self._condemned:
             key_id = one.key.id
-            what = f"{key_id} of the pool {self.stock.name}, declared compromised ({one.declared})."
+            what = (
+                f"{key_id} of the pool {self.source.name}, declared compromised ({one.declared})."
+            )
             if key_id in alive:
                 message = f"The vendor still accepts key {what} Revoke it in the vendor's portal."
-                self.concerns.append(Concern(Code.KEY_ALIVE_AFTER_INCIDENT, message))
+                self.concerns.append(KeyWarning(WarningCode.KEY_ALIVE_AFTER_INCIDENT, message))
             elif key_id not in self.dead:
                 message = f"Revoke key {what} It works until a person does, in the vendor's portal."
-                self.concerns.append(Concern(Code.MANUAL_REVOCATION_NEEDED, message))
+                self.concerns.append(KeyWarning(WarningCode.MANUAL_REVOCATION_NEEDED, message))
 
     def report(self) -> list[dict[str, Any]]:
         """The condemned keys, as JSON members."""
@@ -113,23 +115,25 @@ class StockReview:
             for one in self._condemned
         ]
 
-    def _bury(self, key_id: str, declared: str, death: Death) -> None:
-        if self.stock is None:
+    def _bury(self, key_id: str, declared: str, death: ProbeHistory) -> None:
+        if self.source is None:
             return
-        name = pool_record_name(self.stock.name, key_id)
+        name = pool_record_name(self.source.name, key_id)
         self.dead[key_id] = self.evidence.keep(
-            name, pool_record(self.stock.name, key_id, declared, death)
+            name, pool_record(self.source.name, key_id, declared, death)
         )
-        self.stock.forget(key_id)
+        self.source.forget(key_id)
         logger.info(
-            "leaked pool key proven dead", extra={"pool": self.stock.name, "key_id": key_id}
+            "leaked pool key proven dead", extra={"pool": self.source.name, "key_id": key_id}
         )
 
     def _attempt(self, act: Callable[[], None]) -> None:
         try:
             act()
         except RotationError as error:
-            self.concerns.append(Concern(Code.DEATH_UNPROVEN, f"The next run tries again: {error}"))
+            self.concerns.append(
+                KeyWarning(WarningCode.DEATH_UNPROVEN, f"The next run tries again: {error}")
+            )
 
 
 def _accepted(prover: KeyProver, key: ApiKey) -> bool:

@@ -31,7 +31,7 @@ from rotation.core.policy import (
 )
 from rotation.core.ports import VendorKey
 from rotation.reconciliation.situation import (
-    HeldVersion,
+    ExaminedVersion,
     Reading,
     Situation,
     time_to_ask,
@@ -130,7 +130,7 @@ def plan(situation: Situation, policy: ReconciliationPolicy) -> Plan:
             or (situation.listed(one.key_id) is None and time_to_ask(one.due, situation.now))
         ]
     at_once = list(_compromised(situation, policy))
-    worth = [one for one in at_once if _worth_asking(situation, one)]
+    worth = [one for one in at_once if _is_time_to_ask(situation, one)]
     return Plan(
         mark=marks,
         remove=tuple(_removals(situation)),
@@ -179,11 +179,14 @@ def _marks(situation: Situation, policy: ReconciliationPolicy) -> tuple[tuple[La
     return tuple(wanted[:room]), len(wanted[room:])
 
 
-def _retirable(situation: Situation, version: HeldVersion) -> bool:
+def _retirable(situation: Situation, version: ExaminedVersion) -> bool:
     """Whether ``version`` holds a key that nobody should use for long, and that may be alive."""
     if not version.displaced or version.dead or version.key_id is None:
         return False
-    if version.key_id in situation.needed | situation.leaked or situation.foreign(version):
+    if (
+        version.key_id in situation.protected | situation.compromised_keys
+        or situation.issued_for_another_secret(version)
+    ):
         return False
     if version.labels:
         return True
@@ -194,7 +197,7 @@ def _retirable(situation: Situation, version: HeldVersion) -> bool:
 
 def _removals(situation: Situation) -> Iterator[Label]:
     for version in situation.versions:
-        stale = not version.displaced or version.key_id in situation.needed
+        stale = not version.displaced or version.key_id in situation.protected
         if version.dead or (stale and not version.compromised):
             yield from (Label(version.id, mark) for mark in sorted(_ours(version, RETIRE_AFTER)))
         if version.dead and version.displaced and version.labels == _ours(version, DEAD):
@@ -204,11 +207,11 @@ def _removals(situation: Situation) -> Iterator[Label]:
             # So that no rollback revives it. The label of the incident keeps the version from
             # being deleted; as long as there is none, AWSPREVIOUS has to.
             yield Label(version.id, AWSPREVIOUS)
-        if version.compromised and situation.void(version):
+        if version.compromised and situation.never_got_a_value(version):
             yield from (Label(version.id, one) for one in sorted(_ours(version, COMPROMISED)))
 
 
-def _ours(version: HeldVersion, prefix: str) -> frozenset[str]:
+def _ours(version: ExaminedVersion, prefix: str) -> frozenset[str]:
     return frozenset(label for label in version.labels if label.startswith(prefix))
 
 
@@ -233,10 +236,10 @@ def _now(situation: Situation, retirement: Retirement) -> bool:
     if listed is None and not situation.all_seen:
         # Made by hand, and perhaps put into another secret too, which this run could not look at.
         return False
-    return _worth_asking(situation, retirement)
+    return _is_time_to_ask(situation, retirement)
 
 
-def _worth_asking(situation: Situation, retirement: Retirement) -> bool:
+def _is_time_to_ask(situation: Situation, retirement: Retirement) -> bool:
     """A key that waits for a person's hand is not asked for every time."""
     listed = situation.listed(retirement.key_id)
     asked = listed is not None and listed.revocation_asked
@@ -244,7 +247,7 @@ def _worth_asking(situation: Situation, retirement: Retirement) -> bool:
 
 
 def _over_grace(situation: Situation) -> Iterator[Retirement]:
-    holders: dict[str, list[HeldVersion]] = {}
+    holders: dict[str, list[ExaminedVersion]] = {}
     for version in situation.versions:
         if version.key_id is not None and not version.dead:
             holders.setdefault(version.key_id, []).append(version)
@@ -256,11 +259,11 @@ def _over_grace(situation: Situation) -> Iterator[Retirement]:
         marked = [time for time in times if time is not None]
         if len(marked) == len(times):
             ids = tuple(version.id for version in versions)
-            revoke = _may_live(situation, key_id)
+            revoke = _may_be_alive(situation, key_id)
             yield Retirement(key_id, ids, Reason.GRACE_OVER, max(marked), revoke=revoke)
 
 
-def _may_live(situation: Situation, key_id: str) -> bool:
+def _may_be_alive(situation: Situation, key_id: str) -> bool:
     listed = situation.listed(key_id)
     return listed is None or listed.active
 
@@ -273,7 +276,7 @@ def _strays(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Reti
     named = {version.key_id for version in situation.versions}
     unclear = any(version.reading is Reading.UNREADABLE for version in situation.versions)
     for key in _alive_and_ours(situation, policy):
-        spared = key.id in named | situation.needed or unclear
+        spared = key.id in named | situation.protected or unclear
         if not spared and not _of_compromised(situation, key):
             # By the vendor's clock throughout: the age that it has there is counted back from now.
             age = situation.listing.vendor_time - key.created_at
@@ -304,5 +307,5 @@ def _compromised(situation: Situation, policy: ReconciliationPolicy) -> Iterator
     for key_id, versions in holders.items():
         if key_id not in situation.in_use:
             due = situation.declared_at or situation.now
-            revoke = _may_live(situation, key_id)
+            revoke = _may_be_alive(situation, key_id)
             yield Retirement(key_id, tuple(versions), Reason.COMPROMISED, due, revoke=revoke)

@@ -28,7 +28,7 @@ from rotation.errors import ClockSkewError, CredentialRejectedError, RotationErr
 _MOST_ROUNDS: Final = 7
 
 
-class Outcome(Enum):
+class ProbeOutcome(Enum):
     """What one question said of a key."""
 
     ACCEPTED = "accepted"
@@ -36,7 +36,7 @@ class Outcome(Enum):
     INCONCLUSIVE = "inconclusive"
 
 
-class Verdict(Enum):
+class DeathVerdict(Enum):
     """What a watch said of a key."""
 
     DEAD = "dead"
@@ -56,13 +56,13 @@ class Probe:
     """
 
     at: datetime
-    outcome: Outcome
+    outcome: ProbeOutcome
     vendor_time: datetime | None = None
     detail: str = ""
 
 
 @dataclass(frozen=True)
-class Suspect:
+class ProbedKey:
     """A key that should be dead.
 
     Attributes:
@@ -79,7 +79,7 @@ class Suspect:
 
 
 @dataclass
-class Death:
+class ProbeHistory:
     """What the watch saw of one key.
 
     Attributes:
@@ -90,11 +90,11 @@ class Death:
 
     control_id: str
     probes: list[Probe] = field(default_factory=list)
-    verdict: Verdict = Verdict.UNPROVEN
+    verdict: DeathVerdict = DeathVerdict.UNPROVEN
 
 
 @dataclass(frozen=True)
-class DeathWatch:
+class DeathProver:
     """What a watch needs.
 
     Attributes:
@@ -113,9 +113,9 @@ class DeathWatch:
     sleep: Callable[[float], None]
     workers: int = 4
 
-    def watch(self, suspects: Sequence[Suspect]) -> Mapping[tuple[str, str], Death]:
+    def watch(self, suspects: Sequence[ProbedKey]) -> Mapping[tuple[str, str], ProbeHistory]:
         """What can be said of each key, by secret ARN and key id. Never raises for one of them."""
-        deaths = {_name(one): Death(one.control.id) for one in suspects}
+        deaths = {_name(one): ProbeHistory(one.control.id) for one in suspects}
         gap = self.limit / (REJECTIONS - 1)
         for turn in range(_MOST_ROUNDS):
             open_cases = [one for one in suspects if not self._decided(one, deaths[_name(one)])]
@@ -130,8 +130,10 @@ class DeathWatch:
             deaths[_name(one)].verdict = self._verdict(deaths[_name(one)])
         return deaths
 
-    def _round(self, suspects: Iterable[Suspect], deaths: Mapping[tuple[str, str], Death]) -> None:
-        groups: dict[tuple[str, str], list[Suspect]] = {}
+    def _round(
+        self, suspects: Iterable[ProbedKey], deaths: Mapping[tuple[str, str], ProbeHistory]
+    ) -> None:
+        groups: dict[tuple[str, str], list[ProbedKey]] = {}
         for one in suspects:
             groups.setdefault((one.secret_arn, one.control.id), []).append(one)
         with ThreadPoolExecutor(self.workers) as threads:
@@ -139,55 +141,58 @@ class DeathWatch:
                 for one, probe in asked:
                     deaths[_name(one)].probes.append(probe)
 
-    def _ask_group(self, group: list[Suspect]) -> list[tuple[Suspect, Probe]]:
+    def _ask_group(self, group: list[ProbedKey]) -> list[tuple[ProbedKey, Probe]]:
         before = self._ask(group[0], group[0].control)
         probes = [(one, self._ask(one, one.key)) for one in group]
         after = self._ask(group[0], group[0].control)
-        if before.outcome is after.outcome is Outcome.ACCEPTED:
+        if before.outcome is after.outcome is ProbeOutcome.ACCEPTED:
             return probes
         return [
             (one, probe)
-            if probe.outcome is Outcome.ACCEPTED
-            else (one, Probe(probe.at, Outcome.INCONCLUSIVE, probe.vendor_time, "no_live_control"))
+            if probe.outcome is ProbeOutcome.ACCEPTED
+            else (
+                one,
+                Probe(probe.at, ProbeOutcome.INCONCLUSIVE, probe.vendor_time, "no_live_control"),
+            )
             for one, probe in probes
         ]
 
-    def _ask(self, suspect: Suspect, key: ApiKey) -> Probe:
+    def _ask(self, suspect: ProbedKey, key: ApiKey) -> Probe:
         statement = f"proof of death of a key of {suspect.secret_arn}"
         try:
             proof = self.prover.prove(key, statement)
         except CredentialRejectedError as error:
             now, theirs = self.clock(), error.vendor_time
             if theirs is None or abs(theirs - now) > CLOCK_TOLERANCE:
-                return Probe(now, Outcome.INCONCLUSIVE, theirs, ClockSkewError.code)
-            return Probe(now, Outcome.REJECTED, theirs)
+                return Probe(now, ProbeOutcome.INCONCLUSIVE, theirs, ClockSkewError.code)
+            return Probe(now, ProbeOutcome.REJECTED, theirs)
         except VendorError as error:
-            return Probe(self.clock(), Outcome.INCONCLUSIVE, error.vendor_time, error.code)
+            return Probe(self.clock(), ProbeOutcome.INCONCLUSIVE, error.vendor_time, error.code)
         except RotationError as error:
-            return Probe(self.clock(), Outcome.INCONCLUSIVE, detail=error.code)
-        return Probe(self.clock(), Outcome.ACCEPTED, proof.vendor_time)
+            return Probe(self.clock(), ProbeOutcome.INCONCLUSIVE, detail=error.code)
+        return Probe(self.clock(), ProbeOutcome.ACCEPTED, proof.vendor_time)
 
-    def _decided(self, suspect: Suspect, death: Death) -> bool:
+    def _decided(self, suspect: ProbedKey, death: ProbeHistory) -> bool:
         if not death.probes:
             return False
         last = death.probes[-1]
-        if last.outcome is Outcome.ACCEPTED:
+        if last.outcome is ProbeOutcome.ACCEPTED:
             return not suspect.revoked or last.at - death.probes[0].at >= self.limit
-        return self._verdict(death) is Verdict.DEAD
+        return self._verdict(death) is DeathVerdict.DEAD
 
-    def _verdict(self, death: Death) -> Verdict:
-        if death.probes and death.probes[-1].outcome is Outcome.ACCEPTED:
-            return Verdict.ALIVE
+    def _verdict(self, death: ProbeHistory) -> DeathVerdict:
+        if death.probes and death.probes[-1].outcome is ProbeOutcome.ACCEPTED:
+            return DeathVerdict.ALIVE
         counted: list[datetime] = []
         for probe in death.probes:
-            if probe.outcome is Outcome.ACCEPTED:
+            if probe.outcome is ProbeOutcome.ACCEPTED:
                 counted = []
-            elif probe.outcome is Outcome.REJECTED:
+            elif probe.outcome is ProbeOutcome.REJECTED:
                 counted.append(probe.at)
         if len(counted) >= REJECTIONS and counted[-1] - counted[0] >= self.limit:
-            return Verdict.DEAD
-        return Verdict.UNPROVEN
+            return DeathVerdict.DEAD
+        return DeathVerdict.UNPROVEN
 
 
-def _name(suspect: Suspect) -> tuple[str, str]:
+def _name(suspect: ProbedKey) -> tuple[str, str]:
     return suspect.secret_arn, suspect.key.id

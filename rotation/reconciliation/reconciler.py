@@ -22,12 +22,18 @@ from rotation.deadline import NEXT_SECRET_RESERVE, Deadline
 from rotation.errors import CredentialRejectedError, RotationError, VendorError
 from rotation.incident.declaration import advance
 from rotation.privacy.observability import count, logger
-from rotation.reconciliation.examination import Examined, Examiner
-from rotation.reconciliation.execution import Done, Execution, Parts
-from rotation.reconciliation.key_warnings import URGENT, Code, Concern, concerns, issuer_concerns
-from rotation.reconciliation.leaked_pool import StockReview
+from rotation.reconciliation.examination import Examination, Examiner
+from rotation.reconciliation.execution import Execution, ExecutionResult, ReconciliationServices
+from rotation.reconciliation.key_warnings import (
+    URGENT,
+    KeyWarning,
+    WarningCode,
+    concerns,
+    issuer_warnings,
+)
+from rotation.reconciliation.leaked_pool import CondemnedKeyReview
 from rotation.reconciliation.plan import Plan, plan
-from rotation.reconciliation.proof_of_death import Death, DeathWatch, Suspect
+from rotation.reconciliation.proof_of_death import DeathProver, ProbedKey, ProbeHistory
 from rotation.reconciliation.report import (
     SCHEMA,
     issuer_report,
@@ -41,7 +47,7 @@ from rotation.secrets_manager.versions import SecretVersions
 _T = TypeVar("_T")
 
 
-class Pace:
+class RateLimiter:
     """Lets through so many calls a second, from however many threads.
 
     Args:
@@ -78,11 +84,11 @@ class _Case:
 
     arn: str
     secret: SecretVersions
-    examined: Examined | None = None
+    examined: Examination | None = None
     plan: Plan = field(default_factory=Plan)
     execution: Execution | None = None
-    suspects: tuple[Suspect, ...] = ()
-    concerns: list[Concern] = field(default_factory=list)
+    suspects: tuple[ProbedKey, ...] = ()
+    concerns: list[KeyWarning] = field(default_factory=list)
     failure: RotationError | None = None
 
 
@@ -104,8 +110,8 @@ class Reconciler:
     open_secret: Callable[[str], SecretVersions]
     discover: Callable[[], Sequence[str]]
     condition: Callable[[], IssuerCondition]
-    parts: Parts
-    watch: DeathWatch
+    services: ReconciliationServices
+    death_prover: DeathProver
     deadline: Deadline
     workers: int = 8
 
@@ -118,16 +124,22 @@ class Reconciler:
         Raises:
             SecretStoreError: the secrets could not be listed.
         """
-        started = self.parts.clock()
+        services = self.services
+        started = services.clock()
         named = list(dict.fromkeys(self.discover() if secrets is None else secrets))
         cases = [_Case(name, self.open_secret(name)) for name in named]
         condition, shared = self._condition(started)
-        review = StockReview(
-            self.parts.stock if secrets is None or not act else None, self.parts.evidence
+        review = CondemnedKeyReview(
+            self.services.condemned_keys if secrets is None or not act else None,
+            self.services.evidence,
         )
         review.look()
         examiner = Examiner(
-            self.parts.issuer, self.parts.prover, self.parts.policy, act, self.parts.clock
+            self.services.issuer,
+            self.services.prover,
+            self.services.policy,
+            act,
+            self.services.clock,
         )
         with ThreadPoolExecutor(self.workers) as threads:
             list(threads.map(lambda case: self._examine(case, examiner, act), cases))
@@ -137,8 +149,8 @@ class Reconciler:
             if act:
                 list(threads.map(self._begin, cases))
                 suspects = [one for case in cases for one in case.suspects]
-                suspects += review.suspects(_current_keys(cases), self.parts.prover)
-                deaths = self.watch.watch(suspects)
+                suspects += review.suspects(_current_keys(cases), self.services.prover)
+                deaths = self.death_prover.watch(suspects)
                 list(threads.map(lambda case: self._conclude(case, deaths), cases))
             review.conclude(deaths if act else {})
             shared += review.concerns
@@ -146,28 +158,28 @@ class Reconciler:
         return {
             "schema": SCHEMA,
             "action": "reconcile" if act else "report",
-            "installation": self.parts.policy.installation,
+            "installation": self.services.policy.installation,
             "startedAt": iso_utc(started),
-            "finishedAt": iso_utc(self.parts.clock()),
+            "finishedAt": iso_utc(self.services.clock()),
             "issuer": issuer_report(condition) | {"condemned": review.report()},
             "warnings": warnings(shared),
             "secrets": [_report(case, act=act) for case in cases],
         }
 
-    def _condition(self, now: datetime) -> tuple[IssuerCondition, list[Concern]]:
+    def _condition(self, now: datetime) -> tuple[IssuerCondition, list[KeyWarning]]:
         try:
             condition = self.condition()
         except RotationError as error:
             message = f"The issuer's credential or pool cannot be read: {error}"
-            return IssuerCondition(), [Concern(Code.ISSUER_UNREADABLE, message)]
-        return condition, list(issuer_concerns(condition, now))
+            return IssuerCondition(), [KeyWarning(WarningCode.ISSUER_UNREADABLE, message)]
+        return condition, list(issuer_warnings(condition, now))
 
     def _examine(self, case: _Case, examiner: Examiner, act: bool) -> None:
         if self.deadline.before(NEXT_SECRET_RESERVE).passed():
             message = "No time was left for this secret; the next run looks at it."
-            case.concerns.append(Concern(Code.NOT_REACHED, message))
+            case.concerns.append(KeyWarning(WarningCode.NOT_REACHED, message))
             return
-        self.parts.pace()
+        self.services.rate_limiter()
         case.examined = _guarded(case, lambda: examiner.examine(case.secret))
         if act and case.examined is not None and self._advance(case):
             case.examined = _guarded(case, lambda: examiner.examine(case.secret))
@@ -180,7 +192,7 @@ class Reconciler:
         examined = case.examined
         if examined is None or INCIDENT_TAG not in examined.situation.snapshot.tags:
             return False
-        progress = _guarded(case, lambda: advance(case.secret, self.parts.clock()))
+        progress = _guarded(case, lambda: advance(case.secret, self.services.clock()))
         acts = progress.acts if progress else ()
         for one in acts:
             logger.warning("incident", extra={"secret": case.arn, "act": one})
@@ -200,13 +212,13 @@ class Reconciler:
             elsewhere = frozenset(key for key in known if users[key] > (1 if key in own else 0))
             situation = replace(examined.situation, in_use_elsewhere=elsewhere, all_seen=all_seen)
             case.examined = replace(examined, situation=situation)
-            case.plan = plan(situation, self.parts.policy)
+            case.plan = plan(situation, self.services.policy)
             case.concerns += concerns(situation, case.plan)
 
     def _begin(self, case: _Case) -> None:
         if case.examined is None:
             return
-        execution = Execution(case.secret, case.examined, case.plan, self.parts)
+        execution = Execution(case.secret, case.examined, case.plan, self.services)
         case.execution = execution
         case.suspects = _guarded(case, execution.begin) or ()
 
@@ -214,7 +226,7 @@ class Reconciler:
         execution = case.execution
         if execution is None or case.failure is not None:
             return
-        own: dict[str, Death] = {
+        own: dict[str, ProbeHistory] = {
             one.key.id: deaths[one.secret_arn, one.key.id] for one in case.suspects
         }
         _guarded(case, lambda: execution.conclude(own))
@@ -242,17 +254,21 @@ def _guarded(case: _Case, act: Callable[[], _T]) -> _T | None:
     return None
 
 
-def _trouble(error: RotationError | None) -> list[Concern]:
+def _trouble(error: RotationError | None) -> list[KeyWarning]:
     """Why the vendor's keys could not be listed: the admin credential is dead, or the vendor is."""
     if error is None:
         return []
     if isinstance(error, CredentialRejectedError):
         message = f"The vendor does not accept the admin credential: {error} Store another one."
-        return [Concern(Code.ADMIN_CREDENTIAL_DEAD, message)]
+        return [KeyWarning(WarningCode.ADMIN_CREDENTIAL_DEAD, message)]
     if isinstance(error, VendorError):
-        return [Concern(Code.VENDOR_UNAVAILABLE, f"The vendor's keys cannot be listed: {error}")]
+        return [
+            KeyWarning(
+                WarningCode.VENDOR_UNAVAILABLE, f"The vendor's keys cannot be listed: {error}"
+            )
+        ]
     message = f"The issuer's credential or pool cannot be read: {error}"
-    return [Concern(Code.ISSUER_UNREADABLE, message)]
+    return [KeyWarning(WarningCode.ISSUER_UNREADABLE, message)]
 
 
 def _report(case: _Case, *, act: bool) -> dict[str, Any]:
@@ -260,19 +276,19 @@ def _report(case: _Case, *, act: bool) -> dict[str, Any]:
         if case.failure is None:
             return {"arn": case.arn, "warnings": warnings(case.concerns), "failures": []}
         return unexamined(case.arn, case.failure)
-    done = (case.execution.done if case.execution else Done()) if act else None
+    done = (case.execution.done if case.execution else ExecutionResult()) if act else None
     report = secret_report(case.examined.situation, case.plan, case.concerns, done)
     if case.failure is not None:
         report["failures"] += unexamined(case.arn, case.failure)["failures"]
     return report
 
 
-def _tell(cases: Iterable[_Case], shared: Iterable[Concern]) -> None:
+def _tell(cases: Iterable[_Case], shared: Iterable[KeyWarning]) -> None:
     """Count and log what came of the run, in the thread that owns the metrics."""
     totals: Counter[str] = Counter()
     codes = [one.code for one in shared]
     for case in cases:
-        done = case.execution.done if case.execution else Done()
+        done = case.execution.done if case.execution else ExecutionResult()
         failures = [*done.failures, *([case.failure] if case.failure else [])]
         codes += [one.code for one in case.concerns]
         totals["SecretsReconciled"] += 1

@@ -16,22 +16,22 @@ class Relabelling:
 
     Args:
         secret: the secret.
-        pace: waits until the next write may be sent; UpdateSecretVersionStage shares 50 writes a
-            second with the rest of the account (UserGuide reference_limits).
+        rate_limiter: waits until the next write may be sent; UpdateSecretVersionStage shares 50
+            writes a second with the rest of the account (UserGuide reference_limits).
     """
 
-    def __init__(self, secret: SecretVersions, pace: Callable[[], None]) -> None:
+    def __init__(self, secret: SecretVersions, rate_limiter: Callable[[], None]) -> None:
         self._secret = secret
-        self._pace = pace
+        self._wait_for_turn = rate_limiter
 
     def attach(self, label: Label) -> None:
         """Put a label on its version."""
-        self._pace()
+        self._wait_for_turn()
         self._secret.attach(label.label, label.version)
 
     def detach(self, label: Label) -> None:
         """Take a label off its version; nothing happens if it is not there."""
-        self._pace()
+        self._wait_for_turn()
         self._secret.detach(label.label, label.version)
 
     def bury(self, version: str, seen: Snapshot) -> None:

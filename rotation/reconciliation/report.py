@@ -11,18 +11,18 @@ from typing import Any, Final
 from rotation.core.ports import IssuerCondition, VendorKey
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
-from rotation.reconciliation.execution import Done
+from rotation.reconciliation.execution import ExecutionResult
 from rotation.reconciliation.incident_record import death_facts, time_text
-from rotation.reconciliation.key_warnings import Concern
+from rotation.reconciliation.key_warnings import KeyWarning
 from rotation.reconciliation.plan import Plan, Reason, Retirement
-from rotation.reconciliation.situation import HeldVersion, Reading, Situation
+from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation
 from rotation.secrets_manager.labels import INCIDENT_TAG
 
 SCHEMA: Final = "trusted-signatures-rotation/report/1"
 
 
 def secret_report(
-    situation: Situation, plan: Plan, concerns: Iterable[Concern], done: Done | None
+    situation: Situation, plan: Plan, concerns: Iterable[KeyWarning], done: ExecutionResult | None
 ) -> dict[str, Any]:
     """One secret: what was found, what is due, what was done (None: nothing, it was a report)."""
     snapshot = situation.snapshot
@@ -73,7 +73,7 @@ def issuer_report(condition: IssuerCondition) -> dict[str, Any]:
     }
 
 
-def warnings(concerns: Iterable[Concern]) -> list[dict[str, str]]:
+def warnings(concerns: Iterable[KeyWarning]) -> list[dict[str, str]]:
     """Warnings, each code once or more often."""
     return [{"code": one.code.value, "message": one.message} for one in concerns]
 
@@ -83,7 +83,7 @@ def failure(error: RotationError) -> dict[str, Any]:
     return {"code": error.code, "message": str(error), "retryable": error.retryable}
 
 
-def _version(version: HeldVersion, situation: Situation) -> dict[str, Any]:
+def _version(version: ExaminedVersion, situation: Situation) -> dict[str, Any]:
     return {
         "versionId": version.id,
         "labels": sorted(version.labels),
@@ -97,7 +97,7 @@ def _version(version: HeldVersion, situation: Situation) -> dict[str, Any]:
     }
 
 
-def _state(version: HeldVersion, situation: Situation) -> str:
+def _state(version: ExaminedVersion, situation: Situation) -> str:
     """One word; the first that is true."""
     states = {
         "current": version.current,
@@ -106,7 +106,7 @@ def _state(version: HeldVersion, situation: Situation) -> str:
         "dead": version.dead,
         "unreadable": version.reading is Reading.UNREADABLE,
         "retiring": version.retire_after is not None,
-        "in_use": version.key_id is not None and version.key_id in situation.needed,
+        "in_use": version.key_id is not None and version.key_id in situation.protected,
         "displaced": bool(version.labels),
     }
     return next((word for word, true in states.items() if true), "deprecated")
@@ -134,7 +134,7 @@ def _retirement(one: Retirement, state: str) -> dict[str, Any]:
     }
 
 
-def _done(done: Done) -> dict[str, Any]:
+def _done(done: ExecutionResult) -> dict[str, Any]:
     return {
         "marked": done.marked,
         "abandoned": done.abandoned,

@@ -20,7 +20,7 @@ from rotation.secrets_manager.versions import SecretVersions
 
 
 @dataclass
-class RevokedFirst:
+class RevokeFirstResult:
     """What came of it.
 
     Attributes:
@@ -55,7 +55,7 @@ def revoke_first(
     issuer: KeyIssuer,
     *,
     again: bool = False,
-) -> RevokedFirst:
+) -> RevokeFirstResult:
     """Declare every key of ``secret`` compromised and revoke them all, the current one too.
 
     From here on nothing can be sealed until a rotation has promoted a new key. Does NOT rotate and
@@ -68,7 +68,7 @@ def revoke_first(
     """
     # Before anything is declared: is it ours?
     examiner.examine(secret)
-    done = RevokedFirst(secret.arn, declare(secret, declaration, again=again))
+    done = RevokeFirstResult(secret.arn, declare(secret, declaration, again=again))
     suspects = mark(secret)
     held = [one for one in examiner.examine(secret).situation.versions if one.id in suspects]
     for key_id in dict.fromkeys(one.key_id for one in held if one.key_id is not None):

@@ -42,7 +42,7 @@ class Reading(Enum):
 
 
 @dataclass(frozen=True)
-class HeldVersion:
+class ExaminedVersion:
     """One version of the secret and the key that it holds.
 
     Attributes:
@@ -112,7 +112,7 @@ class Situation:
     """
 
     snapshot: Snapshot
-    versions: tuple[HeldVersion, ...]
+    versions: tuple[ExaminedVersion, ...]
     listing: KeyListing | None
     now: datetime
     in_use_elsewhere: frozenset[str] = frozenset()
@@ -127,7 +127,7 @@ class Situation:
         return self._listed.get(key_id or "")
 
     @property
-    def current(self) -> HeldVersion | None:
+    def current(self) -> ExaminedVersion | None:
         """The version that applications are given."""
         return next((version for version in self.versions if version.current), None)
 
@@ -144,14 +144,14 @@ class Situation:
         return _keys(version for version in self.versions if version.pending) | issued
 
     @cached_property
-    def leaked(self) -> frozenset[str]:
+    def compromised_keys(self) -> frozenset[str]:
         """The ids of the keys of compromised versions, stored or issued for them."""
         tokens = {version.id for version in self.versions if version.compromised}
         issued = {key.id for key in self._listed.values() if key.label.token in tokens}
         return _keys(version for version in self.versions if version.compromised) | issued
 
     @cached_property
-    def needed(self) -> frozenset[str]:
+    def protected(self) -> frozenset[str]:
         """The ids of the keys that nobody may retire outside of an incident."""
         return self.in_use | self.in_flight | self.in_use_elsewhere
 
@@ -183,7 +183,7 @@ class Situation:
         replicas = self.snapshot.replication.items()
         return tuple(sorted(region for region, status in replicas if status != _IN_SYNC))
 
-    def foreign(self, version: HeldVersion) -> bool:
+    def issued_for_another_secret(self, version: ExaminedVersion) -> bool:
         """Whether a rotation of another secret issued the key that ``version`` holds.
 
         Our rotations note when they issued a key, and the vendor lists what was issued for this
@@ -194,16 +194,16 @@ class Situation:
             return False
         return self.listed(version.key_id) is None
 
-    def stuck(self, version: HeldVersion) -> bool:
+    def stuck(self, version: ExaminedVersion) -> bool:
         """Whether ``version`` is in flight for so long that nothing will finish it."""
         return version.pending and self._old(version)
 
-    def void(self, version: HeldVersion) -> bool:
+    def never_got_a_value(self, version: ExaminedVersion) -> bool:
         """Whether ``version`` never got a value, and no step can be about to give it one."""
         empty = version.reading is Reading.EMPTY and version.displaced
         return empty and self._old(version)
 
-    def _old(self, version: HeldVersion) -> bool:
+    def _old(self, version: ExaminedVersion) -> bool:
         # A version without a value may not be listed with its date; it is at least as old as the
         # last change of anything in the secret.
         since = version.created_at or self.snapshot.changed_at
@@ -219,7 +219,7 @@ def _time(text: str) -> datetime | None:
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _keys(versions: Iterable[HeldVersion]) -> frozenset[str]:
+def _keys(versions: Iterable[ExaminedVersion]) -> frozenset[str]:
     return frozenset(version.key_id for version in versions if version.key_id is not None)
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from rotation.core.steps import STEPS
 from rotation.errors import KeyQuotaError
-from rotation.incident.containment import Clocks, Containment, contain
+from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.incident.declaration import Declaration
 from rotation.secrets_manager.labels import INCIDENT_TAG
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
-from tests.reconciliation.desk import Desk
+from tests.reconciliation.reconciliation_fixture import ReconciliationFixture
 from tests.rotation_fixture import RotationFixture
 
 
@@ -44,7 +44,7 @@ class Responder:
     """Somebody who forces a rotation; what they wait for happens while they wait."""
 
     rotation_fixture: RotationFixture
-    desk: Desk
+    reconciliation: ReconciliationFixture
     stale_reports: int = 0
     blind_for: float = 0.0
     waited: float = 0.0
@@ -57,7 +57,7 @@ class Responder:
             self._reconcile,
             tell=self.said.append,
             limit=timedelta(minutes=10),
-            clocks=Clocks(self.rotation_fixture.now, lambda: self.waited, self._wait),
+            clocks=WaitClock(self.rotation_fixture.now, lambda: self.waited, self._wait),
         )
 
     def _wait(self, seconds: float) -> None:
@@ -75,7 +75,7 @@ class Responder:
         lagging = blind or self.stale_reports > 0
         self.stale_reports -= lagging
         # A run that sees nothing of the incident does nothing about it: a report is all it gives.
-        [report] = self.desk.run(arn, act=not lagging)["secrets"]
+        [report] = self.reconciliation.run(arn, act=not lagging)["secrets"]
         if lagging:
             for version in report["versions"]:
                 version["compromised"] = False
@@ -103,13 +103,13 @@ def keys(rotation_fixture: RotationFixture) -> set[str]:
 def test_a_look_that_is_older_than_the_declaration_is_not_its_end(rotated: RotationFixture) -> None:
     """DescribeSecret lags, for the reconcile function too: nothing is over before it began."""
     old = keys(rotated)
-    responder = Responder(rotated, Desk(rotated), blind_for=2.0)
+    responder = Responder(rotated, ReconciliationFixture(rotated), blind_for=2.0)
     secret = Lagging(rotated.client, rotated.arn)
     secret.looks = 2
     held = responder.contain(secret)
     assert held.contained
     assert set(held.proven_dead) == old
-    assert not any(responder.desk.alive(key) for key in old)
+    assert not any(responder.reconciliation.alive(key) for key in old)
 
 
 def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(
@@ -117,11 +117,11 @@ def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(
 ) -> None:
     """The incident's tag is there still, so whoever waits goes on waiting."""
     old = keys(rotated)
-    responder = Responder(rotated, Desk(rotated), stale_reports=2)
+    responder = Responder(rotated, ReconciliationFixture(rotated), stale_reports=2)
     held = responder.contain(SecretVersions(rotated.client, rotated.arn))
     assert held.contained
     assert held.evidence is not None
-    assert not any(responder.desk.alive(key) for key in old)
+    assert not any(responder.reconciliation.alive(key) for key in old)
 
 
 def test_an_incident_that_others_have_finished_is_over(rotated: RotationFixture) -> None:
@@ -131,7 +131,7 @@ def test_an_incident_that_others_have_finished_is_over(rotated: RotationFixture)
         def tag(self, values: Mapping[str, str]) -> None:
             """Declared, rotated, proven and untagged by others, all in this moment."""
 
-    responder = Responder(rotated, Desk(rotated))
+    responder = Responder(rotated, ReconciliationFixture(rotated))
     held = responder.contain(Finished(rotated.client, rotated.arn))
     assert held.contained
     assert 10 <= responder.waited < 30
@@ -141,7 +141,7 @@ def test_a_quota_that_is_full_of_suspects_holds_nothing_up(rotated: RotationFixt
     """Two keys and no more, both suspect: the previous one makes room before the hourly run."""
     old = keys(rotated)
     rotated.vendor.keys.quota = 2
-    responder = Responder(rotated, Desk(rotated))
+    responder = Responder(rotated, ReconciliationFixture(rotated))
     held = responder.contain(SecretVersions(rotated.client, rotated.arn))
     assert held.contained
     assert set(held.proven_dead) == old

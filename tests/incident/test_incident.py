@@ -17,8 +17,8 @@ from rotation.incident.declaration import (
     Declaration,
     Stage,
     advance,
+    attempt_token,
     declare,
-    own_token,
 )
 from rotation.sandbox.aws.traffic import Dropped
 from rotation.secrets_manager.labels import ATTEMPT_TAG, COMPROMISED, INCIDENT_TAG, SUSPECT_TAGS
@@ -98,7 +98,7 @@ def test_a_running_step_cannot_promote_a_suspect_key(rotated: RotationFixture) -
     for step in ("setSecret", "testSecret", "finishSecret"):
         with pytest.raises(VersionStateError):
             STEPS[step](rotated.rotation(pending))
-    run_steps(rotated, own_token(rotated.arn, declaration, 1))
+    run_steps(rotated, attempt_token(rotated.arn, declaration, 1))
     progress = advance(versions(rotated), rotated.now())
     assert progress.stage is Stage.RETIRING
     assert progress.current not in progress.suspects
@@ -184,7 +184,7 @@ def test_a_rotation_that_does_not_get_through_is_followed_by_another(
     for attempt in range(1, MOST_ATTEMPTS + 1):
         progress = advance(versions(rotated), rotated.now())
         assert (progress.stage, progress.attempt) == (Stage.ROTATING, attempt)
-        token = own_token(rotated.arn, declaration, attempt)
+        token = attempt_token(rotated.arn, declaration, attempt)
         assert not rotated.cloud.wait_for_rotation(rotated.arn, token).succeeded
         assert rotated.version("AWSPENDING") == token
         rotated.later(PATIENCE)
@@ -211,7 +211,7 @@ def test_an_abandoned_rotation_is_followed_by_another_soon(rotated: RotationFixt
     """When the incident's own token lost its label, nobody waits five minutes for it."""
     declaration = declared(rotated)
     advance(versions(rotated), rotated.now())
-    versions(rotated).unstage_pending(own_token(rotated.arn, declaration, 1))
+    versions(rotated).unstage_pending(attempt_token(rotated.arn, declaration, 1))
     settle(rotated)
     assert advance(versions(rotated), rotated.now()).attempt == 2
 
@@ -232,11 +232,13 @@ def test_whoever_comes_next_goes_on_where_it_stopped(
     declaration = declared(rotated)
     for _ in range(MOST_ATTEMPTS):
         progress = advance(versions(rotated), rotated.now())
-        if rotated.version("AWSPENDING") == own_token(rotated.arn, declaration, progress.attempt):
+        if rotated.version("AWSPENDING") == attempt_token(
+            rotated.arn, declaration, progress.attempt
+        ):
             break
         settle(rotated)
     assert marked(rotated) == suspects
-    run_steps(rotated, own_token(rotated.arn, declaration, progress.attempt))
+    run_steps(rotated, attempt_token(rotated.arn, declaration, progress.attempt))
     progress = advance(versions(rotated), rotated.now())
     assert progress.stage is Stage.RETIRING
     assert set(progress.suspects) == suspects
@@ -254,7 +256,7 @@ def test_while_an_incident_is_open_another_leak_can_be_declared(rotated: Rotatio
     """It waits for a person, and the new key leaks too: all of now is suspect, and what was."""
     first = declared(rotated)
     before = set(advance(versions(rotated), rotated.now()).suspects)
-    run_steps(rotated, own_token(rotated.arn, first, 1))
+    run_steps(rotated, attempt_token(rotated.arn, first, 1))
     progress = advance(versions(rotated), rotated.now())
     assert progress.stage is Stage.RETIRING
     rotated.later(timedelta(minutes=1))
@@ -269,7 +271,7 @@ def test_while_an_incident_is_open_another_leak_can_be_declared(rotated: Rotatio
     progress = advance(versions(rotated), rotated.now())
     assert (progress.stage, progress.attempt) == (Stage.ROTATING, 1)
     assert set(progress.suspects) == before | {str(rotated.version("AWSCURRENT"))}
-    run_steps(rotated, own_token(rotated.arn, held, 1))
+    run_steps(rotated, attempt_token(rotated.arn, held, 1))
     assert advance(versions(rotated), rotated.now()).stage is Stage.RETIRING
 
 
@@ -287,7 +289,7 @@ def test_a_key_that_came_after_the_declaration_is_not_suspect(rotated: RotationF
     """The incident's own new key is never marked, however often anybody advances."""
     declaration = declared(rotated)
     advance(versions(rotated), rotated.now())
-    token = own_token(rotated.arn, declaration, 1)
+    token = attempt_token(rotated.arn, declaration, 1)
     run_steps(rotated, token)
     for _ in range(3):
         settle(rotated)

@@ -1,14 +1,14 @@
-"""A desk of the test's own."""
+"""A reconciliation of the test's own."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.reconciliation.desk import Desk
+from tests.reconciliation.reconciliation_fixture import ReconciliationFixture
 from tests.rotation_fixture import RotationFixture
 
 
 @pytest.fixture
-def desk(rotation_fixture: RotationFixture) -> Desk:
+def reconciliation(rotation_fixture: RotationFixture) -> ReconciliationFixture:
     """The reconciler over a secret of the test's own."""
-    return Desk(rotation_fixture)
+    return ReconciliationFixture(rotation_fixture)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import KeyLabel, KeyListing, VendorKey
-from rotation.reconciliation.situation import HeldVersion, Reading, Situation
+from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
@@ -43,10 +43,10 @@ def dead(version: str) -> str:
     return DEAD + version
 
 
-def held(version: str, *labels: str, key: str | None = None, **facts: Any) -> HeldVersion:
+def held(version: str, *labels: str, key: str | None = None, **facts: Any) -> ExaminedVersion:
     """A version that was read and holds the key ``k-<version>``, made two hours ago."""
     reading = facts.pop("reading", Reading.READ)
-    return HeldVersion(
+    return ExaminedVersion(
         id=version,
         labels=frozenset(labels),
         created_at=facts.pop("created_at", NOW - 2 * HOUR),
@@ -72,7 +72,7 @@ def listed(
 
 
 def situation(
-    *versions: HeldVersion,
+    *versions: ExaminedVersion,
     keys: tuple[VendorKey, ...] | None = (),
     tags: Mapping[str, str] | None = None,
     replication: Mapping[str, str] | None = None,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rotation.reconciliation.key_warnings import URGENT, Code
+from rotation.reconciliation.key_warnings import URGENT, WarningCode
 from tests.docs.test_docs import LEVELS, calls, fields, named, page, rows, section
-from tests.reconciliation.desk import Desk
+from tests.reconciliation.reconciliation_fixture import ReconciliationFixture
 
 SAYING = [
     "rotation.reconciliation.execution",
@@ -29,7 +29,7 @@ def text(title: str) -> str:
 def test_every_warning_is_on_the_page() -> None:
     """Code by code, and which of them are urgent."""
     listed = {named(row[0])[0]: row[1] for row in rows(text("Warnings")) if named(row[0])}
-    assert listed == {code.value: "yes" if code in URGENT else "no" for code in Code}
+    assert listed == {code.value: "yes" if code in URGENT else "no" for code in WarningCode}
 
 
 def said() -> Iterator[tuple[str, tuple[str, set[str]]]]:
@@ -67,13 +67,13 @@ def members(table: str) -> set[str]:
 
 
 @pytest.fixture
-def report(desk: Desk) -> dict[str, Any]:
+def report(reconciliation: ReconciliationFixture) -> dict[str, Any]:
     """The report of a run that retired a key."""
-    desk.rotation_fixture.store()
-    desk.rotate()
-    desk.reconcile()
-    desk.pass_grace()
-    return desk.run()
+    reconciliation.rotation.store()
+    reconciliation.rotate()
+    reconciliation.reconcile()
+    reconciliation.pass_grace()
+    return reconciliation.run()
 
 
 def test_every_member_of_the_report_is_on_the_page(report: dict[str, Any]) -> None:

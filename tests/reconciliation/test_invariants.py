@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rotation.core.policy import MOST_RETIREMENT_LABELS, MOST_REVOCATIONS, STRAY_AGE
 from rotation.core.ports import VendorKey
 from rotation.reconciliation.plan import Plan, Reason, plan
-from rotation.reconciliation.situation import HeldVersion, Reading, Situation
+from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation
 from rotation.secrets_manager.labels import HOLD_TAG, retirement_mark
 from tests.reconciliation.situations import (
     ARN,
@@ -31,7 +31,7 @@ KEYS = [f"k{number}" for number in range(6)]
 
 
 @st.composite
-def versions(draw: st.DrawFn) -> tuple[HeldVersion, ...]:
+def versions(draw: st.DrawFn) -> tuple[ExaminedVersion, ...]:
     """Up to eight versions; AWS's labels sit on one version each, ours on any."""
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=8))
     aws = {label: draw(st.sampled_from([*names, "none"])) for label in (CURRENT, PENDING, PREVIOUS)}
@@ -96,7 +96,7 @@ def ordinary(made: Plan) -> list[str]:
     return [one.key_id for one in made.revocations if one.reason is not Reason.COMPROMISED]
 
 
-def holders(found: Situation, key: str) -> list[HeldVersion]:
+def holders(found: Situation, key: str) -> list[ExaminedVersion]:
     return [version for version in found.versions if version.key_id == key]
 
 

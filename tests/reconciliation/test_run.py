@@ -11,11 +11,11 @@ import pytest
 from rotation.core.ports import IssuerCondition, Revocation
 from rotation.core.steps import STEPS
 from rotation.errors import InvalidCredentialError
-from rotation.reconciliation.reconciler import Pace
+from rotation.reconciliation.reconciler import RateLimiter
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
 from rotation.secrets_manager.discovery import secrets_rotated_by
-from tests.reconciliation.desk import Desk, codes
+from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes
 from tests.rotation_fixture import RotationFixture
 
 DAY = timedelta(days=1)
@@ -62,46 +62,48 @@ RETIRING_RECONCILIATION = [
 ]
 
 
-def test_the_calls_of_a_clean_rotation(desk: Desk) -> None:
+def test_the_calls_of_a_clean_rotation(reconciliation: ReconciliationFixture) -> None:
     """Each has its reason, and there is no other."""
-    desk.rotation_fixture.store()
-    token = desk.rotation_fixture.stage()
+    reconciliation.rotation.store()
+    token = reconciliation.rotation.stage()
     made = []
     for name, step in STEPS.items():
-        since = len(desk.rotation_fixture.cloud.calls)
-        step(desk.rotation_fixture.rotation(token))
-        made += [(name, operation) for operation in operations(desk.rotation_fixture, since)]
+        since = len(reconciliation.rotation.cloud.calls)
+        step(reconciliation.rotation.rotation(token))
+        made += [(name, operation) for operation in operations(reconciliation.rotation, since)]
     assert made == [(step, operation) for step, operation, _ in CLEAN_ROTATION]
 
 
-def test_the_calls_of_a_clean_reconciliation(desk: Desk) -> None:
+def test_the_calls_of_a_clean_reconciliation(reconciliation: ReconciliationFixture) -> None:
     """Four for one secret when there is nothing to do; and none to the vendor but its list."""
-    desk.rotation_fixture.store()
-    desk.rotate()
-    desk.reconcile()
-    desk.pass_grace()
-    since = len(desk.rotation_fixture.cloud.calls)
-    desk.reconcile()
-    assert operations(desk.rotation_fixture, since) == [call for call, _ in RETIRING_RECONCILIATION]
+    reconciliation.rotation.store()
+    reconciliation.rotate()
+    reconciliation.reconcile()
+    reconciliation.pass_grace()
+    since = len(reconciliation.rotation.cloud.calls)
+    reconciliation.reconcile()
+    assert operations(reconciliation.rotation, since) == [
+        call for call, _ in RETIRING_RECONCILIATION
+    ]
     since, asked = (
-        len(desk.rotation_fixture.cloud.calls),
-        len(desk.rotation_fixture.vendor.requests),
+        len(reconciliation.rotation.cloud.calls),
+        len(reconciliation.rotation.vendor.requests),
     )
-    desk.reconcile()
-    assert operations(desk.rotation_fixture, since) == [call for call, _ in CLEAN_RECONCILIATION]
-    assert [one.operation for one in desk.rotation_fixture.vendor.requests[asked:]] == ["list"]
+    reconciliation.reconcile()
+    assert operations(reconciliation.rotation, since) == [call for call, _ in CLEAN_RECONCILIATION]
+    assert [one.operation for one in reconciliation.rotation.vendor.requests[asked:]] == ["list"]
 
 
-def many(desk: Desk, count: int) -> list[str]:
+def many(reconciliation: ReconciliationFixture, count: int) -> list[str]:
     """That many secrets, each with a key made by hand, all naming the rotation function."""
     arns = []
     for number in range(count):
         value = {"apiKeyId": f"00000000-0000-4000-8000-{number:012}", "apiKey": f"{number:064x}"}
-        client = desk.rotation_fixture.client
+        client = reconciliation.rotation.client
         arn = client.create_secret(Name=f"team-{number}", SecretString=json.dumps(value))["ARN"]
         client.rotate_secret(
             SecretId=arn,
-            RotationLambdaARN=desk.rotation_fixture.function_arn,
+            RotationLambdaARN=reconciliation.rotation.function_arn,
             RotationRules={"AutomaticallyAfterDays": 30},
             RotateImmediately=False,
         )
@@ -109,16 +111,16 @@ def many(desk: Desk, count: int) -> list[str]:
     return arns
 
 
-def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
+def test_a_thousand_secrets_in_one_run(reconciliation: ReconciliationFixture) -> None:
     """Calls grow with the number of secrets and no faster; one that fails stops no other."""
-    arns = many(desk, 1000)
-    desk.rotation_fixture.client.put_secret_value(SecretId=arns[500], SecretString="not a key")
-    desk.rotation_fixture.cloud.faults.before(
+    arns = many(reconciliation, 1000)
+    reconciliation.rotation.client.put_secret_value(SecretId=arns[500], SecretString="not a key")
+    reconciliation.rotation.cloud.faults.before(
         "ListSecretVersionIds", AwsError("AccessDeniedException"), times=1
     )
-    since = len(desk.rotation_fixture.cloud.calls)
-    report = desk.run()
-    made = Counter(operations(desk.rotation_fixture, since))
+    since = len(reconciliation.rotation.cloud.calls)
+    report = reconciliation.run()
+    made = Counter(operations(reconciliation.rotation, since))
     assert len(report["secrets"]) == 1000
     failed = [one for one in report["secrets"] if one["failures"]]
     assert [one["failures"][0]["code"] for one in failed] == ["secret_store"]
@@ -128,7 +130,9 @@ def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
     assert made["DescribeSecret"] == made["ListSecretVersionIds"] == 1000
     assert made["GetSecretValue"] <= 1001
     # What has a quota of 50 a second waits for its turn (UserGuide reference_limits).
-    assert len(desk.turns) == made["ListSecretVersionIds"] + made["UpdateSecretVersionStage"]
+    assert (
+        len(reconciliation.turns) == made["ListSecretVersionIds"] + made["UpdateSecretVersionStage"]
+    )
     # One write: the version that the unreadable value displaced is marked.
     assert made["UpdateSecretVersionStage"] <= 1
     assert set(made) <= {
@@ -138,19 +142,21 @@ def test_a_thousand_secrets_in_one_run(desk: Desk) -> None:
     assert len(json.dumps(report)) < 6 * 1024 * 1024, "more than Lambda answers"
 
 
-def test_only_secrets_that_name_our_function_are_found(desk: Desk) -> None:
+def test_only_secrets_that_name_our_function_are_found(
+    reconciliation: ReconciliationFixture,
+) -> None:
     """Others are not touched, not even when somebody names them; incidents come first."""
-    arns = many(desk, 3)
-    client = desk.rotation_fixture.client
+    arns = many(reconciliation, 3)
+    client = reconciliation.rotation.client
     other = client.create_secret(Name="other", SecretString="{}")["ARN"]
     client.tag_resource(SecretId=arns[2], Tags=[{"Key": "rotation:incident", "Value": "x"}])
-    assert secrets_rotated_by(client, desk.rotation_fixture.function_arn) == [
+    assert secrets_rotated_by(client, reconciliation.rotation.function_arn) == [
         arns[2],
         arns[0],
         arns[1],
     ]
     labels = client.describe_secret(SecretId=other)["VersionIdsToStages"]
-    report = desk.run(other, "team-1", arns[1])
+    report = reconciliation.run(other, "team-1", arns[1])
     assert [one["arn"] for one in report["secrets"]] == [other, arns[1]]
     [refused] = report["secrets"][0]["failures"]
     assert refused["code"] == "version_state"
@@ -158,12 +164,14 @@ def test_only_secrets_that_name_our_function_are_found(desk: Desk) -> None:
     assert client.describe_secret(SecretId=other)["VersionIdsToStages"] == labels
 
 
-def test_a_dead_admin_credential_is_a_warning_and_no_crash(desk: Desk) -> None:
+def test_a_dead_admin_credential_is_a_warning_and_no_crash(
+    reconciliation: ReconciliationFixture,
+) -> None:
     """Nothing can be revoked; versions are marked all the same, and the report says why."""
-    desk.rotation_fixture.store()
-    desk.rotate()
-    desk.rotation_fixture.vendor.faults.next("list", Fault.UNAUTHORIZED, times=None)
-    report = desk.reconcile()
+    reconciliation.rotation.store()
+    reconciliation.rotate()
+    reconciliation.rotation.vendor.faults.next("list", Fault.UNAUTHORIZED, times=None)
+    report = reconciliation.reconcile()
     assert "admin_credential_dead" in codes(report)
     assert report["vendorKeys"] is None
     assert len(report["done"]["marked"]) == 1
@@ -180,78 +188,89 @@ def test_a_dead_admin_credential_is_a_warning_and_no_crash(desk: Desk) -> None:
     ],
 )
 def test_how_the_issuer_is_doing(
-    desk: Desk, life: timedelta | None, left: int | None, code: str | None
+    reconciliation: ReconciliationFixture,
+    life: timedelta | None,
+    left: int | None,
+    code: str | None,
 ) -> None:
     """Its credential's expiry, and what is left in a pool, are warned about once a run."""
-    expires = None if life is None else desk.rotation_fixture.now() + life
-    desk.condition = lambda: IssuerCondition("admin", expires, left)
-    report = desk.run()
+    expires = None if life is None else reconciliation.rotation.now() + life
+    reconciliation.condition = lambda: IssuerCondition("admin", expires, left)
+    report = reconciliation.run()
     assert codes(report) == ({code} if code else set())
     assert report["issuer"]["keysLeft"] == left
 
 
-def test_an_issuer_whose_secret_cannot_be_read_is_a_warning(desk: Desk) -> None:
+def test_an_issuer_whose_secret_cannot_be_read_is_a_warning(
+    reconciliation: ReconciliationFixture,
+) -> None:
     """The run goes on, and says so."""
 
     def refused() -> IssuerCondition:
         raise InvalidCredentialError("The value of trusted-signatures-admin is no JSON object.")
 
-    desk.condition = refused
-    assert codes(desk.run()) == {"issuer_unreadable"}
+    reconciliation.condition = refused
+    assert codes(reconciliation.run()) == {"issuer_unreadable"}
 
 
-def test_a_key_near_its_end_is_warned_about(desk: Desk) -> None:
+def test_a_key_near_its_end_is_warned_about(reconciliation: ReconciliationFixture) -> None:
     """Thirty days before it expires, and not a day earlier."""
-    desk.rotation_fixture.store()
-    desk.rotate()
-    desk.rotation_fixture.later(timedelta(days=59, hours=12))
-    assert "key_expiring" not in codes(desk.reconcile())
-    desk.rotation_fixture.later(DAY)
-    assert "key_expiring" in codes(desk.reconcile())
+    reconciliation.rotation.store()
+    reconciliation.rotate()
+    reconciliation.rotation.later(timedelta(days=59, hours=12))
+    assert "key_expiring" not in codes(reconciliation.reconcile())
+    reconciliation.rotation.later(DAY)
+    assert "key_expiring" in codes(reconciliation.reconcile())
 
 
-def test_an_overdue_rotation_is_warned_about(desk: Desk) -> None:
+def test_an_overdue_rotation_is_warned_about(reconciliation: ReconciliationFixture) -> None:
     """Two days past the schedule's interval the current key is too old."""
-    desk.rotation_fixture.store()
-    token = desk.rotation_fixture.stage()
-    desk.rotation_fixture.rotation(token).secret.unstage_pending(token)
-    desk.rotation_fixture.later(timedelta(days=31))
-    assert "rotation_overdue" not in codes(desk.reconcile())
-    desk.rotation_fixture.later(timedelta(days=2))
-    assert "rotation_overdue" in codes(desk.reconcile())
+    reconciliation.rotation.store()
+    token = reconciliation.rotation.stage()
+    reconciliation.rotation.rotation(token).secret.unstage_pending(token)
+    reconciliation.rotation.later(timedelta(days=31))
+    assert "rotation_overdue" not in codes(reconciliation.reconcile())
+    reconciliation.rotation.later(timedelta(days=2))
+    assert "rotation_overdue" in codes(reconciliation.reconcile())
 
 
-def test_a_current_key_that_was_revoked_in_the_portal_is_found_within_a_day(desk: Desk) -> None:
+def test_a_current_key_that_was_revoked_in_the_portal_is_found_within_a_day(
+    reconciliation: ReconciliationFixture,
+) -> None:
     """Nobody's list tells of a key made by hand, so it is asked once a day."""
-    key = desk.rotation_fixture.store()
-    token = desk.rotation_fixture.stage()
-    desk.rotation_fixture.rotation(token).secret.unstage_pending(token)
-    desk.rotation_fixture.vendor.keys.revoke(key.id)
+    key = reconciliation.rotation.store()
+    token = reconciliation.rotation.stage()
+    reconciliation.rotation.rotation(token).secret.unstage_pending(token)
+    reconciliation.rotation.vendor.keys.revoke(key.id)
     found = []
     for hour in range(26):
-        found += [hour] if "current_key_dead" in codes(desk.reconcile()) else []
-        desk.rotation_fixture.later(timedelta(hours=1))
+        found += [hour] if "current_key_dead" in codes(reconciliation.reconcile()) else []
+        reconciliation.rotation.later(timedelta(hours=1))
     assert len(found) == 1
 
 
-def test_a_current_key_that_works_costs_one_signature_a_day(desk: Desk) -> None:
+def test_a_current_key_that_works_costs_one_signature_a_day(
+    reconciliation: ReconciliationFixture,
+) -> None:
     """Three days of hourly runs with nothing to do buy three."""
-    key = desk.rotation_fixture.store()
-    token = desk.rotation_fixture.stage()
-    desk.rotation_fixture.rotation(token).secret.unstage_pending(token)
+    key = reconciliation.rotation.store()
+    token = reconciliation.rotation.stage()
+    reconciliation.rotation.rotation(token).secret.unstage_pending(token)
     for _ in range(74):
-        desk.reconcile()
-        desk.rotation_fixture.later(timedelta(hours=1))
-    assert desk.rotation_fixture.vendor.signatures == {key.id: 3}
+        reconciliation.reconcile()
+        reconciliation.rotation.later(timedelta(hours=1))
+    assert reconciliation.rotation.vendor.signatures == {key.id: 3}
 
 
-def test_a_hand_made_key_that_the_issuer_cannot_revoke_is_put_to_a_person(desk: Desk) -> None:
+def test_a_hand_made_key_that_the_issuer_cannot_revoke_is_put_to_a_person(
+    reconciliation: ReconciliationFixture,
+) -> None:
     """Nobody revokes it over an interface: somebody is told once a day until it is dead."""
-    old = desk.rotation_fixture.store()
-    desk.rotate()
-    desk.reconcile()
-    desk.pass_grace()
-    issuer = desk.issuer
+    old = reconciliation.rotation.store()
+    reconciliation.rotate()
+    reconciliation.reconcile()
+    reconciliation.pass_grace()
+    issuer = reconciliation.issuer
 
     class KnowsItNot:
         def revoke(self, key_id: str) -> Revocation:
@@ -260,18 +279,18 @@ def test_a_hand_made_key_that_the_issuer_cannot_revoke_is_put_to_a_person(desk: 
         def __getattr__(self, name: str) -> object:
             return getattr(issuer, name)
 
-    desk.issuer = KnowsItNot()  # type: ignore[assignment]
+    reconciliation.issuer = KnowsItNot()  # type: ignore[assignment]
     for _ in range(26):
-        report = desk.reconcile()
-        desk.rotation_fixture.later(timedelta(hours=1))
-    assert len(desk.inbox.messages) == 2
-    subject, facts = desk.inbox.messages[0]
+        report = reconciliation.reconcile()
+        reconciliation.rotation.later(timedelta(hours=1))
+    assert len(reconciliation.notifier.messages) == 2
+    subject, facts = reconciliation.notifier.messages[0]
     assert old.id in subject
-    assert facts["secret"] == desk.rotation_fixture.arn
-    assert desk.alive(old.id)
-    desk.rotation_fixture.vendor.keys.revoke(old.id)
-    desk.rotation_fixture.later(DAY)
-    report = desk.reconcile()
+    assert facts["secret"] == reconciliation.rotation.arn
+    assert reconciliation.alive(old.id)
+    reconciliation.rotation.vendor.keys.revoke(old.id)
+    reconciliation.rotation.later(DAY)
+    report = reconciliation.reconcile()
     assert report["done"]["provenDead"] == [old.id]
 
 
@@ -279,7 +298,7 @@ def test_the_pace_is_kept_by_however_many_threads() -> None:
     """A call waits for its turn, a fortieth of a second after the one before."""
     now = [100.0]
     waited: list[float] = []
-    pace = Pace(40, clock=lambda: now[0], sleep=waited.append)
+    pace = RateLimiter(40, clock=lambda: now[0], sleep=waited.append)
     for _ in range(3):
         pace()
     assert waited == pytest.approx([0.025, 0.05])

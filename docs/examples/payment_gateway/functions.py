@@ -23,9 +23,9 @@ from rotation.handlers.reconcile_request import RECONCILE, parse
 from rotation.handlers.step_invocation import StepRequest, run_step
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
-from rotation.reconciliation.execution import Parts
-from rotation.reconciliation.proof_of_death import DeathWatch
-from rotation.reconciliation.reconciler import Pace, Reconciler
+from rotation.reconciliation.execution import ReconciliationServices
+from rotation.reconciliation.proof_of_death import DeathProver
+from rotation.reconciliation.reconciler import RateLimiter, Reconciler
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions, read_credential
 
@@ -95,7 +95,7 @@ def reconcile(event: Any, context: LambdaContext) -> dict[str, Any]:
         open_secret=gateway.secret,
         discover=lambda: secrets_rotated_by(gateway.secrets, function),
         condition=IssuerCondition,
-        parts=Parts(
+        services=ReconciliationServices(
             issuer=gateway.issuer,
             prover=gateway.prover,
             notifier=LogNotifier(),
@@ -103,11 +103,11 @@ def reconcile(event: Any, context: LambdaContext) -> dict[str, Any]:
             policy=ReconciliationPolicy(
                 INSTALLATION, function, GRACE, PROPAGATION, LONGEST_KEY_LIFE
             ),
-            material=lambda _: None,
-            pace=Pace(),
+            find_key=lambda _: None,
+            rate_limiter=RateLimiter(),
             clock=_now,
         ),
-        watch=DeathWatch(gateway.prover, PROPAGATION, deadline, _now, time.sleep),
+        death_prover=DeathProver(gateway.prover, PROPAGATION, deadline, _now, time.sleep),
         deadline=deadline,
     )
     return reconciler.run(request.secrets, act=request.action == RECONCILE)

@@ -19,7 +19,7 @@ from rotation.cli.shared.options import json_option, reconcile_function_option, 
 from rotation.cli.shared.output import plain_console
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
-from rotation.incident.containment import Clocks, Containment, contain
+from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.incident.declaration import Declaration
 from rotation.privacy.redaction import scrub
 
@@ -102,7 +102,7 @@ class _Order:
             self._reconcile,
             tell=tell,
             limit=self.limit,
-            clocks=Clocks(),
+            clocks=WaitClock(),
             again=self.again,
         )
         complete(self.account, held, tell)
@@ -206,7 +206,7 @@ def force(
     if not names and not pool:
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
     console = plain_console(stderr=as_json)
-    declaration = Declaration.in_words(datetime.now(UTC), reason, account.actor())
+    declaration = Declaration.from_free_text(datetime.now(UTC), reason, account.actor())
     teller = Teller(console)
     limit = timedelta(seconds=timeout)
     leaked = condemn_pool(account, names, declaration, teller, again=again) if pool else None

@@ -26,10 +26,10 @@ from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.issuer import KeyPool
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation.examination import Examiner
-from rotation.reconciliation.execution import Parts
+from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.incident_record import incidents_of
-from rotation.reconciliation.proof_of_death import DeathWatch
-from rotation.reconciliation.reconciler import Pace, Reconciler
+from rotation.reconciliation.proof_of_death import DeathProver
+from rotation.reconciliation.reconciler import RateLimiter, Reconciler
 from rotation.reconciliation.revoke_first import revoke_first
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.snapshot import same_function
@@ -65,23 +65,23 @@ class ReconcileWiring:
         pooled = self._pooled
         admin_key = self._admin_key_reader()
         prover = self._prover(deadline)
-        parts = Parts(
+        services = ReconciliationServices(
             issuer=self._issuer(admin_key, deadline),
             prover=prover,
             notifier=notifier(rotation),
             evidence=self._evidence,
             policy=self._policy,
-            material=self._pool.find if pooled else lambda _: None,
-            pace=Pace(),
+            find_key=self._pool.find if pooled else lambda _: None,
+            rate_limiter=RateLimiter(),
             clock=utc_now,
-            stock=self._pool_incident if pooled else None,
+            condemned_keys=self._pool_incident if pooled else None,
         )
         return Reconciler(
             open_secret=lambda name: SecretVersions(self._secrets, name),
             discover=self._discover,
             condition=self._pool_condition if pooled else lambda: _condition(admin_key()),
-            parts=parts,
-            watch=DeathWatch(
+            services=services,
+            death_prover=DeathProver(
                 prover=prover,
                 limit=rotation.propagation_limit,
                 deadline=deadline,

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from rotation.reconciliation.key_warnings import URGENT, Code
+from rotation.reconciliation.key_warnings import URGENT, WarningCode
 from tests.docs.runbooks.page import RUNBOOKS, pages
 from tests.docs.test_docs import links, named, rows, section
 
@@ -21,17 +21,17 @@ def test_every_page_is_listed_by_what_somebody_sees() -> None:
     assert sorted(listed) == [[path.name] for path in pages()]
 
 
-@pytest.mark.parametrize("code", [code.value for code in Code])
+@pytest.mark.parametrize("code", [code.value for code in WarningCode])
 def test_every_warning_leads_somewhere(code: str) -> None:
     """To a page that helps, or to «nothing»; and an urgent one says that it cannot wait."""
     told = CODES[code]
     assert told.startswith("nothing") or re.match(r"\[[\w-]+\.md\]\((\.\./)?[\w-]+\.md", told)
-    assert (Code(code) in URGENT) == bool(re.search(r", (now|today)\b", told))
+    assert (WarningCode(code) in URGENT) == bool(re.search(r", (now|today)\b", told))
 
 
 def test_no_warning_is_invented() -> None:
     """The table speaks of codes that exist."""
-    assert sorted(CODES) == sorted(code.value for code in Code)
+    assert sorted(CODES) == sorted(code.value for code in WarningCode)
 
 
 def test_pages_lead_to_each_other() -> None:

@@ -149,8 +149,8 @@ def _abandons_never(rotation: Any, error: Exception) -> None:
 
 
 def _one_rejection(self: Any, death: Any) -> Any:
-    rejected = any(probe.outcome is death_watch.Outcome.REJECTED for probe in death.probes)
-    return death_watch.Verdict.DEAD if rejected else sound_verdict(self, death)
+    rejected = any(probe.outcome is death_watch.ProbeOutcome.REJECTED for probe in death.probes)
+    return death_watch.DeathVerdict.DEAD if rejected else sound_verdict(self, death)
 
 
 def _by_label_alone(seen: Any, version: str) -> bool:
@@ -163,7 +163,7 @@ def _no_strays(*_: Any) -> tuple[()]:
 
 sound_leftover = steps._remove_leftover
 sound_promote = SecretVersions.promote
-sound_verdict = death_watch.DeathWatch._verdict
+sound_verdict = death_watch.DeathProver._verdict
 _store, _read_back = _trusting()
 
 MUTANTS = (
@@ -253,7 +253,7 @@ MUTANTS = (
     ),
     Mutant(
         "takes one 401 for a proof of death",
-        ((death_watch.DeathWatch, "_verdict", _one_rejection),),
+        ((death_watch.DeathProver, "_verdict", _one_rejection),),
         *("reconcile", "5 declared dead", (Way.REJECTED,), "sign"),
     ),
     Mutant(

@@ -13,7 +13,7 @@ from typing import Any
 
 from rotation.core.steps import STEPS
 from rotation.errors import RotationError
-from rotation.incident.containment import Clocks, Containment, contain
+from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.incident.declaration import Declaration, advance, declare
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from tests.harness.faults.boundary import Killed
@@ -114,7 +114,7 @@ class Service:
                     self._asked,
                     tell=lambda _: None,
                     limit=timedelta(minutes=20),
-                    clocks=Clocks(world.clock, world.clock.monotonic, self._meanwhile),
+                    clocks=WaitClock(world.clock, world.clock.monotonic, self._meanwhile),
                 )
             )
 

@@ -20,9 +20,9 @@ from rotation.core.policy import ReconciliationPolicy, RotationPolicy
 from rotation.core.ports import IssuerCondition, KeyProver, Proof
 from rotation.credential import ApiKey
 from rotation.deadline import Deadline
-from rotation.reconciliation.execution import Parts
-from rotation.reconciliation.proof_of_death import DeathWatch
-from rotation.reconciliation.reconciler import Pace, Reconciler
+from rotation.reconciliation.execution import ReconciliationServices
+from rotation.reconciliation.proof_of_death import DeathProver
+from rotation.reconciliation.reconciler import RateLimiter, Reconciler
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.vendor import KeyStore, Role
 from rotation.secrets_manager.discovery import secrets_rotated_by
@@ -142,22 +142,22 @@ class World:
     def reconciler(self) -> Reconciler:
         """One invocation of the reconcile function; fifteen minutes are left to it."""
         deadline = Deadline.after(timedelta(minutes=15), self.clock.monotonic)
-        parts = Parts(
+        services = ReconciliationServices(
             issuer=self.issuer,
             prover=self.prover,
             notifier=_Nobody(),
             evidence=S3Evidence(self.evidence, BUCKET),
             policy=ReconciliationPolicy("fixture", self.function_arn, GRACE, PROPAGATION_LIMIT),
-            material=lambda _: None,
-            pace=Pace(per_second=1e6, sleep=self.clock.sleep),
+            find_key=lambda _: None,
+            rate_limiter=RateLimiter(per_second=1e6, sleep=self.clock.sleep),
             clock=self.clock,
         )
         return Reconciler(
             open_secret=lambda name: SecretVersions(self.client, name),
             discover=lambda: secrets_rotated_by(self.client, self.function_arn),
             condition=IssuerCondition,
-            parts=parts,
-            watch=DeathWatch(
+            services=services,
+            death_prover=DeathProver(
                 prover=self.prover,
                 limit=PROPAGATION_LIMIT,
                 deadline=deadline,

@@ -11,7 +11,7 @@ from typing import Any
 from moto.secretsmanager.models import secretsmanager_backends
 
 from rotation.errors import SecretStoreError
-from rotation.incident.containment import Clocks, contain
+from rotation.incident.containment import WaitClock, contain
 from rotation.incident.declaration import Declaration
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.secrets_manager.labels import AWSCURRENT
@@ -71,7 +71,7 @@ class Turner:
             self._reconcile,
             tell=lambda _: None,
             limit=_PATIENCE,
-            clocks=Clocks(),
+            clocks=WaitClock(),
         )
         return held.contained
 

@@ -20,7 +20,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from rotation.incident.containment import Clocks, Containment, contain
+from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.incident.declaration import Declaration
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.processes import ProcessFunction
@@ -118,11 +118,11 @@ class GatewayDeployment:
         """What a responder does, who may not read the secret."""
         return contain(
             SecretVersions(self.secrets, self.arn),
-            Declaration.in_words(datetime.now(UTC), "key-compromise", "ada"),
+            Declaration.from_free_text(datetime.now(UTC), "key-compromise", "ada"),
             self.reconcile,
             tell=lambda _: None,
             limit=timedelta(seconds=60),
-            clocks=Clocks(),
+            clocks=WaitClock(),
         )
 
     def value(self) -> dict[str, str]:

@@ -36,7 +36,7 @@ def asked(declaration: Declaration) -> None:
 )
 def test_whoever_it_is_and_whatever_they_say_it_can_be_declared(actor: str, reason: str) -> None:
     """A long name, commas and brackets at three in the morning stop nobody."""
-    declaration = Declaration.in_words(NOW, reason, actor)
+    declaration = Declaration.from_free_text(NOW, reason, actor)
     asked(declaration)
     assert Declaration.read(declaration.tag()) == Declaration(
         NOW, Declaration.read(declaration.tag()).reason, declaration.actor
@@ -47,7 +47,7 @@ def test_whoever_it_is_and_whatever_they_say_it_can_be_declared(actor: str, reas
 @given(reason=st.text(max_size=300), actor=st.text(max_size=300))
 def test_no_words_are_refused(reason: str, actor: str) -> None:
     """The tag has no character that AWS's services may not have, and no more than 256."""
-    declaration = Declaration.in_words(NOW, reason, actor)
+    declaration = Declaration.from_free_text(NOW, reason, actor)
     asked(declaration)
     tag = declaration.tag()
     assert len(tag) <= 256

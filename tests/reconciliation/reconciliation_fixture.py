@@ -1,4 +1,4 @@
-"""The reconciler over a fixture: the real parts, with the fixture's clock and nobody waiting."""
+"""The reconciler over a rotation fixture: real parts, with the fixture's clock and no waiting."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from rotation.aws.evidence_bucket import S3Evidence
 from rotation.core.policy import ReconciliationPolicy
-from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver, Stock
+from rotation.core.ports import CondemnedKeys, IssuerCondition, KeyIssuer, KeyProver
 from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
-from rotation.reconciliation.execution import Parts
-from rotation.reconciliation.proof_of_death import DeathWatch
+from rotation.reconciliation.execution import ReconciliationServices
+from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions
@@ -26,8 +26,8 @@ GRACE = timedelta(hours=2)
 
 
 @dataclass
-class Inbox:
-    """Keeps what people were told."""
+class RecordingNotifier:
+    """Keeps the messages that people would get."""
 
     messages: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
@@ -35,18 +35,18 @@ class Inbox:
         self.messages.append((subject, facts))
 
 
-class Desk:
-    """Where the keys of a fixture are reconciled."""
+class ReconciliationFixture:
+    """Reconciles the keys of a rotation fixture."""
 
     def __init__(self, rotation_fixture: RotationFixture) -> None:
-        self.rotation_fixture = rotation_fixture
+        self.rotation = rotation_fixture
         self.s3 = rotation_fixture.cloud.client("s3")
         self.s3.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
-        self.inbox = Inbox()
+        self.notifier = RecordingNotifier()
         self.issuer: KeyIssuer = rotation_fixture.issuer
         self.prover: KeyProver = rotation_fixture.prover
-        self.material: Callable[[str], ApiKey | None] = lambda _: None
-        self.stock: Stock | None = None
+        self.find_key: Callable[[str], ApiKey | None] = lambda _: None
+        self.condemned_keys: CondemnedKeys | None = None
         self.evidence_bucket = BUCKET
         self.condition: Callable[[], IssuerCondition] = IssuerCondition
         self.policy = ReconciliationPolicy(
@@ -58,19 +58,19 @@ class Desk:
         self.turns: list[None] = []
 
     def reconciler(self) -> Reconciler:
-        rotation_fixture = self.rotation_fixture
-        parts = Parts(
+        rotation_fixture = self.rotation
+        services = ReconciliationServices(
             issuer=self.issuer,
             prover=self.prover,
-            notifier=self.inbox,
+            notifier=self.notifier,
             evidence=S3Evidence(self.s3, self.evidence_bucket),
             policy=self.policy,
-            material=self.material,
-            pace=lambda: self.turns.append(None),
+            find_key=self.find_key,
+            rate_limiter=lambda: self.turns.append(None),
             clock=rotation_fixture.now,
-            stock=self.stock,
+            condemned_keys=self.condemned_keys,
         )
-        watch = DeathWatch(
+        death_prover = DeathProver(
             self.prover,
             timedelta(seconds=60),
             deadline_of(lambda: self.time_left),
@@ -83,8 +83,8 @@ class Desk:
                 rotation_fixture.client, rotation_fixture.function_arn
             ),
             condition=self.condition,
-            parts=parts,
-            watch=watch,
+            services=services,
+            death_prover=death_prover,
             deadline=deadline_of(lambda: self.time_left),
             workers=self.workers,
         )
@@ -97,43 +97,43 @@ class Desk:
 
     def reconcile(self, *, failing: bool = False) -> dict[str, Any]:
         """One run over all secrets; what it says of the fixture's own."""
-        [found] = [one for one in self.run()["secrets"] if one["arn"] == self.rotation_fixture.arn]
+        [found] = [one for one in self.run()["secrets"] if one["arn"] == self.rotation.arn]
         assert bool(found["failures"]) is failing, found["failures"]
         return dict(found)
 
     def rotate(self) -> str:
         """A whole rotation; the new version's id."""
-        token = self.rotation_fixture.stage()
+        token = self.rotation.stage()
         for step in STEPS.values():
-            step(self.rotation_fixture.rotation(token))
+            step(self.rotation.rotation(token))
         return token
 
     def pass_grace(self) -> None:
         """A little more than the grace goes by."""
-        self.rotation_fixture.later(GRACE + timedelta(minutes=1))
+        self.rotation.later(GRACE + timedelta(minutes=1))
 
     def declare(self, *versions: str, tag: bool = True) -> None:
         """What a responder writes down first: labels on the versions, and a tag."""
         for version in versions:
-            self.rotation_fixture.client.update_secret_version_stage(
-                SecretId=self.rotation_fixture.arn,
+            self.rotation.client.update_secret_version_stage(
+                SecretId=self.rotation.arn,
                 VersionStage=f"rotation-compromised-{version}",
                 MoveToVersionId=version,
             )
         if not tag:
             return
         # An hour ago, so that a version which is made from here on is none of that moment.
-        at = self.rotation_fixture.now() - timedelta(hours=1)
+        at = self.rotation.now() - timedelta(hours=1)
         value = f"{at.isoformat()} key-compromise arn:aws:iam::012345678912:user/ada"
         self.tag("rotation:incident", value)
 
     def tag(self, name: str, value: str) -> None:
-        self.rotation_fixture.client.tag_resource(
-            SecretId=self.rotation_fixture.arn, Tags=[{"Key": name, "Value": value}]
+        self.rotation.client.tag_resource(
+            SecretId=self.rotation.arn, Tags=[{"Key": name, "Value": value}]
         )
 
     def tags(self) -> dict[str, str]:
-        described = self.rotation_fixture.client.describe_secret(SecretId=self.rotation_fixture.arn)
+        described = self.rotation.client.describe_secret(SecretId=self.rotation.arn)
         return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
 
     def evidence(self) -> list[dict[str, Any]]:
@@ -143,7 +143,7 @@ class Desk:
         return [json.loads(body.read()) for body in bodies]
 
     def alive(self, key_id: str) -> bool:
-        return self.rotation_fixture.vendor.keys.accepted(key_id) is not None
+        return self.rotation.vendor.keys.accepted(key_id) is not None
 
 
 def codes(report: dict[str, Any]) -> set[str]:

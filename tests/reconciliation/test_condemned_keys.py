@@ -12,7 +12,7 @@ from rotation.core.ports import CondemnedKey
 from rotation.credential import ApiKey
 from rotation.errors import SecretStoreError
 from rotation.sandbox.vendor import Role
-from tests.reconciliation.desk import BUCKET, Desk, codes
+from tests.reconciliation.reconciliation_fixture import BUCKET, ReconciliationFixture, codes
 
 DECLARED = "2026-11-22T02:00:00.000Z pool leaked somebody"
 
@@ -44,30 +44,30 @@ class Condemned:
 
 
 @pytest.fixture
-def stock(desk: Desk) -> Condemned:
+def stock(reconciliation: ReconciliationFixture) -> Condemned:
     """Two condemned keys, which the vendor still accepts; the secret has a key of its own."""
-    desk.rotation_fixture.store()
-    desk.rotate()
-    made = [desk.rotation_fixture.vendor.keys.create() for _ in range(2)]
+    reconciliation.rotation.store()
+    reconciliation.rotate()
+    made = [reconciliation.rotation.vendor.keys.create() for _ in range(2)]
     stock = Condemned({key.id: ApiKey.from_text(key.id, key.material) for key in made})
-    desk.stock = stock
+    reconciliation.condemned_keys = stock
     return stock
 
 
 def test_keys_that_a_person_revoked_are_proven_dead_and_recorded(
-    desk: Desk, stock: Condemned
+    reconciliation: ReconciliationFixture, stock: Condemned
 ) -> None:
     """Each has a record of its own, kept before the key is dropped."""
     dead, alive = stock.keys
-    desk.rotation_fixture.vendor.keys.revoke(dead)
-    report = desk.run()
+    reconciliation.rotation.vendor.keys.revoke(dead)
+    report = reconciliation.run()
     assert [*stock.keys] == [alive]
     assert stock.alive == [alive]
     by_id = {one["keyId"]: one for one in report["issuer"]["condemned"]}
     assert by_id[dead]["state"] == "proven dead"
     assert by_id[dead]["evidence"] == f"s3://{BUCKET}/pools/the-pool/{dead}.json"
     assert by_id[alive]["state"] == "to be revoked by a person"
-    body = desk.s3.get_object(Bucket=BUCKET, Key=f"pools/the-pool/{dead}.json")["Body"]
+    body = reconciliation.s3.get_object(Bucket=BUCKET, Key=f"pools/the-pool/{dead}.json")["Body"]
     record = json.loads(body.read())
     assert record["declared"] == {
         "at": "2026-11-22T02:00:00.000Z",
@@ -77,70 +77,84 @@ def test_keys_that_a_person_revoked_are_proven_dead_and_recorded(
     assert record["keys"][0]["proof"]["verdict"] == "dead"
 
 
-def test_a_key_that_is_alive_is_an_urgent_warning(desk: Desk, stock: Condemned) -> None:
+def test_a_key_that_is_alive_is_an_urgent_warning(
+    reconciliation: ReconciliationFixture, stock: Condemned
+) -> None:
     """The vendor still accepts it, and the report says so until it does not."""
-    report = desk.run()
+    report = reconciliation.run()
     assert codes(report) == {"key_alive_after_incident"}
     assert stock.asked == 1
 
 
-def test_a_report_asks_nobody_and_probes_nothing(desk: Desk, stock: Condemned) -> None:
+def test_a_report_asks_nobody_and_probes_nothing(
+    reconciliation: ReconciliationFixture, stock: Condemned
+) -> None:
     """It lists what is left to revoke."""
-    before = len(desk.rotation_fixture.vendor.requests)
-    report = desk.run(act=False)
+    before = len(reconciliation.rotation.vendor.requests)
+    report = reconciliation.run(act=False)
     signed = [
-        one for one in desk.rotation_fixture.vendor.requests[before:] if one.operation == "sign"
+        one for one in reconciliation.rotation.vendor.requests[before:] if one.operation == "sign"
     ]
     assert (stock.asked, signed) == (0, [])
     assert codes(report) == {"manual_revocation_needed"}
     assert {one["keyId"] for one in report["issuer"]["condemned"]} == set(stock.keys)
 
 
-def test_a_key_that_is_not_due_buys_no_signature(desk: Desk, stock: Condemned) -> None:
+def test_a_key_that_is_not_due_buys_no_signature(
+    reconciliation: ReconciliationFixture, stock: Condemned
+) -> None:
     """It stays in the report all the same."""
     stock.due = False
-    before = len(desk.rotation_fixture.vendor.requests)
-    report = desk.run()
+    before = len(reconciliation.rotation.vendor.requests)
+    report = reconciliation.run()
     assert [
-        one for one in desk.rotation_fixture.vendor.requests[before:] if one.operation == "sign"
+        one for one in reconciliation.rotation.vendor.requests[before:] if one.operation == "sign"
     ] == []
     assert len(report["issuer"]["condemned"]) == 2
 
 
-def test_without_a_key_that_signs_nothing_is_proven(desk: Desk, stock: Condemned) -> None:
+def test_without_a_key_that_signs_nothing_is_proven(
+    reconciliation: ReconciliationFixture, stock: Condemned
+) -> None:
     """A rejection counts only beside an accepted call."""
-    for key in desk.rotation_fixture.vendor.keys.all():
+    for key in reconciliation.rotation.vendor.keys.all():
         if key.role is Role.SIGNING:
-            desk.rotation_fixture.vendor.keys.revoke(key.id)
-    report = desk.run()
+            reconciliation.rotation.vendor.keys.revoke(key.id)
+    report = reconciliation.run()
     assert "death_unproven" in codes(report)
     assert len(stock.keys) == 2
 
 
-def test_a_pool_that_cannot_be_read_does_not_stop_the_run(desk: Desk, stock: Condemned) -> None:
+def test_a_pool_that_cannot_be_read_does_not_stop_the_run(
+    reconciliation: ReconciliationFixture, stock: Condemned
+) -> None:
     """It is a warning; the secrets are reconciled."""
     stock.trouble = SecretStoreError(
         "no answer", operation="GetSecretValue", aws_code="InternalServiceError"
     )
-    report = desk.run()
+    report = reconciliation.run()
     assert "issuer_unreadable" in codes(report)
     assert report["secrets"][0]["failures"] == []
 
 
-def test_evidence_that_is_not_kept_keeps_the_key(desk: Desk, stock: Condemned) -> None:
+def test_evidence_that_is_not_kept_keeps_the_key(
+    reconciliation: ReconciliationFixture, stock: Condemned
+) -> None:
     """A key is dropped only when its record is safe; the next run tries again."""
     for key_id in stock.keys:
-        desk.rotation_fixture.vendor.keys.revoke(key_id)
-    desk.evidence_bucket = "no-such-bucket"
-    desk.run()
+        reconciliation.rotation.vendor.keys.revoke(key_id)
+    reconciliation.evidence_bucket = "no-such-bucket"
+    reconciliation.run()
     assert len(stock.keys) == 2
-    desk.evidence_bucket = BUCKET
-    desk.run()
+    reconciliation.evidence_bucket = BUCKET
+    reconciliation.run()
     assert stock.keys == {}
 
 
-def test_a_run_for_some_secrets_leaves_the_pool_to_the_next(desk: Desk, stock: Condemned) -> None:
+def test_a_run_for_some_secrets_leaves_the_pool_to_the_next(
+    reconciliation: ReconciliationFixture, stock: Condemned
+) -> None:
     """An operator who asks about one secret does not wait for the pool's keys."""
-    report = desk.run(desk.rotation_fixture.arn)
+    report = reconciliation.run(reconciliation.rotation.arn)
     assert report["issuer"]["condemned"] == []
     assert stock.asked == 0
