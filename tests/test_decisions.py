@@ -95,6 +95,17 @@ def test_every_reserve_is_used() -> None:
     assert {name for name in reserves if not importers("rotation.deadline", name)} == set()
 
 
+def test_how_long_aws_clients_wait_is_decided_in_one_module() -> None:
+    """No other module makes a botocore ``Config``, by whatever way it imports the class."""
+    makers = {
+        module
+        for module, node in nodes(ast.Call)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Config"
+    }
+    assert makers == {"rotation.aws.client_config"}
+    assert importers("botocore.config", "Config") == makers
+
+
 def test_which_aws_errors_are_retryable_is_decided_in_one_module() -> None:
     """No other module names an error code that may be asked again, nor builds a set of such."""
     named = {

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 #: The sealing function's timeout in ``template.yaml``.
 FUNCTION_TIMEOUT: Final = timedelta(seconds=300)
 
-_MARGIN: Final = timedelta(seconds=10)
-_CONNECT_SECONDS: Final = 3
 # botocore keeps ten connections by default; FastAPI, for one, seals in forty threads.
 _CONNECTIONS: Final = 50
 
@@ -142,16 +140,11 @@ class LambdaInvoker:
 def lambda_client(function_timeout: timedelta = FUNCTION_TIMEOUT) -> LambdaClient:
     """A client that invokes once, and waits longer than the function may take."""
     import boto3
-    from botocore.config import Config
 
-    patience = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=(function_timeout + _MARGIN).total_seconds(),
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=_CONNECTIONS,
-        tcp_keepalive=True,
-    )
-    return boto3.Session().client("lambda", config=patience)
+    from rotation.aws.client_config import invoke_and_wait
+
+    config = invoke_and_wait(function_timeout, connections=_CONNECTIONS)
+    return boto3.Session().client("lambda", config=config)
 
 
 def _once_only(make_client: Callable[[], LambdaClient]) -> LambdaClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rotation.credential import ApiKey, Confidential, SecretDocument
 from rotation.secrets_manager.calls import store_call
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 Client = TypeVar("Client")
-
-_CONNECT_SECONDS: Final = 2
-_READ_SECONDS: Final = 4
-_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -83,14 +79,10 @@ class SecretsManager:
 def secrets_manager_client() -> SecretsManagerClient:
     """A client that gives up after about twenty seconds, retries included."""
     import boto3
-    from botocore.config import Config
 
-    patience = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-    )
-    return boto3.Session().client("secretsmanager", config=patience)
+    from rotation.aws.client_config import CACHE_FETCH
+
+    return boto3.Session().client("secretsmanager", config=CACHE_FETCH)
 
 
 class ProcessLocal(Generic[Client]):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from rotation.aws.client_config import START_RECONCILIATION
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.handlers.step_invocation import run_step
 from rotation.handlers.wiring.rotation import RotationWiring
@@ -58,7 +58,4 @@ def _ask_for_reconciliation(function: str | None, secret_arn: str) -> None:
 
 @cache
 def _lambda() -> LambdaClient:
-    patience = Config(
-        connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
-    )
-    return boto3.client("lambda", config=patience)
+    return boto3.client("lambda", config=START_RECONCILIATION)

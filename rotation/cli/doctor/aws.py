@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -25,6 +24,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from rotation.aws.client_config import diagnosis
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.cli.doctor.connection import ConnectionFailure, botocore_failure
 from rotation.credential import Confidential
@@ -188,10 +188,10 @@ class AwsProbe:
         if (service, region) not in self._clients:
             # Less patient than an application: one repetition is enough to see what is wrong.
             invokes = service == "lambda"
-            config = Config(
-                connect_timeout=self._seconds,
-                read_timeout=_FUNCTION_SECONDS if invokes else _READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 1 if invokes else _ATTEMPTS},
+            config = diagnosis(
+                connect=self._seconds,
+                read=_FUNCTION_SECONDS if invokes else _READ_SECONDS,
+                attempts=1 if invokes else _ATTEMPTS,
             )
             self._clients[service, region] = self._session.client(
                 service, region_name=region, config=config

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import click
-from botocore.config import Config
 
+from rotation.aws.client_config import SECRET_WRITES
 from rotation.cli.migrate.plan import (
     ExistingSecret,
     MigrationAction,
@@ -92,12 +92,7 @@ class SecretWriter:
 
     def __init__(self, request: MigrationRequest) -> None:
         self._request = request
-        patience = Config(
-            connect_timeout=3,
-            read_timeout=10,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        )
-        self._client: SecretsManagerClient = boto3.client("secretsmanager", config=patience)
+        self._client: SecretsManagerClient = boto3.client("secretsmanager", config=SECRET_WRITES)
 
     def read(self) -> ExistingSecret | None:
         """The secret, or None if there is none.

@@ -8,8 +8,8 @@ from typing import Any
 
 import boto3
 import click
-from botocore.config import Config
 
+from rotation.aws.client_config import SECRET_WRITES
 from rotation.cli.shared.errors import readable_errors
 from rotation.cli.shared.typed_key import prove, read_key
 from rotation.core.policy import POOL_RESERVE
@@ -74,10 +74,7 @@ def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
 
 
 def _pool(name: str) -> PoolSecret:
-    patience = Config(
-        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}
-    )
-    return PoolSecret(boto3.client("secretsmanager", config=patience), name, utc_now)
+    return PoolSecret(boto3.client("secretsmanager", config=SECRET_WRITES), name, utc_now)
 
 
 def _free(pool: Pool) -> int:

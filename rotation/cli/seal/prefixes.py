@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import boto3
 import click
-from botocore.config import Config
 
+from rotation.aws.client_config import documents
 from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code, http_status, is_retryable
 from rotation.cli.seal.work import Document, State
 from rotation.errors import DestinationError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SCHEME: Final = "s3://"
-
-# Reading ahead and copying have a few threads each (rotation.sealing.storage.s3).
-_CONNECTIONS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,7 @@ class Address:
 
 def s3_client(jobs: int) -> S3Client:
     """A client for so many documents at a time."""
-    patience = Config(
-        connect_timeout=3,
-        read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 3},
-        max_pool_connections=_CONNECTIONS * jobs,
-    )
-    return boto3.client("s3", config=patience)
+    return boto3.client("s3", config=documents(jobs))
 
 
 class Prefixes:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import boto3
 import click
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rotation.aws.client_config import OPERATOR, invoke_and_wait
 from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code
 from rotation.cli.shared.options import RECONCILE_FUNCTION
 from rotation.secrets_manager.versions import SecretVersions
 
-#: A run of the reconcile function takes as long as its timeout at most: 15 minutes.
-_PATIENT: Final = Config(read_timeout=910, retries={"mode": "standard", "total_max_attempts": 1})
-_ORDINARY: Final = Config(retries={"mode": "standard", "total_max_attempts": 5})
+#: The timeout of the reconcile function in ``template.yaml``.
+_RECONCILE_TIMEOUT: Final = timedelta(minutes=15)
 
 
 class AwsAccount:
@@ -30,9 +30,9 @@ class AwsAccount:
     def __init__(self, reconcile_function: str = RECONCILE_FUNCTION) -> None:
         self._function = reconcile_function
         try:
-            self.secrets = boto3.client("secretsmanager", config=_ORDINARY)
-            self._lambda = boto3.client("lambda", config=_PATIENT)
-            self._sts = boto3.client("sts", config=_ORDINARY)
+            self.secrets = boto3.client("secretsmanager", config=OPERATOR)
+            self._lambda = boto3.client("lambda", config=invoke_and_wait(_RECONCILE_TIMEOUT))
+            self._sts = boto3.client("sts", config=OPERATOR)
         except BotoCoreError as error:
             raise click.ClickException(
                 f"No AWS account to work in: {error} Set AWS_PROFILE, or AWS_DEFAULT_REGION."

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.config import Config
 
+from rotation.aws.client_config import MESSAGES
 from rotation.aws.notifier import LogNotifier, SnsNotifier
 from rotation.core.policy import least_life_when_issued
 from rotation.core.ports import Notifier
@@ -36,7 +36,4 @@ def notifier(settings: RotationSettings) -> Notifier:
     """The topic of the settings, or the log where they name none."""
     if settings.notification_topic is None:
         return LogNotifier()
-    patience = Config(
-        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
-    )
-    return SnsNotifier(boto3.client("sns", config=patience), settings.notification_topic)
+    return SnsNotifier(boto3.client("sns", config=MESSAGES), settings.notification_topic)

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import boto3
-from botocore.config import Config
 
+from rotation.aws.client_config import RECONCILIATION
 from rotation.aws.evidence_bucket import S3Evidence
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver
@@ -47,14 +47,10 @@ class ReconcileWiring:
         self._settings = settings
         rotation = settings.rotation
         vendor = rotation.vendor
-        patience = Config(
-            connect_timeout=3,
-            read_timeout=10,
-            max_pool_connections=16,
-            retries={"mode": "standard", "total_max_attempts": 6},
+        self._secrets = boto3.client("secretsmanager", config=RECONCILIATION)
+        self._evidence = S3Evidence(
+            boto3.client("s3", config=RECONCILIATION), settings.evidence_bucket
         )
-        self._secrets = boto3.client("secretsmanager", config=patience)
-        self._evidence = S3Evidence(boto3.client("s3", config=patience), settings.evidence_bucket)
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, rotation.admin_url)
         self._signer_policy = signer_policy(vendor)

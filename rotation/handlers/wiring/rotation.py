@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import cached_property
 
 import boto3
-from botocore.config import Config
 
+from rotation.aws.client_config import SECRET_WRITES
 from rotation.core.invocation import Rotation
 from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer
@@ -31,14 +31,7 @@ class RotationWiring:
         self._settings = settings
         self.reconcile_function = settings.reconcile_function
         vendor = settings.vendor
-        self._secrets = boto3.client(
-            "secretsmanager",
-            config=Config(
-                connect_timeout=3,
-                read_timeout=10,
-                retries={"mode": "standard", "total_max_attempts": 4},
-            ),
-        )
+        self._secrets = boto3.client("secretsmanager", config=SECRET_WRITES)
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, settings.admin_url)
         self._signer_policy = signer_policy(vendor)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import boto3
-from botocore.config import Config
 
+from rotation.aws.client_config import documents
 from rotation.deadline import SEAL_CALLS_RESERVE, Deadline
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
@@ -15,15 +13,6 @@ from rotation.sealing.storage.s3 import CarryOver, S3Documents
 from rotation.settings import SealingSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signing_api import SigningApi
-
-# CompleteMultipartUpload may take minutes; S3 sends spaces meanwhile (API_CompleteMultipartUpload).
-# Reading ahead and copying have four threads each.
-_PATIENCE: Final = Config(
-    connect_timeout=3,
-    read_timeout=60,
-    retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=10,
-)
 
 
 class SealerWiring:
@@ -34,7 +23,7 @@ class SealerWiring:
         self._http = vendor_http(settings.vendor, settings.vendor.url)
         self._signer_policy = signer_policy(settings.vendor)
         self._documents = S3Documents(
-            boto3.client("s3", config=_PATIENCE),
+            boto3.client("s3", config=documents()),
             utc_now,
             CarryOver(
                 kms_key_id=settings.destination_kms_key,

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import boto3
-from botocore.config import Config
 
+from rotation.aws.client_config import OBJECT_METADATA
 from rotation.aws.errors import AWS_CALL_ERRORS, http_status
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
@@ -37,12 +37,7 @@ class UnattendedWiring:
         self._settings = settings
         self._sealers = SealerWiring(settings.sealing)
         self._credentials = CredentialCache()
-        patience = Config(
-            connect_timeout=3,
-            read_timeout=10,
-            retries={"mode": "standard", "total_max_attempts": 3},
-        )
-        self._s3 = boto3.client("s3", config=patience)
+        self._s3 = boto3.client("s3", config=OBJECT_METADATA)
         _refuse_missing_bucket(self._s3, settings.destination.bucket)
         self._options = seal_options(settings.options)
 

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 import boto3
 import botocore.session
-from botocore.config import Config
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.core.base_backend import AccountSpecificBackend, BackendDict
 from moto.core.config import default_user_config
@@ -31,6 +30,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.secretsmanager import urls as secretsmanager_urls
 from moto.secretsmanager.models import secretsmanager_backends
 
+from rotation.aws.client_config import SANDBOX
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.functions import (
     EventRetries,
@@ -171,7 +171,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             endpoint_url=self.url,
             aws_access_key_id=DEFAULT_CALLER,
             aws_secret_access_key=_KEY,
-            config=Config(proxies={}),
+            config=SANDBOX,
         )
 
     def add_function(
