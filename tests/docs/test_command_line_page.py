@@ -8,9 +8,9 @@ import click
 import pytest
 
 from rotation.cli.seal.command import seal
-from rotation.cli.seal.work import Document, Outcome, Result
+from rotation.cli.seal.run import DocumentResult, DocumentStatus, DocumentToSeal
 from rotation.cli.verify.command import verify
-from rotation.cli.verify.verdict import Verdict
+from rotation.cli.verify.verification import FileVerification
 from rotation.client.contract import Seal, StoredObject
 from rotation.errors import NoPagesError
 from rotation.sealing.request import ObjectLocation
@@ -54,19 +54,19 @@ def place(name: str) -> StoredObject:
 
 def test_the_lines_of_a_run_are_as_the_table_says() -> None:
     """Each status has its row, and its further members are those that are printed."""
-    document = Document(ObjectLocation("a", "b"), ObjectLocation("c", "d"), "b", "d", 1)
+    document = DocumentToSeal(ObjectLocation("a", "b"), ObjectLocation("c", "d"), "b", "d", 1)
     sealed = Seal(place("b"), place("d"), "id", b"x", "signer", None, True, None, 1)
     table = {named(row[0])[0]: row[1] for row in rows(TEXT) if len(row) == 2 and named(row[0])}
-    for result in Result:
-        outcome = Outcome(
+    for status in DocumentStatus:
+        result = DocumentResult(
             document,
-            result,
-            seal=sealed if result is Result.SEALED else None,
-            error=NoPagesError("none") if result is Result.FAILED else None,
+            status,
+            seal=sealed if status is DocumentStatus.SEALED else None,
+            error=NoPagesError("none") if status is DocumentStatus.FAILED else None,
         )
-        further = outcome.as_json().keys() - {"status", "source", "destination"}
-        listed = table[result.value].partition(", as in")[0]
-        assert set(named(listed)) - {"--dry-run"} == further, result
+        further = result.as_json().keys() - {"status", "source", "destination"}
+        listed = table[status.value].partition(", as in")[0]
+        assert set(named(listed)) - {"--dry-run"} == further, status
 
 
 def test_the_members_of_a_verdict_are_on_the_page() -> None:
@@ -78,8 +78,8 @@ def test_the_members_of_a_verdict_are_on_the_page() -> None:
         "problem": FileReport(1, (SealReport("a", False, False, False, problem="bad"),), ()),
         "unsigned": FileReport(1, (), ()),
     }
-    words = {Verdict("a", report).word for report in reports.values()}
+    words = {FileVerification("a", report).status for report in reports.values()}
     assert words == reports.keys()
-    assert words | {Verdict("a", unreadable="no").word} <= set(named(told))
-    assert Verdict("a", reports["ok"]).as_json().keys() <= set(named(told))
+    assert words | {FileVerification("a", unreadable="no").status} <= set(named(told))
+    assert FileVerification("a", reports["ok"]).as_json().keys() <= set(named(told))
     assert {added.name.lower() for added in Added} <= set(named(told))

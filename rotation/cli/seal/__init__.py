@@ -1,1 +1,1 @@
-"""The parts of ``rotation seal``: what is to be sealed, sealing it, and telling of it."""
+"""``rotation seal``: seals files, folders and prefixes of S3 from a terminal."""

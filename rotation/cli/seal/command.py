@@ -10,7 +10,7 @@ import click
 from rotation.cli.seal.options import read_options, seal_options
 
 if TYPE_CHECKING:
-    from rotation.cli.seal.work import Places
+    from rotation.cli.seal.run import SealLocations
 
 
 @click.command()
@@ -26,18 +26,20 @@ if TYPE_CHECKING:
 @click.option(
     "--function",
     metavar="NAME",
-    help="From S3 to S3: have this sealing function do it. Without it, this process does.",
+    help="From S3 to S3: let this sealing function seal. Without it, this process seals.",
 )
 @seal_options
-@click.option("--overwrite", is_flag=True, help="Replace what is at DST and is no seal of SRC.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace what is at DST, even if it is not a seal of SRC."
+)
 @click.option(
     "--jobs",
     type=click.IntRange(1, 32),
     default=4,
     show_default=True,
-    help="How many documents are sealed at a time.",
+    help="How many documents to seal at a time.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be sealed.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be sealed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each document.")
 def seal(
     *,
@@ -62,40 +64,43 @@ def seal(
       rotation seal contract.pdf sealed/ --page -1 --box 36,36,236,84 \\
         --text "Sealed by Example Ltd\\nZürich" --image logo.png
 
-    Both are on this machine, or both in S3. A folder's or prefix's structure is kept. Files never
-    leave this machine: only the digest does, as always. The key comes from the secret, with your
-    AWS credentials and region as the aws command line finds them. VENDOR_URL, VENDOR_SIGN_PATH,
-    SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION are heeded as the functions heed them.
+    SRC and DST are both on this machine, or both in S3. The structure of a folder or prefix is
+    kept. Files on this machine never leave it: only their digests do. The key comes from the
+    secret; the command finds your AWS credentials and Region as the aws command line does. It
+    reads VENDOR_URL, VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION as the
+    functions do.
 
-    A seal is not seen on any page unless --text or --image says what is to be seen, and --page
-    and --box where. Points (1/72 inch) count from the lower left corner of the page as a viewer
-    shows it: A4 is 595 wide and 842 high, US Letter 612 and 792. A document may keep a field for
-    its seal: name it by --field, and leave --page and --box out. Any validator lists a seal that
-    is not seen, and what is seen proves nothing.
+    A seal is invisible unless --text or --image says what to show, and --page and --box where.
+    Points (1/72 inch) count from the lower left corner of the page as a viewer shows it: A4 is 595
+    wide and 842 high, US Letter 612 and 792. If the document has a field for its seal, name it by
+    --field, and omit --page and --box. A validator lists invisible seals too, and what a page
+    shows proves nothing.
 
-    Run again, it goes on: what is sealed is skipped. A file counts as sealed if it begins with its
-    source and bears a good signature after it; an object, if its metadata name the source's entity
-    tag. Anything else at DST is left alone, unless --overwrite. Each sealed document appears whole
-    or not at all.
+    If you run the command again, it skips what is sealed. A file counts as sealed if it begins
+    with its source and has a good signature after that; an object counts as sealed if its metadata
+    name the source's entity tag. Anything else at DST is left alone, unless you give --overwrite.
+    Each sealed document appears whole or not at all.
 
-    A document that cannot be sealed does not hold up the others. At the end each is named with its
-    code; docs/errors.md explains them. When five in a row fail for a reason that is not theirs, as
-    in an outage of the vendor, the run ends. Ctrl-C finishes what is under way.
+    A document that cannot be sealed does not stop the others. At the end the command names each
+    with its code; docs/errors.md explains the codes. If five in a row fail for a common reason,
+    such as an outage of the vendor, the run ends. After Ctrl-C the command finishes the documents
+    that it has begun.
 
     Exits 0 if everything is sealed, 1 if something is not, 2 if the command line is wrong, 130 if
     it was interrupted.
     """  # noqa: D301 - click keeps the lines after \b as they are
-    from rotation.cli.seal.folders import Folders
-    from rotation.cli.seal.prefixes import SCHEME, Address, Prefixes, s3_client
-    from rotation.cli.seal.show import (
-        Manner,
-        ending_when_interrupted,
-        looking,
-        show_plan,
-        show_run,
+    from rotation.cli.seal.client import document_sealer, local_invoker
+    from rotation.cli.seal.folders import LocalFolders
+    from rotation.cli.seal.output import (
+        RunOptions,
+        exit_when_interrupted,
+        print_plan,
+        run_and_report,
+        search_shown,
     )
-    from rotation.cli.seal.wiring import in_this_process, sealing, through_function
+    from rotation.cli.seal.prefixes import SCHEME, Address, S3Prefixes, s3_client
     from rotation.cli.shared.errors import readable_errors
+    from rotation.client.lambda_invoker import LambdaInvoker
     from rotation.settings import VendorSettings
 
     options = read_options({**asked, "function": function})
@@ -107,25 +112,25 @@ def seal(
         )
     if function is not None and not remote:
         raise click.UsageError("--function is for S3: files of this machine are sealed here.")
-    manner = Manner(jobs, overwrite, as_json)
+    run_options = RunOptions(jobs, overwrite, as_json)
     stop = Event()
-    with readable_errors(), ending_when_interrupted():
-        places: Places
+    with readable_errors(), exit_when_interrupted():
+        locations: SealLocations
         if remote:
             addresses = Address.parse(source), Address.parse(destination)
-            places = Prefixes(s3_client(jobs), *addresses)
+            locations = S3Prefixes(s3_client(jobs), *addresses)
         else:
             anchors = VendorSettings.from_environment().trust_anchors
-            places = Folders(source, destination, anchors)
-        with looking():
-            documents = places.documents()
+            locations = LocalFolders(source, destination, anchors)
+        with search_shown():
+            documents = locations.documents()
         if dry_run or not documents:
-            show_plan(places, documents, manner)
+            print_plan(locations, documents, run_options)
             return
         invoker = (
-            through_function(function)
+            LambdaInvoker(function)
             if function is not None
-            else in_this_process(places, overwrite=overwrite)
+            else local_invoker(locations, overwrite=overwrite)
         )
-        seal_one = sealing(invoker, secret, options, stop)
-        show_run(places, documents, seal_one, manner, stop)
+        seal_one = document_sealer(invoker, secret, options, stop)
+        run_and_report(locations, documents, seal_one, run_options, stop)

@@ -1,4 +1,4 @@
-"""A file or a folder of PDFs, and the folder for their seals."""
+"""Documents to seal on this machine: a file or a folder of PDFs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import BinaryIO, Final
 
 import click
 
-from rotation.cli.seal.work import Document, State
+from rotation.cli.seal.run import DestinationState, DocumentToSeal
 from rotation.errors import InvalidRequestError, RotationError
 from rotation.sealing.request import ObjectLocation, is_object_key
 from rotation.sealing.storage.folders import LocalDocuments
 from rotation.sealing.verify import examine
 
-# What stands for a bucket in the requests to the sealer.
+# The names of the buckets in requests to the sealer.
 _SOURCE: Final = "source"
 _DESTINATION: Final = "destination"
 
 _CHUNK: Final = 1024 * 1024
 
 
-class Folders:
-    """`rotation.cli.seal.work.Places` on this machine.
+class LocalFolders:
+    """`rotation.cli.seal.run.SealLocations` on this machine.
 
     Args:
         source: a file, or a folder with all its subfolders.
@@ -63,15 +63,15 @@ class Folders:
 
     @property
     def buckets(self) -> tuple[str, str]:
-        """As `Places.buckets`."""
+        """As `SealLocations.buckets`."""
         return _SOURCE, _DESTINATION
 
     def port(self, *, overwrite: bool) -> LocalDocuments:
-        """As `Places.port`."""
+        """As `SealLocations.port`."""
         return LocalDocuments(self._roots, overwrite=overwrite)
 
-    def documents(self) -> list[Document]:
-        """As `Places.documents`."""
+    def documents(self) -> list[DocumentToSeal]:
+        """As `SealLocations.documents`."""
         if self._only is not None:
             return [self._document(*self._only)]
         names, root = sorted(self._pdfs()), self._roots[_DESTINATION]
@@ -83,8 +83,8 @@ class Folders:
                 )
         return [self._document(name, name) for name in names]
 
-    def state(self, document: Document) -> State:
-        """As `Places.state`: a seal of the source is the source, and a signature that follows it.
+    def state(self, document: DocumentToSeal) -> DestinationState:
+        """As `SealLocations.state`: a seal is the source's bytes and a good signature after them.
 
         Both files are read: neither a name nor a time would prove it.
 
@@ -100,22 +100,22 @@ class Folders:
                 )
         read_from, written_to = Path(document.read_from), Path(document.written_to)
         if not os.path.lexists(written_to):
-            return State.NOTHING
+            return DestinationState.NOTHING
         try:
             with read_from.open("rb") as source, written_to.open("rb") as sealed:
                 if _begins_with(sealed, source) and self._signed_after(sealed, document.size):
-                    return State.ITS_SEAL
+                    return DestinationState.ITS_SEAL
         except (OSError, RotationError):
             pass
-        return State.SOMETHING_ELSE
+        return DestinationState.SOMETHING_ELSE
 
     def _signed_after(self, sealed: BinaryIO, size: int) -> bool:
         seals = examine(sealed, self._anchors).seals
         return any(seal.covered > size and seal.problem is None for seal in seals)
 
-    def _document(self, name: str, sealed: str) -> Document:
+    def _document(self, name: str, sealed: str) -> DocumentToSeal:
         source, destination = self._roots[_SOURCE] / name, self._roots[_DESTINATION] / sealed
-        return Document(
+        return DocumentToSeal(
             ObjectLocation(_SOURCE, name),
             ObjectLocation(_DESTINATION, sealed),
             str(source),

@@ -1,4 +1,4 @@
-"""An object or a prefix of S3 with PDFs, and the prefix for their seals."""
+"""Documents to seal in S3: an object, or the PDFs below a prefix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from rotation.aws.client_config import documents
 from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code, http_status, is_retryable
-from rotation.cli.seal.work import Document, State
+from rotation.cli.seal.run import DestinationState, DocumentToSeal
 from rotation.errors import DestinationError
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.sealing.request import ObjectLocation
@@ -52,8 +52,8 @@ def s3_client(jobs: int) -> S3Client:
     return boto3.client("s3", config=documents(jobs))
 
 
-class Prefixes:
-    """`rotation.cli.seal.work.Places` in S3.
+class S3Prefixes:
+    """`rotation.cli.seal.run.SealLocations` in S3.
 
     Args:
         s3: a client.
@@ -69,25 +69,25 @@ class Prefixes:
         self._source = source
         self._destination = destination
         if source.holds(destination.bucket, destination.folder):
-            raise _recurring(f"{SCHEME}{destination.bucket}/{destination.key}")
+            raise _within_source(f"{SCHEME}{destination.bucket}/{destination.key}")
 
     @property
     def buckets(self) -> tuple[str, str]:
-        """As `Places.buckets`."""
+        """As `SealLocations.buckets`."""
         return self._source.bucket, self._destination.bucket
 
     def port(self, *, overwrite: bool) -> S3Documents:  # noqa: ARG002 - S3 always does
-        """As `Places.port`."""
+        """As `SealLocations.port`."""
         return S3Documents(self._s3, utc_now)
 
-    def documents(self) -> list[Document]:
-        """As `Places.documents`. An object of that very name counts, and then nothing else."""
+    def documents(self) -> list[DocumentToSeal]:
+        """As `SealLocations.documents`. If the source is an object, it is the only document."""
         found = self._found()
         if found:
             self._refuse_missing_bucket()
         return found
 
-    def _found(self) -> list[Document]:
+    def _found(self) -> list[DocumentToSeal]:
         source, into = self._source, self._destination
         try:
             alone = self._s3.list_objects_v2(Bucket=source.bucket, Prefix=source.key, MaxKeys=1)
@@ -123,20 +123,20 @@ class Prefixes:
             ) from error
         for document in found_below:
             if source.holds(document.destination.bucket, document.destination.key):
-                raise _recurring(document.written_to)
+                raise _within_source(document.written_to)
         return found_below
 
-    def state(self, document: Document) -> State:
-        """As `Places.state`: the sealer leaves the entity tag of the source on what it stores."""
+    def state(self, document: DocumentToSeal) -> DestinationState:
+        """As `SealLocations.state`: a seal's metadata name the entity tag of its source."""
         place = document.destination
         try:
             metadata = self._s3.head_object(Bucket=place.bucket, Key=place.key)["Metadata"]
         except AWS_CALL_ERRORS as error:
             if http_status(error) == 404:
-                return State.NOTHING
-            raise _hidden(place, error) from error
+                return DestinationState.NOTHING
+            raise _unknown_state(place, error) from error
         sealed = "seal-key-id" in metadata and metadata.get("source-etag") == document.etag
-        return State.ITS_SEAL if sealed else State.SOMETHING_ELSE
+        return DestinationState.ITS_SEAL if sealed else DestinationState.SOMETHING_ELSE
 
     def _refuse_missing_bucket(self) -> None:
         # A missing object and a missing bucket look alike from there on (API_HeadObject), and each
@@ -148,22 +148,22 @@ class Prefixes:
             if http_status(error) == 404:
                 raise click.ClickException(f"There is no bucket {bucket}.") from error
 
-    def _document(self, key: str, destination: str, size: int, etag: str) -> Document:
+    def _document(self, key: str, destination: str, size: int, etag: str) -> DocumentToSeal:
         read_from = ObjectLocation(self._source.bucket, key)
         written_to = ObjectLocation(self._destination.bucket, destination)
-        return Document(
+        return DocumentToSeal(
             read_from, written_to, str(read_from), str(written_to), size, etag.strip('"')
         )
 
 
-def _recurring(place: str) -> click.UsageError:
+def _within_source(place: str) -> click.UsageError:
     return click.UsageError(
         f"{place} lies in the source: what is sealed would be taken for a source the next time. "
         "Name another prefix."
     )
 
 
-def _hidden(place: ObjectLocation, error: AwsCallError) -> DestinationError:
+def _unknown_state(place: ObjectLocation, error: AwsCallError) -> DestinationError:
     problem = DestinationError(
         f"Whether {place} is sealed already cannot be told ({error_code(error)}). "
         "Allow s3:GetObject on it and s3:ListBucket on its bucket."

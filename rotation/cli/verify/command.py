@@ -1,4 +1,4 @@
-"""``rotation verify``: who sealed a file, when, and whether it is as it was sealed."""
+"""``rotation verify``: the command."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rotation.cli.shared.output import plain_console
 from rotation.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from rotation.cli.verify.verdict import Verdict
+    from rotation.cli.verify.verification import FileVerification
 
 
 def _certificates(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> bytes | None:
-    """The certificates of all these files, or None without any."""
+    """The certificates in all these files; None if no file is given."""
     from cryptography.x509 import load_pem_x509_certificates
 
     for path in paths:
@@ -49,46 +49,46 @@ def verify(*, files: tuple[str, ...], anchors: bytes | None, as_json: bool) -> N
       rotation verify --json sealed/*.pdf
       curl -s https://example.org/a.pdf | rotation verify -
 
-    For each signature: the signer; the time that the signer claims and the time that an
-    authority's timestamp proves, apart; whether the whole file is covered, and what was added
-    after it. Each file is judged, whatever is wrong with another. Nothing is sent anywhere, and no
-    AWS account is needed.
+    For each signature the command prints the signer, the time that the signer claims, the time
+    that an authority's timestamp proves, whether the signature covers the whole file, and what was
+    added after it. A file that is wrong does not stop the others from being verified. The command
+    sends nothing and needs no AWS account.
 
-    With --trust, or the certificates in SIGNER_TRUST_ANCHORS, signers and time-stamping
-    authorities must chain to one of them. Whether the name is the one that you expect is yours to
-    judge. Without either, a signer's name is held against nothing: anybody can make a certificate
-    that bears it.
+    With --trust, or with certificates in SIGNER_TRUST_ANCHORS, signers and time-stamping
+    authorities must chain to one of them. Check yourself that the name is the one that you expect.
+    Without either, the signer's name is not checked: anybody can make a certificate with that
+    name.
 
-    Revocation is not checked: a certificate that was withdrawn passes. For a legal judgement ask a
+    Revocation is not checked: a revoked certificate is accepted. For a legal judgement ask a
     qualified validation service.
 
     Exits 0 if every file bears a signature, nothing is wrong with any and, with --trust, every
     signer is trusted; 1 if not; 2 if the command line is wrong.
     """  # noqa: D301 - click keeps the lines after \b as they are
-    from rotation.cli.verify.verdict import STANDARD_INPUT, judged, tell
+    from rotation.cli.verify.verification import STANDARD_INPUT, print_verification, verify_file
 
     if files.count(STANDARD_INPUT) > 1:
         raise click.UsageError("Standard input can be read once.")
     anchors = anchors or _configured()
-    verdicts: list[Verdict] = []
+    verifications: list[FileVerification] = []
     console = plain_console()
     try:
         for name in files:
-            verdicts.append(judged(name, anchors))
+            verifications.append(verify_file(name, anchors))
             if not as_json:
-                tell(console, verdicts[-1])
+                print_verification(console, verifications[-1])
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
-    good = all(verdict.word == "ok" for verdict in verdicts)
+    good = all(verification.status == "ok" for verification in verifications)
     if as_json:
-        told = {"ok": good, "anchored": anchors is not None}
-        click.echo(json.dumps({**told, "files": [verdict.as_json() for verdict in verdicts]}))
+        reports = [verification.as_json() for verification in verifications]
+        click.echo(json.dumps({"ok": good, "anchored": anchors is not None, "files": reports}))
     if not good:
         raise click.exceptions.Exit(1)
 
 
 def _configured() -> bytes | None:
-    """The certificates that the functions are configured with, if this process is too."""
+    """The certificates in SIGNER_TRUST_ANCHORS, if it is set."""
     from rotation.settings.environment import Environment
     from rotation.vendor.signer import SignerPolicy
 

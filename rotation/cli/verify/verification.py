@@ -1,4 +1,4 @@
-"""The work of ``rotation verify``: a file opened and judged, and the verdict told."""
+"""Verifies one file, and prints the result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rotation.sealing.verify import examine
 
 STANDARD_INPUT: Final = "-"
 
-# A reader of PDFs goes byte by byte in places.
+# In places a PDF is read byte by byte.
 _BUFFER: Final = 64 * 1024
 _ALLOWED: Final = {
     Certification.NO_CHANGES: "no changes at all",
@@ -41,13 +41,13 @@ _ALLOWED: Final = {
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What one file is worth.
+class FileVerification:
+    """The result of verifying one file.
 
     Attributes:
-        name: the file, as it was named.
-        report: what was found; None if it could not be read.
-        unreadable: why not.
+        name: the file's name on the command line.
+        report: what was found; None if the file could not be read.
+        unreadable: why the file could not be read, or None.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Verdict:
     unreadable: str | None = None
 
     @property
-    def word(self) -> str:
+    def status(self) -> str:
         """Stable: ``ok``, ``problem``, ``unsigned`` or ``unreadable``."""
         if self.report is None:
             return "unreadable"
@@ -69,11 +69,11 @@ class Verdict:
         return self.report.problem if self.report else self.unreadable
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict for machines."""
+        """The members that ``--json`` prints for a file."""
         report = self.report or FileReport(0, (), ())
         return {
             "file": self.name,
-            "verdict": self.word,
+            "verdict": self.status,
             "problem": self.problem,
             "bytes": report.size,
             "signatures": [_seal_as_json(seal) for seal in report.seals],
@@ -81,8 +81,8 @@ class Verdict:
         }
 
 
-def judged(name: str, anchors: bytes | None) -> Verdict:
-    """The verdict on the file ``name``; raises nothing over what is wrong with it."""
+def verify_file(name: str, anchors: bytes | None) -> FileVerification:
+    """Verify the file ``name``. Raises nothing if the file is wrong or cannot be read."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -94,26 +94,30 @@ def judged(name: str, anchors: bytes | None) -> Verdict:
             size = file.seek(0, 2)
             task = progress.add_task(printable(name), total=size)
             watched: Any = progress.wrap_file(file, task_id=task)
-            return Verdict(name, examine(cast(BinaryIO, BufferedReader(watched, _BUFFER)), anchors))
+            return FileVerification(
+                name, examine(cast(BinaryIO, BufferedReader(watched, _BUFFER)), anchors)
+            )
     except RotationError as error:
-        return Verdict(name, unreadable=str(error))
+        return FileVerification(name, unreadable=str(error))
     except OSError as error:
-        return Verdict(name, unreadable=f"The file cannot be read: {error.strerror or error}.")
+        return FileVerification(
+            name, unreadable=f"The file cannot be read: {error.strerror or error}."
+        )
 
 
-def tell(console: Console, verdict: Verdict) -> None:
-    """The verdict for people: a line for the file, and a few for each signature."""
-    style = "green" if verdict.word == "ok" else "red"
-    name = "standard input" if verdict.name == STANDARD_INPUT else verdict.name
-    told = f"{name}  {verdict.problem or _signers(verdict.report)}"
-    console.print(Text.assemble((f"{verdict.word:<12}", style), " ", printable(told)))
-    if verdict.report is None:
+def print_verification(console: Console, verification: FileVerification) -> None:
+    """Print a line for the file, and a few for each signature."""
+    style = "green" if verification.status == "ok" else "red"
+    name = "standard input" if verification.name == STANDARD_INPUT else verification.name
+    line = f"{name}  {verification.problem or _signers(verification.report)}"
+    console.print(Text.assemble((f"{verification.status:<12}", style), " ", printable(line)))
+    if verification.report is None:
         return
-    size = verdict.report.size
-    for seal in verdict.report.seals:
-        _tell(console, seal.field, _seal_in_words(seal, size))
-    for stamp in verdict.report.stamps:
-        _tell(console, stamp.field, _stamp_in_words(stamp, size))
+    size = verification.report.size
+    for seal in verification.report.seals:
+        _print_signature(console, seal.field, _seal_lines(seal, size))
+    for stamp in verification.report.stamps:
+        _print_signature(console, stamp.field, _stamp_lines(stamp, size))
 
 
 def _signers(report: FileReport | None) -> str:
@@ -124,41 +128,41 @@ def _signers(report: FileReport | None) -> str:
     return named if known else f"{named}, if the name is right: it was held against nothing"
 
 
-def _tell(console: Console, field: str, facts: Iterator[tuple[str, str]]) -> None:
+def _print_signature(console: Console, field: str, facts: Iterator[tuple[str, str]]) -> None:
     console.print(f"{'':<13}{printable(field)}", markup=False)
     for label, fact in facts:
         console.print(f"{'':<15}{label:<10} {printable(fact)}", markup=False)
 
 
-def _seal_in_words(seal: SealReport, size: int) -> Iterator[tuple[str, str]]:
+def _seal_lines(seal: SealReport, size: int) -> Iterator[tuple[str, str]]:
     if seal.problem is not None:
         yield "problem", seal.problem
     if seal.subject is None:
         return
     yield "signer", seal.subject
-    yield "trust", _trust_in_words(seal.trusted)
+    yield "trust", _trust_text(seal.trusted)
     if seal.claimed_time is not None:
         yield "claimed", f"{_time(seal.claimed_time)}, by the signer's own clock"
-    yield "timestamp", _timestamp_in_words(seal.timestamp)
-    yield "covers", _coverage_in_words(seal.covered, seal.added, size)
+    yield "timestamp", _timestamp_text(seal.timestamp)
+    yield "covers", _coverage_text(seal.covered, seal.added, size)
     if seal.allows is not None:
         yield "allows", _ALLOWED[seal.allows]
 
 
-def _stamp_in_words(stamp: StampReport, size: int) -> Iterator[tuple[str, str]]:
+def _stamp_lines(stamp: StampReport, size: int) -> Iterator[tuple[str, str]]:
     if stamp.problem is not None:
         yield "problem", stamp.problem
-    yield "timestamp", f"of the file: {_timestamp_in_words(stamp.timestamp)}"
-    yield "covers", _coverage_in_words(stamp.covered, stamp.added, size)
+    yield "timestamp", f"of the file: {_timestamp_text(stamp.timestamp)}"
+    yield "covers", _coverage_text(stamp.covered, stamp.added, size)
 
 
-def _trust_in_words(trusted: bool | None) -> str:
+def _trust_text(trusted: bool | None) -> str:
     if trusted is None:
         return "unknown: the name was held against nothing; give --trust"
     return "the certificate chains to a given one" if trusted else "not trusted"
 
 
-def _timestamp_in_words(timestamp: Timestamp | None) -> str:
+def _timestamp_text(timestamp: Timestamp | None) -> str:
     if timestamp is None:
         return "none: no time is proven"
     told = f"{_time(timestamp.time)}, by {timestamp.authority}"
@@ -173,7 +177,7 @@ def _unproven(timestamp: Timestamp) -> str:
     return "not trusted" if timestamp.trusted is False else "held against nothing; give --trust"
 
 
-def _coverage_in_words(covered: int, added: Added, size: int) -> str:
+def _coverage_text(covered: int, added: Added, size: int) -> str:
     if covered == size:
         return f"the whole file, {size} bytes"
     if covered == 0:
@@ -228,7 +232,7 @@ def _timestamp_as_json(timestamp: Timestamp | None) -> dict[str, Any] | None:
 
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
-    """The file, seekable: what is piped in is copied to a file without a name first."""
+    """The file, seekable: standard input is copied to a temporary file first."""
     path: Path | int = sys.stdin.fileno() if name == STANDARD_INPUT else Path(name)
     with open(path, "rb", buffering=0, closefd=name != STANDARD_INPUT) as file:
         if file.seekable():

@@ -1,4 +1,4 @@
-"""A sealing client, put together of its parts for a person at a terminal."""
+"""Builds the sealing client of ``rotation seal``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from datetime import timedelta
 from threading import Event
 from typing import Final
 
-from rotation.cli.seal.work import Document, Places
+from rotation.cli.seal.run import DocumentToSeal, SealLocations
 from rotation.client.contract import Seal
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
-from rotation.client.lambda_invoker import LambdaInvoker
 from rotation.client.sealing_client import Invoker, SealingClient
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.request import SealOptions
@@ -24,23 +23,18 @@ from rotation.vendor.signing_api import SigningApi
 
 #: Positions in a cross-reference table have ten digits (ISO 32000-2, 7.5.4).
 _LARGEST: Final = 9_999_999_999
-#: A person sees an outage and runs the command again when it is over.
+#: In an outage the command ends; a person runs it again when the outage is over.
 _PATIENCE: Final = timedelta(0)
 
 
-def through_function(name: str) -> Invoker:
-    """Has the sealing function seal."""
-    return LambdaInvoker(name)
-
-
-def in_this_process(places: Places, *, overwrite: bool) -> Invoker:
-    """Seals here. All of the places may be used: a person has named them."""
+def local_invoker(locations: SealLocations, *, overwrite: bool) -> Invoker:
+    """Seals in this process. The sealer may use both locations: a person has named them."""
     vendor = VendorSettings.from_environment()
     policy = signer_policy(vendor)
     signing = SigningApi(vendor_http(vendor, vendor.url), vendor.sign_path)
-    source, destination = places.buckets
+    source, destination = locations.buckets
     sealer = Sealer(
-        places.port(overwrite=overwrite),
+        locations.port(overwrite=overwrite),
         signing.sign,
         lambda cms, digest, at: verify_cms(cms, digest, policy, at),
         utc_now,
@@ -51,23 +45,23 @@ def in_this_process(places: Places, *, overwrite: bool) -> Invoker:
     return InProcessInvoker(sealer)
 
 
-def sealing(
+def document_sealer(
     invoker: Invoker, secret: str, options: SealOptions, stop: Event
-) -> Callable[[Document], Seal]:
-    """What seals one document with the key in ``secret``.
+) -> Callable[[DocumentToSeal], Seal]:
+    """A function that seals one document with the key in ``secret``.
 
     Args:
-        invoker: who does it.
+        invoker: what carries out the sealing request.
         secret: the secret's name or ARN.
-        options: how each is sealed.
-        stop: when set, nobody waits between two attempts any more.
+        options: how each document is sealed.
+        stop: once it is set, there is no pause between two attempts any more.
 
     Raises:
-        SecretStoreError, InvalidCredentialError: there is no key to be had.
+        SecretStoreError, InvalidCredentialError: there is no usable key in the secret.
     """
-    _tell_what_nobody_foresaw()
+    _print_unexpected_errors()
     credentials = CredentialCache()
-    # Told once, and not for each document.
+    # A secret without a key is one error of the run, and not an error of each document.
     credentials.get(secret)
 
     def pause(seconds: float) -> None:
@@ -75,14 +69,14 @@ def sealing(
 
     client = SealingClient(invoker, credentials, secret, patience=_PATIENCE, sleep=pause)
 
-    def seal(document: Document) -> Seal:
+    def seal(document: DocumentToSeal) -> Seal:
         return client.seal(document.source, document.destination, options)
 
     return seal
 
 
-def _tell_what_nobody_foresaw() -> None:
-    """An error with the code ``internal`` says that the log has more: here it is the terminal."""
+def _print_unexpected_errors() -> None:
+    """Log unexpected errors to the terminal: the code ``internal`` says that the log has more."""
     log = logging.getLogger("rotation.client")
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
