@@ -437,7 +437,7 @@ SAYING = [
     )
 ]
 LEVELS = {
-    "say": "INFO",
+    "log_step": "INFO",
     "info": "INFO",
     "warning": "WARNING",
     "error": "ERROR",
@@ -456,7 +456,7 @@ def calls(module: str) -> Iterator[tuple[str, str, ast.Call]]:
 
 def fields(called: str, call: ast.Call) -> set[str]:
     """The fields of a log line: keyword arguments, and the members of ``extra``."""
-    found = {"say": {"secret", "version"}, "exception": {"exception"}}.get(called, set())
+    found = {"log_step": {"secret", "version"}, "exception": {"exception"}}.get(called, set())
     for keyword in call.keywords:
         if isinstance(keyword.value, ast.Dict):
             found = found | {ast.literal_eval(key) for key in keyword.value.keys if key}
