@@ -24,12 +24,12 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from rotation.errors import InvalidRequestError, UnsupportedPdfError
 from rotation.sealing.pdf.objects import (
+    array_at,
     dictionary_at,
     get_value,
     integer_at,
     is_dictionary,
     is_name,
-    raw_entries,
     text_at,
 )
 from rotation.sealing.pdf.pages import Page
@@ -74,7 +74,7 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
     if form is None:
         return
     seen: set[tuple[int, int]] = set()
-    fields = reversed(list(raw_entries(form, "/Fields")))
+    fields = reversed(array_at(form, "/Fields"))
     todo: list[tuple[PdfObject, str, PdfObject | None]] = [(field, "", None) for field in fields]
     while todo:
         entry, above, inherited = todo.pop()
@@ -92,7 +92,7 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
         # A kid without a name of its own is a widget of the field.
         if is_name(kind, "/Sig") and partial is not None:
             yield SignatureField(name, field, reference, dictionary_at(field, "/V"))
-        kids = reversed(list(raw_entries(field, "/Kids")))
+        kids = reversed(array_at(field, "/Kids"))
         todo += [(kid, name, kind) for kid in kids]
 
 
@@ -160,7 +160,7 @@ def put_signature(
 
 def _widget_of(field: DictionaryObject) -> DictionaryObject:
     """The widget of a field: the field itself, or its only kid (12.7.4.1)."""
-    kids = [kid.get_object() for kid in raw_entries(field, "/Kids")]
+    kids = [kid.get_object() for kid in array_at(field, "/Kids")]
     if "/Rect" not in field and len(kids) == 1 and is_dictionary(kids[0]):
         return kids[0]
     return field
@@ -209,5 +209,5 @@ def _append(
 
 def _top_level_names(root: DictionaryObject) -> set[str]:
     form = dictionary_at(root, "/AcroForm")
-    fields = (entry.get_object() for entry in (raw_entries(form, "/Fields") if form else ()))
+    fields = (entry.get_object() for entry in (array_at(form, "/Fields") if form else ()))
     return {name for field in fields if is_dictionary(field) and (name := text_at(field, "/T"))}

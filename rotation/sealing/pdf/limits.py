@@ -7,7 +7,6 @@ document gets an answer within the function's time and memory.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -41,29 +40,21 @@ class ReadBudget:
 
     Args:
         limits: what reading may cost.
-        clock: monotonic seconds.
-        since: when reading began, by that clock; None means now.
+        since: when reading began, in monotonic seconds; None means now.
 
     Attributes:
-        since: when reading began.
+        since: when reading began, in monotonic seconds.
     """
 
-    def __init__(
-        self,
-        limits: Limits,
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        since: float | None = None,
-    ) -> None:
+    def __init__(self, limits: Limits, *, since: float | None = None) -> None:
         self.limits = limits
-        self._clock = clock
-        self.since = clock() if since is None else since
+        self.since = time.monotonic() if since is None else since
         self._end = self.since + limits.time.total_seconds()
         self._objects = 0
 
     def check_time(self) -> None:
         """Raise DocumentTooLargeError when the time is over."""
-        if self._clock() > self._end:
+        if time.monotonic() > self._end:
             raise DocumentTooLargeError(
                 f"The document takes longer to read than {self.limits.time.total_seconds():g} "
                 "seconds: it is built in a way that makes readers work without end."
@@ -93,10 +84,3 @@ class ReadBudget:
             expected_size_slack=None,
             document_budget=DocumentDecodeBudget(base_allowance=most, max_ratio=0),
         )
-
-
-def decoded_size_error(limits: Limits) -> DocumentTooLargeError:
-    """The error for a document whose streams decode to more than the limit."""
-    return DocumentTooLargeError(
-        f"The document's structure unpacks to more than {limits.decoded_bytes} bytes."
-    )

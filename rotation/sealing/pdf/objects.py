@@ -7,7 +7,6 @@ An update repeats whole objects, such as a page, and must not change what is in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import IO, Any, TypeGuard
 
@@ -105,15 +104,9 @@ def dictionary_at(dictionary: DictionaryObject, key: str) -> DictionaryObject | 
 
 
 def array_at(dictionary: DictionaryObject, key: str) -> ArrayObject:
-    """The entry's value if it is an array, else an empty array."""
+    """The entry's value if it is an array, else an empty array. Iterating follows no reference."""
     found = get_value(dictionary, key)
     return found if isinstance(found, ArrayObject) else ArrayObject()
-
-
-def raw_entries(dictionary: DictionaryObject, key: str) -> Iterator[PdfObject]:
-    """The elements of the array at ``key``, references not followed; none without an array."""
-    found = array_at(dictionary, key)
-    yield from (found.raw_get(index) for index in range(len(found)))
 
 
 def integer_at(dictionary: DictionaryObject, key: str) -> int | None:

@@ -14,12 +14,12 @@ from pyhanko.pdf_utils.generic import ArrayObject, DictionaryObject, IndirectObj
 
 from rotation.errors import InvalidRequestError, NoPagesError
 from rotation.sealing.pdf.objects import (
+    array_at,
     dictionary_at,
     get_value,
     integer_at,
     is_dictionary,
     is_name,
-    raw_entries,
 )
 from rotation.sealing.visible_seal import Box
 
@@ -138,14 +138,14 @@ def _pages(root: DictionaryObject, *, backwards: bool) -> Iterator[Page]:
         if page is not None:
             yield page
             continue
-        kids = list(raw_entries(node, "/Kids"))
+        kids = array_at(node, "/Kids")
         todo += [(kid, attributes) for kid in (kids if backwards else reversed(kids))]
 
 
 def _numbers(found: object) -> tuple[float, ...]:
     """The elements of an array of numbers; empty unless all are finite numbers."""
     array = found if isinstance(found, ArrayObject) else ArrayObject()
-    elements = [array[index] for index in range(len(array))]
+    elements = [element.get_object() for element in array]
     if not all(isinstance(element, (int, Decimal)) for element in elements):
         return ()
     # An integer may be too large for a float.

@@ -39,7 +39,7 @@ from rotation.errors import (
     RotationError,
     UnsupportedPdfError,
 )
-from rotation.sealing.pdf.limits import Limits, ReadBudget, decoded_size_error
+from rotation.sealing.pdf.limits import Limits, ReadBudget
 from rotation.sealing.pdf.objects import integer_at, is_dictionary
 from rotation.sealing.pdf.reader.encryption import decryption_for
 from rotation.sealing.pdf.reader.filters import Stream
@@ -268,7 +268,10 @@ def readable(limits: Limits | None = None) -> Iterator[None]:
             "The document's objects refer to one another too deeply."
         ) from error
     except (PdfDecodeLimitError, MemoryError) as error:
-        raise decoded_size_error(limits or Limits()) from error
+        limit = (limits or Limits()).decoded_bytes
+        raise DocumentTooLargeError(
+            f"The document's structure unpacks to more than {limit} bytes."
+        ) from error
     except Exception as error:
         raise DamagedPdfError(
             "The file is damaged, or built in a way that this function does not understand "
