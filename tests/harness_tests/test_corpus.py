@@ -37,7 +37,7 @@ def kept(folder: Path, documents: dict[str, bytes]) -> dict[str, Path]:
 
 DOCUMENTS = {
     "good.pdf": pdf(),
-    "warned.pdf": ODD["rows that are no rows"],
+    "warned.pdf": ODD["malformed rows"],
     "locked.pdf": encrypted(user_password="secret"),
     "none.pdf": b"no PDF",
     "empty.pdf": pdf({2: b"<< /Type /Pages /Kids [] /Count 0 >>"}),

@@ -1,4 +1,4 @@
-"""Poppler's pdfsig and pdftoppm, and qpdf, which share no code with what made the seal."""
+"""Judges of seals that share no code with ours: Poppler's pdfsig and pdftoppm, and qpdf."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _EVERYTHING = ~StandardPermissions(0)
 
 
 def without_a_key_length() -> bytes:
-    """RC4 with a key of 128 bits, which the dictionary does not say."""
+    """RC4 with a key of 128 bits, whose length the dictionary does not give."""
     return _legacy().replace(b"/Length 128", b"/Wength 128")
 
 
@@ -47,7 +47,7 @@ def described_by_references() -> bytes:
 
 
 def with_permissions_that_stop_at_bit_12() -> bytes:
-    """RC4, and the bits that a later edition reserved are not set, among them that of ISO 32004."""
+    """RC4, and permissions without the bits of later editions, such as that of ISO 32004."""
     return _legacy(~StandardPermissions.TOLERATE_MISSING_PDF_MAC)
 
 

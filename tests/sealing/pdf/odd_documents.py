@@ -1,4 +1,4 @@
-"""Documents that break a rule, as real ones do: one construct each, none from a corpus."""
+"""Documents that break one rule each, as real documents do."""
 
 from __future__ import annotations
 
@@ -180,13 +180,13 @@ ODD: dict[str, bytes] = {
     "a startxref that is three bytes off": re.sub(
         rb"startxref\n(\d+)", lambda found: b"startxref\n%d" % (int(found[1]) - 3), pdf()
     ),
-    "a size that is too small": pdf().replace(b"/Size 6", b"/Size 2"),
-    "no size": pdf().replace(b"/Size 6", b""),
-    "an ID that is none": pdf().replace(b"/Size 6", b"/Size 6 /ID [1]"),
-    "a stray brace in the trailer": pdf().replace(b"/Size 6", b"/Size 6 /Odd } /Odder )"),
+    "a Size that is too small": pdf().replace(b"/Size 6", b"/Size 2"),
+    "no Size": pdf().replace(b"/Size 6", b""),
+    "a malformed ID": pdf().replace(b"/Size 6", b"/Size 6 /ID [1]"),
+    "stray delimiters in the trailer": pdf().replace(b"/Size 6", b"/Size 6 /Odd } /Odder )"),
     "no table where one should be": pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
     "a table that claims rows by the million": pdf().replace(b"xref\n0 6", b"xref\n0 6000000"),
-    "rows that are no rows": rows(lambda row: b"%b %b x " % (row[1], row[2])),
+    "malformed rows": rows(lambda row: b"%b %b x " % (row[1], row[2])),
     "bytes before the header, and no table": b"junk\n" + pdf().replace(b"xref\n0 6", b"xfer\n0 6"),
     "bytes before the header, and no columns": b"junk\n"
     + streamed().replace(b"/W [1 2 1]", b"/W [0 0 0]"),
@@ -196,39 +196,41 @@ ODD: dict[str, bytes] = {
         b"/Info 5 0 R", b"/Prev " + str(len(pdf()) + 22).encode()
     ),
     "a damaged object stream's table": streamed().replace(b"/W [1 2 1]", b"/W [0 0 0]"),
-    "names in no encoding": pdf(
+    "names that are not UTF-8": pdf(
         {3: _MORE + b"/Stra#DFe /#E9t#E9 /A#20b#09 null /\xe5\xae\x8b 1 >>"}
     ),
     "a name with a lone number sign": pdf({3: _MORE + b"/F#1 /50# >>"}),
-    "a number too small for most": pdf({3: _MORE + b"/UserUnit 1.0000000001 /Note 0.00000001 >>"}),
-    "numbers that are none": pdf(
-        {3: _MORE + b"/Note [--5 1.2.3 +. 00000012345678901234567890] >>"}
-    ),
-    "entries of the form that are none": form(
+    "very small numbers": pdf({3: _MORE + b"/UserUnit 1.0000000001 /Note 0.00000001 >>"}),
+    "malformed numbers": pdf({3: _MORE + b"/Note [--5 1.2.3 +. 00000012345678901234567890] >>"}),
+    "entries of the form that are not fields": form(
         b"null 7 (text) << >> [1] 99 0 R 6 0 R", {6: b"(no)"}
     ),
     "a field that is its own kid": form(b"6 0 R", {6: b"<< /T (A) /FT /Tx /Kids [6 0 R] >>"}),
-    "a form that is none": pdf({1: CATALOG.replace(b">>", b"/AcroForm [1 2] >>")}),
+    "a form that is an array": pdf({1: CATALOG.replace(b">>", b"/AcroForm [1 2] >>")}),
     "a form that is a stream": pdf({1: CATALOG.replace(b">>", b"/AcroForm 4 0 R >>")}),
-    "fields that are no list": pdf({1: CATALOG.replace(b">>", b"/AcroForm << /Fields 3 >> >>")}),
+    "fields that are a dictionary": pdf(
+        {1: CATALOG.replace(b">>", b"/AcroForm << /Fields 3 >> >>")}
+    ),
     "pages without a type": pdf(
         {2: b"<< /Kids [3 0 R] /Count 1 >>", 3: PAGE.replace(b"/Type", b"/X")}
     ),
-    "a page that is no object of its own": pdf(
+    "a page that is a direct object": pdf(
         {2: b"<< /Type /Pages /Kids [" + PAGE + b"] /Count 1 >>"}
     ),
     "a page tree that is a page": pdf({1: CATALOG.replace(b"2 0 R", b"3 0 R")}),
-    "annotations that are none": pdf({3: _MORE + b"/Annots (none) >>"}),
+    "annotations that are a string": pdf({3: _MORE + b"/Annots (none) >>"}),
     "annotations in an object of their own": pdf({3: _MORE + b"/Annots 6 0 R >>", 6: b"[ ]"}),
-    "an object stream's length that is itself": re.sub(
+    "an object stream that is its own length": re.sub(
         rb"(/ObjStm.*?/Length )\d+", rb"\g<1>6 0 R", streamed(), flags=re.DOTALL
     ),
-    "an object stream's length in itself": re.sub(
+    "an object stream that contains its own length": re.sub(
         rb"(/ObjStm.*?/Length )\d+", rb"\g<1>2 0 R", streamed(), flags=re.DOTALL
     ),
-    "no length of the key": encrypted.without_a_key_length(),
+    "an encryption without the length of the key": encrypted.without_a_key_length(),
     "an encryption from before PDF 2.0": encrypted.by_revision_5(),
-    "the same, and the password is the owner's": encrypted.by_revision_5(b"a user's", b""),
+    "an encryption from before PDF 2.0, opened by its owner": encrypted.by_revision_5(
+        b"a user's", b""
+    ),
     "an encryption described by references": encrypted.described_by_references(),
     "permissions of an old edition": encrypted.with_permissions_that_stop_at_bit_12(),
     "PDF 2.0": pdf().replace(b"%PDF-1.7", b"%PDF-2.0"),

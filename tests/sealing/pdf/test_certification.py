@@ -1,4 +1,4 @@
-"""A seal that certifies: what validators read from it, and which documents it is refused for."""
+"""Certifying seals: what validators read from them, and which documents are refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def seal(document: bytes, signer: SimpleSigner, options: SealOptions = FORM_FILL
 def test_pyhanko_s_validator_reads_the_certification(
     document: bytes, certification: Certification, signer: SimpleSigner, pki: Pki
 ) -> None:
-    """The level that was asked for, by the only signature, which is good and over all."""
+    """The only signature has the requested level, is valid, and covers the whole file."""
     sealed = seal(document, signer, SealOptions(certify=certification))
     assert sealed.startswith(document)
     (report,) = verify(sealed, pki.root_pem)
@@ -83,7 +83,7 @@ def test_the_level_is_the_one_that_was_asked_for(
 def test_poppler_and_qpdf_find_nothing_wrong(
     signer: SimpleSigner, pki: Pki, tmp_path: Path
 ) -> None:
-    """Valid, trusted and over all; and the file is sound."""
+    """They find the signature valid, trusted and over the whole file, and the file sound."""
     sealed = seal(pdf(), signer)
     said = pdfsig(sealed, tmp_path, anchors=nss_database(tmp_path, pki.root_pem))
     for words in ("Signature is Valid.", "Certificate is Trusted.", "Total document signed"):
@@ -103,7 +103,7 @@ def test_permissions_that_grant_nothing_are_no_obstacle(
 
 
 def test_without_the_option_a_seal_certifies_nothing(signer: SimpleSigner) -> None:
-    """An ordinary approval signature, as before."""
+    """Without the option the seal is an ordinary approval signature."""
     assert b"/DocMDP" not in seal(pdf(), signer, SealOptions())
 
 
@@ -118,7 +118,7 @@ def test_without_the_option_a_seal_certifies_nothing(signer: SimpleSigner) -> No
 def test_what_is_certified_can_be_sealed_again_if_it_allows_that(
     certification: Certification, refused: bool, signer: SimpleSigner, pki: Pki
 ) -> None:
-    """After NO_CHANGES nothing goes; after the others a seal does, and both signatures are good."""
+    """After NO_CHANGES no seal can be added; after the others one can, and both are valid."""
     certified = seal(pdf(), signer, SealOptions(certify=certification))
     if refused:
         with pytest.raises(CertifiedPdfError):
@@ -129,7 +129,7 @@ def test_what_is_certified_can_be_sealed_again_if_it_allows_that(
 
 
 def signatures(signer: SimpleSigner) -> dict[str, tuple[bytes, str]]:
-    """Documents that bear a signature of some kind, and what a refusal calls it."""
+    """Documents with a signature of some kind, and how the refusal names it."""
     rights = b"/Perms << /UR3 << /Type /Sig /ByteRange [0 1 2 3] >> >> >>"
     loose = b"/Perms << /DocMDP << /Type /Sig /ByteRange [0 1 2 3] >> >> >>"
     return {
@@ -149,7 +149,7 @@ def signatures(signer: SimpleSigner) -> dict[str, tuple[bytes, str]]:
     ],
 )
 def test_a_signed_document_is_not_certified(kind: str, signer: SimpleSigner) -> None:
-    """Only a document's first signature may certify it: refused, and told what to do."""
+    """It is refused with advice, because only the first signature may certify a document."""
     document, name = signatures(signer)[kind]
     with pytest.raises(InvalidRequestError) as refused:
         prepare(BytesIO(document), FORM_FILLING, AT)
@@ -159,7 +159,7 @@ def test_a_signed_document_is_not_certified(kind: str, signer: SimpleSigner) -> 
 
 
 def test_an_empty_signature_field_is_no_signature(signer: SimpleSigner) -> None:
-    """A form that waits for signatures can be certified, in a field of its own or in that one."""
+    """A form with an empty signature field can be certified, in that field or in a new one."""
     for name in (None, "Here"):
         options = SealOptions(field_name=name, certify=Certification.FORM_FILLING)
         (found,) = PdfFileReader(

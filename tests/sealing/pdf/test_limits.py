@@ -1,4 +1,4 @@
-"""A document that asks for too much ends in an answer, within the function's time and memory."""
+"""Every document gets an answer within the function's time and memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def refused(document: bytes, limits: Limits | None = None) -> SealingError:
 
 
 def zeros(size: int) -> bytes:
-    """So many zeros, packed: a thousandth of that, and soon made."""
+    """A Flate stream of ``size`` zeros, which has about a thousandth of that size."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     piece = packer.compress(bytes(1024 * 1024)) + packer.flush(zlib.Z_FULL_FLUSH)
     return b"\x78\xda" + piece * (size // (1024 * 1024))
@@ -62,7 +62,7 @@ def many_objects(number: int) -> bytes:
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    """Streams may unpack to so much together, and no more."""
+    """Streams may decode to a limited size, all streams together."""
     problem = refused(bomb(8 * 1024 * 1024), Limits(decoded_bytes=1024 * 1024))
     assert isinstance(problem, DocumentTooLargeError)
     assert "1048576 bytes" in str(problem)
@@ -169,7 +169,7 @@ CIRCLES = {
     ids=["plain", "certified", "visible"],
 )
 def test_a_document_in_a_circle_ends_in_an_answer(document: bytes, options: SealOptions) -> None:
-    """Sealed in place, or refused in words, at once: whatever refers to itself."""
+    """A document with a circle of references is sealed or refused at once."""
     started = time.process_time()
     try:
         sealed = prepare(BytesIO(document), options, AT).embed(b"")
@@ -193,7 +193,7 @@ def test_the_time_is_for_all_that_is_tried() -> None:
                 pass
             return super().read(size)
 
-    document = Slow(ODD["rows that are no rows"] + bytes(5000))
+    document = Slow(ODD["malformed rows"] + bytes(5000))
     prepare(document, SealOptions(), AT)
     half = timedelta(seconds=0.02 * document.reads / 2)
     with pytest.raises(DocumentTooLargeError, match="takes longer to read"):
@@ -207,7 +207,7 @@ def test_a_form_in_a_circle_is_read_once() -> None:
 
 
 def test_a_wide_page_tree_without_pages_is_read_once() -> None:
-    """Nodes that refer to one another a million times over are visited once each."""
+    """Nodes that refer to one another are visited once each."""
     kids = b" ".join([b"%d 0 R" % number for number in range(6, 206)] * 5)
     node = b"<< /Kids [" + kids + b"] >>"
     document = pdf({2: node} | dict.fromkeys(range(6, 206), node))
@@ -274,7 +274,7 @@ HOSTILE_TO_SIGHT: dict[str, tuple[Callable[[], bytes], dict[str, object]]] = {
 
 
 def answer(document: bytes, visible: object, folder: Path) -> str:
-    """The outcome in a process with the function's memory, within the seconds it may take."""
+    """The outcome in a process with the function's memory, within the time limit."""
     path = folder / "hostile.pdf"
     path.write_bytes(document)
     done = subprocess.run(
@@ -293,14 +293,14 @@ def answer(document: bytes, visible: object, folder: Path) -> str:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_documents_end_in_an_answer(name: str, tmp_path: Path) -> None:
-    """With the function's memory and five seconds for reading: a seal, or a typed refusal, soon."""
+    """With the function's memory and five seconds for reading it is sealed or refused in time."""
     expected = {"prepared", "damaged_pdf", "document_too_large"}
     assert answer(HOSTILE[name](), None, tmp_path) in expected
 
 
 @pytest.mark.parametrize("name", HOSTILE_TO_SIGHT)
 def test_documents_hostile_to_a_visible_seal_end_in_an_answer(name: str, tmp_path: Path) -> None:
-    """The same where a page is looked for, an image unpacked, or XMP read."""
+    """The same holds for finding a page, decompressing an image, and reading XMP."""
     make, visible = HOSTILE_TO_SIGHT[name]
     asked: dict[str, object] = {"box": [0, 0, 90, 40], **visible}
     if isinstance(content := asked.get("image"), bytes):

@@ -1,4 +1,4 @@
-"""What viewers put up with is sealed, and every byte of it stays where it was."""
+"""Documents that viewers accept although they break a rule are sealed, byte for byte in place."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def seal(document: bytes, signer: SimpleSigner) -> bytes:
 def test_pdfsig_and_our_own_eyes_accept_the_seal(
     document: bytes, signer: SimpleSigner, pki: Pki, anchors: Path, tmp_path: Path
 ) -> None:
-    """Sealed in place; valid, trusted and over all for Poppler; no worse than before for qpdf."""
+    """Poppler finds the seal valid, trusted and over the whole file; qpdf finds no new error."""
     path = tmp_path / "odd.pdf"
     path.write_bytes(document)
     judges = Judges(signer, pki.root_pem, anchors, tmp_path)
@@ -76,7 +76,7 @@ def test_what_is_repeated_is_repeated_byte_for_byte(written: bytes, signer: Simp
 
 
 def test_strings_keep_their_bytes(signer: SimpleSigner) -> None:
-    """Text in every encoding, and bytes that are no text, come out as they went in."""
+    """Text in every encoding and binary strings are read as they were written."""
     strings = [b"plain", b"\xfe\xff\0a", b"\xff\xfea\0", b"\xef\xbb\xbf\xc3\xa9", bytes(range(256))]
     listed = b" ".join(b"<" + content.hex().encode() + b">" for content in strings)
     sealed = seal(pdf({3: PAGE.removesuffix(b">>") + b"/Note [" + listed + b"] >>"}), signer)
@@ -117,7 +117,7 @@ def test_objects_inside_a_stream_are_not_taken_for_the_document_s(signer: Simple
 
 
 def test_a_signed_document_is_not_recovered(signer: SimpleSigner) -> None:
-    """A new table would take an earlier signature's revision apart: refused."""
+    """It is refused, because a new table would break the revision of the earlier signature."""
     signed = signed_by_author(pdf(), signer)
     damaged = re.sub(rb"startxref\n\d+\n%%EOF\n$", b"startxref\n5\n%%EOF\n", signed)
     with pytest.raises(DamagedPdfError, match="bears a signature"):
@@ -153,7 +153,7 @@ def test_earlier_signatures_stay_good(signer: SimpleSigner, pki: Pki) -> None:
 
 
 def test_nothing_is_written_to_the_source_and_it_is_read_once_through() -> None:
-    """As a whole only for the digest, and for that once: it may lie anywhere, and be large."""
+    """The whole source is read once, for the digest, since it may be large and remote."""
 
     class Source(BufferedReader):
         straight = 0
@@ -185,7 +185,7 @@ def test_an_update_of_an_author_is_kept(signer: SimpleSigner) -> None:
 
 
 def test_a_form_s_wish_for_appearances_is_kept(signer: SimpleSigner) -> None:
-    """NeedAppearances decides what viewers show of the other fields: it stays."""
+    """The seal does not change NeedAppearances, which decides how viewers show other fields."""
     catalog = CATALOG.replace(b">>", b"/AcroForm << /Fields [] /NeedAppearances true >> >>")
     form = PdfDocument(BytesIO(seal(pdf({1: catalog}), signer))).root["/AcroForm"]
     assert bool(form["/NeedAppearances"]) is True

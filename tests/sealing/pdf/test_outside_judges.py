@@ -1,4 +1,4 @@
-"""What programs that share no code with ours say of a seal: Poppler's pdfsig, and qpdf."""
+"""Poppler's pdfsig and qpdf, which share no code with ours, judge seals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sealed(document: bytes, signer: SimpleSigner) -> bytes:
 def test_pdfsig_finds_the_seal_valid_trusted_and_over_all(
     document: bytes, signer: SimpleSigner, anchors: Path, tmp_path: Path
 ) -> None:
-    """Valid, chained to the root, of the whole document, of the PAdES kind."""
+    """The signature is valid, chains to the root, covers the whole document, and is a PAdES one."""
     said = pdfsig(sealed(document, signer), tmp_path, anchors=anchors)
     assert "Signature is Valid." in said
     assert "Certificate is Trusted." in said
@@ -66,7 +66,7 @@ def test_pdfsig_rejects_one_changed_byte(
 
 
 def test_pdfsig_does_not_trust_a_stranger(pki: Pki, tmp_path: Path, signer: SimpleSigner) -> None:
-    """The same seal under another root is valid and not trusted: the judge does look."""
+    """The same seal under another root is valid and not trusted, so pdfsig does check trust."""
     other = nss_database(tmp_path, Pki.create(pki.made_at).root_pem)
     said = pdfsig(sealed(pdf(), signer), tmp_path, anchors=other)
     assert "Signature is Valid." in said

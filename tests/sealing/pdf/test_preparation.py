@@ -1,4 +1,4 @@
-"""Placeholder, ByteRange digest, embedding; and which files are refused."""
+"""Preparing documents: the placeholder, the digest, the embedding, and which files are refused."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ GOOD = good_documents()
 def test_the_seal_is_whole_and_the_source_its_prefix(
     document: bytes, signer: SimpleSigner, pki: Pki
 ) -> None:
-    """The source is untouched at the front, and the seal covers the whole file."""
+    """The result begins with the source, and the seal covers the whole file."""
     sealed = seal(document, signer)
     assert sealed.startswith(document)
     (report,) = verify(sealed, pki.root_pem)
@@ -87,7 +87,7 @@ def test_the_seal_is_whole_and_the_source_its_prefix(
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r", b"\r\n", b" "])
 def test_the_update_begins_on_a_line_of_its_own(ending: bytes, signer: SimpleSigner) -> None:
-    """A source that does not end a line is given the end of one, and no other is."""
+    """A line feed is added only to a source that does not end with a line ending."""
     document = pdf(ending=ending)
     update = seal(document, signer)[len(document) :]
     assert update.startswith(b"\n") is (ending in {b"", b" "})
@@ -95,7 +95,7 @@ def test_the_update_begins_on_a_line_of_its_own(ending: bytes, signer: SimpleSig
 
 
 def test_the_digest_is_the_sha256_of_the_byte_range(signer: SimpleSigner) -> None:
-    """What is signed is the hash of everything but the placeholder, read off the result itself."""
+    """The digest is that of all bytes of the result but the placeholder."""
     prepared = prepare(BytesIO(pdf()), PLAIN, AT)
     sealed = prepared.embed(cms_over(prepared.digest, signer))
     found = re.search(rb"/ByteRange \[(\d+) (\d+) (\d+) (\d+)\]", sealed)
@@ -109,7 +109,7 @@ def test_the_digest_is_the_sha256_of_the_byte_range(signer: SimpleSigner) -> Non
 
 
 def test_the_signature_dictionary_says_what_was_asked() -> None:
-    """Reason, location and contact are in it in full, and the time is the clock's."""
+    """It has the reason, location and contact of the request, and the given time."""
     options = SealOptions(reason="Prüfung (final)", location="日本", contact="qa@example.org")
     sealed = prepare(BytesIO(pdf()), options, AT).embed(b"")
     signature = PdfFileReader(BytesIO(sealed)).root["/AcroForm"]["/Fields"][0]["/V"]
@@ -186,7 +186,7 @@ def test_a_name_that_cannot_be_used_is_refused(name: str, problem: str) -> None:
 
 
 def test_a_field_that_is_signed_is_not_signed_again(signer: SimpleSigner) -> None:
-    """The request names a field that somebody has signed: refused."""
+    """A request that names a signed field is refused."""
     sealed = seal(pdf(), signer, SealOptions(field_name="Ours"))
     with pytest.raises(InvalidRequestError, match="signed already"):
         prepare(BytesIO(sealed), SealOptions(field_name="Ours"), AT)
@@ -197,7 +197,7 @@ def test_a_field_that_is_signed_is_not_signed_again(signer: SimpleSigner) -> Non
     [b"/SV << /Ff 1 /Filter /Adobe.PPKLite >>", b"/Lock << /Action /All >>"],
 )
 def test_a_field_with_orders_of_its_own_is_refused(entry: bytes) -> None:
-    """Seed values and locks are promises that this function does not keep."""
+    """A field with seed values or a lock is refused, because they are not carried out."""
     document = pdf_with_form(entry)
     with pytest.raises(UnsupportedPdfError, match="prescribes how it is to be signed"):
         prepare(BytesIO(document), SealOptions(field_name="Here"), AT)
@@ -234,7 +234,7 @@ def test_a_certified_document_that_allows_signing_is_sealed(
 
 
 def test_a_lock_on_every_field_is_a_prohibition(signer: SimpleSigner) -> None:
-    """An earlier signature that locks all fields would be broken by ours: refused."""
+    """It is refused, because a seal would break the signature that locks all fields."""
     locked = signed_by_author(pdf(), signer, locks=FieldMDPAction.ALL)
     with pytest.raises(UnsupportedPdfError, match="locks the field TrustedSignaturesSeal"):
         prepare(BytesIO(locked), PLAIN, AT)
@@ -266,7 +266,7 @@ def test_a_file_that_cannot_be_sealed_honestly_is_refused(document: bytes, reaso
 
 
 def test_a_file_for_certain_recipients_is_refused(pki: Pki) -> None:
-    """A document that only a private key opens is not sealed unread."""
+    """A document that only a private key opens is refused."""
     with pytest.raises(UnsupportedPdfError, match="encrypted for certain recipients"):
         prepare(BytesIO(encrypted_for(pki.tsa)), PLAIN, AT)
 
@@ -279,7 +279,7 @@ def test_names_beyond_latin_1_are_repeated_as_they_were(signer: SimpleSigner) ->
 
 
 def test_a_signature_that_does_not_fit_is_refused(signer: SimpleSigner) -> None:
-    """The placeholder's room is told, and one byte more is an error, not a damaged file."""
+    """A signature that is one byte too large is an error, and no damaged file."""
     prepared = prepare(BytesIO(pdf()), PLAIN, AT, reserve=1024)
     assert prepared.reserved == 1024
     with pytest.raises(SignatureTooLargeError, match=r"1025 bytes and its placeholder 1024"):
@@ -338,7 +338,7 @@ DOCUMENTS = [
 def test_no_damage_raises_anything_but_a_typed_error(
     document: bytes, damage: list[Callable[[bytes], bytes]]
 ) -> None:
-    """However a file is mangled, it is sealed with its bytes intact or refused in words."""
+    """A damaged file is sealed with its bytes intact or refused with a message."""
     for mutate in damage:
         document = mutate(document)
     try:
@@ -352,6 +352,6 @@ def test_no_damage_raises_anything_but_a_typed_error(
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_a_typed_error(document: bytes) -> None:
-    """Bytes that only pretend to be a PDF are refused in words."""
+    """Bytes that only look like a PDF are refused with a message."""
     with pytest.raises(UnsupportedPdfError):
         prepare(BytesIO(b"%PDF-1.7\n" + document + b"\nstartxref\n9\n%%EOF\n"), PLAIN, AT)

@@ -1,4 +1,4 @@
-"""A repair is the last resort: asked for, said, and never at a signature's cost."""
+"""A document is repaired only on request, the answer says so, and no signature is destroyed."""
 
 from __future__ import annotations
 
@@ -78,6 +78,6 @@ def test_a_signed_document_is_never_rewritten(signer: SimpleSigner) -> None:
 
 
 def test_a_password_is_no_damage() -> None:
-    """What is locked is not broken open."""
+    """A repair does not open a document that needs a password."""
     with pytest.raises(EncryptedPdfError):
         prepare(BytesIO(encrypted(user_password="secret")), REPAIR, AT)

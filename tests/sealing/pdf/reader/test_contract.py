@@ -1,4 +1,4 @@
-"""Our reader held against pyHanko's own, in the release that uv.lock has.
+"""The contract of our reader: it reads what pyHanko's own reader reads, in uv.lock's release.
 
 Our reader exists because pyHanko does not read all documents that viewers read. Where pyHanko reads
 a document, both must find the same. Where pyHanko learns to read one, our reader can shrink.
@@ -50,25 +50,25 @@ NOT_READ_BY_PYHANKO = {
     "rows without a space",
     "rows padded with blanks",
     "a table that begins at 1 with the free object",
-    "no size",
-    "a stray brace in the trailer",
+    "no Size",
+    "stray delimiters in the trailer",
     "no table where one should be",
     "a table that claims rows by the million",
-    "rows that are no rows",
+    "malformed rows",
     "bytes before the header, and no table",
     "bytes before the header, and no columns",
     "positions that are wrong",
     "no startxref",
     "tables in a circle",
     "a damaged object stream's table",
-    "names in no encoding",
+    "names that are not UTF-8",
     "a name with a lone number sign",
-    "numbers that are none",
-    "an object stream's length that is itself",
-    "an object stream's length in itself",
-    "no length of the key",
+    "malformed numbers",
+    "an object stream that is its own length",
+    "an object stream that contains its own length",
+    "an encryption without the length of the key",
     "an encryption from before PDF 2.0",
-    "the same, and the password is the owner's",
+    "an encryption from before PDF 2.0, opened by its owner",
     "an encryption described by references",
 }
 

@@ -1,4 +1,4 @@
-"""Cross-reference tables: what is regular is read at once, and says the same as row by row."""
+"""Cross-reference tables: reading many uniform rows at once gives what reading row by row gives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = st.lists(
 
 
 def read(table: bytes, *, base: int = 0, objects: int = 10_000) -> tuple[XRefSectionData, int]:
-    """What the rows say, and where they end."""
+    """The entries of the rows, and the position after them."""
     data = XRefSectionData()
     budget = ReadBudget(Limits(objects=objects))
     return data, read_subsections(BytesIO(table + b"trailer"), 0, base, budget, data)
@@ -46,7 +46,7 @@ def said(data: XRefSectionData) -> tuple[object, ...]:
 
 @given(rows=ROWS, first=st.integers(0, 50), base=st.integers(0, 9))
 def test_regular_rows_say_what_irregular_ones_say(rows: list[Row], first: int, base: int) -> None:
-    """Rows of 20 bytes and rows of another width: the same objects at the same positions."""
+    """Rows of 20 bytes and rows of another width give the same objects at the same positions."""
     table = written(first, rows)
     regular, end = read(table, base=base)
     irregular, _ = read(written(first, rows, width=11), base=base)
@@ -57,7 +57,7 @@ def test_regular_rows_say_what_irregular_ones_say(rows: list[Row], first: int, b
 @pytest.mark.parametrize("end", [b" \n", b" \r", b"\r\n", b"\n", b"  \r\n"])
 @pytest.mark.parametrize("damaged", [None, 0, 1500])
 def test_long_tables_are_read_in_pieces(end: bytes, damaged: int | None) -> None:
-    """Whatever ends a row, and with a free object among them: every other object is found."""
+    """With every end of line, and with a free object among them, all other objects are found."""
     rows = [(1000 + number, 0, b"n") for number in range(3000)]
     if damaged is not None:
         rows[damaged] = (0, 1, b"f")
@@ -69,21 +69,21 @@ def test_long_tables_are_read_in_pieces(end: bytes, damaged: int | None) -> None
 
 @pytest.mark.parametrize("count", [3, 3000])
 def test_a_list_of_free_objects_begins_with_object_0(count: int) -> None:
-    """A heading that counts from 1 is one too many, for every row of it."""
+    """A table that counts its first free object as 1 has numbers that are too large by one."""
     rows = [(0, 65535, b"f"), *((1000 + number, 0, b"n") for number in range(count))]
     data, _ = read(written(1, rows))
     assert data.standard_xrefs == {number + 1: (0, 1000 + number) for number in range(count)}
 
 
 def test_rows_that_are_not_there_are_damage() -> None:
-    """A heading may claim any number: what it costs is what is there."""
+    """A heading may claim any number of rows, and only the rows that are there are read."""
     with pytest.raises(PdfReadError):
         read(b"0 4000000000\n")
 
 
 @pytest.mark.parametrize("width", [10, 11])
 def test_rows_count_before_they_are_kept(width: int) -> None:
-    """Of a table with more rows than a document may have objects, no more are read."""
+    """No more rows are kept than a document may have objects."""
     data = XRefSectionData()
     table = written(0, [(1000, 0, b"n")] * 5000, width=width)
     with pytest.raises(DocumentTooLargeError):

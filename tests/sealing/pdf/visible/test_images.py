@@ -1,4 +1,4 @@
-"""Images of a visible seal: taken as they are, or refused before anything is unpacked."""
+"""Images of visible seals: they are embedded as they are, or refused before decompression."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def framed(code: int, *, bits: int = 8, height: int = 4, channels: int = 3) -> b
 def test_ordinary_images_are_taken(
     content: bytes, filters: str, channels: int, opaque: bool
 ) -> None:
-    """Their size, how they are packed, how many channels they have, and whether all is seen."""
+    """Size, filter, number of channels and transparency are those of the file."""
     found = parse_image(content)
     assert (found.width, found.height) == (8, 4)
     assert (found.pixels.filter, found.pixels.channels) == (filters, channels)
@@ -57,7 +57,7 @@ def test_ordinary_images_are_taken(
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_transparency_is_parted_from_color(mode: str) -> None:
-    """Colors and opacity, put together again by another program, are the image that was given."""
+    """Another program that combines colors and opacity gets the given image."""
     original = Image.effect_noise((37, 23), 90).convert(mode)
     original.putalpha(Image.effect_noise((37, 23), 90))
     found = parse_image(saved(original))
@@ -107,7 +107,7 @@ def test_what_cannot_be_drawn_is_refused_in_words(content: bytes, problem: str) 
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
-    """A small file that claims too many pixels, or unfolds to more, costs nothing."""
+    """A small file that claims too many pixels, or decompresses to more, is refused at once."""
     huge = zlib.compress(bytes(100 * 1024 * 1024), 9)
     started = time.process_time()
     with pytest.raises(InvalidRequestError, match=f"may have {MOST_PIXELS}"):
@@ -118,7 +118,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
 
 
 def test_the_largest_image_is_parted_in_time() -> None:
-    """Four million pixels with transparency take a moment, not the function's patience."""
+    """Four million pixels with transparency take at most a few seconds."""
     data = zlib.compress(bytes(2000 * (1 + 4 * 2000)))
     tall = zlib.compress(bytes(10_000 * (1 + 4 * 400)))
     started = time.process_time()
@@ -147,7 +147,7 @@ def damage() -> st.SearchStrategy[Callable[[bytes], bytes]]:
 def test_no_damage_raises_anything_but_a_typed_error(
     content: bytes, damages: list[Callable[[bytes], bytes]]
 ) -> None:
-    """However an image is mangled, it is taken or refused in words."""
+    """A damaged image is accepted or refused with a message, and never crashes."""
     for change in damages:
         content = change(content)
     try:

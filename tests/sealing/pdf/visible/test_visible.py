@@ -1,4 +1,4 @@
-"""A seal that is seen: where it was asked for, upright, and nowhere else."""
+"""Visible seals: they are where they were asked for, upright, and nowhere else."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def pages(count: int, page: bytes = PAGE) -> bytes:
 
 
 def turned(rotation: int, more: bytes = b"") -> bytes:
-    """A page of 300 by 200 points, cut to 270 by 180, and turned."""
+    """A page of 300 by 200 points, cropped to 270 by 180, and rotated."""
     boxes = b"/MediaBox [0 0 300 200] /CropBox [20 10 290 190] /Rotate %d " % rotation
     return pdf({3: b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R " + boxes + more + b" >>"})
 
@@ -80,7 +80,7 @@ def turned(rotation: int, more: bytes = b"") -> bytes:
 def test_the_seal_is_seen_in_its_box_however_the_page_is_turned(
     rotation: int, signer: SimpleSigner, tmp_path: Path
 ) -> None:
-    """Points count from the corner of the page as it is shown: cut, and turned."""
+    """Points count from the corner of the page as viewers show it, cropped and rotated."""
     document = turned(rotation)
     for content in (
         VisibleSeal(1, BOX, TEXT),
@@ -94,7 +94,7 @@ def test_the_seal_is_seen_in_its_box_however_the_page_is_turned(
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_the_seal_is_upright(rotation: int, signer: SimpleSigner, tmp_path: Path) -> None:
-    """Darker to the left and lighter to the right, as the image is, on a page turned any way."""
+    """The left is darker than the right, as in the image, on a page with any rotation."""
     halves = image("L").resize((60, 20))
     document = turned(rotation, b"/Annots []").replace(b"10 10 50 50 re f", b"  ")
     sealed = seal(document, signer, VisibleSeal(1, BOX, None, saved(halves)))
@@ -108,7 +108,7 @@ def test_the_seal_is_upright(rotation: int, signer: SimpleSigner, tmp_path: Path
 
 
 def test_text_reads_from_left_to_right(signer: SimpleSigner, tmp_path: Path) -> None:
-    """Lines that differ in length end where they should, the first one on top."""
+    """The first line is on top, and a short line ends before a long one."""
     document = pdf({4: b"<< /Length 0 >>\nstream\n\nendstream"})
     sealed = seal(document, signer, VisibleSeal(1, (0, 0, 200, 100), "MMMMMMMM\nM"))
     changes = shown(sealed, tmp_path).changes(shown(document, tmp_path))
@@ -122,7 +122,7 @@ def test_text_reads_from_left_to_right(signer: SimpleSigner, tmp_path: Path) -> 
 def test_pages_count_from_either_end(
     number: int, page: int, signer: SimpleSigner, tmp_path: Path
 ) -> None:
-    """1 is the first page, -1 the last; no other page changes."""
+    """1 is the first page and -1 the last, and no other page changes."""
     document = pages(5)
     sealed = seal(document, signer, VisibleSeal(number, BOX, TEXT))
     changed = [n for n in range(1, 6) if visible_change(document, sealed, tmp_path, n)]
@@ -132,7 +132,7 @@ def test_pages_count_from_either_end(
 def test_a_page_that_stands_twice_in_the_tree_counts_twice(
     signer: SimpleSigner, tmp_path: Path
 ) -> None:
-    """As viewers count: the third page is the third, although the second is the first again."""
+    """As in viewers, the third page is number 3, although the second is the first again."""
     document = pages(2).replace(
         b"/Kids [6 0 R 7 0 R] /Count 2", b"/Kids [6 0 R 6 0 R 7 0 R]/Count 3"
     )
@@ -146,13 +146,13 @@ def test_a_page_that_stands_twice_in_the_tree_counts_twice(
 
 @pytest.mark.parametrize("number", [6, -6, 1_000_000])
 def test_a_page_that_does_not_exist_is_refused(number: int) -> None:
-    """The message says which was asked for, and how many there are."""
+    """The message says which page was asked for, and how many pages there are."""
     told = refused(pages(5), VisibleSeal(number, BOX, TEXT))
     assert told == f"options.visible.page: is {number}, and the document has only 5 pages."
 
 
 def test_a_document_without_pages_has_none_to_be_seen_on() -> None:
-    """It is refused as without the option."""
+    """The error is the same as without the option."""
     with pytest.raises(NoPagesError):
         prepare(
             BytesIO(pdf({2: b"<< /Type /Pages /Kids [] /Count 0 >>"})),
@@ -209,7 +209,7 @@ def test_points_are_points_in_a_document_with_a_larger_unit(signer: SimpleSigner
 def test_every_kind_of_document_can_bear_a_visible_seal(
     document: bytes, signer: SimpleSigner, pki: Pki
 ) -> None:
-    """In place, intact, trusted, over all."""
+    """The source's bytes stay, and the seal is intact, trusted and covers the whole file."""
     sealed = seal(document, signer, VisibleSeal(-1, (0, 0, 60, 12), "Seal", saved(image())))
     assert sealed.startswith(document)
     (report,) = verify(sealed, pki.root_pem)
@@ -220,7 +220,7 @@ def test_every_kind_of_document_can_bear_a_visible_seal(
 def test_poppler_and_qpdf_find_nothing_wrong(
     document: bytes, signer: SimpleSigner, pki: Pki, tmp_path: Path
 ) -> None:
-    """Valid, trusted and over all; the file is sound; and the picture is there."""
+    """The signature is valid and trusted, the file is sound, and the image is visible."""
     sealed = seal(document, signer, VisibleSeal(1, BOX, TEXT, saved(image("RGBA"))))
     said = pdfsig(sealed, tmp_path, anchors=nss_database(tmp_path, pki.root_pem))
     for words in ("Signature is Valid.", "Certificate is Trusted.", "Total document signed"):
@@ -230,7 +230,7 @@ def test_poppler_and_qpdf_find_nothing_wrong(
 
 
 def test_a_visible_seal_can_certify(signer: SimpleSigner, pki: Pki) -> None:
-    """Both options together."""
+    """The seal is visible and certifies the document."""
     visible = VisibleSeal(1, BOX, TEXT)
     sealed = seal(pdf(), signer, visible, certify=Certification.NO_CHANGES)
     (report,) = verify(sealed, pki.root_pem)
@@ -240,7 +240,7 @@ def test_a_visible_seal_can_certify(signer: SimpleSigner, pki: Pki) -> None:
 
 
 def test_without_the_option_nothing_is_seen(signer: SimpleSigner, tmp_path: Path) -> None:
-    """The default stays invisible."""
+    """A seal is invisible by default."""
     prepared = prepare(BytesIO(pdf()), SealOptions(), AT)
     assert (
         visible_change(pdf(), prepared.embed(cms_over(prepared.digest, signer)), tmp_path) is None
@@ -282,14 +282,14 @@ class TestFieldsOfTheDocument:
     def test_a_field_that_is_turned_shows_the_seal_turned(
         self, signer: SimpleSigner, tmp_path: Path
     ) -> None:
-        """A widget's own rotation (MK, R) is its author's word on what is upright."""
+        """The rotation of the widget (MK, R) says what is upright."""
         document = self.form(b"/Subtype /Widget /MK << /R 90 >> " + self.PLACE)
         sealed = seal(document, signer, VisibleSeal(text="I"), field_name="Here")
         left, bottom, right, top = visible_change(document, sealed, tmp_path) or (0, 0, 0, 0)
         assert right - left > top - bottom, "a letter I that lies on its side"
 
     def test_a_place_of_its_own_is_not_given_another(self) -> None:
-        """Page and box would move what the form's author has placed."""
+        """A request with page and box is refused, because the field has its place."""
         told = refused(self.form(), VisibleSeal(1, BOX, TEXT), field_name="Here")
         assert told.endswith("Leave page and box out, or name a new field.")
 
@@ -305,11 +305,11 @@ class TestFieldsOfTheDocument:
 
 
 class TestCertifiedDocuments:
-    """A new thing to be seen breaks a certification, for strict validators."""
+    """For strict validators a new visible field breaks a certification."""
 
     @pytest.mark.parametrize("level", [MDPPerm.FILL_FORMS, MDPPerm.ANNOTATE])
     def test_a_new_visible_field_is_refused(self, level: MDPPerm, signer: SimpleSigner) -> None:
-        """An invisible seal goes, as ever."""
+        """It is refused, and an invisible seal in the same document is not."""
         certified = signed_by_author(pdf(), signer, certify=level)
         told = refused(certified, VisibleSeal(1, BOX, TEXT))
         assert told.startswith("options.visible: the document is certified")
@@ -323,7 +323,7 @@ class TestCertifiedDocuments:
         assert {report.problem for report in verify(sealed, pki.root_pem)} == {None}
 
     def test_an_approval_is_no_certification(self, signer: SimpleSigner, pki: Pki) -> None:
-        """Beside an ordinary signature a visible seal stands, and both are good."""
+        """A visible seal can be added after an ordinary signature, and both are valid."""
         sealed = seal(signed_by_author(pdf(), signer), signer, VisibleSeal(1, BOX, TEXT))
         assert [report.problem for report in verify(sealed, pki.root_pem)] == [None, None]
 
@@ -345,7 +345,7 @@ class TestArchives:
             assert widget["/F"] == 132, "printed and locked, and not hidden"
 
     def test_a_transparent_image_is_refused(self, signer: SimpleSigner) -> None:
-        """What an archive may not show is not put into it; the same image without goes."""
+        """A transparent image is refused in a PDF/A, and accepted in another document."""
         transparent = VisibleSeal(1, BOX, None, saved(image("RGBA")))
         told = refused((DATA / ARCHIVAL).read_bytes(), transparent)
         assert told.startswith("options.visible.image: is transparent")
@@ -369,7 +369,7 @@ class TestArchives:
 
 
 class TestText:
-    """Drawn, in three scripts, as large as it fits."""
+    """Text is drawn in three scripts, as large as it fits."""
 
     def test_the_outlines_are_what_the_font_gives(self) -> None:
         """`make glyphs` has been run since the font or the generator changed."""
@@ -413,7 +413,7 @@ class TestText:
         [("日本", "U+65E5"), ("שלום", "U+05E9"), ("🔏", "U+1F50F"), ("q̃", "U+0303")],
     )
     def test_what_cannot_be_drawn_is_refused(self, text: str, code: str) -> None:
-        """Other scripts, emoji, and marks that no letter takes up: the image is the way out."""
+        """Other scripts, emoji and lone marks are refused, and the message suggests an image."""
         told = refused(pdf(), VisibleSeal(1, BOX, text))
         assert told.startswith(f"options.visible.text: the character {code} cannot be drawn")
         assert "as an image" in told
@@ -421,7 +421,7 @@ class TestText:
     def test_marks_that_a_letter_takes_up_are_drawn(
         self, signer: SimpleSigner, tmp_path: Path
     ) -> None:
-        """A letter and its mark are one letter where Unicode has it."""
+        """A letter and its mark are drawn as one where Unicode has a composed letter."""
         composed, parted = (
             shown(seal(pdf(), signer, VisibleSeal(1, BOX, text)), tmp_path)
             for text in ("\u00e9", "e\u0301")
@@ -430,24 +430,24 @@ class TestText:
 
     @pytest.mark.parametrize("box", [(0, 0, 20, 40), (0, 0, 100, 6), (0, 0, 3, 3)])
     def test_text_that_would_be_too_small_is_refused(self, box: Box) -> None:
-        """Less than three points is not read by anybody."""
+        """Nobody can read text of less than three points."""
         told = refused(pdf(), VisibleSeal(1, box, "The quick brown fox\nand so on"))
         assert told.startswith("options.visible.text: does not fit into its box")
 
     def test_a_screen_reader_is_told(self, signer: SimpleSigner) -> None:
-        """The letters are drawn, so the field says what they are."""
+        """The letters are only drawn, so the field has the text for screen readers."""
         sealed = seal(pdf(), signer, VisibleSeal(1, BOX, TEXT))
         (field,) = PdfFileReader(BytesIO(sealed)).root["/AcroForm"]["/Fields"]
         assert field.get_object()["/TU"] == "Sealed by Größe & Söhne Ж Ω § 2026"
 
 
 def test_a_box_too_small_for_an_image_is_refused() -> None:
-    """Nothing is left between the margins."""
+    """The margins leave no room for an image."""
     told = refused(pdf(), VisibleSeal(1, (0, 0, 4, 4), None, saved(image())))
     assert told == "options.visible.box: is too small for an image."
 
 
 def test_a_damaged_image_is_refused_before_a_signature_is_bought() -> None:
-    """The request passes the first look at its first bytes, and preparing looks further."""
+    """The request only checks the first bytes of an image, and preparing parses it."""
     told = refused(pdf(), VisibleSeal(1, BOX, None, b"\x89PNG\r\n\x1a\nand nothing else"))
     assert told.startswith("options.visible.image: is damaged")
