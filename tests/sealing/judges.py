@@ -25,14 +25,14 @@ def qpdf_check(document: bytes, folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Shown:
+class RenderedPage:
     """A page as a viewer shows it, one pixel to a point; row by row from its top, one gray each."""
 
     width: int
     height: int
     grays: bytes
 
-    def changes(self, before: Shown) -> set[tuple[int, int]]:
+    def changes(self, before: RenderedPage) -> set[tuple[int, int]]:
         """The pixels that are not as they were: from the left, and from the bottom."""
         assert (self.width, self.height) == (before.width, before.height)
         return {
@@ -42,7 +42,7 @@ class Shown:
         }
 
 
-def shown(document: bytes, folder: Path, page: int = 1) -> Shown:
+def render_page(document: bytes, folder: Path, page: int = 1) -> RenderedPage:
     """What pdftoppm shows of one page."""
     path = folder / "shown.pdf"
     path.write_bytes(document)
@@ -57,14 +57,14 @@ def shown(document: bytes, folder: Path, page: int = 1) -> Shown:
     )
     _, size, _, grays = done.stdout.split(b"\n", 3)
     width, height = map(int, size.split())
-    return Shown(width, height, grays)
+    return RenderedPage(width, height, grays)
 
 
 def visible_change(
     document: bytes, sealed: bytes, folder: Path, page: int = 1
 ) -> tuple[int, int, int, int] | None:
     """The box around what sealing changed on the page, in points from its lower left corner."""
-    changes = shown(sealed, folder, page).changes(shown(document, folder, page))
+    changes = render_page(sealed, folder, page).changes(render_page(document, folder, page))
     if not changes:
         return None
     xs, ys = zip(*changes, strict=True)

@@ -29,7 +29,7 @@ from tests.sealing.judges import (
     nss_database,
     pdfsig,
     qpdf_check,
-    shown,
+    render_page,
     visible_change,
 )
 from tests.sealing.pdf.odd_documents import ODD
@@ -98,7 +98,7 @@ def test_the_seal_is_upright(rotation: int, signer: SimpleSigner, tmp_path: Path
     halves = image("L").resize((60, 20))
     document = turned(rotation, b"/Annots []").replace(b"10 10 50 50 re f", b"  ")
     sealed = seal(document, signer, VisibleSeal(1, BOX, None, saved(halves)))
-    page = shown(sealed, tmp_path)
+    page = render_page(sealed, tmp_path)
     row = page.height - 1 - 50
     left, right = (page.grays[row * page.width + x] for x in (40, 120))
     pixels = halves.tobytes()
@@ -111,7 +111,7 @@ def test_text_reads_from_left_to_right(signer: SimpleSigner, tmp_path: Path) -> 
     """The first line is on top, and a short line ends before a long one."""
     document = pdf({4: b"<< /Length 0 >>\nstream\n\nendstream"})
     sealed = seal(document, signer, VisibleSeal(1, (0, 0, 200, 100), "MMMMMMMM\nM"))
-    changes = shown(sealed, tmp_path).changes(shown(document, tmp_path))
+    changes = render_page(sealed, tmp_path).changes(render_page(document, tmp_path))
     upper = {x for x, y in changes if y >= 50}
     lower = {x for x, y in changes if y < 45}
     assert max(upper) > 190
@@ -423,7 +423,7 @@ class TestText:
     ) -> None:
         """A letter and its mark are drawn as one where Unicode has a composed letter."""
         composed, parted = (
-            shown(seal(pdf(), signer, VisibleSeal(1, BOX, text)), tmp_path)
+            render_page(seal(pdf(), signer, VisibleSeal(1, BOX, text)), tmp_path)
             for text in ("\u00e9", "e\u0301")
         )
         assert composed == parted
