@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test faults soak corpus fuzz bench glyphs check format clean lock
+.PHONY: help demo sandbox test test-fast faults soak corpus fuzz bench glyphs check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ sandbox: $(VENV)/.people  ## Keep the sandbox running for the aws command line
 
 test: $(VENV)/.developers  ## Run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
+
+test-fast: $(VENV)/.developers  ## Run the pure tests, for every save of a file
+	@$(BIN)/python -m pytest -q -n 2 --fast $(PYTEST)
 
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
 	@$(BIN)/python -m pytest -q tests/harness_tests/faults/test_mutants.py

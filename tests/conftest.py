@@ -14,6 +14,8 @@ from rotation.sandbox.vendor import Pki, VendorEmulator
 from tests.privacy.whole_run import WholeRun
 from tests.rotation_fixture import FailsOnce, RotationFixture
 
+pytest_plugins = ("tests.fast_tier",)
+
 WHOLE_RUN = WholeRun()
 #: What the processes of a run in parallel have found.
 FOUND: list[str] = []

@@ -99,6 +99,7 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers <= ENVIRONMENT_READERS
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_third_party_module() -> None:
     """`import rotation` is free: nothing but the standard library is loaded by it."""
     program = (

@@ -22,7 +22,6 @@ from rotation.aws.errors import (
 )
 from rotation.client.contract import event_of
 from rotation.client.secret_source import ProcessLocal
-from rotation.credential import json_object
 from rotation.errors import (
     ConfigurationError,
     RotationError,
@@ -94,7 +93,7 @@ class LambdaInvoker:
             InvocationType="RequestResponse",
             Payload=json.dumps(event_of(request)).encode(),
         )
-        payload = json_object(answer["Payload"].read()) or {}
+        payload = _json_object(answer["Payload"].read())
         if crashed := answer.get("FunctionError"):
             kind = payload.get("errorType", crashed)
             error = SealingError(
@@ -158,3 +157,11 @@ def _once_only(make_client: Callable[[], LambdaClient]) -> LambdaClient:
             "the function's timeout."
         )
     return client
+
+
+def _json_object(payload: bytes) -> Mapping[str, Any]:
+    try:
+        answer = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}

@@ -40,8 +40,7 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.privacy.observability import count, logger
-from rotation.secrets_manager.labels import AWSCURRENT
-from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import AWSCURRENT, Snapshot
 
 
 def create_secret(rotation: Rotation) -> None:

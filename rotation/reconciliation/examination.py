@@ -19,6 +19,7 @@ from rotation.errors import (
     CredentialRejectedError,
     InvalidCredentialError,
     RotationError,
+    VersionStateError,
 )
 from rotation.reconciliation.situation import (
     ExaminedVersion,
@@ -26,7 +27,7 @@ from rotation.reconciliation.situation import (
     Situation,
     once_a_day,
 )
-from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
+from rotation.secrets_manager.snapshot import ListedVersion, Snapshot, same_function
 from rotation.secrets_manager.versions import SecretVersions
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -73,7 +74,11 @@ class Examiner:
         """
         listing, trouble = self._list_keys(secret)
         snapshot = secret.snapshot()
-        snapshot.require_rotated_by(self.policy.rotation_function)
+        if not same_function(snapshot.rotation_function, self.policy.rotation_function):
+            raise VersionStateError(
+                f"{snapshot.arn} is not rotated by {self.policy.rotation_function} but by "
+                f"{snapshot.rotation_function or 'none'}."
+            )
         versions = _united(snapshot, secret.list_versions())
         situation = Situation(snapshot, versions, listing, self.clock())
         if snapshot.deleted_at is not None:

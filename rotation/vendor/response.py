@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any, Final, Self
 
 import requests
 
-from rotation.credential import ApiKey, json_object
+from rotation.credential import ApiKey
 from rotation.errors import (
     ClockSkewError,
     CredentialRejectedError,
@@ -70,7 +71,11 @@ class Answer:
 
     def json_object(self) -> dict[str, Any] | None:
         """The body as a JSON object, or None if it is anything else."""
-        return json_object(self.body)
+        try:
+            members = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return members if isinstance(members, dict) else None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from rotation.sandbox.vendor import Fault
 from rotation.sealing.verify import verify
 from tests.cli.processes import commands_below
 
+pytestmark = pytest.mark.slow
+
 ROTATION = str(Path(sys.executable).parent / "rotation")
 
 

@@ -30,6 +30,8 @@ from rotation.sandbox.vendor import PortalKey
 from tests.artifacts.template import Template, actions
 from tests.cli.operating import Operator
 
+pytestmark = pytest.mark.slow
+
 KILLS = 10
 WHY = ("--reason", "key-compromise")
 READS = ("GetSecretValue", "BatchGetSecretValue", "PutSecretValue")

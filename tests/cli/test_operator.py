@@ -14,6 +14,8 @@ from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
 from tests.cli.operating import ROTATION, Operator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:

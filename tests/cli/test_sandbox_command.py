@@ -19,6 +19,8 @@ from tests.cli.operating import ROTATION
 from tests.cli.processes import commands_below
 from tests.sealing.pdfs import pdf
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 
 

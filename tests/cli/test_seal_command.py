@@ -32,6 +32,8 @@ from tests.sealing.images import image, saved
 from tests.sealing.judges import is_within, visible_change
 from tests.sealing.pdfs import encrypted, large, pdf
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Desk:

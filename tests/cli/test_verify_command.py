@@ -22,6 +22,8 @@ from rotation.sealing.pdf import prepare
 from rotation.sealing.request import SealOptions
 from tests.sealing.pdfs import cms_over, encrypted, pdf, signed_by_author, signer_of
 
+pytestmark = pytest.mark.slow
+
 ROTATION = str(Path(sys.executable).parent / "rotation")
 Person = Callable[..., Result]
 

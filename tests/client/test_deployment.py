@@ -24,6 +24,8 @@ from rotation.sealing.verify import verify
 from tests.client.fixtures import client_of
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "client.md").read_text()
 DOCUMENT = "inspection.pdf"
 

@@ -64,6 +64,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = rotation.Rotator  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("use", "loaded"),
     [

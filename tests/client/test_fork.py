@@ -9,6 +9,8 @@ import pytest
 
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def run(scenario: str) -> list[str]:
     """What a scenario of `fork_scenarios` printed."""

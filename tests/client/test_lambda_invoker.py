@@ -172,6 +172,7 @@ def test_a_function_that_was_not_run_is_told_from_one_that_may_have_sealed(
         invoker.invoke(REQUEST)
 
 
+@pytest.mark.slow
 def test_a_service_that_is_not_reached_has_sealed_nothing() -> None:
     """No connection: the request cannot have arrived."""
     with closed_port() as port:
@@ -266,6 +267,7 @@ def test_a_client_that_repeats_by_itself_is_refused(cloud: Cloud, function: Reco
     assert function.events == []
 
 
+@pytest.mark.slow
 def test_the_client_that_is_made_by_default_waits_for_the_function(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -110,6 +110,7 @@ def test_a_lost_connection_may_pass(rotation_fixture: RotationFixture) -> None:
     assert lost.value.retryable
 
 
+@pytest.mark.slow
 def test_the_client_that_is_made_by_default_gives_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds, not minutes: somebody waits for a miss."""
     monkeypatch.setenv("AWS_REGION", "us-east-1")

@@ -452,6 +452,7 @@ print("the end")
 """
 
 
+@pytest.mark.slow
 def test_a_refresh_that_runs_does_not_keep_the_interpreter_from_its_end() -> None:
     """Nothing is waited for at the exit, and what is there can be had until then."""
     ended = subprocess.run(

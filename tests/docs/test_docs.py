@@ -506,6 +506,7 @@ class TestRotation:
         found = section(page("rotation.md"), "What you see").partition("| metric |")[2]
         assert {name for row in rows(found) for name in named(row[0])} == counted
 
+    @pytest.mark.slow
     def test_the_way_out_of_a_stuck_rotation(self, sandbox: Deployment, tmp_path: Path) -> None:
         """Every retry fails, the next rotation is refused, and the page's commands free it."""
         look, remove, rotate = blocks(
@@ -565,6 +566,7 @@ class TestVendor:
         assert headers["X-Authorization-Time"] == example["time"]
         assert headers.keys() <= set(named(text))
 
+    @pytest.mark.slow
     def test_openssl_agrees(self, tmp_path: Path) -> None:
         """The command on the page prints the same MAC, with a program that is not ours."""
         text = section(page("vendor.md"), "How a request is signed")
@@ -575,6 +577,7 @@ class TestVendor:
 class TestSandbox:
     """docs/sandbox.md."""
 
+    @pytest.mark.slow
     def test_the_commands_rotate(self, sandbox: Deployment, tmp_path: Path) -> None:
         """The stock aws command line does what the page says."""
         [command] = blocks(section(page("sandbox.md"), "With the stock aws command line"), "sh")
@@ -590,6 +593,7 @@ class TestSandbox:
         text = section(page("sandbox.md"), "With the stock aws command line")
         assert {SECRET, ROTATE, SEAL, SOURCE_BUCKET, DESTINATION_BUCKET} <= set(named(text))
 
+    @pytest.mark.slow
     def test_the_example_fails_once_and_ends_well(self, tmp_path: Path) -> None:
         """A stranger's signature ends the first attempt; the second one promotes."""
         [program] = blocks(page("sandbox.md"), "python")

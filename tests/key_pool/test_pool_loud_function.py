@@ -34,6 +34,7 @@ def client(deployment: Deployment, service: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_a_loud_rotation_with_a_pool_says_no_key(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def plant_keys(canary: Canary, deployment: Deployment) -> None:
         canary.plant(key.material, f"key {key.id}")
 
 
+@pytest.mark.slow
 def test_a_loud_rotation_and_seal_say_no_key(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

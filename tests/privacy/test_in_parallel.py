@@ -10,6 +10,8 @@ import pytest
 
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 HARMLESS = "def test_nothing(): pass\n"
 LEAKING = """
 from datetime import UTC, datetime

@@ -97,6 +97,7 @@ def test_only_the_last_secrets_are_remembered() -> None:
     assert MATERIAL[:12] not in scrub(MATERIAL[:12])
 
 
+@pytest.mark.slow
 def test_a_forked_child_is_not_held_up_by_a_thread_that_it_does_not_have() -> None:
     """A lock that another thread held at the moment of the fork would never be freed there."""
     program = """

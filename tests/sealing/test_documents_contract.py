@@ -33,6 +33,8 @@ from tests.sealing.pdfs import cms_over, large, pdf
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.slow
+
 SOURCE, SEALED = ObjectLocation("in", "a b/ä.pdf"), ObjectLocation("out", "x/y/b.pdf")
 
 

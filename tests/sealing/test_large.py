@@ -6,6 +6,8 @@ import pytest
 
 from tests.sealing.large import measured
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024**2
 
 

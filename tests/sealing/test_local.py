@@ -21,6 +21,8 @@ from tests.sealing.delivering import deliver
 from tests.sealing.large import write_sparse_pdf
 from tests.sealing.pdfs import pdf
 
+pytestmark = pytest.mark.slow
+
 SOURCE, SEALED = ObjectLocation("folder", "a.pdf"), ObjectLocation("folder", "sealed/a.pdf")
 MEASURED = """
 import sys

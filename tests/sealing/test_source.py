@@ -34,6 +34,8 @@ from tests.sealing.pdfs import large, pdf
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = pdf()
 LARGE = large(6 * 1024**2)
 

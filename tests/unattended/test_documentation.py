@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import botocore.session
+import pytest
 from botocore.validate import ParamValidator
 
 from rotation.deadline import NEXT_DOCUMENT_RESERVE
@@ -90,6 +91,7 @@ def test_every_code_on_the_page_exists() -> None:
     assert listed <= codes(RotationError)
 
 
+@pytest.mark.slow
 def test_the_job_on_the_page_is_one_that_s3_takes() -> None:
     """Operation, manifest and report have the members that the API knows, and all it requires."""
     service = botocore.session.get_session().get_service_model("s3control")
@@ -111,7 +113,7 @@ def test_the_template_s_figures_are_the_page_s() -> None:
     assert queue["VisibilityTimeout"] == 1800
     assert "again after half an hour" in PAGE
     assert f"`SealingConcurrency` ({template.parameters['SealingConcurrency']})" in PAGE
-    assert f"at full_jitter {NEXT_DOCUMENT_RESERVE.total_seconds():.0f} s are left" in PAGE
+    assert f"at least {NEXT_DOCUMENT_RESERVE.total_seconds():.0f} s are left" in PAGE
     papers = template.statements("JobRole")[1]["Resource"]
     assert "/seal-jobs/" in papers
     assert "below `seal-jobs/`" in PAGE

@@ -198,6 +198,7 @@ def test_attributes_that_are_not_in_der_are_refused(pki: Pki, der: bytes) -> Non
     assert not verify_cms(same, DIGEST, SignerPolicy(), NOW).chained
 
 
+@pytest.mark.slow
 def test_the_rotation_function_s_own_imports_check_the_signing_certificate(
     pki: Pki, der: bytes
 ) -> None:

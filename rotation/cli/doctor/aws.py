@@ -7,6 +7,7 @@ them changes anything.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +27,7 @@ from botocore.exceptions import (
 from rotation.aws.client_config import diagnosis
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.cli.doctor.connection import ConnectionFailure, botocore_failure
-from rotation.credential import Confidential, json_object
+from rotation.credential import Confidential
 from rotation.privacy.redaction import scrub
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
@@ -164,8 +165,12 @@ class AwsProbe:
 
         def call() -> FunctionAnswer:
             answer = self._client("lambda").invoke(FunctionName=function, Payload=b"{}")
+            try:
+                members = json.loads(answer["Payload"].read())
+            except (ValueError, RecursionError):
+                members = None
             return FunctionAnswer(
-                json_object(answer["Payload"].read()) or {},
+                members if isinstance(members, dict) else {},
                 crashed=bool(answer.get("FunctionError")),
             )
 

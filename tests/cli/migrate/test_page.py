@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import (
     DESTINATION_BUCKET,
@@ -28,6 +30,8 @@ from tests.docs.runbooks.scenarios import PDF, Scenario
 from tests.docs.runbooks.terminal import Terminal
 from tests.docs.test_docs import page
 from tests.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 CALLER = "AKIAREADER0000000000"
 APPLICATION = "AKIAAPPLICATION00000"

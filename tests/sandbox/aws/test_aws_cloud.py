@@ -186,6 +186,7 @@ class TestCallsAndFaults:
 
 
 class TestHost:
+    @pytest.mark.slow
     def test_host_settings_are_ignored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Profiles, regions, endpoints, proxies and moto's settings of the host change nothing."""
         monkeypatch.setenv("AWS_PROFILE", "nobody")
@@ -219,6 +220,7 @@ class TestHost:
 
 
 class TestLife:
+    @pytest.mark.slow
     def test_one_at_a_time_and_one_after_the_other(self) -> None:
         """A second Cloud is refused while one runs, and starts empty after it was stopped."""
         with Cloud() as first:
@@ -238,6 +240,7 @@ class TestLife:
             cloud.client("secretsmanager").list_secrets()
         assert rotator.closed
 
+    @pytest.mark.slow
     def test_stop_ends_a_rotation(self) -> None:
         """A stop ends a rotation that waits for its next attempt, without waiting for it."""
         long = RetryPolicy((timedelta(hours=1),))

@@ -23,6 +23,8 @@ from rotation.sandbox.aws.processes import ProcessFunction
 from tests.paths import ROOT
 from tests.sandbox.aws.rotating import eventually
 
+pytestmark = pytest.mark.slow
+
 TOYS = "tests.sandbox.aws.toy_functions"
 TEN_SECONDS = timedelta(seconds=10)
 

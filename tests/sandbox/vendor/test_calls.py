@@ -114,6 +114,7 @@ def test_other_paths_and_methods(
     assert admin.emulator.requests[-1].operation == "unknown"
 
 
+@pytest.mark.slow
 def test_the_signing_path_can_be_another(pki: Pki, clock: Clock) -> None:
     """A vendor that signs elsewhere signs nowhere else."""
     with VendorEmulator(pki, clock=clock, sign_paths=("/v2/seal",)) as emulator:

@@ -66,6 +66,7 @@ def test_a_label_may_have_512_characters(admin: Caller) -> None:
     assert admin.list_keys(label[:1]).json()["keys"][0]["label"] == label
 
 
+@pytest.mark.slow
 def test_the_quota_answers_409(pki: Pki, clock: Clock) -> None:
     """One key too many is refused by name, until a key is revoked."""
     with VendorEmulator(pki, clock=clock, key_quota=2) as emulator:
@@ -91,6 +92,7 @@ def test_expiry_and_revocation_end_a_key(admin: Caller, signer: Caller, clock: C
     assert (other.sign().status, other.sign().body) == (401, b"")
 
 
+@pytest.mark.slow
 def test_propagation_delays_birth_and_death(pki: Pki, clock: Clock) -> None:
     """A new key is rejected, and a revoked one accepted, until the delay is over."""
     delay = timedelta(seconds=5)
@@ -121,6 +123,7 @@ def test_an_admin_key_is_neither_listed_nor_revoked(admin: Caller) -> None:
     assert admin.list_keys().status == 200
 
 
+@pytest.mark.slow
 def test_a_listing_comes_in_pages_newest_first(pki: Pki, clock: Clock) -> None:
     """Pages of two, by label prefix, with what died, and unmoved by keys created meanwhile."""
     with VendorEmulator(pki, clock=clock, page_size=2) as emulator:
@@ -146,6 +149,7 @@ def test_a_listing_comes_in_pages_newest_first(pki: Pki, clock: Clock) -> None:
         assert third["next"] is None
 
 
+@pytest.mark.slow
 def test_a_full_last_page_has_no_next(pki: Pki, clock: Clock) -> None:
     """A cursor is given only where something follows that bears the prefix."""
     with VendorEmulator(pki, clock=clock, page_size=2) as emulator:

@@ -106,6 +106,7 @@ def test_an_outage_can_change_its_kind(signer: Caller) -> None:
     assert signer.sign().status == 503
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", [None, Outage.REFUSED])
 def test_stopping_leaves_nothing_behind(pki: Pki, clock: Clock, outage: Outage | None) -> None:
     """Idle connections and threads end with the emulator, which may be stopped twice."""

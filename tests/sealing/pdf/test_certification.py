@@ -25,6 +25,8 @@ from tests.sealing.pdf.odd_documents import ODD
 from tests.sealing.pdfs import CATALOG, DATA, cms_over, encrypted, pdf, pdf_with_form
 from tests.sealing.pdfs import signed_by_author as signed
 
+pytestmark = pytest.mark.slow
+
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 FORM_FILLING = SealOptions(certify=Certification.FORM_FILLING)
 LEVELS = {

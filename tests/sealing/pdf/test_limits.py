@@ -25,6 +25,8 @@ from tests.sealing.images import image, png, saved
 from tests.sealing.pdf.odd_documents import ODD, form, streamed, updated
 from tests.sealing.pdfs import CATALOG, PAGE, PAGES, pdf
 
+pytestmark = pytest.mark.slow
+
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 MEMORY = 1769 * 1024 * 1024  # what template.yaml gives the function
 SECONDS = 15

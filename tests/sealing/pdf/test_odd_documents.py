@@ -25,6 +25,8 @@ from tests.sealing.pdf.encrypted_documents import without_a_key_length
 from tests.sealing.pdf.odd_documents import ODD, moved, streamed, updated
 from tests.sealing.pdfs import CATALOG, DATA, PAGE, cms_over, encrypted, pdf, signed_by_author
 
+pytestmark = pytest.mark.slow
+
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 

@@ -15,6 +15,8 @@ from rotation.sealing.request import SealOptions
 from tests.sealing.judges import nss_database, pdfsig, qpdf_check
 from tests.sealing.pdfs import DATA, cms_over, pdf
 
+pytestmark = pytest.mark.slow
+
 SOUND = "No syntax or stream encoding errors found"
 DOCUMENTS = [pdf(), pdf(ending=b""), *(path.read_bytes() for path in sorted(DATA.glob("*.pdf")))]
 NAMES = ["classic", "no end of line", *(path.name for path in sorted(DATA.glob("*.pdf")))]

@@ -38,6 +38,7 @@ except InvalidRequestError as error:
 """
 
 
+@pytest.mark.slow
 def test_without_pikepdf_the_answer_says_so() -> None:
     """An installation that cannot repair says so, and what is wrong with the document."""
     done = subprocess.run(

@@ -44,6 +44,8 @@ from tests.sealing.pdfs import (
     signed_by_author,
 )
 
+pytestmark = pytest.mark.slow
+
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 BOX: Box = (20.0, 30.0, 140.0, 70.0)
 TEXT = "Sealed by Größe & Söhne\nЖ Ω § 2026"
