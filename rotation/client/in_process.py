@@ -14,7 +14,7 @@ from rotation.client.contract import event_of
 from rotation.errors import RotationError
 from rotation.privacy.redaction import scrub
 from rotation.sealing.request import SealRequest
-from rotation.sealing.sealer import Sealer, failure, refusal
+from rotation.sealing.sealer import Sealer, error_answer, make_error_answer
 
 _log: Final = logging.getLogger("rotation.client")
 
@@ -30,7 +30,9 @@ class InProcessInvoker:
         try:
             return self._sealer.seal(SealRequest.parse(event_of(request))).answer()
         except RotationError as error:
-            return refusal(error)
+            return error_answer(error)
         except Exception:  # noqa: BLE001 - as in the function: a traceback would show the request
             _log.error("sealing failed unexpectedly: %s", scrub(traceback.format_exc()))
-            return failure("internal", "The sealer failed; the log says how.", retryable=False)
+            return make_error_answer(
+                "internal", "The sealer failed; the log says how.", retryable=False
+            )

@@ -18,7 +18,7 @@ from rotation.handlers.wiring.sealing import SealerWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import SealRequest
-from rotation.sealing.sealer import Sealer, failure, failure_recorded, refusal
+from rotation.sealing.sealer import Sealer, error_answer, make_error_answer, recording_failure
 from rotation.settings import SealingSettings
 
 protect_process()
@@ -41,15 +41,15 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
 def answer(event: object, sealer: Callable[[], Sealer]) -> dict[str, Any]:
     """The answer to ``event``. ``sealer`` is called once the event has proven to be a request."""
     try:
-        with failure_recorded():
+        with recording_failure():
             request = SealRequest.parse(event)
             ready = sealer()
         return ready.seal(request).answer()
     except RotationError as error:
-        return refusal(error)
+        return error_answer(error)
     except Exception:  # noqa: BLE001 - a crash would print the event's frames
         count("SealsFailed")
         logger.exception("sealing failed in a way that nobody foresaw")
-        return failure(
+        return make_error_answer(
             "internal", "The function failed; its log says how and where.", retryable=False
         )

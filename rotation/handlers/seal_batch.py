@@ -24,7 +24,7 @@ from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import ObjectLocation, SealOptions, error_message
 from rotation.settings import EventSealingSettings
-from rotation.unattended.seal_once import Outcome, SealOnce
+from rotation.unattended.idempotent_sealer import IdempotentSealer, SealResult
 
 ResultCode: TypeAlias = Literal["Succeeded", "TemporaryFailure", "PermanentFailure"]
 
@@ -62,7 +62,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return answer(event, lambda: _wiring().sealing(deadline))
 
 
-def answer(event: dict[str, Any], sealing: Callable[[], SealOnce]) -> dict[str, Any]:
+def answer(event: dict[str, Any], sealing: Callable[[], IdempotentSealer]) -> dict[str, Any]:
     """The answer to an invocation of schema 1.0 or 2.0.
 
     1.0 gives the bucket by its ARN, 2.0 by its name, with the job's user arguments
@@ -80,7 +80,7 @@ def answer(event: dict[str, Any], sealing: Callable[[], SealOnce]) -> dict[str, 
     except (AttributeError, KeyError, StopIteration, TypeError) as error:
         raise InvalidEventError("The event is no task of S3 Batch Operations.") from error
 
-    def seal() -> Outcome:
+    def seal() -> SealResult:
         ready = sealing()
         return ready.seal(source, _options(ready.options, arguments))
 
@@ -90,7 +90,7 @@ def answer(event: dict[str, Any], sealing: Callable[[], SealOnce]) -> dict[str, 
     return response.asdict()
 
 
-def _result(seal: Callable[[], Outcome], ids: Mapping[str, str]) -> tuple[ResultCode, str]:
+def _result(seal: Callable[[], SealResult], ids: Mapping[str, str]) -> tuple[ResultCode, str]:
     try:
         outcome = seal()
     except RotationError as error:

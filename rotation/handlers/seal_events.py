@@ -25,8 +25,8 @@ from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.sealing.request import error_message
 from rotation.settings import EventSealingSettings
+from rotation.unattended.idempotent_sealer import IdempotentSealer
 from rotation.unattended.s3_events import new_objects
-from rotation.unattended.seal_once import SealOnce
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -51,7 +51,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     return answer(event, _wiring().sealing(Deadline.of(context)))
 
 
-def answer(event: dict[str, Any], sealing: SealOnce) -> PartialItemFailureResponse:
+def answer(event: dict[str, Any], sealing: IdempotentSealer) -> PartialItemFailureResponse:
     """The partial batch response (Lambda developer guide, services-sqs-errorhandling)."""
     # Without raise_on_entire_batch_failure: the exception would hold every message's traceback.
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
@@ -59,7 +59,7 @@ def answer(event: dict[str, Any], sealing: SealOnce) -> PartialItemFailureRespon
     return process_partial_response(event, seal, processor)
 
 
-def _seal(record: SQSRecord, *, sealing: SealOnce) -> None:
+def _seal(record: SQSRecord, *, sealing: IdempotentSealer) -> None:
     ids = {"message_id": record.message_id}
     count("MessagesReceived")
     try:

@@ -1,4 +1,4 @@
-"""What the sealer asks of the place where documents lie: to open one, and to store a sealed one."""
+"""The port to the places where documents are: the sealer opens one, and stores a sealed one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SourceDocument:
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A sealed document that is there.
+    """A sealed document at its destination.
 
     Attributes:
         etag: the entity tag, without quotes.
@@ -58,14 +58,14 @@ class StoredDocument:
     size: int
 
 
-class Delivery(Protocol):
-    """A sealed document on its way; a context manager.
+class DocumentWriter(Protocol):
+    """Stores one sealed document; a context manager.
 
-    What was not completed when the block ends, leaves nothing behind.
+    A writer that was not completed at the end of the block leaves nothing behind.
     """
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the writer itself."""
 
     def __exit__(
         self,
@@ -73,10 +73,10 @@ class Delivery(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drop what was not completed."""
+        """Remove what was not completed."""
 
     def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
-        """Have the sealed document appear, all of it or nothing.
+        """Store the sealed document: all of it appears, or nothing.
 
         Args:
             prepared: the document, its placeholder empty.
@@ -90,7 +90,7 @@ class Delivery(Protocol):
         """
 
 
-class Documents(Protocol):
+class DocumentStore(Protocol):
     """Opens documents and stores sealed ones."""
 
     def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
@@ -102,15 +102,15 @@ class Documents(Protocol):
             SourceUnavailableError: it could not be read just now; retryable.
         """
 
-    def deliver(
+    def open_writer(
         self,
         source: SourceDocument,
         destination: ObjectLocation,
         metadata: Mapping[str, str],
         *,
         rewritten: bool,
-    ) -> Delivery:
-        """Begin to store what is made from ``source``.
+    ) -> DocumentWriter:
+        """Begin to store the document that is made from ``source``.
 
         Args:
             source: the document, as it was opened.

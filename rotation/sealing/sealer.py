@@ -1,7 +1,7 @@
-"""One document from start to end: read, prepared, signed, checked, embedded, stored.
+"""Seals one document: opens and prepares it, has its digest signed, checks, embeds and stores.
 
-Only the SHA-256 digest of the document leaves the account. The destination is written last and at
-once, so that a failure at any point leaves nothing there.
+Only the SHA-256 digest of the document leaves the account. The destination is written last and as a
+whole, so that a failure at any point leaves nothing there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import InvalidRequestError, RotationError, SealVerificationError
 from rotation.privacy.observability import count, logger
-from rotation.sealing.documents import Documents, SourceDocument, StoredDocument
+from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocument
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
 from rotation.sealing.request import ObjectLocation, SealRequest
 from rotation.vendor.cms import Signer
@@ -24,22 +24,22 @@ from rotation.vendor.cms import Signer
 _LARGEST_RESERVE: Final = 256 * 1024
 
 
-class Area(Protocol):
-    """A part of S3 that the function may use."""
+class AllowedLocation(Protocol):
+    """A bucket, or a prefix in it, that the function may use."""
 
     def holds(self, bucket: str, key: str) -> bool:
         """Whether the object lies in it."""
 
 
-class Sign(Protocol):
-    """The vendor's signature: `rotation.vendor.signing_api.SigningApi.sign`."""
+class SignFunction(Protocol):
+    """Has the vendor sign a digest: `rotation.vendor.signing_api.SigningApi.sign`."""
 
     def __call__(self, key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
         """A DER CMS over ``digest``. Raises VendorError."""
 
 
-class Check(Protocol):
-    """The judgement of a signature: `rotation.vendor.cms.verify_cms`, with a policy."""
+class VerifyFunction(Protocol):
+    """Verifies a signature: `rotation.vendor.cms.verify_cms`, with a policy."""
 
     def __call__(self, cms: bytes, digest: bytes, at: datetime) -> Signer:
         """Who signed. Raises SealVerificationError."""
@@ -47,11 +47,14 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class SealedDocument:
-    """What came of it.
+    """The result of a seal.
 
     Attributes:
-        source: what was read; its content is closed.
+        request: what was asked for.
+        source: the document that was read; its content is closed.
+        stored: the sealed document at its destination.
         digest: SHA-256 over the ByteRange, the 32 bytes that were signed.
+        signer: who signed.
         repaired: whether the document was rewritten before it was sealed.
     """
 
@@ -82,12 +85,12 @@ class SealedDocument:
 
 
 class Sealer:
-    """Seals one document at a time, from and to places on an allow-list.
+    """Seals one document at a time, from and to allowed locations.
 
     Args:
-        documents: where they are read and stored.
+        documents: where documents are read and stored.
         sign: buys a signature over a digest.
-        check: judges the signature before it is embedded.
+        verify: checks the signature before it is embedded.
         clock: our clock, aware UTC.
         sources: where documents may be read.
         destinations: where sealed documents may be written.
@@ -97,19 +100,19 @@ class Sealer:
 
     def __init__(
         self,
-        documents: Documents,
-        sign: Sign,
-        check: Check,
+        documents: DocumentStore,
+        sign: SignFunction,
+        verify: VerifyFunction,
         clock: Callable[[], datetime],
         *,
-        sources: Sequence[Area],
-        destinations: Sequence[Area],
+        sources: Sequence[AllowedLocation],
+        destinations: Sequence[AllowedLocation],
         max_document_bytes: int,
         limits: Limits | None = None,
     ) -> None:
         self._documents = documents
         self._sign = sign
-        self._check = check
+        self._verify = verify
         self._clock = clock
         self._sources = sources
         self._destinations = destinations
@@ -122,7 +125,7 @@ class Sealer:
         Buys one signature, or two where the first does not fit the space that was reserved.
 
         Raises:
-            SealingError: the document, its source or its destination is not fit.
+            SealingError: the document, its source or its destination cannot be used.
             VendorError: the vendor did not sign; nothing was stored.
             SealVerificationError: the vendor's signature is not what it must be.
         """
@@ -131,7 +134,7 @@ class Sealer:
             "destination": str(request.destination),
             "key_id": request.key.id,
         }
-        with failure_recorded(**ids):
+        with recording_failure(**ids):
             sealed = self._seal(request)
         count("DocumentsSealed")
         logger.info(
@@ -155,19 +158,19 @@ class Sealer:
         )
         with self._documents.open(request.source, most=self._max_document_bytes) as source:
             prepared = self._prepared(request, source)
-            # Before the digest: a large document is copied while it is hashed and signed.
-            with self._documents.deliver(
+            # Opened before signing: S3 copies a large document while it is hashed and signed.
+            with self._documents.open_writer(
                 source,
                 request.destination,
                 _provenance(request, source),
                 rewritten=prepared.repaired,
-            ) as delivery:
+            ) as writer:
                 cms, signer = self._signature(request, prepared)
                 if prepared.reserved < len(cms) <= _LARGEST_RESERVE:
                     # The next signature may be a little larger: certificates and timestamps vary.
                     prepared = self._prepared(request, source, reserve=2 * len(cms))
                     cms, signer = self._signature(request, prepared)
-                stored = delivery.complete(prepared, cms)
+                stored = writer.complete(prepared, cms)
         return SealedDocument(request, source, stored, prepared.digest, signer, prepared.repaired)
 
     def _prepared(
@@ -179,7 +182,7 @@ class Sealer:
 
     def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:
         cms = self._sign(request.key, prepared.digest, timestamp=request.options.timestamp)
-        signer = self._check(cms, prepared.digest, self._clock())
+        signer = self._verify(cms, prepared.digest, self._clock())
         if request.options.timestamp and signer.timestamped_at is None:
             raise SealVerificationError(
                 "A timestamp was asked for, and the vendor's signature has none. Ask without it, "
@@ -188,12 +191,12 @@ class Sealer:
         return cms, signer
 
 
-def refusal(error: RotationError) -> dict[str, Any]:
-    """The answer for an expected failure: its stable code, what to do, and whether to ask again."""
-    return failure(error.code, str(error), retryable=error.retryable)
+def error_answer(error: RotationError) -> dict[str, Any]:
+    """The answer for an error: its stable code, its message, and whether to ask again."""
+    return make_error_answer(error.code, str(error), retryable=error.retryable)
 
 
-def failure(code: str, message: str, *, retryable: bool) -> dict[str, Any]:
+def make_error_answer(code: str, message: str, *, retryable: bool) -> dict[str, Any]:
     """The shape of every answer that is not a sealed document."""
     return {
         "status": "error",
@@ -202,8 +205,8 @@ def failure(code: str, message: str, *, retryable: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def failure_recorded(**ids: str) -> Iterator[None]:
-    """Log an expected failure of the block, with ``ids``, and count it; it goes on its way."""
+def recording_failure(**ids: str) -> Iterator[None]:
+    """Log and count a RotationError that the block raises, and let it pass on."""
     try:
         yield
     except RotationError as error:
@@ -221,9 +224,9 @@ def failure_recorded(**ids: str) -> Iterator[None]:
 
 
 def _refuse_outside(
-    areas: Sequence[Area], place: ObjectLocation, field: str, variable: str
+    allowed: Sequence[AllowedLocation], place: ObjectLocation, field: str, variable: str
 ) -> None:
-    if not any(area.holds(place.bucket, place.key) for area in areas):
+    if not any(location.holds(place.bucket, place.key) for location in allowed):
         raise InvalidRequestError(
             field=field,
             problem=f"this function may not use {place}. It may use what {variable} names.",

@@ -9,7 +9,7 @@ from enum import Enum
 from rotation.sealing.request import Certification
 
 
-class Added(Enum):
+class AddedContent(Enum):
     """What was added to a file after a signature."""
 
     NOTHING = "nothing"
@@ -73,11 +73,11 @@ class SealReport:
     timestamp: Timestamp | None = None
     allows: Certification | None = None
     covered: int = 0
-    added: Added = Added.NOTHING
+    added: AddedContent = AddedContent.NOTHING
 
 
 @dataclass(frozen=True)
-class StampReport:
+class DocumentTimestampReport:
     """What a document timestamp is worth: it says when the file existed, and not who sealed it.
 
     Attributes:
@@ -91,7 +91,7 @@ class StampReport:
     field: str
     timestamp: Timestamp | None = None
     covered: int = 0
-    added: Added = Added.NOTHING
+    added: AddedContent = AddedContent.NOTHING
     problem: str | None = None
 
 
@@ -102,12 +102,12 @@ class FileReport:
     Attributes:
         size: its bytes.
         seals: its signatures, in the order in which they were made.
-        stamps: its document timestamps, likewise.
+        document_timestamps: its document timestamps, likewise.
     """
 
     size: int
     seals: tuple[SealReport, ...]
-    stamps: tuple[StampReport, ...]
+    document_timestamps: tuple[DocumentTimestampReport, ...]
 
     @property
     def problem(self) -> str | None:
@@ -119,13 +119,13 @@ class FileReport:
                 return f"{report.field}: {report.problem}"
         return self._unsigned()
 
-    def _all(self) -> list[SealReport | StampReport]:
-        return [*self.seals, *self.stamps]
+    def _all(self) -> list[SealReport | DocumentTimestampReport]:
+        return [*self.seals, *self.document_timestamps]
 
     def _unsigned(self) -> str | None:
         """Each signature allows what came after it, and the last of it may be signed by nobody."""
         last = max(self._all(), key=lambda report: report.covered)
-        if last.added in {Added.NOTHING, Added.PROOF}:
+        if last.added in {AddedContent.NOTHING, AddedContent.PROOF}:
             return None
         return (
             f"After the last signature, {self.size - last.covered} bytes were added that nobody "

@@ -39,10 +39,10 @@ from rotation.sealing.pdf.objects import get_value
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
 from rotation.sealing.request import Certification
 from rotation.sealing.verification_report import (
-    Added,
+    AddedContent,
+    DocumentTimestampReport,
     FileReport,
     SealReport,
-    StampReport,
     Timestamp,
 )
 
@@ -55,10 +55,10 @@ _WHOLE_REVISIONS: Final = (
     SignatureCoverageLevel.ENTIRE_REVISION,
 )
 _ADDED: Final = {
-    ModificationLevel.NONE: Added.NOTHING,
-    ModificationLevel.LTA_UPDATES: Added.PROOF,
-    ModificationLevel.FORM_FILLING: Added.FORM,
-    ModificationLevel.ANNOTATIONS: Added.COMMENTS,
+    ModificationLevel.NONE: AddedContent.NOTHING,
+    ModificationLevel.LTA_UPDATES: AddedContent.PROOF,
+    ModificationLevel.FORM_FILLING: AddedContent.FORM,
+    ModificationLevel.ANNOTATIONS: AddedContent.COMMENTS,
 }
 _ALLOWED: Final = {
     MDPPerm.NO_CHANGES: Certification.NO_CHANGES,
@@ -109,17 +109,17 @@ def examine(
         UnsupportedPdfError: it cannot be read as a PDF.
         ValueError: the anchors are not PEM certificates.
     """
-    judge = _Judge(_certificates(trust_anchors), at or datetime.now(UTC))
+    validator = _SignatureValidator(_certificates(trust_anchors), at or datetime.now(UTC))
     size = file.seek(0, 2)
     patience = Limits().time + timedelta(seconds=size / _SLOWEST_DIGESTS)
     with readable():
         reader = PdfDocument(file, Limits(time=patience))
         fields = [one for one in signature_fields(reader.root) if get_value(one.dictionary, "/V")]
-    reports = sorted(_reports(reader, fields, judge), key=lambda report: report.covered)
+    reports = sorted(_reports(reader, fields, validator), key=lambda report: report.covered)
     return FileReport(
         size,
         tuple(report for report in reports if isinstance(report, SealReport)),
-        tuple(report for report in reports if isinstance(report, StampReport)),
+        tuple(report for report in reports if isinstance(report, DocumentTimestampReport)),
     )
 
 
@@ -150,24 +150,28 @@ class _Signature(EmbeddedPdfSignature):
 
 
 def _reports(
-    reader: PdfDocument, fields: list[SignatureField], judge: _Judge
-) -> Iterator[SealReport | StampReport]:
+    reader: PdfDocument, fields: list[SignatureField], validator: _SignatureValidator
+) -> Iterator[SealReport | DocumentTimestampReport]:
     for field in fields:
         # pyHanko raises any type over a damaged signature; the other signatures still count.
         try:
             signature = _Signature(reader, field.dictionary, field.name)
             if not signature.fits:
-                yield _worthless(field, "The signature is of another file, or this one is cut off.")
+                yield _unreadable_report(
+                    field, "The signature is of another file, or this one is cut off."
+                )
             elif signature.sig_object_type == "/DocTimeStamp":
-                yield judge.stamp(signature)
+                yield validator.stamp(signature)
             else:
-                yield judge.seal(signature)
+                yield validator.seal(signature)
         except Exception as error:  # noqa: BLE001
-            yield _worthless(field, f"The signature cannot be read ({type(error).__name__}).")
+            yield _unreadable_report(
+                field, f"The signature cannot be read ({type(error).__name__})."
+            )
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _SignatureValidator:
     """Judges signatures by the same anchors, and at the same time."""
 
     anchors: list[x509.Certificate] | None
@@ -198,10 +202,10 @@ class _Judge:
             added=_added(status),
         )
 
-    def stamp(self, signature: _Signature) -> StampReport:
+    def stamp(self, signature: _Signature) -> DocumentTimestampReport:
         status = validate_pdf_timestamp(signature, self._context(self.at))
         timestamp = self._timestamp(status)
-        return StampReport(
+        return DocumentTimestampReport(
             signature.fq_name,
             timestamp,
             covered=signature.end if status.coverage in _WHOLE_REVISIONS else 0,
@@ -258,7 +262,7 @@ def _damage(status: Any) -> str | None:
         return "The signature itself is damaged or forged."
     if status.coverage not in _WHOLE_REVISIONS:
         return "The signature covers only parts of the document."
-    if status.docmdp_ok is False or _added(status) is Added.OTHER:
+    if status.docmdp_ok is False or _added(status) is AddedContent.OTHER:
         return "The document was extended after it was sealed, in a way that the seal forbids."
     return None
 
@@ -269,12 +273,12 @@ def _timestamp_damage(timestamp: Timestamp | None) -> str | None:
     return "The timestamp is damaged, forged, or of another signature."
 
 
-def _added(status: ModificationInfo) -> Added:
+def _added(status: ModificationInfo) -> AddedContent:
     level = status.modification_level
-    return Added.OTHER if level is None else _ADDED.get(level, Added.OTHER)
+    return AddedContent.OTHER if level is None else _ADDED.get(level, AddedContent.OTHER)
 
 
-def _worthless(field: SignatureField, problem: str) -> SealReport:
+def _unreadable_report(field: SignatureField, problem: str) -> SealReport:
     return SealReport(
         field.name, intact=False, trusted=False, covers_whole_file=False, problem=problem
     )

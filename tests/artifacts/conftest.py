@@ -14,6 +14,9 @@ from rotation.sandbox.deployment import RECONCILE, ROTATE, SEAL, TIMEOUTS, Deplo
 from tests.artifacts.emulator import EmulatedFunction
 from tests.artifacts.template import Template
 from tests.artifacts.toolchain import HOST, interface_emulator, lambda_runtime, package
+from tests.unattended.fixtures import arrival_queue, sealer_fixture
+
+__all__ = ["arrival_queue", "sealer_fixture"]
 
 # Sandbox name, function in the template, artifact.
 _functions = {

@@ -1,7 +1,7 @@
 """The functions for events and for bulk, from their artifact, under the interface emulator.
 
 As in `test_end_to_end`: the directory that is deployed, the template's handler and variables. What
-arrives goes its no_jitter way: S3, EventBridge, the template's rule, a queue.
+arrives goes its whole way: S3, EventBridge, the template's rule, a queue.
 """
 
 from __future__ import annotations
@@ -24,43 +24,28 @@ from tests.artifacts.template import Template
 from tests.client.fixtures import NAME
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
-from tests.sealing.conftest import Office
-from tests.sealing.judges import is_within, visible_change
+from tests.sealing.conftest import SealerFixture
+from tests.sealing.pdf_tools import is_within, visible_change
 from tests.sealing.pdfs import large, pdf
-from tests.unattended.parts import Arrivals, old_task, task
+from tests.unattended.fixtures import ArrivalQueue, old_task, task
 
 Invoke = Callable[[dict[str, Any]], Any]
 Emulate = Callable[..., Invoke]
 
 
 @pytest.fixture
-def office(rotation_fixture: RotationFixture) -> Iterator[Office]:
-    """Two buckets with versions, and a secret with a key that works."""
-    rotation_fixture.store()
-    office = Office(
-        rotation_fixture.cloud.client("s3"), rotation_fixture.vendor, rotation_fixture.pki
-    )
-    yield office
-    office.http.close()
-
-
-@pytest.fixture
-def arrivals(rotation_fixture: RotationFixture, office: Office) -> Arrivals:
-    """What arrives in the incoming bucket is in the queue."""
-    return Arrivals(rotation_fixture, office)
-
-
-@pytest.fixture
-def here(rotation_fixture: RotationFixture, office: Office, tmp_path: Path) -> dict[str, str]:
+def here(
+    rotation_fixture: RotationFixture, sealer_fixture: SealerFixture, tmp_path: Path
+) -> dict[str, str]:
     """What the functions find here, in place of what the template names."""
     anchors = tmp_path / "anchors.pem"
-    anchors.write_bytes(office.pki.root_pem)
+    anchors.write_bytes(sealer_fixture.pki.root_pem)
     return {
         **rotation_fixture.cloud.environment(),
         "CREDENTIAL_SECRET": NAME,
-        "SOURCE_LOCATIONS": office.incoming,
-        "DESTINATION_LOCATIONS": f"{office.outgoing}/sealed/",
-        "VENDOR_URL": office.emulator.url,
+        "SOURCE_LOCATIONS": sealer_fixture.incoming,
+        "DESTINATION_LOCATIONS": f"{sealer_fixture.outgoing}/sealed/",
+        "VENDOR_URL": sealer_fixture.emulator.url,
         "SIGNER_TRUST_ANCHORS": str(anchors),
         "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
     }
@@ -104,16 +89,19 @@ def emulate(
         yield start
 
 
-def good(sealed: bytes, source: bytes, office: Office) -> bool:
+def good(sealed: bytes, source: bytes, sealer_fixture: SealerFixture) -> bool:
     """Whether it is its source and one trusted seal over all."""
-    (report,) = verify(sealed, office.pki.root_pem)
-    no_jitter = report.covers_whole_file and sealed.startswith(source)
-    return no_jitter and report.trusted is True and report.problem is None
+    (report,) = verify(sealed, sealer_fixture.pki.root_pem)
+    whole = report.covers_whole_file and sealed.startswith(source)
+    return whole and report.trusted is True and report.problem is None
 
 
-def asked(cloud: Cloud, began: int, office: Office) -> set[str]:
+def asked(cloud: Cloud, began: int, sealer_fixture: SealerFixture) -> set[str]:
     """What was asked of AWS since then, without keys and versions."""
-    places = {f"/{office.incoming}/": " source", f"/{office.outgoing}/": " destination"}
+    places = {
+        f"/{sealer_fixture.incoming}/": " source",
+        f"/{sealer_fixture.outgoing}/": " destination",
+    }
     found = set()
     for call in cloud.calls[began:]:
         operation, _, path = call.operation.partition(" ")
@@ -122,43 +110,56 @@ def asked(cloud: Cloud, began: int, office: Office) -> set[str]:
 
 
 def test_what_arrives_is_sealed_and_what_cannot_be_comes_again(
-    rotation_fixture: RotationFixture, office: Office, arrivals: Arrivals, emulate: Emulate
+    rotation_fixture: RotationFixture,
+    sealer_fixture: SealerFixture,
+    arrival_queue: ArrivalQueue,
+    emulate: Emulate,
 ) -> None:
     """Of a batch of three, two are sealed and one is returned; a repeat buys nothing."""
     contents = {"Jahr 2026/ä+b.pdf": pdf(), "large.pdf": large(IN_MEMORY)}
-    versions = {key: office.put(key, content) for key, content in contents.items()}
-    office.put("damaged.pdf", b"%PDF-1.7 cut off")
+    versions = {key: sealer_fixture.put(key, content) for key, content in contents.items()}
+    sealer_fixture.put("damaged.pdf", b"%PDF-1.7 cut off")
     events = emulate("SealEventsFunction")
     began = len(rotation_fixture.cloud.calls)
-    [returned] = arrivals.deliver(events)
+    [returned] = arrival_queue.deliver(events)
     assert json.loads(returned)["detail"]["object"]["key"] == "damaged.pdf"
-    [answer] = arrivals.answers
+    [answer] = arrival_queue.answers
     assert list(answer) == ["batchItemFailures"]
     for key, version in versions.items():
-        assert good(office.sealed(f"sealed/{key}/{version}.pdf"), contents[key], office)
-    assert "Uploads" not in office.s3.list_multipart_uploads(Bucket=office.outgoing)
+        assert good(
+            sealer_fixture.sealed(f"sealed/{key}/{version}.pdf"), contents[key], sealer_fixture
+        )
+    assert "Uploads" not in sealer_fixture.s3.list_multipart_uploads(Bucket=sealer_fixture.outgoing)
     assert {"GetSecretValue", "HEAD source", "HEAD destination", "PUT destination"} <= asked(
-        rotation_fixture.cloud, began, office
+        rotation_fixture.cloud, began, sealer_fixture
     )
-    assert office.emulator.signatures.total() == 2
+    assert sealer_fixture.emulator.signatures.total() == 2
     for _ in range(2):
-        assert arrivals.deliver(events) == [returned]
-    assert json.loads(arrivals.dead_letters()[0])["detail"]["object"]["key"] == "damaged.pdf"
-    assert office.emulator.signatures.total() == 2
+        assert arrival_queue.deliver(events) == [returned]
+    assert json.loads(arrival_queue.dead_letters()[0])["detail"]["object"]["key"] == "damaged.pdf"
+    assert sealer_fixture.emulator.signatures.total() == 2
 
 
 def test_a_job_s_tasks_end_in_results(
-    office: Office, arrivals: Arrivals, emulate: Emulate, tmp_path: Path
+    sealer_fixture: SealerFixture, arrival_queue: ArrivalQueue, emulate: Emulate, tmp_path: Path
 ) -> None:
     """Both schemas: sealed, sealed before, never to be sealed; the key is in no log."""
-    version = office.put("a b.pdf", pdf())
-    damaged = office.put("damaged.pdf", b"%PDF-1.7 cut off")
+    version = sealer_fixture.put("a b.pdf", pdf())
+    damaged = sealer_fixture.put("damaged.pdf", b"%PDF-1.7 cut off")
     bulk = emulate("SealBatchFunction")
-    place = f"s3://{office.outgoing}/sealed/a b.pdf/{version}.pdf"
+    place = f"s3://{sealer_fixture.outgoing}/sealed/a b.pdf/{version}.pdf"
     for event, code, text in (
-        (task(office.incoming, "a%20b.pdf", version), "Succeeded", f"sealed: {place}"),
-        (old_task(office.incoming, "a+b.pdf", version), "Succeeded", f"already sealed: {place}"),
-        (task(office.incoming, "damaged.pdf", damaged), "PermanentFailure", "damaged_pdf: "),
+        (task(sealer_fixture.incoming, "a%20b.pdf", version), "Succeeded", f"sealed: {place}"),
+        (
+            old_task(sealer_fixture.incoming, "a+b.pdf", version),
+            "Succeeded",
+            f"already sealed: {place}",
+        ),
+        (
+            task(sealer_fixture.incoming, "damaged.pdf", damaged),
+            "PermanentFailure",
+            "damaged_pdf: ",
+        ),
     ):
         told = bulk(event)
         [result] = told.pop("results")
@@ -169,10 +170,10 @@ def test_a_job_s_tasks_end_in_results(
         }
         assert (result["taskId"], result["resultCode"]) == ("task", code)
         assert result["resultString"].startswith(text)
-    assert good(office.sealed(f"sealed/a b.pdf/{version}.pdf"), pdf(), office)
-    assert office.emulator.signatures.total() == 1
+    assert good(sealer_fixture.sealed(f"sealed/a b.pdf/{version}.pdf"), pdf(), sealer_fixture)
+    assert sealer_fixture.emulator.signatures.total() == 1
     canary = Canary()
-    for key in office.emulator.keys.all():
+    for key in sealer_fixture.emulator.keys.all():
         canary.plant(key.material, f"key {key.id}")
     assert "document sealed" in (tmp_path / "SealBatchFunction.log").read_text()
     assert canary.findings(tmp_path) == []
@@ -180,10 +181,14 @@ def test_a_job_s_tasks_end_in_results(
 
 @pytest.mark.parametrize("function", ["SealEventsFunction", "SealBatchFunction"])
 def test_the_deployed_code_seals_as_the_parameters_say(
-    office: Office, arrivals: Arrivals, emulate: Emulate, tmp_path: Path, function: str
+    sealer_fixture: SealerFixture,
+    arrival_queue: ArrivalQueue,
+    emulate: Emulate,
+    tmp_path: Path,
+    function: str,
 ) -> None:
     """Seen, certified and with a reason: the typeface lies beside the code."""
-    version = office.put("a.pdf", pdf())
+    version = sealer_fixture.put("a.pdf", pdf())
     invoke = emulate(
         function,
         SealReason="Arrived",
@@ -193,12 +198,12 @@ def test_the_deployed_code_seals_as_the_parameters_say(
         SealVisibleText="Geprüft",
     )
     if function == "SealEventsFunction":
-        assert arrivals.deliver(invoke) == []
+        assert arrival_queue.deliver(invoke) == []
     else:
-        invoke(task(office.incoming, "a.pdf", version))
-    sealed = office.sealed(f"sealed/a.pdf/{version}.pdf")
-    assert good(sealed, pdf(), office)
-    (report,) = verify(sealed, office.pki.root_pem)
+        invoke(task(sealer_fixture.incoming, "a.pdf", version))
+    sealed = sealer_fixture.sealed(f"sealed/a.pdf/{version}.pdf")
+    assert good(sealed, pdf(), sealer_fixture)
+    (report,) = verify(sealed, sealer_fixture.pki.root_pem)
     assert report.allows is Certification.FORM_FILLING
     assert b"Arrived" in sealed
     assert is_within(visible_change(pdf(), sealed, tmp_path), (20.0, 30.0, 140.0, 70.0))

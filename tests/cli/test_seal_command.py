@@ -29,7 +29,7 @@ from rotation.sealing.verify import verify
 from tests.cli.operating import Operator
 from tests.privacy.canary import Canary
 from tests.sealing.images import image, saved
-from tests.sealing.judges import is_within, visible_change
+from tests.sealing.pdf_tools import is_within, visible_change
 from tests.sealing.pdfs import encrypted, large, pdf
 
 pytestmark = pytest.mark.slow

@@ -9,6 +9,9 @@ import pytest
 
 from rotation.client.credential_cache import CredentialCache
 from tests.client.fixtures import Clock, FakeSecrets, RecordingMetrics, no_jitter
+from tests.unattended.fixtures import sealer_fixture
+
+__all__ = ["sealer_fixture"]
 
 MakeCache = Callable[..., CredentialCache]
 

@@ -14,7 +14,12 @@ from rotation.cli.verify.verification import FileVerification
 from rotation.client.contract import Seal, StoredObject
 from rotation.errors import NoPagesError
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.verification_report import Added, FileReport, SealReport, StampReport
+from rotation.sealing.verification_report import (
+    AddedContent,
+    DocumentTimestampReport,
+    FileReport,
+    SealReport,
+)
 from tests.docs.test_docs import named, page, rows, section
 
 TEXT = page("command-line.md")
@@ -74,7 +79,7 @@ def test_the_members_of_a_verdict_are_on_the_page() -> None:
     told = section(TEXT, "Verifying")
     good = SealReport("a", intact=True, trusted=True, covers_whole_file=True)
     reports = {
-        "ok": FileReport(1, (good,), (StampReport("b"),)),
+        "ok": FileReport(1, (good,), (DocumentTimestampReport("b"),)),
         "problem": FileReport(1, (SealReport("a", False, False, False, problem="bad"),), ()),
         "unsigned": FileReport(1, (), ()),
     }
@@ -82,4 +87,4 @@ def test_the_members_of_a_verdict_are_on_the_page() -> None:
     assert words == reports.keys()
     assert words | {FileVerification("a", unreadable="no").status} <= set(named(told))
     assert FileVerification("a", reports["ok"]).as_json().keys() <= set(named(told))
-    assert {added.name.lower() for added in Added} <= set(named(told))
+    assert {added.name.lower() for added in AddedContent} <= set(named(told))

@@ -24,8 +24,8 @@ from tests.harness.corpus.trial import (
     attempt,
     objection,
 )
-from tests.sealing.judges import nss_database
 from tests.sealing.pdf.odd_documents import ODD
+from tests.sealing.pdf_tools import nss_database
 from tests.sealing.pdfs import DATA, encrypted, pdf, signer_of
 
 

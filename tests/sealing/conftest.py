@@ -17,7 +17,7 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from rotation.credential import ApiKey
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.request import SealRequest
-from rotation.sealing.sealer import Check, Sealer, Sign
+from rotation.sealing.sealer import Sealer, SignFunction, VerifyFunction
 from rotation.sealing.storage.s3 import S3Documents
 from rotation.sealing.verify import verify
 from rotation.settings import Location
@@ -74,7 +74,7 @@ def signer(pki: Pki) -> SimpleSigner:
 
 
 @dataclass
-class Office:
+class SealerFixture:
     """Two buckets, a vendor, a key, and the sealer between them.
 
     Without names, the buckets are made, of its own and with versions.
@@ -100,8 +100,8 @@ class Office:
             clock=now,
             sleep=lambda _: None,
         )
-        self.sign: Sign = SigningApi(self.http, "/v1/sign").sign
-        self.check: Check = self._check
+        self.sign: SignFunction = SigningApi(self.http, "/v1/sign").sign
+        self.verify: VerifyFunction = self._verify
         self.policy = SignerPolicy.from_pem(self.pki.root_pem, "Trusted Signatures Sandbox")
 
     @property
@@ -110,7 +110,7 @@ class Office:
         return Sealer(
             S3Documents(self.s3, now),
             self.sign,
-            self.check,
+            self.verify,
             now,
             sources=(Location(self.incoming, ""),),
             destinations=(Location(self.outgoing, "sealed/"),),
@@ -126,7 +126,7 @@ class Office:
                 Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
             )
 
-    def _check(self, cms: bytes, digest: bytes, at: datetime) -> Signer:
+    def _verify(self, cms: bytes, digest: bytes, at: datetime) -> Signer:
         return verify_cms(cms, digest, self.policy, at)
 
     def put(self, key: str, content: bytes) -> str:
@@ -166,11 +166,11 @@ class Office:
 
 
 @pytest.fixture
-def office(s3: S3Client, emulator: VendorEmulator, pki: Pki) -> Iterator[Office]:
+def sealer_fixture(s3: S3Client, emulator: VendorEmulator, pki: Pki) -> Iterator[SealerFixture]:
     """Everything that a seal needs, of the test's own."""
-    office = Office(s3, emulator, pki)
-    yield office
-    office.http.close()
+    sealer_fixture = SealerFixture(s3, emulator, pki)
+    yield sealer_fixture
+    sealer_fixture.http.close()
 
 
 def now() -> datetime:

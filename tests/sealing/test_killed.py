@@ -12,9 +12,9 @@ from rotation.sandbox.vendor import Fault, Pki, VendorEmulator
 from rotation.sealing.storage.s3 import IN_MEMORY
 from tests.harness.s3_server import S3Server
 from tests.harness.s3_server.store import Bucket
-from tests.sealing.conftest import Office
-from tests.sealing.function import Function, environment_of
+from tests.sealing.conftest import SealerFixture
 from tests.sealing.pdfs import large
+from tests.sealing.seal_function import SealFunction, environment_of
 
 SOURCE = large(IN_MEMORY)
 
@@ -24,19 +24,19 @@ class Scene:
     """A large document in S3, and functions that seal it."""
 
     server: S3Server
-    office: Office
+    sealer_fixture: SealerFixture
     environment: dict[str, str]
 
-    def function(self) -> Function:
-        return Function(self.environment)
+    def function(self) -> SealFunction:
+        return SealFunction(self.environment)
 
     def sealed_or_nothing(self) -> bool:
         there = self.server.store.bucket("outgoing").objects
-        return not there or self.office.whole(SOURCE)
+        return not there or self.sealer_fixture.whole(SOURCE)
 
     def clean_up(self) -> int:
         """What the bucket's lifecycle rule does, a day later; how many uploads there were."""
-        s3 = self.office.s3
+        s3 = self.sealer_fixture.s3
         unfinished = s3.list_multipart_uploads(Bucket="outgoing").get("Uploads", [])
         for upload in unfinished:
             s3.abort_multipart_upload(
@@ -48,8 +48,8 @@ class Scene:
         return not list(self.server.store.unfinished("outgoing"))
 
     def a_repeat_succeeds(self) -> bool:
-        (answer,), _ = self.function().invoke(self.office.event())
-        return answer["status"] == "sealed" and self.office.whole(SOURCE)
+        (answer,), _ = self.function().invoke(self.sealer_fixture.event())
+        return answer["status"] == "sealed" and self.sealer_fixture.whole(SOURCE)
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def scene(
     s3_server.store.buckets |= {"incoming": Bucket(), "outgoing": Bucket()}
     client = s3_server.client()
     client.put_object(Bucket="incoming", Key="a.pdf", Body=SOURCE)
-    office = Office(client, emulator, pki, incoming="incoming", outgoing="outgoing")
-    yield Scene(s3_server, office, environment_of(office, s3_server.url, tmp_path))
-    office.http.close()
+    sealer_fixture = SealerFixture(client, emulator, pki, incoming="incoming", outgoing="outgoing")
+    yield Scene(s3_server, sealer_fixture, environment_of(sealer_fixture, s3_server.url, tmp_path))
+    sealer_fixture.http.close()
     client.close()
 
 
@@ -81,7 +81,7 @@ def test_a_kill_at_a_call_to_s3(call: str, skip: int, scene: Scene) -> None:
     """S3 carries the call out, and nobody is there to hear of it."""
     function = scene.function()
     scene.server.faults.before(call, function.kill, skip=skip)
-    function.begin(scene.office.event())
+    function.begin(scene.sealer_fixture.event())
     assert function.died()
     assert scene.sealed_or_nothing()
     assert scene.clean_up() <= 1
@@ -93,9 +93,9 @@ def test_a_kill_at_a_call_to_s3(call: str, skip: int, scene: Scene) -> None:
 def test_a_kill_while_the_vendor_signs(scene: Scene) -> None:
     """A signature was bought and is lost; the copy is cleared by the bucket's rule."""
     function = scene.function()
-    faults = scene.office.emulator.faults
+    faults = scene.sealer_fixture.emulator.faults
     faults.next("sign", Fault.HANG)
-    function.begin(scene.office.event())
+    function.begin(scene.sealer_fixture.event())
     assert faults.wait_until_holding()
     function.kill()
     assert function.died()

@@ -16,15 +16,15 @@ from rotation.privacy.observability import logger
 from rotation.privacy.redaction import remember, renderings
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.verify import verify
-from tests.sealing.conftest import Office
-from tests.sealing.function import Function, environment_of
+from tests.sealing.conftest import SealerFixture
 from tests.sealing.pdfs import pdf
+from tests.sealing.seal_function import SealFunction, environment_of
 
 
 @pytest.fixture
-def environment(office: Office, s3_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(sealer_fixture: SealerFixture, s3_url: str, tmp_path: Path) -> dict[str, str]:
     """The function's environment, with Powertools asked to log everything it can."""
-    return environment_of(office, s3_url, tmp_path) | {
+    return environment_of(sealer_fixture, s3_url, tmp_path) | {
         "POWERTOOLS_LOGGER_LOG_EVENT": "true",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
     }
@@ -37,40 +37,42 @@ def json_lines(printed: str) -> Iterator[dict[str, Any]]:
 
 
 def test_the_function_seals_and_says_so_in_one_line(
-    office: Office, environment: Mapping[str, str]
+    sealer_fixture: SealerFixture, environment: Mapping[str, str]
 ) -> None:
     """The answer, the sealed file, one line in the log, one count, and no key anywhere."""
-    office.put("a.pdf", pdf())
-    (sealed,), printed = Function(environment).invoke(office.event())
+    sealer_fixture.put("a.pdf", pdf())
+    (sealed,), printed = SealFunction(environment).invoke(sealer_fixture.event())
     assert sealed["status"] == "sealed"
-    (report,) = verify(office.sealed(), office.pki.root_pem)
+    (report,) = verify(sealer_fixture.sealed(), sealer_fixture.pki.root_pem)
     assert report.problem is None
     facts = [line for line in json_lines(printed) if "level" in line]
     counts = [line for line in json_lines(printed) if "_aws" in line]
     assert [fact["message"] for fact in facts] == ["document sealed"]
-    assert facts[0]["source"] == f"s3://{office.incoming}/a.pdf"
-    assert facts[0]["key_id"] == office.key.id
+    assert facts[0]["source"] == f"s3://{sealer_fixture.incoming}/a.pdf"
+    assert facts[0]["key_id"] == sealer_fixture.key.id
     assert facts[0]["source_bytes"] == len(pdf())
     assert [line["DocumentsSealed"] for line in counts] == [[1.0]]
 
 
-def test_expected_failures_are_answers(office: Office, environment: Mapping[str, str]) -> None:
+def test_expected_failures_are_answers(
+    sealer_fixture: SealerFixture, environment: Mapping[str, str]
+) -> None:
     """Each failure is an answer with a stable code; the process lives on and seals the next."""
-    office.put("a.pdf", pdf())
-    office.put("b.pdf", b"no PDF")
-    wrong_key = office.event()
+    sealer_fixture.put("a.pdf", pdf())
+    sealer_fixture.put("b.pdf", b"no PDF")
+    wrong_key = sealer_fixture.event()
     wrong_key["credential"]["apiKey"] = "ab" * 32
-    bad_key = office.event()
+    bad_key = sealer_fixture.event()
     bad_key["credential"]["apiKey"] += "z"
-    typo = office.event() | {"optoins": {}}
-    answers, printed = Function(environment).invoke(
-        office.event("b.pdf"),
-        office.event("missing.pdf"),
+    typo = sealer_fixture.event() | {"optoins": {}}
+    answers, printed = SealFunction(environment).invoke(
+        sealer_fixture.event("b.pdf"),
+        sealer_fixture.event("missing.pdf"),
         wrong_key,
         bad_key,
         typo,
         None,
-        office.event(),
+        sealer_fixture.event(),
     )
     assert [one["error"]["code"] if "error" in one else "" for one in answers] == [
         "unsupported_pdf",
@@ -90,30 +92,34 @@ def test_expected_failures_are_answers(office: Office, environment: Mapping[str,
 
 
 def test_no_key_is_printed_whatever_the_environment_asks_for(
-    office: Office, environment: Mapping[str, str]
+    sealer_fixture: SealerFixture, environment: Mapping[str, str]
 ) -> None:
     """With event logging and DEBUG asked for, no rendering of the key is in answers or logs."""
-    office.put("a.pdf", pdf())
-    bad_key = office.event()
+    sealer_fixture.put("a.pdf", pdf())
+    bad_key = sealer_fixture.event()
     bad_key["credential"]["apiKey"] += "z"
-    office.emulator.outage = Outage.UNAVAILABLE
-    answers, printed = Function(environment).invoke(office.event(), bad_key)
+    sealer_fixture.emulator.outage = Outage.UNAVAILABLE
+    answers, printed = SealFunction(environment).invoke(sealer_fixture.event(), bad_key)
     said = printed + json.dumps(answers)
     assert "vendor_unavailable" in said
-    for form in renderings(office.material):
+    for form in renderings(sealer_fixture.material):
         assert form not in said
         assert form[:16] not in said
 
 
-def test_a_missing_setting_is_an_answer_too(office: Office, environment: dict[str, str]) -> None:
+def test_a_missing_setting_is_an_answer_too(
+    sealer_fixture: SealerFixture, environment: dict[str, str]
+) -> None:
     """A function that was deployed wrong says which variable is missing."""
     del environment["DESTINATION_LOCATIONS"]
-    (refused,), _ = Function(environment).invoke(office.event())
+    (refused,), _ = SealFunction(environment).invoke(sealer_fixture.event())
     assert refused["error"]["code"] == "configuration"
     assert "DESTINATION_LOCATIONS" in refused["error"]["message"]
 
 
-def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(office: Office) -> None:
+def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(
+    sealer_fixture: SealerFixture,
+) -> None:
     """The caller gets the code "internal" and no detail; the log gets the traceback, scrubbed."""
     # Not a key of the vendor's: pytest's own log capture prints this exception as it is.
     material = "9d3e" * 16
@@ -125,7 +131,7 @@ def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(office: Office) 
     printed = StringIO()
     before = logger.registered_handler.setStream(printed)  # type: ignore[attr-defined]
     try:
-        answered = answer(office.event(), broken)
+        answered = answer(sealer_fixture.event(), broken)
     finally:
         logger.registered_handler.setStream(before)  # type: ignore[attr-defined]
     assert answered["error"]["code"] == "internal"
@@ -136,13 +142,13 @@ def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(office: Office) 
     assert material[:12] not in printed.getvalue() + str(answered)
 
 
-def test_an_expected_failure_of_the_wiring_keeps_its_code(office: Office) -> None:
+def test_an_expected_failure_of_the_wiring_keeps_its_code(sealer_fixture: SealerFixture) -> None:
     """What the settings complain of is told as it is."""
 
     def unset() -> NoReturn:
         raise ConfigurationError("SOURCE_LOCATIONS is not set.")
 
-    assert answer(office.event(), unset) == {
+    assert answer(sealer_fixture.event(), unset) == {
         "status": "error",
         "error": {
             "code": "configuration",

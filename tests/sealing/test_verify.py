@@ -21,7 +21,7 @@ from rotation.errors import UnsupportedPdfError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import Certification, SealOptions
-from rotation.sealing.verification_report import Added, SealReport
+from rotation.sealing.verification_report import AddedContent, SealReport
 from rotation.sealing.verify import examine, verify
 from tests.sealing.pdfs import (
     cms_over,
@@ -141,7 +141,7 @@ def test_what_nobody_has_signed_is_told_of_the_file(signer: SimpleSigner, pki: P
     writer.write(output)  # type: ignore[no-untyped-call]
     report = examine(BytesIO(output.getvalue()), pki.root_pem)
     [seal] = report.seals
-    assert (seal.problem, seal.added) == (None, Added.FORM)
+    assert (seal.problem, seal.added) == (None, AddedContent.FORM)
     assert report.problem is not None
     assert f"{report.size - len(sealed)} bytes were added that nobody has signed" in report.problem
 
@@ -224,10 +224,10 @@ def test_each_of_several_signatures_is_reported(signer: SimpleSigner, pki: Pki) 
         "Unrelated Sandbox",
         False,
     )
-    assert (author.allows, author.added) == (Certification.FORM_FILLING, Added.FORM)
+    assert (author.allows, author.added) == (Certification.FORM_FILLING, AddedContent.FORM)
     assert author.covered < ours.covered
     assert (ours.field, ours.trusted) == ("TrustedSignaturesSeal", True)
-    assert (ours.allows, ours.added) == (None, Added.NOTHING)
+    assert (ours.allows, ours.added) == (None, AddedContent.NOTHING)
 
 
 def test_one_unreadable_signature_does_not_hide_the_others(signer: SimpleSigner, pki: Pki) -> None:
@@ -246,8 +246,8 @@ def test_a_document_timestamp_is_not_a_seal(signer: SimpleSigner, pki: Pki) -> N
         IncrementalPdfFileWriter(BytesIO(sealed_by(signer))), md_algorithm="sha256"
     )
     report = examine(BytesIO(stamped.getvalue()), pki.root_pem)
-    [seal], [stamp] = report.seals, report.stamps
-    assert (seal.problem, seal.covers_whole_file, seal.added) == (None, False, Added.PROOF)
+    [seal], [stamp] = report.seals, report.document_timestamps
+    assert (seal.problem, seal.covers_whole_file, seal.added) == (None, False, AddedContent.PROOF)
     assert stamp.timestamp is not None
     assert (stamp.problem, stamp.timestamp.time, stamp.timestamp.proven) == (None, AT, True)
     assert (stamp.covered, report.problem) == (report.size, None)

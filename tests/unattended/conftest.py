@@ -1,4 +1,4 @@
-"""A fixture with a secret, an office beside it, and the way of a document from one to the other."""
+"""The fixtures of unattended sealing, and the log of its functions."""
 
 from __future__ import annotations
 
@@ -10,33 +10,16 @@ from typing import Any
 import pytest
 
 from rotation.privacy import observability
-from rotation.unattended.seal_once import SealOnce
-from tests.rotation_fixture import RotationFixture
-from tests.sealing.conftest import Office
-from tests.unattended.parts import Arrivals
+from rotation.unattended.idempotent_sealer import IdempotentSealer
+from tests.unattended.fixtures import ArrivalQueue, arrival_queue, sealer_fixture
+
+__all__ = ["arrival_queue", "sealer_fixture"]
 
 
 @pytest.fixture
-def office(rotation_fixture: RotationFixture) -> Iterator[Office]:
-    """Two buckets with versions, a sealer, and a secret with a key that works."""
-    rotation_fixture.store()
-    office = Office(
-        rotation_fixture.cloud.client("s3"), rotation_fixture.vendor, rotation_fixture.pki
-    )
-    yield office
-    office.http.close()
-
-
-@pytest.fixture
-def arrivals(rotation_fixture: RotationFixture, office: Office) -> Arrivals:
-    """What arrives in the incoming bucket is in the queue."""
-    return Arrivals(rotation_fixture, office)
-
-
-@pytest.fixture
-def sealing(arrivals: Arrivals) -> SealOnce:
+def sealing(arrival_queue: ArrivalQueue) -> IdempotentSealer:
     """What seals."""
-    return arrivals.sealing
+    return arrival_queue.sealing
 
 
 class Log(StringIO):

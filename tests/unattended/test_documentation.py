@@ -19,12 +19,12 @@ from rotation.sealing.request import ObjectLocation
 from tests.artifacts.template import Template
 from tests.docs.test_docs import LEVELS, calls, fields, named, rows, section
 from tests.paths import ROOT
-from tests.unattended.parts import Arrivals
+from tests.unattended.fixtures import ArrivalQueue
 
 PAGE = (ROOT / "docs" / "bulk.md").read_text()
 SAYING = [
     *("rotation.handlers.seal_events", "rotation.handlers.seal_batch"),
-    *("rotation.unattended.seal_once", "rotation.handlers.wiring.unattended"),
+    *("rotation.unattended.idempotent_sealer", "rotation.handlers.wiring.unattended"),
 ]
 
 
@@ -69,12 +69,12 @@ def test_every_metric_is_on_the_page() -> None:
     assert {name for row in rows(found) for name in named(row[0])} == counted
 
 
-def test_the_names_on_the_page_are_the_code_s(arrivals: Arrivals) -> None:
+def test_the_names_on_the_page_are_the_code_s(arrival_queue: ArrivalQueue) -> None:
     """Each source of the table gets the destination beside it."""
     versioned, plain = rows(section(PAGE, "Where a sealed document lies"))[1:]
     version, key = named(versioned[0])
     source = ObjectLocation("documents", key, version)
-    once = arrivals.sealing
+    once = arrival_queue.sealing
     assert once.destination(source).key == named(versioned[1])[0]
     assert once.destination(ObjectLocation("documents", key)).key == named(plain[1])[0]
 

@@ -18,26 +18,28 @@ from rotation.sealing.verify import verify
 from tests.client.fixtures import NAME
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
-from tests.sealing.conftest import Office
+from tests.sealing.conftest import SealerFixture
 from tests.sealing.images import image, saved
-from tests.sealing.judges import is_within, visible_change
+from tests.sealing.pdf_tools import is_within, visible_change
 from tests.sealing.pdfs import pdf
-from tests.unattended.parts import Arrivals, task
+from tests.unattended.fixtures import ArrivalQueue, task
 
 Start = Callable[..., ProcessFunction]
 
 
 @pytest.fixture
-def start(rotation_fixture: RotationFixture, office: Office, tmp_path: Path) -> Iterator[Start]:
+def start(
+    rotation_fixture: RotationFixture, sealer_fixture: SealerFixture, tmp_path: Path
+) -> Iterator[Start]:
     """Starts one of the functions; settings may be changed."""
     anchors = tmp_path / "anchors.pem"
-    anchors.write_bytes(office.pki.root_pem)
+    anchors.write_bytes(sealer_fixture.pki.root_pem)
     settings = {
         **rotation_fixture.cloud.environment(),
         "CREDENTIAL_SECRET": NAME,
-        "SOURCE_LOCATIONS": office.incoming,
-        "DESTINATION_LOCATIONS": f"{office.outgoing}/sealed/",
-        "VENDOR_URL": office.emulator.url,
+        "SOURCE_LOCATIONS": sealer_fixture.incoming,
+        "DESTINATION_LOCATIONS": f"{sealer_fixture.outgoing}/sealed/",
+        "VENDOR_URL": sealer_fixture.emulator.url,
         "SIGNER_TRUST_ANCHORS": str(anchors),
         "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
         "SEAL_REASON": "Arrived",
@@ -68,14 +70,14 @@ def invoke(function: ProcessFunction, event: dict[str, Any]) -> Any:
 
 
 def test_events_and_a_job_by_their_settings_alone(
-    office: Office, arrivals: Arrivals, start: Start, tmp_path: Path
+    sealer_fixture: SealerFixture, arrival_queue: ArrivalQueue, start: Start, tmp_path: Path
 ) -> None:
     """What arrived is sealed as the settings say; the job finds it; both counted, with names."""
-    version = office.put("a.pdf", pdf())
+    version = sealer_fixture.put("a.pdf", pdf())
     events, job = start("seal_events"), start("seal_batch")
-    assert arrivals.deliver(lambda event: invoke(events, event)) == []
-    assert b"Arrived" in office.sealed(f"sealed/a.pdf/{version}.pdf")
-    told = invoke(job, task(office.incoming, "a.pdf", version))
+    assert arrival_queue.deliver(lambda event: invoke(events, event)) == []
+    assert b"Arrived" in sealer_fixture.sealed(f"sealed/a.pdf/{version}.pdf")
+    told = invoke(job, task(sealer_fixture.incoming, "a.pdf", version))
     assert told["results"][0]["resultString"].startswith("already sealed: ")
     counted = {
         name: [line for line in json_lines(tmp_path / f"{name}.log") if "_aws" in line]
@@ -87,24 +89,24 @@ def test_events_and_a_job_by_their_settings_alone(
 
 
 def test_a_function_that_would_feed_itself_does_not_start(
-    office: Office, arrivals: Arrivals, start: Start
+    sealer_fixture: SealerFixture, arrival_queue: ArrivalQueue, start: Start
 ) -> None:
     """The invocation fails, every message waits, and a job's report names the setting."""
-    office.put("a.pdf", pdf())
-    within = {"DESTINATION_LOCATIONS": f"{office.incoming}/sealed/"}
-    [message] = arrivals.take()
+    sealer_fixture.put("a.pdf", pdf())
+    within = {"DESTINATION_LOCATIONS": f"{sealer_fixture.incoming}/sealed/"}
+    [message] = arrival_queue.take()
     record = {"messageId": "1", "body": message, "attributes": {}, "eventSource": "aws:sqs"}
     failed = start("seal_events", **within).invoke(json.dumps({"Records": [record]}).encode())
     assert failed.error
     assert "overlap" in failed.description()
-    told = invoke(start("seal_batch", **within), task(office.incoming, "a.pdf", None))
+    told = invoke(start("seal_batch", **within), task(sealer_fixture.incoming, "a.pdf", None))
     assert told["results"][0]["resultCode"] == "PermanentFailure"
     assert told["results"][0]["resultString"].startswith("configuration: ")
-    assert office.nothing_sealed()
+    assert sealer_fixture.nothing_sealed()
 
 
 def test_a_seal_is_seen_and_certifies_by_settings_alone(
-    office: Office, arrivals: Arrivals, start: Start, tmp_path: Path
+    sealer_fixture: SealerFixture, arrival_queue: ArrivalQueue, start: Start, tmp_path: Path
 ) -> None:
     """What arrives gets the visible seal of the settings; so does what a job names."""
     logo = tmp_path / "logo.png"
@@ -116,15 +118,15 @@ def test_a_seal_is_seen_and_certifies_by_settings_alone(
         "SEAL_VISIBLE_TEXT": r"Sealed\nin Bern",
         "SEAL_VISIBLE_IMAGE": str(logo),
     }
-    first = office.put("a.pdf", pdf())
+    first = sealer_fixture.put("a.pdf", pdf())
     events = start("seal_events", **settings)
-    assert arrivals.deliver(lambda event: invoke(events, event)) == []
-    second = office.put("b.pdf", pdf())
-    told = invoke(start("seal_batch", **settings), task(office.incoming, "b.pdf", second))
+    assert arrival_queue.deliver(lambda event: invoke(events, event)) == []
+    second = sealer_fixture.put("b.pdf", pdf())
+    told = invoke(start("seal_batch", **settings), task(sealer_fixture.incoming, "b.pdf", second))
     assert told["results"][0]["resultCode"] == "Succeeded", told
     for name, version in (("a", first), ("b", second)):
-        sealed = office.sealed(f"sealed/{name}.pdf/{version}.pdf")
-        (report,) = verify(sealed, office.pki.root_pem)
+        sealed = sealer_fixture.sealed(f"sealed/{name}.pdf/{version}.pdf")
+        (report,) = verify(sealed, sealer_fixture.pki.root_pem)
         assert (report.problem, report.allows) == (None, Certification.FORM_FILLING)
         assert is_within(visible_change(pdf(), sealed, tmp_path), (20.0, 30.0, 140.0, 70.0))
 
@@ -139,29 +141,35 @@ def test_a_seal_is_seen_and_certifies_by_settings_alone(
     ],
 )
 def test_a_function_that_could_seal_nothing_does_not_start(
-    office: Office, arrivals: Arrivals, start: Start, variable: str, value: str
+    sealer_fixture: SealerFixture,
+    arrival_queue: ArrivalQueue,
+    start: Start,
+    variable: str,
+    value: str,
 ) -> None:
     """The invocation fails with the setting's name, every message waits, and nothing is bought."""
-    office.put("a.pdf", pdf())
-    [message] = arrivals.take()
+    sealer_fixture.put("a.pdf", pdf())
+    [message] = arrival_queue.take()
     record = {"messageId": "1", "body": message, "attributes": {}, "eventSource": "aws:sqs"}
     function = start("seal_events", **{variable: value})
     failed = function.invoke(json.dumps({"Records": [record]}).encode())
     assert failed.error
     assert "ConfigurationError" in failed.description()
     assert variable in failed.description()
-    told = invoke(start("seal_batch", **{variable: value}), task(office.incoming, "a.pdf", None))
+    told = invoke(
+        start("seal_batch", **{variable: value}), task(sealer_fixture.incoming, "a.pdf", None)
+    )
     [result] = told["results"]
     assert result["resultCode"] == "PermanentFailure"
     assert result["resultString"].startswith("configuration: ")
     assert variable in result["resultString"]
-    assert office.emulator.signatures.total() == 0
+    assert sealer_fixture.emulator.signatures.total() == 0
 
 
 def test_loud_functions_say_no_key(
     rotation_fixture: RotationFixture,
-    office: Office,
-    arrivals: Arrivals,
+    sealer_fixture: SealerFixture,
+    arrival_queue: ArrivalQueue,
     start: Start,
     tmp_path: Path,
 ) -> None:
@@ -172,14 +180,16 @@ def test_loud_functions_say_no_key(
     job = start("seal_batch", loud, LOUD_MODULE="rotation.handlers.seal_batch")
     rotation_fixture.vendor.faults.next("sign", Fault.STRANGER)
     for name, content in (("a.pdf", pdf()), ("b.pdf", pdf()), ("c.pdf", b"no PDF")):
-        office.put(name, content)
-    said = [arrivals.deliver(lambda event: invoke(events, event)), arrivals.answers]
+        sealer_fixture.put(name, content)
+    said = [arrival_queue.deliver(lambda event: invoke(events, event)), arrival_queue.answers]
     rotation_fixture.vendor.keys.revoke(next(iter(rotation_fixture.vendor.signatures)))
     rotation_fixture.store()
-    said.append([invoke(job, task(office.incoming, f"{name}.pdf", None)) for name in "abc"])
+    said.append([invoke(job, task(sealer_fixture.incoming, f"{name}.pdf", None)) for name in "abc"])
     rotation_fixture.put("no key")
-    office.put("d.pdf", pdf())
-    said.append(invoke(start("fresh", "rotation.handlers.seal_batch.handler"), d_task(office)))
+    sealer_fixture.put("d.pdf", pdf())
+    said.append(
+        invoke(start("fresh", "rotation.handlers.seal_batch.handler"), d_task(sealer_fixture))
+    )
     for key in rotation_fixture.vendor.keys.all():
         canary.plant(key.material, f"key {key.id}")
     (tmp_path / "said.json").write_text(json.dumps(said))
@@ -189,8 +199,8 @@ def test_loud_functions_say_no_key(
     assert canary.findings(tmp_path) == []
 
 
-def d_task(office: Office) -> dict[str, Any]:
-    return task(office.incoming, "d.pdf", None)
+def d_task(sealer_fixture: SealerFixture) -> dict[str, Any]:
+    return task(sealer_fixture.incoming, "d.pdf", None)
 
 
 def json_lines(log: Path) -> Iterator[dict[str, Any]]:

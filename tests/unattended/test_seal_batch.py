@@ -16,12 +16,12 @@ from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.verify import verify
-from rotation.unattended.seal_once import SealOnce
+from rotation.unattended.idempotent_sealer import IdempotentSealer
 from tests.rotation_fixture import RotationFixture
-from tests.sealing.conftest import Office
+from tests.sealing.conftest import SealerFixture
 from tests.sealing.pdfs import pdf
 from tests.unattended.conftest import Log
-from tests.unattended.parts import Arrivals, old_task, result, task, unversioned
+from tests.unattended.fixtures import ArrivalQueue, old_task, result, task, unversioned
 
 
 class TestSealing:
@@ -29,105 +29,123 @@ class TestSealing:
 
     @pytest.mark.parametrize("make", [task, old_task])
     def test_a_document_is_sealed_and_its_destination_told(
-        self, office: Office, sealing: SealOnce, make: type
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer, make: type
     ) -> None:
         """In both schemas; the second time nothing is bought, and the text says so."""
-        version = office.put("a.pdf", pdf())
-        event = make(office.incoming, "a.pdf", version)
-        place = f"s3://{office.outgoing}/sealed/a.pdf/{version}.pdf"
+        version = sealer_fixture.put("a.pdf", pdf())
+        event = make(sealer_fixture.incoming, "a.pdf", version)
+        place = f"s3://{sealer_fixture.outgoing}/sealed/a.pdf/{version}.pdf"
         assert result(event, sealing) == ("Succeeded", f"sealed: {place}")
         assert result(event, sealing) == ("Succeeded", f"already sealed: {place}")
-        assert office.emulator.signatures.total() == 1
+        assert sealer_fixture.emulator.signatures.total() == 1
 
     @pytest.mark.parametrize("encode", [quote, quote_plus])
     def test_keys_are_encoded_as_in_the_manifest(
-        self, office: Office, sealing: SealOnce, encode: type
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer, encode: type
     ) -> None:
         """A space as %20 or as +, and a plus as %2B, whoever wrote the manifest."""
-        version = office.put("2026/ä b+c.pdf", pdf())
-        code, text = result(task(office.incoming, encode("2026/ä b+c.pdf"), version), sealing)
+        version = sealer_fixture.put("2026/ä b+c.pdf", pdf())
+        code, text = result(
+            task(sealer_fixture.incoming, encode("2026/ä b+c.pdf"), version), sealing
+        )
         assert code == "Succeeded"
         assert text.endswith(f"/sealed/2026/ä b+c.pdf/{version}.pdf")
 
     def test_without_a_version_the_current_one_is_sealed(
-        self, office: Office, sealing: SealOnce
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
     ) -> None:
         """A manifest of keys alone; the name tells which version that was."""
-        office.put("a.pdf", b"%PDF-1.7 cut off")
-        current = office.put("a.pdf", pdf())
-        _, text = result(task(office.incoming, "a.pdf", None), sealing)
+        sealer_fixture.put("a.pdf", b"%PDF-1.7 cut off")
+        current = sealer_fixture.put("a.pdf", pdf())
+        _, text = result(task(sealer_fixture.incoming, "a.pdf", None), sealing)
         assert text.endswith(f"/sealed/a.pdf/{current}.pdf")
 
-    def test_what_marks_a_folder_is_no_failure(self, office: Office, sealing: SealOnce) -> None:
+    def test_what_marks_a_folder_is_no_failure(
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
+    ) -> None:
         """Inventories list it: an empty object whose key ends with a slash. Content is sealed."""
-        version = office.put("2026/", b"")
-        event = task(office.incoming, "2026/", version)
-        told = f"nothing to seal: s3://{office.incoming}/2026/ (version {version}) marks a folder"
+        version = sealer_fixture.put("2026/", b"")
+        event = task(sealer_fixture.incoming, "2026/", version)
+        source = f"s3://{sealer_fixture.incoming}/2026/ (version {version})"
+        told = f"nothing to seal: {source} marks a folder"
         assert result(event, sealing) == ("Succeeded", told)
-        odd = office.put("odd/", pdf())
-        assert result(task(office.incoming, "odd/", odd), sealing)[1].startswith("sealed: ")
+        odd = sealer_fixture.put("odd/", pdf())
+        assert result(task(sealer_fixture.incoming, "odd/", odd), sealing)[1].startswith("sealed: ")
 
-    def test_a_job_and_an_event_meet(self, office: Office, arrivals: Arrivals) -> None:
+    def test_a_job_and_an_event_meet(
+        self, sealer_fixture: SealerFixture, arrival_queue: ArrivalQueue
+    ) -> None:
         """Whichever comes second finds the seal."""
-        version = office.put("a.pdf", pdf())
-        assert arrivals.deliver() == []
-        _, text = result(task(office.incoming, "a.pdf", version), arrivals.sealing)
+        version = sealer_fixture.put("a.pdf", pdf())
+        assert arrival_queue.deliver() == []
+        _, text = result(task(sealer_fixture.incoming, "a.pdf", version), arrival_queue.sealing)
         assert text.startswith("already sealed: ")
 
-    def test_a_bucket_without_versions(self, arrivals: Arrivals) -> None:
+    def test_a_bucket_without_versions(self, arrival_queue: ArrivalQueue) -> None:
         """The sealed document has the source's key, and is made anew when the source is new."""
-        plain = unversioned(arrivals)
+        plain = unversioned(arrival_queue)
         for content, done in ((pdf(), "sealed"), (pdf(), "already"), (pdf(ending=b""), "sealed")):
-            plain.office.s3.put_object(Bucket=plain.office.incoming, Key="a.pdf", Body=content)
-            code, text = result(task(plain.office.incoming, "a.pdf", None), plain.sealing)
+            plain.sealer_fixture.s3.put_object(
+                Bucket=plain.sealer_fixture.incoming, Key="a.pdf", Body=content
+            )
+            code, text = result(task(plain.sealer_fixture.incoming, "a.pdf", None), plain.sealing)
             assert (code, text.partition(" ")[0].rstrip(":")) == ("Succeeded", done)
-        assert plain.office.sealed().startswith(pdf(ending=b""))
+        assert plain.sealer_fixture.sealed().startswith(pdf(ending=b""))
 
 
 class TestFailures:
     """What the report says, and what S3 tries again."""
 
     def test_what_can_never_be_sealed_fails_for_good(
-        self, office: Office, sealing: SealOnce, log: Log
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer, log: Log
     ) -> None:
         """The text begins with the stable code; the log has the task."""
-        version = office.put("a.pdf", b"%PDF-1.7 cut off")
-        code, text = result(task(office.incoming, "a.pdf", version), sealing)
+        version = sealer_fixture.put("a.pdf", b"%PDF-1.7 cut off")
+        code, text = result(task(sealer_fixture.incoming, "a.pdf", version), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "damaged_pdf")
         [fact] = log.facts("task failed")
         assert (fact["task"], fact["code"]) == ("task", "damaged_pdf")
 
-    def test_what_passes_is_tried_again(self, office: Office, sealing: SealOnce) -> None:
+    def test_what_passes_is_tried_again(
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
+    ) -> None:
         """An outage of the vendor is temporary."""
-        version = office.put("a.pdf", pdf())
-        office.emulator.outage = Outage.UNAVAILABLE
-        code, text = result(task(office.incoming, "a.pdf", version), sealing)
+        version = sealer_fixture.put("a.pdf", pdf())
+        sealer_fixture.emulator.outage = Outage.UNAVAILABLE
+        code, text = result(task(sealer_fixture.incoming, "a.pdf", version), sealing)
         assert (code, text.partition(":")[0]) == ("TemporaryFailure", "vendor_unavailable")
 
-    def test_a_missing_object_fails_for_good(self, office: Office, sealing: SealOnce) -> None:
+    def test_a_missing_object_fails_for_good(
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
+    ) -> None:
         """A manifest may be older than the bucket."""
-        code, text = result(task(office.incoming, "gone.pdf", None), sealing)
+        code, text = result(task(sealer_fixture.incoming, "gone.pdf", None), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "source_not_found")
 
     def test_what_lies_elsewhere_is_refused(
-        self, office: Office, sealing: SealOnce, rotation_fixture: RotationFixture
+        self,
+        sealer_fixture: SealerFixture,
+        sealing: IdempotentSealer,
+        rotation_fixture: RotationFixture,
     ) -> None:
         """A manifest does not widen what the function may read."""
-        office.s3.create_bucket(Bucket="elsewhere")
-        office.s3.put_object(Bucket="elsewhere", Key="a.pdf", Body=pdf())
+        sealer_fixture.s3.create_bucket(Bucket="elsewhere")
+        sealer_fixture.s3.put_object(Bucket="elsewhere", Key="a.pdf", Body=pdf())
         code, text = result(task("elsewhere", "a.pdf", None), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "invalid_request")
-        assert office.nothing_sealed()
+        assert sealer_fixture.nothing_sealed()
         assert rotation_fixture.vendor.signatures.total() == 0
 
-    def test_with_little_time_nothing_is_begun(self, office: Office, sealing: SealOnce) -> None:
+    def test_with_little_time_nothing_is_begun(
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
+    ) -> None:
         """The task is tried again."""
-        version = office.put("a.pdf", pdf())
-        event = task(office.incoming, "a.pdf", version)
+        version = sealer_fixture.put("a.pdf", pdf())
+        event = task(sealer_fixture.incoming, "a.pdf", version)
         code, text = result(event, sealing, NEXT_DOCUMENT_RESERVE - timedelta(seconds=1))
         assert code == "TemporaryFailure"
         assert "was not begun" in text
-        assert office.nothing_sealed()
+        assert sealer_fixture.nothing_sealed()
 
     def test_a_missing_setting_is_in_the_report(self) -> None:
         """A function that was deployed wrong fails each task with the variable's name."""
@@ -153,42 +171,52 @@ class TestFailures:
         assert "ZeroDivisionError" in log.facts("task failed unexpectedly")[0]["exception"]
 
     def test_a_text_is_one_line_and_not_too_long(
-        self, office: Office, sealing: SealOnce, rotation_fixture: RotationFixture
+        self,
+        sealer_fixture: SealerFixture,
+        sealing: IdempotentSealer,
+        rotation_fixture: RotationFixture,
     ) -> None:
         """Whatever a key holds, the report's row stays one row (`result` holds the length)."""
-        code, text = result(task(office.incoming, "a%0A" * 400, None), sealing)
+        code, text = result(task(sealer_fixture.incoming, "a%0A" * 400, None), sealing)
         assert code == "PermanentFailure"
         assert "\n" not in text
 
     @pytest.mark.parametrize("event", [{}, {"tasks": []}, {"tasks": [{}]}, {"Records": []}])
-    def test_what_is_no_task_is_refused(self, event: dict[str, object], sealing: SealOnce) -> None:
+    def test_what_is_no_task_is_refused(
+        self, event: dict[str, object], sealing: IdempotentSealer
+    ) -> None:
         """Nobody but S3 Batch Operations asks this function."""
         with pytest.raises(InvalidEventError, match="S3 Batch Operations"):
             answer(event, lambda: sealing)
 
     def test_a_refused_look_at_the_destination_is_no_reason_to_buy(
-        self, office: Office, sealing: SealOnce, rotation_fixture: RotationFixture
+        self,
+        sealer_fixture: SealerFixture,
+        sealing: IdempotentSealer,
+        rotation_fixture: RotationFixture,
     ) -> None:
         """Without the right to look, the task fails before a signature."""
-        version = office.put("a.pdf", pdf())
-        look = f"HEAD /{office.outgoing}/sealed/a.pdf/{version}.pdf"
+        version = sealer_fixture.put("a.pdf", pdf())
+        look = f"HEAD /{sealer_fixture.outgoing}/sealed/a.pdf/{version}.pdf"
         rotation_fixture.cloud.faults.before(look, AwsError("AccessDenied", status=403))
-        code, text = result(task(office.incoming, "a.pdf", version), sealing)
+        code, text = result(task(sealer_fixture.incoming, "a.pdf", version), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "destination")
         assert "s3:ListBucket" in text
-        assert office.emulator.signatures.total() == 0
+        assert sealer_fixture.emulator.signatures.total() == 0
 
 
 class TestArguments:
     """A job's own words: user arguments, schema 2.0."""
 
-    def test_they_go_before_the_settings(self, office: Office, sealing: SealOnce) -> None:
+    def test_they_go_before_the_settings(
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
+    ) -> None:
         """What the job says is in the signature; what it does not say is the function's."""
         sealing = replace(sealing, options=SealOptions(reason="Arrived", contact="Laboratory"))
-        version = office.put("a.pdf", pdf())
-        event = task(office.incoming, "a.pdf", version, reason="Archived", timestamp="true")
+        version = sealer_fixture.put("a.pdf", pdf())
+        event = task(sealer_fixture.incoming, "a.pdf", version, reason="Archived", timestamp="true")
         assert result(event, sealing)[0] == "Succeeded"
-        sealed = office.sealed(f"sealed/a.pdf/{version}.pdf")
+        sealed = sealer_fixture.sealed(f"sealed/a.pdf/{version}.pdf")
         assert b"Archived" in sealed
         assert b"Arrived" not in sealed
         assert b"Laboratory" in sealed
@@ -200,29 +228,29 @@ class TestArguments:
     )
     def test_a_job_certifies_as_it_says(
         self,
-        office: Office,
-        sealing: SealOnce,
+        sealer_fixture: SealerFixture,
+        sealing: IdempotentSealer,
         arguments: dict[str, str],
         certified: Certification | None,
     ) -> None:
         """Otherwise than the settings do, as they do, or not at all; in the field it names."""
         sealing = replace(sealing, options=SealOptions(certify=Certification.NO_CHANGES))
-        version = office.put("a.pdf", pdf())
-        event = task(office.incoming, "a.pdf", version, fieldName="Archive", **arguments)
+        version = sealer_fixture.put("a.pdf", pdf())
+        event = task(sealer_fixture.incoming, "a.pdf", version, fieldName="Archive", **arguments)
         assert result(event, sealing)[0] == "Succeeded"
-        sealed = office.sealed(f"sealed/a.pdf/{version}.pdf")
-        (report,) = verify(sealed, office.pki.root_pem)
+        sealed = sealer_fixture.sealed(f"sealed/a.pdf/{version}.pdf")
+        (report,) = verify(sealed, sealer_fixture.pki.root_pem)
         assert (report.problem, report.allows) == (None, certified)
         assert b"(Archive)" in sealed
 
     def test_a_job_may_have_damaged_documents_repaired(
-        self, office: Office, sealing: SealOnce
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
     ) -> None:
         """What the function by itself refuses."""
-        version = office.put("a.pdf", pdf().replace(b"%PDF-", b"%QDF-"))
-        event = task(office.incoming, "a.pdf", version)
+        version = sealer_fixture.put("a.pdf", pdf().replace(b"%PDF-", b"%QDF-"))
+        event = task(sealer_fixture.incoming, "a.pdf", version)
         assert result(event, sealing)[1].startswith("damaged_pdf: ")
-        repairing = task(office.incoming, "a.pdf", version, repair="true")
+        repairing = task(sealer_fixture.incoming, "a.pdf", version, repair="true")
         assert result(repairing, sealing)[0] == "Succeeded"
 
     @pytest.mark.parametrize(
@@ -248,11 +276,15 @@ class TestArguments:
         ],
     )
     def test_a_typing_error_is_not_passed_over(
-        self, office: Office, sealing: SealOnce, arguments: dict[str, str], told: str
+        self,
+        sealer_fixture: SealerFixture,
+        sealing: IdempotentSealer,
+        arguments: dict[str, str],
+        told: str,
     ) -> None:
         """An argument that is unknown or wrong fails each task before a signature."""
-        version = office.put("a.pdf", pdf())
-        code, text = result(task(office.incoming, "a.pdf", version, **arguments), sealing)
+        version = sealer_fixture.put("a.pdf", pdf())
+        code, text = result(task(sealer_fixture.incoming, "a.pdf", version, **arguments), sealing)
         assert (code, text.partition(":")[0]) == ("PermanentFailure", "invalid_request")
         assert told in text
-        assert office.emulator.signatures.total() == 0
+        assert sealer_fixture.emulator.signatures.total() == 0

@@ -22,7 +22,7 @@ from rotation.errors import (
     SourceNotFoundError,
     UnsupportedPdfError,
 )
-from rotation.sealing.documents import Documents
+from rotation.sealing.documents import DocumentStore
 from rotation.sealing.request import ObjectLocation, error_message, option_names
 
 # Errors of one document, which say nothing about the next. Any other error may affect all.
@@ -73,7 +73,7 @@ class SealLocations(Protocol):
     def buckets(self) -> tuple[str, str]:
         """The buckets of the source and of the destination in requests to the sealer."""
 
-    def port(self, *, overwrite: bool) -> Documents:
+    def port(self, *, overwrite: bool) -> DocumentStore:
         """What a sealer in this process reads from and writes to."""
 
     def documents(self) -> list[DocumentToSeal]:

@@ -21,10 +21,10 @@ from rotation.cli.shared.output import printable, progress_shown
 from rotation.errors import RotationError
 from rotation.sealing.request import Certification
 from rotation.sealing.verification_report import (
-    Added,
+    AddedContent,
+    DocumentTimestampReport,
     FileReport,
     SealReport,
-    StampReport,
     Timestamp,
 )
 from rotation.sealing.verify import examine
@@ -77,7 +77,7 @@ class FileVerification:
             "problem": self.problem,
             "bytes": report.size,
             "signatures": [_seal_as_json(seal) for seal in report.seals],
-            "documentTimestamps": [_stamp_as_json(stamp) for stamp in report.stamps],
+            "documentTimestamps": [_stamp_as_json(stamp) for stamp in report.document_timestamps],
         }
 
 
@@ -116,7 +116,7 @@ def print_verification(console: Console, verification: FileVerification) -> None
     size = verification.report.size
     for seal in verification.report.seals:
         _print_signature(console, seal.field, _seal_lines(seal, size))
-    for stamp in verification.report.stamps:
+    for stamp in verification.report.document_timestamps:
         _print_signature(console, stamp.field, _stamp_lines(stamp, size))
 
 
@@ -149,7 +149,7 @@ def _seal_lines(seal: SealReport, size: int) -> Iterator[tuple[str, str]]:
         yield "allows", _ALLOWED[seal.allows]
 
 
-def _stamp_lines(stamp: StampReport, size: int) -> Iterator[tuple[str, str]]:
+def _stamp_lines(stamp: DocumentTimestampReport, size: int) -> Iterator[tuple[str, str]]:
     if stamp.problem is not None:
         yield "problem", stamp.problem
     yield "timestamp", f"of the file: {_timestamp_text(stamp.timestamp)}"
@@ -177,7 +177,7 @@ def _unproven(timestamp: Timestamp) -> str:
     return "not trusted" if timestamp.trusted is False else "held against nothing; give --trust"
 
 
-def _coverage_text(covered: int, added: Added, size: int) -> str:
+def _coverage_text(covered: int, added: AddedContent, size: int) -> str:
     if covered == size:
         return f"the whole file, {size} bytes"
     if covered == 0:
@@ -208,7 +208,7 @@ def _seal_as_json(seal: SealReport) -> dict[str, Any]:
     }
 
 
-def _stamp_as_json(stamp: StampReport) -> dict[str, Any]:
+def _stamp_as_json(stamp: DocumentTimestampReport) -> dict[str, Any]:
     return {
         "field": stamp.field,
         "problem": stamp.problem,

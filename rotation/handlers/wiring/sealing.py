@@ -9,7 +9,7 @@ from rotation.deadline import SEAL_CALLS_RESERVE, Deadline
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
 from rotation.sealing.sealer import Sealer
-from rotation.sealing.storage.s3 import CarryOver, S3Documents
+from rotation.sealing.storage.s3 import DestinationPolicy, S3Documents
 from rotation.settings import SealingSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signing_api import SigningApi
@@ -25,7 +25,7 @@ class SealerWiring:
         self._documents = S3Documents(
             boto3.client("s3", config=documents()),
             utc_now,
-            CarryOver(
+            DestinationPolicy(
                 kms_key_id=settings.destination_kms_key,
                 metadata=settings.copy_metadata,
                 tags=settings.copy_tags,

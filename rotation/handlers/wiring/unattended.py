@@ -17,7 +17,7 @@ from rotation.errors import ConfigurationError
 from rotation.handlers.wiring.seal_options import seal_options
 from rotation.handlers.wiring.sealing import SealerWiring
 from rotation.settings import EventSealingSettings
-from rotation.unattended.seal_once import SealOnce
+from rotation.unattended.idempotent_sealer import IdempotentSealer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,7 +41,7 @@ class UnattendedWiring:
         _refuse_missing_bucket(self._s3, settings.destination.bucket)
         self._options = seal_options(settings.options)
 
-    def sealing(self, deadline: Deadline) -> SealOnce:
+    def sealing(self, deadline: Deadline) -> IdempotentSealer:
         """What seals documents in one invocation, which ends by ``deadline``."""
         client = SealingClient(
             InProcessInvoker(self._sealers.sealer(deadline)),
@@ -50,7 +50,9 @@ class UnattendedWiring:
             patience=_PATIENCE,
         )
         place = self._settings.destination
-        return SealOnce(self._s3, client, place.bucket, place.prefix, self._options, deadline)
+        return IdempotentSealer(
+            self._s3, client, place.bucket, place.prefix, self._options, deadline
+        )
 
 
 def _refuse_missing_bucket(s3: S3Client, bucket: str) -> None:

@@ -1,8 +1,8 @@
-"""Documents in folders of this machine: only the digest leaves it.
+"""Documents in folders of this machine.
 
-The sealed document is written beside its place, synced and renamed into it (rename(2)), so that the
-destination holds all of it or nothing. What a process leaves that was killed meanwhile is removed
-by the next one that writes to that folder.
+The sealed document is written to a temporary file in the same folder, synced and renamed
+(rename(2)), so that the destination holds all of it or nothing. If the process is killed meanwhile,
+the temporary file stays; the next process that writes to the folder removes it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rotation.errors import (
     SourceNotFoundError,
     SourceUnavailableError,
 )
-from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
+from rotation.sealing.documents import DocumentWriter, SourceDocument, StoredDocument
 from rotation.sealing.pdf import PreparedPdf
 from rotation.sealing.request import ObjectLocation
 
@@ -42,29 +42,29 @@ _BUFFER: Final = 64 * 1024
 
 
 class LocalDocuments:
-    """`rotation.sealing.documents.Documents` in folders.
+    """`rotation.sealing.documents.DocumentStore` in folders.
 
-    Metadata is not stored: a file has none. Where it comes from is told by the sealed document
-    itself, which begins with its source.
+    Metadata is not stored, since a file has none. A sealed document begins with its source, so it
+    shows by itself what it was made from.
 
     Args:
-        folders: what stands for a bucket, by its name; a key is a path in it.
+        folders: the folder that each bucket's name stands for; a key is a path in the folder.
         overwrite: whether a sealed document may replace a file.
     """
 
     def __init__(self, folders: Mapping[str, Path], *, overwrite: bool = False) -> None:
         self._folders = folders
         self._overwrite = overwrite
-        self._tidied: set[Path] = set()
+        self._cleaned: set[Path] = set()
         self._lock = Lock()
 
     def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
-        """As `Documents.open`; the file is read as it is asked for."""
+        """As `DocumentStore.open`; the file is read as it is asked for."""
         path = self.path(source)
         if source.version_id is not None:
             raise SourceNotFoundError(f"{path} cannot be read: a file has no versions.")
         try:
-            file = _File(path)
+            file = _SourceFile(path)
             status = os.fstat(file.fileno())
         except OSError as error:
             raise SourceNotFoundError(f"{path} cannot be read: {error.strerror}.") from error
@@ -83,39 +83,39 @@ class LocalDocuments:
             metadata={},
         )
 
-    def deliver(
+    def open_writer(
         self,
         source: SourceDocument,
         destination: ObjectLocation,
         metadata: Mapping[str, str],  # noqa: ARG002 - see above
         *,
         rewritten: bool,  # noqa: ARG002 - one way for both
-    ) -> Delivery:
-        """As `Documents.deliver`; folders that are missing are made."""
+    ) -> DocumentWriter:
+        """As `DocumentStore.open_writer`; folders that are missing are made."""
         path = self.path(destination)
         _refuse_source(path, self.path(source.location))
         refuse_existing(path, overwrite=self._overwrite)
         try:
             readers = os.fstat(source.content.fileno()).st_mode
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._tidy(path.parent)
-            unfinished = _Unfinished(path.parent, readers)
+            self._remove_leftovers(path.parent)
+            temporary = _TemporaryFile(path.parent, readers)
         except OSError as error:
             raise _unwritable(path, error) from error
-        return _Renaming(unfinished, path, overwrite=self._overwrite)
+        return _FileWriter(temporary, path, overwrite=self._overwrite)
 
     def path(self, location: ObjectLocation) -> Path:
         """Where a document is."""
         return self._folders[location.bucket] / location.key
 
-    def _tidy(self, folder: Path) -> None:
-        """Remove what killed processes left here; once is enough."""
+    def _remove_leftovers(self, folder: Path) -> None:
+        """Remove the temporary files that killed processes left in ``folder``, once."""
         with self._lock:
-            if folder in self._tidied:
+            if folder in self._cleaned:
                 return
-            self._tidied.add(folder)
+            self._cleaned.add(folder)
         for left in folder.glob(UNFINISHED.format("*")):
-            # Whoever writes holds a lock, which ends with its process.
+            # A process that is writing the file holds a lock on it.
             with suppress(OSError), left.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
@@ -145,8 +145,8 @@ def _permissions(source: int) -> int:
     return source & 0o666 | 0o600
 
 
-class _File(FileIO):
-    """A file whose trouble is not taken for the document's."""
+class _SourceFile(FileIO):
+    """A file whose read errors are SourceUnavailableError: they say nothing about the PDF in it."""
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         try:
@@ -157,8 +157,8 @@ class _File(FileIO):
             ) from error
 
 
-class _Unfinished:
-    """A new file in ``folder``, which no other process takes for one that was left."""
+class _TemporaryFile:
+    """A new file in ``folder``, locked so that no other process removes it as a leftover."""
 
     def __init__(self, folder: Path, mode: int) -> None:
         while True:
@@ -166,7 +166,7 @@ class _Unfinished:
             wanted = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self.file = os.fdopen(os.open(self.path, wanted, _permissions(mode)), "wb")
             fcntl.flock(self.file, fcntl.LOCK_EX)
-            # Before it was locked, another process may have taken it for one that was left.
+            # Another process may have removed it before it was locked.
             if self.path.exists():
                 return
             self.file.close()
@@ -179,11 +179,11 @@ class _Unfinished:
             self.path.unlink(missing_ok=True)
 
 
-class _Renaming:
-    """`Delivery` of a file that is written under another name, and then gets its own."""
+class _FileWriter:
+    """`DocumentWriter` that writes a temporary file, and then renames it."""
 
-    def __init__(self, unfinished: _Unfinished, path: Path, *, overwrite: bool) -> None:
-        self._unfinished = unfinished
+    def __init__(self, temporary: _TemporaryFile, path: Path, *, overwrite: bool) -> None:
+        self._temporary = temporary
         self._path = path
         self._overwrite = overwrite
 
@@ -196,15 +196,15 @@ class _Renaming:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._unfinished.drop()
+        self._temporary.drop()
 
     def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
-        """As `Delivery.complete`. What is stored is what was hashed."""
+        """As `DocumentWriter.complete`. What is stored is what was hashed."""
         update = prepared.update(cms)
         try:
             size = self._write(prepared, cms, update)
             refuse_existing(self._path, overwrite=self._overwrite)
-            self._unfinished.path.replace(self._path)
+            self._temporary.path.replace(self._path)
             _sync(self._path.parent)
             modified = self._path.stat().st_mtime_ns
         except OSError as error:
@@ -212,7 +212,7 @@ class _Renaming:
         return StoredDocument(f"{modified:x}-{size:x}", None, size)
 
     def _write(self, prepared: PreparedPdf, cms: bytes, update: bytes) -> int:
-        file, digest = self._unfinished.file, hashlib.sha256()
+        file, digest = self._temporary.file, hashlib.sha256()
         prepared.source.seek(0)
         while chunk := prepared.source.read(_CHUNK):
             digest.update(chunk)
@@ -231,14 +231,14 @@ class _Renaming:
 
 
 def _around_signature(prepared: PreparedPdf, cms: bytes, update: bytes) -> tuple[bytes, bytes]:
-    """The parts of the update that are signed: all but the string that holds the signature."""
+    """The signed parts of the update: all of it except the string that holds the signature."""
     held = b"<%b>" % cms.ljust(prepared.reserved, b"\0").hex().upper().encode()
     before, _, after = update.partition(held)
     return before, after
 
 
 def _sync(folder: Path) -> None:
-    """Have the new name survive a loss of power."""
+    """Make sure that the new name survives a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -108,7 +108,7 @@ class RangedObject:
             SourceUnavailableError: S3 failed too many times in a row; retryable.
         """
         buffer = bytearray(max(0, min(length, self.size - start)))
-        with closing(_Reading(self, start, start + len(buffer), len(buffer))) as reading:
+        with closing(_RangeReader(self, start, start + len(buffer), len(buffer))) as reading:
             reading.fill(memoryview(buffer))
         return bytes(buffer)
 
@@ -130,7 +130,7 @@ class RangedObject:
         Raises:
             SealingError: as `read`, when the chunk that failed would have been next.
         """
-        reading = _Reading(self, start, end, span)
+        reading = _RangeReader(self, start, end, span)
         fetching: deque[tuple[memoryview, Future[None]]] = deque()
         sizes = iter([min(chunk, end - begin) for begin in range(start, end, chunk)])
         thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
@@ -179,7 +179,7 @@ class RangedObject:
         return {} if self.version_id is None else {"VersionId": self.version_id}
 
 
-class _Reading:
+class _RangeReader:
     """Reads straight on, and goes on from where a body breaks off. Not for several threads."""
 
     def __init__(self, source: RangedObject, start: int, end: int, span: int) -> None:

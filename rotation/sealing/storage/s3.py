@@ -3,7 +3,7 @@
 A document of up to `IN_MEMORY` bytes is read with one GetObject, whose answer names the version
 that was read, and stored with one PutObject, which is atomic (UserGuide Welcome, "Amazon S3 data
 consistency model"). A larger one is never held: it is read in ranges, and S3 itself copies it to
-its destination (`remote_file`, `multipart_copy`). Either way the destination holds all of the
+its destination (`remote_file`, `multipart`). Either way the destination holds all of the
 sealed document or nothing.
 """
 
@@ -23,11 +23,10 @@ from botocore.exceptions import ClientError
 
 from rotation.aws.errors import AWS_CALL_ERRORS
 from rotation.errors import DocumentTooLargeError
-from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
+from rotation.sealing.documents import DocumentWriter, SourceDocument, StoredDocument
 from rotation.sealing.pdf import PreparedPdf
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.storage.multipart_copy import Transfer
-from rotation.sealing.storage.multipart_upload import Storing
+from rotation.sealing.storage.multipart import MultipartCopy, ObjectProperties
 from rotation.sealing.storage.ranges import RangedObject
 from rotation.sealing.storage.remote_file import RemoteDocument
 from rotation.sealing.storage.s3_errors import unreadable, unwritable
@@ -45,8 +44,8 @@ _PAUSES: Final = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
-class CarryOver:
-    """What a sealed document gets beside its bytes.
+class DestinationPolicy:
+    """Which properties a sealed document gets.
 
     Attributes:
         kms_key_id: the KMS key to encrypt it under; None: as its bucket is set.
@@ -60,12 +59,12 @@ class CarryOver:
 
 
 class S3Documents:
-    """`rotation.sealing.documents.Documents` in S3.
+    """`rotation.sealing.documents.DocumentStore` in S3.
 
     Args:
         s3: the client; its retries are ours.
         clock: our clock, aware UTC.
-        carry_over: what sealed documents get beside their bytes.
+        policy: which properties sealed documents get.
         in_memory: the largest document that is held.
         sleep: waits before a range is read, a document is stored or an upload is aborted again,
             seconds.
@@ -75,19 +74,19 @@ class S3Documents:
         self,
         s3: S3Client,
         clock: Callable[[], datetime],
-        carry_over: CarryOver | None = None,
+        policy: DestinationPolicy | None = None,
         *,
         in_memory: int = IN_MEMORY,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._s3 = s3
         self._clock = clock
-        self._carry_over = carry_over or CarryOver()
+        self._policy = policy or DestinationPolicy()
         self._in_memory = in_memory
         self._sleep = sleep
 
     def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
-        """As `Documents.open`: one GET, of which a large document's body is not read."""
+        """As `DocumentStore.open`: one GET, of which a large document's body is not read."""
         try:
             answer = self._get(source)
             size = answer["ContentLength"]
@@ -115,25 +114,27 @@ class S3Documents:
             metadata=answer.get("Metadata", {}),
         )
 
-    def deliver(
+    def open_writer(
         self,
         source: SourceDocument,
         destination: ObjectLocation,
         metadata: Mapping[str, str],
         *,
         rewritten: bool,
-    ) -> Delivery:
-        """As `Documents.deliver`; a large document's copying begins."""
-        kept = self._carry_over
-        how = Storing(
-            metadata={**source.metadata, **metadata} if kept.metadata else metadata,
-            kms_key_id=kept.kms_key_id,
-            tags=self._tags(source) if kept.tags else {},
+    ) -> DocumentWriter:
+        """As `DocumentStore.open_writer`; a large document's copying begins."""
+        policy = self._policy
+        properties = ObjectProperties(
+            metadata={**source.metadata, **metadata} if policy.metadata else metadata,
+            kms_key_id=policy.kms_key_id,
+            tags=self._tags(source) if policy.tags else {},
         )
         if rewritten or not isinstance(source.content, RemoteDocument):
-            return OnePut(self._s3, destination, how, self._sleep)
-        return Copy(
-            Transfer.begin(source.content.source, destination, how, self._clock, sleep=self._sleep)
+            return PutObjectWriter(self._s3, destination, properties, self._sleep)
+        return MultipartCopyWriter(
+            MultipartCopy.begin(
+                source.content.source, destination, properties, self._clock, sleep=self._sleep
+            )
         )
 
     def _tags(self, source: SourceDocument) -> dict[str, str]:
@@ -148,19 +149,19 @@ class S3Documents:
         )
 
 
-class OnePut:
-    """`Delivery` of a document that is held, with one PutObject; before it, there is nothing."""
+class PutObjectWriter:
+    """`DocumentWriter` of a document that is held in memory, with one PutObject."""
 
     def __init__(
         self,
         s3: S3Client,
         destination: ObjectLocation,
-        how: Storing,
+        properties: ObjectProperties,
         sleep: Callable[[float], object],
     ) -> None:
         self._s3 = s3
         self._destination = destination
-        self._how = how
+        self._properties = properties
         self._sleep = sleep
 
     def __enter__(self) -> Self:
@@ -175,10 +176,11 @@ class OnePut:
         pass
 
     def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
-        """As `Delivery.complete`. S3 compares the content with its SHA-256 before it stores it.
+        """As `DocumentWriter.complete`. S3 checks the SHA-256 before it stores the content.
 
-        A refusal that passes is waited out for a few seconds, since the signature is paid for and
-        a caller who asks again buys another. Silence is not: it has used up much of the time.
+        After a retryable refusal it tries again for a few seconds: the signature is paid for, and
+        a caller who asks again buys another one. Where S3 gave no answer it does not try again,
+        since the wait for the answer has used up much of the time.
         """
         content = prepared.embed(cms)
         for longest in (*_PAUSES, None):
@@ -200,16 +202,16 @@ class OnePut:
             Key=place.key,
             Body=content,
             ChecksumAlgorithm="SHA256",
-            **self._how.parameters(),
+            **self._properties.parameters(),
         )
         return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), len(content))
 
 
-class Copy:
-    """`Delivery` of a document that S3 copies meanwhile; only the update is sent."""
+class MultipartCopyWriter:
+    """`DocumentWriter` of a document that S3 copies; only the update is sent."""
 
-    def __init__(self, transfer: Transfer) -> None:
-        self._transfer = transfer
+    def __init__(self, copy: MultipartCopy) -> None:
+        self._copy = copy
 
     def __enter__(self) -> Self:
         return self
@@ -220,8 +222,8 @@ class Copy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._transfer.abort(error)
+        self._copy.abort(error)
 
     def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
-        """As `Delivery.complete`. S3 copies the version that was read, or nothing."""
-        return self._transfer.complete(prepared.update(cms))
+        """As `DocumentWriter.complete`. S3 copies the version that was read, or nothing."""
+        return self._copy.complete(prepared.update(cms))

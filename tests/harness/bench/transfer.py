@@ -22,7 +22,7 @@ from tests.harness.bench.results import Figure
 from tests.harness.bench.turns import Subject, take_turns
 from tests.harness.s3_server import S3Server
 from tests.harness.s3_server.store import Bucket
-from tests.sealing.large import write_sparse_pdf
+from tests.sealing.storage.large_documents import write_sparse_pdf
 
 INCOMING: Final = "incoming"
 OUTGOING: Final = "sealed"

@@ -23,7 +23,7 @@ from rotation.sandbox.vendor import Identity, Pki
 from tests.harness.corpus.classes import class_of, documents, known
 from tests.harness.corpus.report import missed, report
 from tests.harness.corpus.trial import Judges, Outcome, attempt
-from tests.sealing.judges import nss_database
+from tests.sealing.pdf_tools import nss_database
 from tests.sealing.pdfs import signer_of
 
 BENCH: Final = Path(".bench")

@@ -18,7 +18,7 @@ from rotation.sealing.pdf import Limits, prepare
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.verify import verify
 from rotation.sealing.visible_seal import VisibleSeal
-from tests.sealing.judges import pdfsig
+from tests.sealing.pdf_tools import pdfsig
 from tests.sealing.pdfs import cms_over
 
 LIMITS: Final = Limits(time=timedelta(seconds=5))

@@ -20,8 +20,8 @@ from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.verify import verify
-from tests.sealing.judges import nss_database, pdfsig, qpdf_check
 from tests.sealing.pdf.odd_documents import ODD
+from tests.sealing.pdf_tools import nss_database, pdfsig, qpdf_check
 from tests.sealing.pdfs import CATALOG, DATA, cms_over, encrypted, pdf, pdf_with_form
 from tests.sealing.pdfs import signed_by_author as signed
 

@@ -20,9 +20,9 @@ from rotation.sealing.request import SealOptions
 from rotation.sealing.verify import verify
 from tests.harness.corpus.classes import class_of
 from tests.harness.corpus.trial import SEALED, Judges, attempt
-from tests.sealing.judges import nss_database
 from tests.sealing.pdf.encrypted_documents import without_a_key_length
 from tests.sealing.pdf.odd_documents import ODD, moved, streamed, updated
+from tests.sealing.pdf_tools import nss_database
 from tests.sealing.pdfs import CATALOG, DATA, PAGE, cms_over, encrypted, pdf, signed_by_author
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import SealOptions
-from tests.sealing.judges import nss_database, pdfsig, qpdf_check
+from tests.sealing.pdf_tools import nss_database, pdfsig, qpdf_check
 from tests.sealing.pdfs import DATA, cms_over, pdf
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from typing import Any, Self
 from rotation.credential import ApiKey
 from rotation.deadline import Deadline
 from rotation.handlers.wiring.sealing import SealerWiring
-from rotation.sealing.documents import Delivery, SourceDocument, StoredDocument
+from rotation.sealing.documents import DocumentWriter, SourceDocument, StoredDocument
 from rotation.sealing.pdf import PreparedPdf
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.sealer import Sealer
@@ -65,7 +65,7 @@ def stored(event: dict[str, Any]) -> Callable[[], object]:
 
 @dataclass(frozen=True)
 class Files:
-    """`Documents` in files, as `S3Documents` does it: held if small, copied by another if large."""
+    """`DocumentStore` in files, like `S3Documents`: small ones are held, large ones are copied."""
 
     whole: bool
 
@@ -77,14 +77,14 @@ class Files:
         content = BytesIO(path.read_bytes()) if held else path.open("rb")
         return SourceDocument(content, source, size, "etag", None, {})
 
-    def deliver(
+    def open_writer(
         self,
         source: SourceDocument,
         destination: ObjectLocation,
         metadata: Mapping[str, str],
         *,
         rewritten: bool,
-    ) -> Delivery:
+    ) -> DocumentWriter:
         """Begin to copy a large document."""
         place = Path(destination.key)
         if isinstance(source.content, BytesIO):
@@ -98,7 +98,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Writing:
-    """`Delivery` to a file: of all there is, or of the update after what was copied."""
+    """`DocumentWriter` to a file: of all there is, or of the update after what was copied."""
 
     place: Path
     copied: Future[None] | None

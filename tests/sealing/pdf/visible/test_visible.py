@@ -24,7 +24,8 @@ from rotation.sealing.verify import verify
 from rotation.sealing.visible_seal import Box, VisibleSeal
 from tests.harness.glyphs.outlines import FONT, outlines
 from tests.sealing.images import image, saved
-from tests.sealing.judges import (
+from tests.sealing.pdf.odd_documents import ODD
+from tests.sealing.pdf_tools import (
     is_within,
     nss_database,
     pdfsig,
@@ -32,7 +33,6 @@ from tests.sealing.judges import (
     render_page,
     visible_change,
 )
-from tests.sealing.pdf.odd_documents import ODD
 from tests.sealing.pdfs import (
     CATALOG,
     DATA,

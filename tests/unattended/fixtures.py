@@ -1,17 +1,19 @@
 """The way of a document to the functions: a bucket, EventBridge, a queue with its dead letters.
 
 All of it over sockets: S3 itself tells EventBridge what arrives, the rule is the template's, and
-`Arrivals.deliver` is what Lambda's poller does.
+`ArrivalQueue.deliver` is what Lambda's poller does.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any
+
+import pytest
 
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
@@ -21,12 +23,12 @@ from rotation.deadline import Deadline
 from rotation.handlers.seal_batch import answer as answer_task
 from rotation.handlers.seal_events import answer as answer_messages
 from rotation.sealing.request import SealOptions
-from rotation.unattended.seal_once import SealOnce
+from rotation.unattended.idempotent_sealer import IdempotentSealer
 from tests.artifacts.template import BUCKETS, Template
 from tests.client.fixtures import NAME, Clock, SandboxSecrets
 from tests.deadlines import deadline_of
 from tests.rotation_fixture import RotationFixture
-from tests.sealing.conftest import Office
+from tests.sealing.conftest import SealerFixture
 
 PREFIX = "sealed/"
 PLENTY = timedelta(minutes=5)
@@ -37,25 +39,30 @@ Deliver = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 def made_sealing(
-    rotation_fixture: RotationFixture, office: Office, clock: Clock, deadline: Deadline
-) -> SealOnce:
+    rotation_fixture: RotationFixture,
+    sealer_fixture: SealerFixture,
+    clock: Clock,
+    deadline: Deadline,
+) -> IdempotentSealer:
     """The parts of the functions, over sockets; pauses pass on ``clock`` alone."""
     client = SealingClient(
-        InProcessInvoker(office.sealer),
+        InProcessInvoker(sealer_fixture.sealer),
         CredentialCache(SandboxSecrets(rotation_fixture).source, clock=clock),
         NAME,
         clock=clock,
         sleep=clock.advance,
     )
-    return SealOnce(office.s3, client, office.outgoing, PREFIX, SealOptions(), deadline)
+    return IdempotentSealer(
+        sealer_fixture.s3, client, sealer_fixture.outgoing, PREFIX, SealOptions(), deadline
+    )
 
 
 @dataclass
-class Arrivals:
+class ArrivalQueue:
     """A source bucket whose new PDFs end up in a queue, and what empties it."""
 
     rotation_fixture: RotationFixture
-    office: Office
+    sealer_fixture: SealerFixture
     attempts: int = 3
     time_left: timedelta = PLENTY
     clock: Clock = field(default_factory=Clock)
@@ -68,25 +75,25 @@ class Arrivals:
         self.letters = self._queue("letters", {})
         redrive = {"deadLetterTargetArn": self._arn(self.letters), "maxReceiveCount": self.attempts}
         self.queue = self._queue("arrivals", {"RedrivePolicy": json.dumps(redrive)})
-        self.office.s3.put_bucket_notification_configuration(
-            Bucket=self.office.incoming,
+        self.sealer_fixture.s3.put_bucket_notification_configuration(
+            Bucket=self.sealer_fixture.incoming,
             NotificationConfiguration={"EventBridgeConfiguration": {}},
         )
         events: Any = self.rotation_fixture.cloud.client("events")  # type: ignore[call-overload]
-        events.put_rule(Name="arrivals", EventPattern=_pattern(self.office.incoming))
+        events.put_rule(Name="arrivals", EventPattern=_pattern(self.sealer_fixture.incoming))
         target = {"Id": "arrivals", "Arn": self._arn(self.queue)}
         events.put_targets(Rule="arrivals", Targets=[target])
 
     def during_the_next_seal(self, act: Callable[[], object]) -> None:
         """Do something once, while the vendor is asked."""
-        sign, acts = self.office.sign, [act]
+        sign, acts = self.sealer_fixture.sign, [act]
 
         def acting(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
             while acts:
                 acts.pop()()
             return sign(key, digest, timestamp=timestamp)
 
-        self.office.sign = acting
+        self.sealer_fixture.sign = acting
         self.sealing = self._made_sealing()
 
     def send(self, body: str) -> None:
@@ -120,9 +127,9 @@ class Arrivals:
     def _answer(self, event: dict[str, Any]) -> Mapping[str, Any]:
         return answer_messages(event, self.sealing)
 
-    def _made_sealing(self) -> SealOnce:
+    def _made_sealing(self) -> IdempotentSealer:
         deadline = deadline_of(lambda: self.time_left)
-        return made_sealing(self.rotation_fixture, self.office, self.clock, deadline)
+        return made_sealing(self.rotation_fixture, self.sealer_fixture, self.clock, deadline)
 
     def _queue(self, name: str, attributes: Mapping[str, str]) -> str:
         url: str = self._sqs.create_queue(
@@ -171,16 +178,18 @@ def as_record(message: Mapping[str, Any]) -> dict[str, Any]:
         "messageAttributes": {},
         "md5OfBody": message["MD5OfBody"],
         "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:012345678912:arrivals",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:012345678912:arrival_queue",
         "awsRegion": "us-east-1",
     }
 
 
-def unversioned(arrivals: Arrivals) -> Arrivals:
+def unversioned(arrival_queue: ArrivalQueue) -> ArrivalQueue:
     """The same with a source bucket that keeps no versions."""
-    bucket = f"plain-{arrivals.office.incoming}"[:63]
-    arrivals.office.s3.create_bucket(Bucket=bucket)
-    return Arrivals(arrivals.rotation_fixture, replace(arrivals.office, incoming=bucket))
+    bucket = f"plain-{arrival_queue.sealer_fixture.incoming}"[:63]
+    arrival_queue.sealer_fixture.s3.create_bucket(Bucket=bucket)
+    return ArrivalQueue(
+        arrival_queue.rotation_fixture, replace(arrival_queue.sealer_fixture, incoming=bucket)
+    )
 
 
 def task(bucket: str, key: str, version: str | None, **arguments: str) -> dict[str, Any]:
@@ -205,7 +214,7 @@ def old_task(bucket: str, key: str, version: str | None) -> dict[str, Any]:
 
 
 def result(
-    event: dict[str, Any], sealing: SealOnce, time_left: timedelta = PLENTY
+    event: dict[str, Any], sealing: IdempotentSealer, time_left: timedelta = PLENTY
 ) -> tuple[str, str]:
     """The code and the text with which a task ends, its answer held against its invocation."""
     in_time = replace(sealing, deadline=deadline_of(lambda: time_left))
@@ -220,3 +229,20 @@ def result(
     assert one["taskId"] == "task"
     assert len(one["resultString"]) <= 1024
     return one["resultCode"], one["resultString"]
+
+
+@pytest.fixture
+def sealer_fixture(rotation_fixture: RotationFixture) -> Iterator[SealerFixture]:
+    """Two buckets with versions, a sealer, and a secret with a key that works."""
+    rotation_fixture.store()
+    sealer_fixture = SealerFixture(
+        rotation_fixture.cloud.client("s3"), rotation_fixture.vendor, rotation_fixture.pki
+    )
+    yield sealer_fixture
+    sealer_fixture.http.close()
+
+
+@pytest.fixture
+def arrival_queue(rotation_fixture: RotationFixture, sealer_fixture: SealerFixture) -> ArrivalQueue:
+    """What arrives in the incoming bucket is in the queue."""
+    return ArrivalQueue(rotation_fixture, sealer_fixture)

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from pyhanko.sign.signers.pdf_cms import SimpleSigner
 
-from rotation.sealing.documents import Documents, StoredDocument
+from rotation.sealing.documents import DocumentStore, StoredDocument
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions
 from tests.sealing.conftest import now
 from tests.sealing.pdfs import cms_over
 
 
-def deliver(
-    documents: Documents,
+def seal_document(
+    documents: DocumentStore,
     source: ObjectLocation,
     destination: ObjectLocation,
     signer: SimpleSigner,
@@ -25,7 +25,7 @@ def deliver(
     """Seal ``source``; ``before`` happens between signing and storing."""
     with documents.open(source, most=2**40) as opened:
         prepared = prepare(opened.content, options or SealOptions(), now())
-        with documents.deliver(
+        with documents.open_writer(
             opened, destination, {"source-etag": opened.etag}, rewritten=prepared.repaired
         ) as delivery:
             cms = cms_over(prepared.digest, signer)

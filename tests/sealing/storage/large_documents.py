@@ -1,7 +1,7 @@
-"""Large PDFs that take no space, and a seal of one, measured: peak memory, requests, time.
+"""Large PDFs that take no space on disk, and what a seal of one costs: memory, requests, time.
 
-Usage: ``python -m tests.sealing.large URL PART``, in a process of its own, since what counts is the
-process's peak. Prints one line of JSON; `measured` starts it.
+Usage: ``python -m tests.sealing.storage.large_documents URL PART``. It runs in a process of its
+own, since it measures the process's peak memory. Prints one line of JSON; `measured` starts it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from botocore.config import Config
 
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions
-from rotation.sealing.storage.multipart_copy import PART, Transfer
-from rotation.sealing.storage.multipart_upload import Storing
+from rotation.sealing.storage.multipart import PART, MultipartCopy, ObjectProperties
 from rotation.sealing.storage.ranges import RangedObject
 from rotation.sealing.storage.remote_file import RemoteDocument
 from tests.harness.s3_server import S3Server
@@ -59,8 +58,8 @@ def seal(source: RangedObject, destination: ObjectLocation, part: int) -> dict[s
     begun = time.perf_counter()
     with RemoteDocument(source) as document:
         prepared = prepare(document, SealOptions(), now())
-        storing = Storing({"source-etag": source.etag})
-        with Transfer.begin(source, destination, storing, now, part=part) as transfer:
+        storing = ObjectProperties({"source-etag": source.etag})
+        with MultipartCopy.begin(source, destination, storing, now, part=part) as transfer:
             digest = prepared.digest
             digested = time.perf_counter()
             tail = prepared.update(b"no signature")
@@ -89,7 +88,7 @@ def measured(folder: Path, size: int, part: int = PART) -> dict[str, Any]:
         write_sparse_pdf(folder / "source.pdf", size)
         server.store.adopt("in", "source.pdf", folder / "source.pdf")
         finished = subprocess.run(
-            [sys.executable, "-m", "tests.sealing.large", server.url, str(part)],
+            [sys.executable, "-m", "tests.sealing.storage.large_documents", server.url, str(part)],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -22,13 +22,13 @@ from rotation.errors import (
     SourceNotFoundError,
     SourceUnavailableError,
 )
-from rotation.sealing.documents import Documents, SourceDocument, StoredDocument
+from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocument
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions
 from rotation.sealing.storage.remote_file import RemoteDocument
-from rotation.sealing.storage.s3 import CarryOver, S3Documents
+from rotation.sealing.storage.s3 import DestinationPolicy, S3Documents
 from tests.harness.s3_server import S3Server
-from tests.sealing.conftest import Office, now
+from tests.sealing.conftest import SealerFixture, now
 from tests.sealing.pdfs import large, pdf
 
 if TYPE_CHECKING:
@@ -40,28 +40,28 @@ DOCUMENT = pdf()
 LARGE = large(6 * 1024**2)
 
 
-def stored(documents: Documents, destination: ObjectLocation) -> StoredDocument:
+def stored(documents: DocumentStore, destination: ObjectLocation) -> StoredDocument:
     """Store `DOCUMENT` with something in its placeholder that is no signature."""
     place = ObjectLocation("elsewhere", "a.pdf")
     with SourceDocument(BytesIO(DOCUMENT), place, len(DOCUMENT), "e", None, {}) as source:
         prepared = prepare(source.content, SealOptions(), now())
-        with documents.deliver(
+        with documents.open_writer(
             source, destination, {"seal-key-id": "k"}, rewritten=False
         ) as delivery:
             return delivery.complete(prepared, b"no signature")
 
 
-def test_a_document_is_fetched_with_its_version(office: Office) -> None:
+def test_a_document_is_fetched_with_its_version(sealer_fixture: SealerFixture) -> None:
     """Content, size, version, entity tag and metadata are those of one and the same version."""
-    stored = office.s3.put_object(
-        Bucket=office.incoming,
+    stored = sealer_fixture.s3.put_object(
+        Bucket=sealer_fixture.incoming,
         Key="ä b.pdf",
         Body=b"the first",
         ContentType="application/pdf",
         Metadata={"case": "4711"},
     )
-    place = ObjectLocation(office.incoming, "ä b.pdf")
-    with S3Documents(office.s3, now).open(place, most=9) as document:
+    place = ObjectLocation(sealer_fixture.incoming, "ä b.pdf")
+    with S3Documents(sealer_fixture.s3, now).open(place, most=9) as document:
         assert document.content.read() == b"the first"
     assert document.content.closed
     assert (document.location, document.size) == (place, 9)
@@ -70,12 +70,16 @@ def test_a_document_is_fetched_with_its_version(office: Office) -> None:
     assert document.metadata == {"case": "4711"}
 
 
-def test_a_named_version_is_fetched_although_a_newer_one_exists(office: Office) -> None:
+def test_a_named_version_is_fetched_although_a_newer_one_exists(
+    sealer_fixture: SealerFixture,
+) -> None:
     """A request that pins a version gets that version."""
-    first = office.put("a.pdf", b"the first")
-    office.put("a.pdf", b"the second")
-    documents = S3Documents(office.s3, now)
-    with documents.open(ObjectLocation(office.incoming, "a.pdf", first), most=100) as pinned:
+    first = sealer_fixture.put("a.pdf", b"the first")
+    sealer_fixture.put("a.pdf", b"the second")
+    documents = S3Documents(sealer_fixture.s3, now)
+    with documents.open(
+        ObjectLocation(sealer_fixture.incoming, "a.pdf", first), most=100
+    ) as pinned:
         assert pinned.content.read() == b"the first"
     assert pinned.version_id == first
 
@@ -90,11 +94,13 @@ def test_a_bucket_without_versions_gives_none(s3: S3Client) -> None:
         assert document.version_id is None
 
 
-def test_a_document_that_is_too_large_is_refused(office: Office) -> None:
+def test_a_document_that_is_too_large_is_refused(sealer_fixture: SealerFixture) -> None:
     """One byte more than is accepted: refused, with both sizes."""
-    office.put("a.pdf", b"x" * 11)
+    sealer_fixture.put("a.pdf", b"x" * 11)
     with pytest.raises(DocumentTooLargeError, match=r"11 bytes.* at most 10"):
-        S3Documents(office.s3, now).open(ObjectLocation(office.incoming, "a.pdf"), most=10)
+        S3Documents(sealer_fixture.s3, now).open(
+            ObjectLocation(sealer_fixture.incoming, "a.pdf"), most=10
+        )
 
 
 @pytest.mark.parametrize(
@@ -106,22 +112,24 @@ def test_a_document_that_is_too_large_is_refused(office: Office) -> None:
     ],
 )
 def test_a_source_that_is_not_there_is_said_to_be_missing(
-    location: ObjectLocation, office: Office
+    location: ObjectLocation, sealer_fixture: SealerFixture
 ) -> None:
     """No such key, version or bucket: one error, which names the object."""
-    office.put("a.pdf", b"x")
-    bucket = location.bucket.format(bucket=office.incoming)
+    sealer_fixture.put("a.pdf", b"x")
+    bucket = location.bucket.format(bucket=sealer_fixture.incoming)
     place = ObjectLocation(bucket, location.key, location.version_id)
     with pytest.raises(SourceNotFoundError, match=location.key) as missing:
-        S3Documents(office.s3, now).open(place, most=10)
+        S3Documents(sealer_fixture.s3, now).open(place, most=10)
     assert not missing.value.retryable
 
 
-def test_a_sealed_document_is_stored_as_a_pdf_with_its_provenance(office: Office) -> None:
+def test_a_sealed_document_is_stored_as_a_pdf_with_its_provenance(
+    sealer_fixture: SealerFixture,
+) -> None:
     """Type, metadata and the SHA-256 that S3 has compared are on the stored object."""
-    place = ObjectLocation(office.outgoing, "b.pdf")
-    said = stored(S3Documents(office.s3, now), place)
-    found = office.s3.get_object(Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED")
+    place = ObjectLocation(sealer_fixture.outgoing, "b.pdf")
+    said = stored(S3Documents(sealer_fixture.s3, now), place)
+    found = sealer_fixture.s3.get_object(Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED")
     content = found["Body"].read()
     assert content.startswith(DOCUMENT)
     assert found["ContentType"] == "application/pdf"
@@ -142,11 +150,13 @@ def test_what_is_carried_over_is_as_configured(in_memory: int, s3_server: S3Serv
         Metadata={"case": "4711", "seal-key-id": "forged"},
         Tagging="unit=%C3%A4%20b",
     )
-    carried = CarryOver("arn:aws:kms:eu-west-1:111122223333:key/k", metadata=True, tags=True)
+    carried = DestinationPolicy(
+        "arn:aws:kms:eu-west-1:111122223333:key/k", metadata=True, tags=True
+    )
     documents = S3Documents(client, now, carried, in_memory=in_memory)
     with documents.open(ObjectLocation("in", "a.pdf"), most=len(LARGE)) as source:
         prepared = prepare(source.content, SealOptions(), now())
-        with documents.deliver(
+        with documents.open_writer(
             source, ObjectLocation("out", "b.pdf"), {"seal-key-id": "k"}, rewritten=False
         ) as delivery:
             said = delivery.complete(prepared, b"no signature")

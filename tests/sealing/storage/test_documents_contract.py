@@ -19,7 +19,7 @@ from rotation.errors import (
     SourceNotFoundError,
 )
 from rotation.sandbox.vendor import Pki
-from rotation.sealing.documents import Documents
+from rotation.sealing.documents import DocumentStore
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions
 from rotation.sealing.storage.folders import LocalDocuments
@@ -27,8 +27,8 @@ from rotation.sealing.storage.s3 import IN_MEMORY, S3Documents
 from rotation.sealing.verify import verify
 from tests.harness.s3_server import S3Server
 from tests.sealing.conftest import now
-from tests.sealing.delivering import deliver
 from tests.sealing.pdfs import cms_over, large, pdf
+from tests.sealing.storage.seal_document import seal_document
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,7 +42,7 @@ SOURCE, SEALED = ObjectLocation("in", "a b/ä.pdf"), ObjectLocation("out", "x/y/
 class Place:
     """Two buckets, ``in`` and ``out``, whatever they are."""
 
-    documents: Documents
+    documents: DocumentStore
     content: bytes
     write: Callable[[str, str, bytes], object]
     read: Callable[[str, str], bytes | None]
@@ -154,7 +154,9 @@ def test_what_is_stored_is_the_source_and_its_seal(
 ) -> None:
     """Every byte of the source in front, one good signature over all, and the size as told."""
     place.put()
-    told = deliver(place.documents, SOURCE, SEALED, signer, before=lambda: assert_nothing(place))
+    told = seal_document(
+        place.documents, SOURCE, SEALED, signer, before=lambda: assert_nothing(place)
+    )
     stored = place.read(SEALED.bucket, SEALED.key)
     assert stored is not None
     assert stored.startswith(place.content)
@@ -172,7 +174,7 @@ def test_a_repaired_document_is_stored_as_it_was_rewritten(
 ) -> None:
     """It does not begin with the source; its seal is good all the same."""
     place.put(pdf().replace(b"%PDF-1.7", b"%QDF-1.7"))
-    deliver(place.documents, SOURCE, SEALED, signer, options=SealOptions(repair=True))
+    seal_document(place.documents, SOURCE, SEALED, signer, options=SealOptions(repair=True))
     stored = place.read(SEALED.bucket, SEALED.key)
     assert stored is not None
     assert stored.startswith(b"%PDF")
@@ -184,11 +186,11 @@ def test_what_is_not_completed_leaves_nothing(place: Place, signer: SimpleSigner
     """Whether the block ends by itself or by an error."""
     place.put()
     with place.documents.open(SOURCE, most=2**40) as source:
-        with place.documents.deliver(source, SEALED, {}, rewritten=False):
+        with place.documents.open_writer(source, SEALED, {}, rewritten=False):
             pass
         assert place.nothing_is_there()
     with pytest.raises(ZeroDivisionError):
-        deliver(place.documents, SOURCE, SEALED, signer, before=lambda: 1 // 0)
+        seal_document(place.documents, SOURCE, SEALED, signer, before=lambda: 1 // 0)
     assert place.nothing_is_there()
 
 
@@ -201,14 +203,14 @@ def test_a_signature_that_does_not_fit_is_told_and_can_be_tried_again(
         small = prepare(source.content, SealOptions(), now(), reserve=64)
         cms = cms_over(small.digest, signer)
         with (
-            place.documents.deliver(source, SEALED, {}, rewritten=False) as delivery,
+            place.documents.open_writer(source, SEALED, {}, rewritten=False) as delivery,
             pytest.raises(SignatureTooLargeError),
         ):
             delivery.complete(small, cms)
     assert place.nothing_is_there()
     with place.documents.open(SOURCE, most=2**40) as source:
         prepare(source.content, SealOptions(), now(), reserve=64)
-        with place.documents.deliver(source, SEALED, {}, rewritten=False) as delivery:
+        with place.documents.open_writer(source, SEALED, {}, rewritten=False) as delivery:
             prepared = prepare(source.content, SealOptions(), now(), reserve=60_000)
             delivery.complete(prepared, cms_over(prepared.digest, signer))
     assert not place.nothing_is_there()
@@ -219,7 +221,7 @@ def test_two_documents_are_never_mixed(place: Place, signer: SimpleSigner, pki: 
     place.put()
     other = place.content.replace(b"10 10 50 50 re", b"99 99 99 99 re").replace(b"   ", b"###")
     with suppress(SourceChangedError):
-        deliver(place.documents, SOURCE, SEALED, signer, before=lambda: place.put(other))
+        seal_document(place.documents, SOURCE, SEALED, signer, before=lambda: place.put(other))
     stored = place.read(SEALED.bucket, SEALED.key)
     if stored is None:
         assert place.left_behind() == []
@@ -235,5 +237,5 @@ def test_a_destination_that_cannot_be_written_is_told_before_or_after(
     """It does not come to be by asking again; nothing is left behind."""
     place.put()
     with pytest.raises(DestinationError) as refused:
-        deliver(place.documents, SOURCE, place.nowhere, signer)
+        seal_document(place.documents, SOURCE, place.nowhere, signer)
     assert not refused.value.retryable

@@ -23,14 +23,14 @@ from rotation.errors import (
 )
 from rotation.sealing.documents import StoredDocument
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.storage.multipart_copy import (
+from rotation.sealing.storage.multipart import (
     MOST_PARTS,
     PART,
     SMALLEST_PART,
-    Transfer,
+    MultipartCopy,
+    ObjectProperties,
     parts_of,
 )
-from rotation.sealing.storage.multipart_upload import Storing
 from rotation.sealing.storage.ranges import RangedObject
 from rotation.sealing.storage.remote_file import RemoteDocument
 from tests.harness.s3_server import S3Server, Trouble
@@ -42,7 +42,7 @@ CONTENT = random.Random(4711).randbytes(2 * SMALLEST_PART + 3)
 TAIL = b"the incremental update"
 SOURCE = ObjectLocation("in", "a b/ä.pdf")
 DESTINATION = ObjectLocation("out", "sealed/ä.pdf")
-STORING = Storing({"seal-key-id": "k"})
+STORING = ObjectProperties({"seal-key-id": "k"})
 # In the order of a transfer; the copies run beside the tail's upload.
 CALLS = ["CreateMultipartUpload", "UploadPartCopy", "UploadPart", "CompleteMultipartUpload"]
 
@@ -52,20 +52,20 @@ def now() -> datetime:
 
 
 @dataclass
-class Yard:
+class MultipartFixture:
     """An S3 with a source, and what a transfer from it leaves."""
 
     server: S3Server
     source: RangedObject
 
     def transfer(
-        self, attempts: int = 1, storing: Storing = STORING, patience: float = 20
+        self, attempts: int = 1, storing: ObjectProperties = STORING, patience: float = 20
     ) -> StoredDocument:
         """A whole transfer, in two copies and a tail, by a client that tries so often."""
         client = self.server.client(attempts=attempts, read_timeout=patience)
         source = replace(self.source, s3=client)
         try:
-            with Transfer.begin(
+            with MultipartCopy.begin(
                 source, DESTINATION, storing, now, part=SMALLEST_PART, sleep=lambda _: None
             ) as transfer:
                 return transfer.complete(TAIL)
@@ -85,11 +85,11 @@ class Yard:
 
 
 @pytest.fixture
-def yard(s3_server: S3Server) -> Iterator[Yard]:
+def multipart_fixture(s3_server: S3Server) -> Iterator[MultipartFixture]:
     """`CONTENT` in S3, and an empty bucket for the result."""
     client = s3_server.client()
     client.put_object(Bucket="in", Key=SOURCE.key, Body=CONTENT, Tagging="case=4711")
-    yield Yard(s3_server, RangedObject.find(client, SOURCE))
+    yield MultipartFixture(s3_server, RangedObject.find(client, SOURCE))
     client.close()
 
 
@@ -118,18 +118,22 @@ def test_what_is_too_small_to_be_copied_is_refused() -> None:
         parts_of(SMALLEST_PART - 1)
 
 
-def test_the_document_is_the_source_and_the_tail(yard: Yard) -> None:
+def test_the_document_is_the_source_and_the_tail(multipart_fixture: MultipartFixture) -> None:
     """With type, metadata and S3's checksum over all of it, and nothing left of the upload."""
-    stored = yard.transfer()
-    assert yard.sealed() == CONTENT + TAIL
-    found = yard.source.s3.head_object(Bucket="out", Key=DESTINATION.key, ChecksumMode="ENABLED")
+    stored = multipart_fixture.transfer()
+    assert multipart_fixture.sealed() == CONTENT + TAIL
+    found = multipart_fixture.source.s3.head_object(
+        Bucket="out", Key=DESTINATION.key, ChecksumMode="ENABLED"
+    )
     assert found["ContentType"] == "application/pdf"
     assert found["Metadata"] == {"seal-key-id": "k"}
     assert found["ETag"] == f'"{stored.etag}"'
     assert found["ChecksumType"] == "FULL_OBJECT"
-    assert yard.nothing_dangles()
-    assert yard.server.requests["UploadPartCopy"] == 2
-    assert yard.server.bytes_served == len(CONTENT + TAIL), "only this test has read anything"
+    assert multipart_fixture.nothing_dangles()
+    assert multipart_fixture.server.requests["UploadPartCopy"] == 2
+    assert multipart_fixture.server.bytes_served == len(CONTENT + TAIL), (
+        "only this test has read anything"
+    )
 
 
 def test_moto_takes_it_too(s3: S3Client) -> None:
@@ -142,8 +146,8 @@ def test_moto_takes_it_too(s3: S3Client) -> None:
     with RemoteDocument(source) as document:
         assert document.read() == CONTENT
         place = ObjectLocation("moto-out", "a.pdf")
-        storing = Storing({"seal-key-id": "k"}, tags=source.tags())
-        with Transfer.begin(source, place, storing, now, part=SMALLEST_PART) as transfer:
+        storing = ObjectProperties({"seal-key-id": "k"}, tags=source.tags())
+        with MultipartCopy.begin(source, place, storing, now, part=SMALLEST_PART) as transfer:
             stored = transfer.complete(TAIL)
     found = s3.get_object(Bucket="moto-out", Key="a.pdf")
     assert found["Body"].read() == CONTENT + TAIL
@@ -156,10 +160,10 @@ def test_the_smallest_source_is_copied_whole(s3_server: S3Server) -> None:
     """5 MiB and not a byte more: one copy, without a range, which S3 would refuse."""
     client = s3_server.client()
     client.put_object(Bucket="in", Key=SOURCE.key, Body=bytes(SMALLEST_PART))
-    yard = Yard(s3_server, RangedObject.find(client, SOURCE))
-    with Transfer.begin(yard.source, DESTINATION, STORING, now) as transfer:
+    multipart_fixture = MultipartFixture(s3_server, RangedObject.find(client, SOURCE))
+    with MultipartCopy.begin(multipart_fixture.source, DESTINATION, STORING, now) as transfer:
         transfer.complete(TAIL)
-    assert yard.sealed() == bytes(SMALLEST_PART) + TAIL
+    assert multipart_fixture.sealed() == bytes(SMALLEST_PART) + TAIL
     client.close()
 
 
@@ -169,18 +173,22 @@ def test_versions_are_pinned_and_named(s3_server: S3Server) -> None:
         s3_server.store.bucket(bucket).versioned = True
     client = s3_server.client()
     client.put_object(Bucket="in", Key=SOURCE.key, Body=CONTENT)
-    yard = Yard(s3_server, RangedObject.find(client, SOURCE))
+    multipart_fixture = MultipartFixture(s3_server, RangedObject.find(client, SOURCE))
     client.put_object(Bucket="in", Key=SOURCE.key, Body=b"newer")
-    stored = yard.transfer()
-    assert yard.sealed() == CONTENT + TAIL
+    stored = multipart_fixture.transfer()
+    assert multipart_fixture.sealed() == CONTENT + TAIL
     assert stored.version_id == s3_server.store.version("out", DESTINATION.key, None).id
     client.close()
 
 
-def test_encryption_and_tags_are_as_configured(yard: Yard) -> None:
+def test_encryption_and_tags_are_as_configured(multipart_fixture: MultipartFixture) -> None:
     """A KMS key and the source's tags are given when the upload begins."""
-    yard.transfer(storing=Storing({}, kms_key_id="alias/documents", tags=yard.source.tags()))
-    about = yard.server.store.version("out", DESTINATION.key, None).about
+    multipart_fixture.transfer(
+        storing=ObjectProperties(
+            {}, kms_key_id="alias/documents", tags=multipart_fixture.source.tags()
+        )
+    )
+    about = multipart_fixture.server.store.version("out", DESTINATION.key, None).about
     assert about.tags == {"case": "4711"}
     assert about.encryption == {
         "x-amz-server-side-encryption": "aws:kms",
@@ -188,30 +196,30 @@ def test_encryption_and_tags_are_as_configured(yard: Yard) -> None:
     }
 
 
-def test_nothing_appears_before_it_is_completed(yard: Yard) -> None:
+def test_nothing_appears_before_it_is_completed(multipart_fixture: MultipartFixture) -> None:
     """Copying may run while the vendor signs; whoever looks sees nothing."""
-    with Transfer.begin(yard.source, DESTINATION, STORING, now) as transfer:
-        assert yard.nothing_sealed()
+    with MultipartCopy.begin(multipart_fixture.source, DESTINATION, STORING, now) as transfer:
+        assert multipart_fixture.nothing_sealed()
         transfer.complete(TAIL)
-        assert not yard.nothing_sealed()
+        assert not multipart_fixture.nothing_sealed()
 
 
-def test_a_transfer_that_is_left_is_aborted(yard: Yard) -> None:
+def test_a_transfer_that_is_left_is_aborted(multipart_fixture: MultipartFixture) -> None:
     """The vendor fails: the block ends, and nothing of the copy stays."""
     with (
         pytest.raises(VendorUnavailableError),
-        Transfer.begin(yard.source, DESTINATION, STORING, now),
+        MultipartCopy.begin(multipart_fixture.source, DESTINATION, STORING, now),
     ):
         raise VendorUnavailableError("sign", "too slow")
-    assert yard.server.requests["AbortMultipartUpload"] == 1
-    assert yard.nothing_sealed()
-    assert yard.nothing_dangles()
+    assert multipart_fixture.server.requests["AbortMultipartUpload"] == 1
+    assert multipart_fixture.nothing_sealed()
+    assert multipart_fixture.nothing_dangles()
 
 
 @pytest.mark.parametrize("call", ["UploadPart", "CompleteMultipartUpload"])
-def test_an_interrupt_aborts(call: str, yard: Yard) -> None:
+def test_an_interrupt_aborts(call: str, multipart_fixture: MultipartFixture) -> None:
     """Ctrl-C in the middle of a call is a failure like any other."""
-    client = yard.source.s3
+    client = multipart_fixture.source.s3
 
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
@@ -220,12 +228,14 @@ def test_an_interrupt_aborts(call: str, yard: Yard) -> None:
     client.meta.events.register(event, interrupted)
     with (
         pytest.raises(KeyboardInterrupt),
-        Transfer.begin(yard.source, DESTINATION, STORING, now, part=SMALLEST_PART) as transfer,
+        MultipartCopy.begin(
+            multipart_fixture.source, DESTINATION, STORING, now, part=SMALLEST_PART
+        ) as transfer,
     ):
         transfer.complete(TAIL)
     client.meta.events.unregister(event, interrupted)
-    assert yard.nothing_sealed()
-    assert yard.nothing_dangles()
+    assert multipart_fixture.nothing_sealed()
+    assert multipart_fixture.nothing_dangles()
 
 
 UNDONE = [
@@ -241,18 +251,18 @@ MOMENTS = [*((call, 0) for call in CALLS), ("UploadPartCopy", 1)]
 @pytest.mark.parametrize("trouble", [*UNDONE, Trouble.LOST])
 @pytest.mark.parametrize(("call", "skip"), MOMENTS)
 def test_a_call_that_fails_leaves_nothing(
-    call: str, skip: int, trouble: Trouble, yard: Yard
+    call: str, skip: int, trouble: Trouble, multipart_fixture: MultipartFixture
 ) -> None:
     """One call fails for good: an error of ours, no document, and no upload that dangles.
 
     With one exception: a completion whose answer is lost has happened.
     """
-    yard.server.faults.next(call, trouble, skip=skip)
+    multipart_fixture.server.faults.next(call, trouble, skip=skip)
     with pytest.raises(DestinationError) as failed:
-        yard.transfer(patience=_patience(trouble))
+        multipart_fixture.transfer(patience=_patience(trouble))
     completed = (call, trouble) == ("CompleteMultipartUpload", Trouble.LOST)
-    assert yard.nothing_sealed() is not completed
-    assert yard.nothing_dangles()
+    assert multipart_fixture.nothing_sealed() is not completed
+    assert multipart_fixture.nothing_dangles()
     assert failed.value.retryable is (trouble is not Trouble.DENIED)
     assert "could not be aborted" not in str(failed.value)
 
@@ -260,13 +270,13 @@ def test_a_call_that_fails_leaves_nothing(
 @pytest.mark.parametrize("trouble", [*UNDONE[:-1], Trouble.LOST])
 @pytest.mark.parametrize(("call", "skip"), MOMENTS)
 def test_a_call_that_fails_once_is_ridden_out(
-    call: str, skip: int, trouble: Trouble, yard: Yard
+    call: str, skip: int, trouble: Trouble, multipart_fixture: MultipartFixture
 ) -> None:
     """With a second attempt the document is there, once, and no first upload dangles."""
-    yard.server.faults.next(call, trouble, skip=skip)
-    yard.transfer(attempts=2, patience=_patience(trouble))
-    assert yard.sealed() == CONTENT + TAIL
-    assert yard.nothing_dangles()
+    multipart_fixture.server.faults.next(call, trouble, skip=skip)
+    multipart_fixture.transfer(attempts=2, patience=_patience(trouble))
+    assert multipart_fixture.sealed() == CONTENT + TAIL
+    assert multipart_fixture.nothing_dangles()
 
 
 def _patience(trouble: Trouble) -> float:
@@ -274,99 +284,115 @@ def _patience(trouble: Trouble) -> float:
     return 1.5 if trouble is Trouble.HANGS else 20
 
 
-def test_an_error_inside_a_200_is_an_error(yard: Yard) -> None:
+def test_an_error_inside_a_200_is_an_error(multipart_fixture: MultipartFixture) -> None:
     """API_CompleteMultipartUpload: the headers came before S3 knew."""
-    yard.server.faults.next("CompleteMultipartUpload", Trouble.ERROR_IN_200)
+    multipart_fixture.server.faults.next("CompleteMultipartUpload", Trouble.ERROR_IN_200)
     with pytest.raises(DestinationError, match="InternalError") as failed:
-        yard.transfer()
+        multipart_fixture.transfer()
     assert failed.value.retryable
-    assert yard.nothing_sealed()
-    assert yard.nothing_dangles()
+    assert multipart_fixture.nothing_sealed()
+    assert multipart_fixture.nothing_dangles()
 
 
 @pytest.mark.parametrize("skip", [0, 1])
-def test_a_source_replaced_half_way_is_changed(skip: int, yard: Yard) -> None:
+def test_a_source_replaced_half_way_is_changed(
+    skip: int, multipart_fixture: MultipartFixture
+) -> None:
     """412 answers the copy's condition: another document is never sealed under this one's hash."""
 
     def replaced() -> None:
-        yard.source.s3.put_object(Bucket="in", Key=SOURCE.key, Body=CONTENT[::-1])
+        multipart_fixture.source.s3.put_object(Bucket="in", Key=SOURCE.key, Body=CONTENT[::-1])
 
-    yard.server.faults.before("UploadPartCopy", replaced, skip=skip)
+    multipart_fixture.server.faults.before("UploadPartCopy", replaced, skip=skip)
     with pytest.raises(SourceChangedError, match="was replaced"):
-        yard.transfer(attempts=2)
-    assert yard.nothing_sealed()
-    assert yard.nothing_dangles()
+        multipart_fixture.transfer(attempts=2)
+    assert multipart_fixture.nothing_sealed()
+    assert multipart_fixture.nothing_dangles()
 
 
-def test_a_source_that_is_removed_half_way_is_not_found(yard: Yard) -> None:
+def test_a_source_that_is_removed_half_way_is_not_found(
+    multipart_fixture: MultipartFixture,
+) -> None:
     """Gone is gone, and not the destination's fault."""
-    yard.server.faults.before("UploadPartCopy", lambda: yard.server.store.delete("in", SOURCE.key))
+    multipart_fixture.server.faults.before(
+        "UploadPartCopy", lambda: multipart_fixture.server.store.delete("in", SOURCE.key)
+    )
     with pytest.raises(SourceNotFoundError, match="NoSuchKey"):
-        yard.transfer()
-    assert yard.nothing_sealed()
-    assert yard.nothing_dangles()
+        multipart_fixture.transfer()
+    assert multipart_fixture.nothing_sealed()
+    assert multipart_fixture.nothing_dangles()
 
 
 @pytest.mark.parametrize("trouble", [Trouble.KILLED, Trouble.SLOW_DOWN, Trouble.LOST])
-def test_an_abort_that_fails_is_tried_again(trouble: Trouble, yard: Yard) -> None:
+def test_an_abort_that_fails_is_tried_again(
+    trouble: Trouble, multipart_fixture: MultipartFixture
+) -> None:
     """Three failures in a row are ridden out; one that was done, and seemed not to be, is done."""
-    yard.server.faults.next("UploadPart", Trouble.DENIED)
-    yard.server.faults.next("AbortMultipartUpload", trouble, times=3)
+    multipart_fixture.server.faults.next("UploadPart", Trouble.DENIED)
+    multipart_fixture.server.faults.next("AbortMultipartUpload", trouble, times=3)
     with pytest.raises(DestinationError) as failed:
-        yard.transfer()
+        multipart_fixture.transfer()
     assert "could not be aborted" not in str(failed.value)
-    assert yard.nothing_dangles()
+    assert multipart_fixture.nothing_dangles()
 
 
 @pytest.mark.parametrize(
     "error",
     [lambda: DestinationError("full"), lambda: VendorUnavailableError("sign", "too slow")],
 )
-def test_what_cannot_be_aborted_is_named(error: Callable[[], RotationError], yard: Yard) -> None:
+def test_what_cannot_be_aborted_is_named(
+    error: Callable[[], RotationError], multipart_fixture: MultipartFixture
+) -> None:
     """Whatever the first error was, its message ends with what was left, and where."""
-    yard.server.faults.next("AbortMultipartUpload", Trouble.DENIED, times=None)
+    multipart_fixture.server.faults.next("AbortMultipartUpload", Trouble.DENIED, times=None)
     reason = error()
     with (
         pytest.raises(type(reason), match="could not be aborted") as failed,
-        Transfer.begin(yard.source, DESTINATION, STORING, now),
+        MultipartCopy.begin(multipart_fixture.source, DESTINATION, STORING, now),
     ):
         raise reason
-    [left] = yard.server.store.unfinished("out")
+    [left] = multipart_fixture.server.store.unfinished("out")
     assert left.id in str(failed.value)
     assert str(DESTINATION) in str(failed.value)
     assert failed.value.code == reason.code
-    yard.server.faults.clear()
+    multipart_fixture.server.faults.clear()
 
 
-def test_an_upload_whose_answer_is_lost_is_found_and_aborted(yard: Yard) -> None:
+def test_an_upload_whose_answer_is_lost_is_found_and_aborted(
+    multipart_fixture: MultipartFixture,
+) -> None:
     """Nobody knows its id; those of other documents, and older ones, are left alone."""
     others = [
-        yard.source.s3.create_multipart_upload(Bucket="out", Key=key)["UploadId"]
+        multipart_fixture.source.s3.create_multipart_upload(Bucket="out", Key=key)["UploadId"]
         for key in (f"{DESTINATION.key}.other", DESTINATION.key)
     ]
-    old = yard.server.store.upload("out", DESTINATION.key, others[1])
+    old = multipart_fixture.server.store.upload("out", DESTINATION.key, others[1])
     old.initiated = old.initiated.replace(year=2020)
-    yard.server.faults.next("CreateMultipartUpload", Trouble.LOST)
+    multipart_fixture.server.faults.next("CreateMultipartUpload", Trouble.LOST)
     with pytest.raises(DestinationError):
-        yard.transfer()
-    assert [upload.id for upload in yard.server.store.unfinished("out")] == others
-    assert yard.server.requests["AbortMultipartUpload"] == 1
+        multipart_fixture.transfer()
+    assert [upload.id for upload in multipart_fixture.server.store.unfinished("out")] == others
+    assert multipart_fixture.server.requests["AbortMultipartUpload"] == 1
 
 
-def test_without_the_right_to_look_a_lost_upload_is_named(yard: Yard) -> None:
+def test_without_the_right_to_look_a_lost_upload_is_named(
+    multipart_fixture: MultipartFixture,
+) -> None:
     """s3:ListBucketMultipartUploads is missing: the error says what may be there."""
-    yard.server.faults.next("CreateMultipartUpload", Trouble.LOST)
-    yard.server.faults.next("ListMultipartUploads", Trouble.DENIED)
+    multipart_fixture.server.faults.next("CreateMultipartUpload", Trouble.LOST)
+    multipart_fixture.server.faults.next("ListMultipartUploads", Trouble.DENIED)
     with pytest.raises(
         DestinationError, match="an upload that may have begun could not be aborted"
     ):
-        yard.transfer()
+        multipart_fixture.transfer()
 
 
-def test_a_destination_that_does_not_exist_is_found_before_anything_is_copied(yard: Yard) -> None:
+def test_a_destination_that_does_not_exist_is_found_before_anything_is_copied(
+    multipart_fixture: MultipartFixture,
+) -> None:
     """And so before a signature is bought."""
-    del yard.server.store.buckets["out"]
+    del multipart_fixture.server.store.buckets["out"]
     with pytest.raises(DestinationError, match="NoSuchBucket") as refused:
-        yard.transfer()
+        multipart_fixture.transfer()
     assert not refused.value.retryable
-    assert yard.server.requests["UploadPartCopy"] == 0
+    assert multipart_fixture.server.requests["UploadPartCopy"] == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.paths import ROOT
-from tests.sealing.conftest import Office
+from tests.sealing.conftest import SealerFixture
 
 # Answers each line of stdin on stdout; what the function itself prints goes to stderr with its log.
 RUNTIME = """
@@ -30,25 +30,25 @@ for line in sys.stdin:
 """
 
 
-def environment_of(office: Office, s3_url: str, folder: Path) -> dict[str, str]:
+def environment_of(sealer_fixture: SealerFixture, s3_url: str, folder: Path) -> dict[str, str]:
     """What the function is told of its surroundings; the trust anchors lie in ``folder``."""
     anchors = folder / "anchors.pem"
-    anchors.write_bytes(office.pki.root_pem)
+    anchors.write_bytes(sealer_fixture.pki.root_pem)
     return {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": s3_url,
-        "VENDOR_URL": office.emulator.url,
+        "VENDOR_URL": sealer_fixture.emulator.url,
         "SIGNER_TRUST_ANCHORS": str(anchors),
         "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
-        "SOURCE_LOCATIONS": office.incoming,
-        "DESTINATION_LOCATIONS": f"{office.outgoing}/sealed/",
+        "SOURCE_LOCATIONS": sealer_fixture.incoming,
+        "DESTINATION_LOCATIONS": f"{sealer_fixture.outgoing}/sealed/",
     }
 
 
-class Function:
+class SealFunction:
     """Answers events until it is told to end, or killed."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:

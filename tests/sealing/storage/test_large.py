@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sealing.large import measured
+from tests.sealing.storage.large_documents import measured
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,9 @@ from rotation.errors import DestinationError, SourceChangedError, SourceNotFound
 from rotation.sealing.request import ObjectLocation
 from rotation.sealing.storage.folders import UNFINISHED, LocalDocuments
 from tests.paths import ROOT
-from tests.sealing.delivering import deliver
-from tests.sealing.large import write_sparse_pdf
 from tests.sealing.pdfs import pdf
+from tests.sealing.storage.large_documents import write_sparse_pdf
+from tests.sealing.storage.seal_document import seal_document
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +40,9 @@ documents = LocalDocuments({"folder": Path(sys.argv[1])})
 before = memory("VmRSS")
 with documents.open(ObjectLocation("folder", "a.pdf"), most=2**40) as source:
     prepared = prepare(source.content, SealOptions(), datetime.now(UTC))
-    with documents.deliver(source, ObjectLocation("folder", "b.pdf"), {}, rewritten=False) as one:
-        one.complete(prepared, b"no signature")
+    sealed = ObjectLocation("folder", "b.pdf")
+    with documents.open_writer(source, sealed, {}, rewritten=False) as writer:
+        writer.complete(prepared, b"no signature")
 with Path(sys.argv[1], "b.pdf").open("rb") as sealed:
     examine(sealed, None)
 print((memory("VmHWM") - before) // 1024)
@@ -63,7 +64,7 @@ with documents.open(ObjectLocation("folder", "a.pdf"), most=2**40) as source:
     prepared = prepare(source.content, SealOptions(), datetime.now(UTC))
     place = ObjectLocation("folder", "sealed/a.pdf")
     try:
-        with documents.deliver(source, place, {}, rewritten=False) as delivery:
+        with documents.open_writer(source, place, {}, rewritten=False) as delivery:
             delivery.complete(prepared, b"no signature")
     except DestinationError as error:
         sys.stdout.write(str(error))
@@ -84,10 +85,10 @@ def test_a_file_in_the_way_is_not_overwritten(
     (tmp_path / "sealed").mkdir()
     (tmp_path / "sealed" / "a.pdf").write_bytes(b"mine")
     with documents.open(SOURCE, most=2**40) as source, pytest.raises(DestinationError) as refused:
-        documents.deliver(source, SEALED, {}, rewritten=False)
+        documents.open_writer(source, SEALED, {}, rewritten=False)
     assert not refused.value.retryable
     assert (tmp_path / "sealed" / "a.pdf").read_bytes() == b"mine"
-    deliver(LocalDocuments({"folder": tmp_path}, overwrite=True), SOURCE, SEALED, signer)
+    seal_document(LocalDocuments({"folder": tmp_path}, overwrite=True), SOURCE, SEALED, signer)
     assert (tmp_path / "sealed" / "a.pdf").read_bytes().startswith(pdf())
 
 
@@ -97,7 +98,9 @@ def test_a_file_that_comes_in_the_way_meanwhile_is_not_overwritten(
     """Somebody writes it while the vendor signs: theirs stays, and nothing is left beside it."""
     theirs = tmp_path / "sealed" / "a.pdf"
     with pytest.raises(DestinationError, match="is there already"):
-        deliver(documents, SOURCE, SEALED, signer, before=lambda: theirs.write_bytes(b"theirs"))
+        seal_document(
+            documents, SOURCE, SEALED, signer, before=lambda: theirs.write_bytes(b"theirs")
+        )
     assert [*theirs.parent.iterdir()] == [theirs]
     assert theirs.read_bytes() == b"theirs"
 
@@ -114,7 +117,7 @@ def test_a_source_written_to_in_place_is_found_out(
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     with pytest.raises(SourceChangedError):
-        deliver(documents, SOURCE, SEALED, signer, before=change)
+        seal_document(documents, SOURCE, SEALED, signer, before=change)
     assert list((tmp_path / "sealed").iterdir()) == []
 
 
@@ -124,7 +127,7 @@ def test_who_may_read_the_sealed_file_is_as_for_any_new_file(
     """The umask decides, and not a temporary file's caution."""
     before = os.umask(0o027)
     try:
-        deliver(documents, SOURCE, SEALED, signer)
+        seal_document(documents, SOURCE, SEALED, signer)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "sealed" / "a.pdf").stat().st_mode) == 0o640
@@ -140,7 +143,7 @@ def test_nobody_may_read_the_sealed_file_who_may_not_read_the_source(
     def look() -> None:
         modes.extend(path.stat().st_mode for path in (tmp_path / "sealed").iterdir())
 
-    deliver(documents, SOURCE, SEALED, signer, before=look)
+    seal_document(documents, SOURCE, SEALED, signer, before=look)
     modes.append((tmp_path / "sealed" / "a.pdf").stat().st_mode)
     assert [stat.S_IMODE(mode) for mode in modes] == [0o600, 0o600]
 
@@ -158,12 +161,14 @@ def test_a_document_never_replaces_its_source(signer: SimpleSigner, tmp_path: Pa
             documents.open(source, most=2**40) as opened,
             pytest.raises(DestinationError, match="is the source"),
         ):
-            documents.deliver(opened, ObjectLocation("folder", f"{into}.pdf"), {}, rewritten=False)
+            documents.open_writer(
+                opened, ObjectLocation("folder", f"{into}.pdf"), {}, rewritten=False
+            )
     assert (tmp_path / "in" / "a.pdf").read_bytes() == pdf()
     # A link at the destination is replaced, and not what it leads to.
     (tmp_path / "link.pdf").symlink_to("in/a.pdf")
     source = ObjectLocation("folder", "in/a.pdf")
-    deliver(documents, source, ObjectLocation("folder", "link.pdf"), signer)
+    seal_document(documents, source, ObjectLocation("folder", "link.pdf"), signer)
     assert (tmp_path / "in" / "a.pdf").read_bytes() == pdf()
     assert (tmp_path / "link.pdf").read_bytes().startswith(pdf())
 
@@ -178,7 +183,7 @@ def test_what_is_no_file_is_not_overwritten(documents: LocalDocuments, tmp_path:
             documents.open(SOURCE, most=2**40) as source,
             pytest.raises(DestinationError, match="is no file"),
         ):
-            overwriting.deliver(source, ObjectLocation("folder", name), {}, rewritten=False)
+            overwriting.open_writer(source, ObjectLocation("folder", name), {}, rewritten=False)
     assert (tmp_path / "folder.pdf").is_dir()
 
 
@@ -204,7 +209,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     (folder / ".somebody.unfinished").write_bytes(b"x")
     with alive.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        deliver(documents, SOURCE, SEALED, signer)
+        seal_document(documents, SOURCE, SEALED, signer)
         assert {path.name for path in folder.iterdir()} == {
             *("a.pdf", alive.name, ".somebody.unfinished")
         }
@@ -220,7 +225,7 @@ def test_many_that_begin_at_once_leave_one_another_alone(
         # As another process has it: nobody has tidied yet.
         documents = LocalDocuments({"folder": tmp_path})
         place = ObjectLocation("folder", f"sealed/{number}.pdf")
-        deliver(documents, SOURCE, place, signer)
+        seal_document(documents, SOURCE, place, signer)
         return documents.path(place).read_bytes().startswith(pdf())
 
     with ThreadPoolExecutor(8) as threads:
@@ -243,7 +248,7 @@ def test_a_folder_that_may_not_be_written_is_told_before_a_signature_is_bought(
         documents.open(SOURCE, most=2**40) as source,
         pytest.raises(DestinationError, match="cannot be written"),
     ):
-        documents.deliver(source, place, {}, rewritten=False)
+        documents.open_writer(source, place, {}, rewritten=False)
 
 
 def test_a_large_file_is_never_held(tmp_path: Path) -> None:

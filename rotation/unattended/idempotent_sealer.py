@@ -36,7 +36,7 @@ _REPLACEABLE: Final = frozenset({None, "null"})
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SealResult:
     """What came of a source.
 
     Attributes:
@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class SealOnce:
+class IdempotentSealer:
     """Seals documents of one bucket into one place.
 
     Attributes:
@@ -77,7 +77,7 @@ class SealOnce:
         """Whether ``place`` is where sealed documents go."""
         return place.bucket == self.bucket and place.key.startswith(self.prefix)
 
-    def seal(self, source: ObjectLocation, options: SealOptions | None = None) -> Outcome:
+    def seal(self, source: ObjectLocation, options: SealOptions | None = None) -> SealResult:
         """Have ``source`` sealed, unless it is; a seal that is there stays, whatever ``options``.
 
         Args:
@@ -95,20 +95,20 @@ class SealOnce:
         version = replace(source, version_id=found.version_id)
         if _marks_folder(found):
             logger.info("nothing to seal", extra={"source": str(version)})
-            return Outcome(None)
+            return SealResult(None)
         destination = self.destination(version)
-        if _made_of(found, self._metadata(destination)):
+        if _is_sealed_from(found, self._metadata(destination)):
             count("DocumentsSealedBefore")
             logger.info(
                 "document was sealed before",
                 extra={"source": str(version), "destination": str(destination)},
             )
-            return Outcome(destination, sealed_before=True)
+            return SealResult(destination, sealed_before=True)
         last_attempt = self.deadline.before(NEXT_DOCUMENT_RESERVE).left()
         seal = self.client.seal(version, destination, options or self.options, within=last_attempt)
         if version.version_id in _REPLACEABLE:
             self._refuse_replaced(version, seal.source.etag)
-        return Outcome(destination)
+        return SealResult(destination)
 
     def _refuse_late(self, source: ObjectLocation) -> None:
         if not self.deadline.before(NEXT_DOCUMENT_RESERVE).passed():
@@ -157,7 +157,7 @@ def _marks_folder(source: RangedObject) -> bool:
     return source.size == 0 and source.location.key.endswith("/")
 
 
-def _made_of(source: RangedObject, metadata: Mapping[str, str]) -> bool:
+def _is_sealed_from(source: RangedObject, metadata: Mapping[str, str]) -> bool:
     """Whether a sealed document with this ``metadata`` was made of ``source`` as it is."""
     if metadata.get("source-etag") != source.etag:
         return False
