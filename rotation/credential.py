@@ -58,6 +58,19 @@ class Confidential:
         raise TypeError("confidential text is not pickled or copied")
 
 
+def json_object(text: Confidential | str | bytes) -> dict[str, Any] | None:
+    """The members of a JSON object, or None if ``text`` is anything else. Never raises.
+
+    Whatever may hold a key is parsed here: JSONDecodeError carries the whole text in its ``doc``,
+    so that exception must not leave this function.
+    """
+    try:
+        members = json.loads(text.reveal() if isinstance(text, Confidential) else text)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
+
+
 @dataclass(frozen=True)
 class KeyMember:
     """A member of the secret's JSON object.
@@ -190,7 +203,7 @@ class SecretDocument:
         Raises:
             InvalidCredentialError: not a JSON object with a usable key. The secret is untouched.
         """
-        members = _json_object(value)
+        members = json_object(value)
         key_id, material = key_format.id, key_format.material
         if members is None:
             raise InvalidCredentialError(
@@ -242,15 +255,6 @@ class SecretDocument:
 def iso_utc(time: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS.mmmZ``, the vendor's form of a time."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03}Z"
-
-
-def _json_object(value: Confidential) -> dict[str, Any] | None:
-    # JSONDecodeError carries the whole document in .doc: it must not leave this frame.
-    try:
-        members = json.loads(value.reveal())
-    except (ValueError, RecursionError):
-        return None
-    return members if isinstance(members, dict) else None
 
 
 def _member_problem(member: KeyMember, value: object) -> str | None:

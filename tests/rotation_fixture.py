@@ -18,7 +18,8 @@ from rotation.credential import ApiKey, SecretDocument
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
-from rotation.secrets_manager.versions import AWSCURRENT, AWSPENDING, SecretVersions
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
+from rotation.secrets_manager.versions import SecretVersions
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp

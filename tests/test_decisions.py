@@ -95,6 +95,45 @@ def test_every_reserve_is_used() -> None:
     assert {name for name in reserves if not importers("rotation.deadline", name)} == set()
 
 
+def test_text_that_may_hold_a_key_is_parsed_in_one_place() -> None:
+    """`credential.json_object` alone parses it: a JSONDecodeError carries the whole text."""
+    parsers = {
+        module
+        for module, node in nodes(ast.Call)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"json.loads", "json.load", "loads"}
+        and not module.startswith("rotation.sandbox")
+    }
+    # These read an S3 event, the evidence of an incident, and the report of the reconcile function.
+    without_keys = {
+        "rotation.unattended.s3_events",
+        "rotation.handlers.wiring.reconciliation",
+        "rotation.cli.shared.account",
+    }
+    assert parsers == {"rotation.credential"} | without_keys
+
+
+def test_the_names_of_aws_labels_are_written_once() -> None:
+    """The labels module has them; the sandbox has its own, since it judges ours."""
+    names = {"AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"}
+    writers = {
+        module
+        for module, node in nodes(ast.Constant)
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert writers == {"rotation.secrets_manager.labels", "rotation.sandbox.aws.versions"}
+
+
+def test_whether_two_arns_name_one_function_is_decided_in_one_place() -> None:
+    """`secrets_manager.snapshot.same_function` alone compares parts of ARNs."""
+    comparers = {
+        module
+        for module, node in nodes(ast.Compare)
+        if isinstance(node, ast.Compare) and "split(':')" in ast.unparse(node)
+    }
+    assert comparers == {"rotation.secrets_manager.snapshot"}
+
+
 def test_how_long_aws_clients_wait_is_decided_in_one_module() -> None:
     """No other module makes a botocore ``Config``, by whatever way it imports the class."""
     makers = {

@@ -22,6 +22,7 @@ from rotation.aws.errors import (
 )
 from rotation.client.contract import event_of
 from rotation.client.secret_source import ProcessLocal
+from rotation.credential import json_object
 from rotation.errors import (
     ConfigurationError,
     RotationError,
@@ -93,7 +94,7 @@ class LambdaInvoker:
             InvocationType="RequestResponse",
             Payload=json.dumps(event_of(request)).encode(),
         )
-        payload = _json_object(answer["Payload"].read())
+        payload = json_object(answer["Payload"].read()) or {}
         if crashed := answer.get("FunctionError"):
             kind = payload.get("errorType", crashed)
             error = SealingError(
@@ -157,11 +158,3 @@ def _once_only(make_client: Callable[[], LambdaClient]) -> LambdaClient:
             "the function's timeout."
         )
     return client
-
-
-def _json_object(payload: bytes) -> Mapping[str, Any]:
-    try:
-        answer = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}

@@ -13,8 +13,9 @@ from rotation.credential import SecretDocument
 from rotation.deadline import Deadline
 from rotation.errors import VersionStateError
 from rotation.privacy.observability import logger
-from rotation.secrets_manager.snapshot import same_function
-from rotation.secrets_manager.versions import AWSCURRENT, AWSPENDING, SecretVersions, Snapshot
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
+from rotation.secrets_manager.snapshot import Snapshot, same_function
+from rotation.secrets_manager.versions import SecretVersions
 
 
 @dataclass(frozen=True)

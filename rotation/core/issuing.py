@@ -14,7 +14,7 @@ from rotation.core.proving import refuse_compromised
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import CompromisedKeyError, KeyQuotaError, VersionStateError
 from rotation.privacy.observability import count, logger
-from rotation.secrets_manager.versions import Snapshot
+from rotation.secrets_manager.snapshot import Snapshot
 
 
 def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:

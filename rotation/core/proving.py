@@ -18,7 +18,7 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.privacy.observability import count, logger
-from rotation.secrets_manager.versions import Snapshot
+from rotation.secrets_manager.snapshot import Snapshot
 
 
 def pending_key(rotation: Rotation, snapshot: Snapshot) -> ApiKey:

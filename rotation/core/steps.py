@@ -40,7 +40,8 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.privacy.observability import count, logger
-from rotation.secrets_manager.versions import AWSCURRENT, Snapshot
+from rotation.secrets_manager.labels import AWSCURRENT
+from rotation.secrets_manager.snapshot import Snapshot
 
 
 def create_secret(rotation: Rotation) -> None:

@@ -19,18 +19,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.deadline import Deadline
 from rotation.errors import RotationError
-from rotation.handlers.reconcile_request import (
-    CONDEMN_POOL,
-    EVIDENCE,
-    RECONCILE,
-    REVOKE_FIRST,
-    ROLLBACK,
-    Request,
-    parse,
-)
+from rotation.handlers.reconcile_actions import ACTIONS, parse
 from rotation.handlers.wiring.reconciliation import ReconcileWiring
-from rotation.handlers.wiring.vendor import utc_now
-from rotation.incident.declaration import Declaration
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, counted_for, logger, metrics
 from rotation.settings import ReconcileSettings
@@ -59,7 +49,8 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     failure: RotationError
     try:
         request = parse(event, _alias(context))
-        return _answer(request, _wiring(), Deadline.of(context))
+        answer = ACTIONS[request.action].run(request, _wiring(), Deadline.of(context))
+        return {"action": request.action} | answer
     except RotationError as error:
         failure = error
         logger.error("nothing reconciled", extra={"code": error.code, "reason": str(error)})
@@ -68,22 +59,6 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         logger.exception("nothing reconciled, unexpectedly")
     count("ReconciliationsFailed")
     raise failure
-
-
-def _answer(request: Request, wiring: ReconcileWiring, deadline: Deadline) -> dict[str, Any]:
-    action = {"action": request.action}
-    declaration = Declaration(utc_now(), request.reason, request.actor)
-    if request.action == CONDEMN_POOL:
-        return action | wiring.condemn_pool(declaration, again=request.again)
-    if request.action == ROLLBACK and request.secrets:
-        return action | wiring.roll_back(request.secrets[0], deadline)
-    if request.action == EVIDENCE and request.secrets:
-        return action | wiring.evidence(request.secrets[0])
-    if request.action == REVOKE_FIRST and request.secrets:
-        return action | wiring.revoke_first(
-            request.secrets[0], declaration, deadline, again=request.again
-        )
-    return wiring.reconciler(deadline).run(request.secrets, act=request.action == RECONCILE)
 
 
 def _alias(context: LambdaContext) -> str | None:

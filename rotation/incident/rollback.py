@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from rotation.core.policy import ROLLBACK_MARGIN
-from rotation.core.ports import KeyProver
+from rotation.core.ports import EvidenceStore, KeyProver
 from rotation.credential import iso_utc
-from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
+from rotation.errors import CompromisedKeyError, EvidenceError, SecretStoreError, VersionStateError
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
@@ -94,6 +95,19 @@ def roll_back(
     count("RolledBack")
     logger.warning("rolled back", extra={"secret": secret.arn} | done.as_json())
     return done
+
+
+def keep_record(done: RollbackResult, secret_name: str, evidence: EvidenceStore) -> dict[str, Any]:
+    """Keep the facts of a rollback beside the records of incidents, and return them with the place.
+
+    A record that could not be kept undoes nothing: the facts then have the problem in its stead.
+    """
+    facts = done.as_json()
+    name = f"rollbacks/{secret_name}/{facts['at']}.json"
+    try:
+        return facts | {"evidence": evidence.keep(name, json.dumps(facts).encode())}
+    except EvidenceError as error:
+        return facts | {"evidence": None, "problem": str(error)}
 
 
 def _versions(snapshot: Snapshot, now: datetime) -> tuple[str, str]:

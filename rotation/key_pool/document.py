@@ -26,7 +26,15 @@ from enum import Enum
 from typing import Any, Final
 
 from rotation.core.ports import KeyLabel
-from rotation.credential import API_KEY, API_KEY_ID, EXPIRES_AT, ApiKey, Confidential, iso_utc
+from rotation.credential import (
+    API_KEY,
+    API_KEY_ID,
+    EXPIRES_AT,
+    ApiKey,
+    Confidential,
+    iso_utc,
+    json_object,
+)
 from rotation.errors import InvalidCredentialError
 
 _KEYS: Final = "keys"
@@ -140,7 +148,7 @@ class Pool:
 
     def serialize(self) -> Confidential:
         """The JSON text to store."""
-        members = json.loads(self.rest.reveal())
+        members = json_object(self.rest) or {}
         members[_KEYS] = [_members(entry) for entry in self.keys]
         return Confidential(json.dumps(members))
 
@@ -151,7 +159,7 @@ def whole_milliseconds(time: datetime) -> datetime:
 
 
 def _members(entry: PoolKey) -> dict[str, Any]:
-    members: dict[str, Any] = json.loads(entry.rest.reveal())
+    members = json_object(entry.rest) or {}
     members[API_KEY_ID] = entry.key.id
     members[API_KEY] = entry.key.material.reveal()
     times = {
@@ -180,11 +188,8 @@ def _members(entry: PoolKey) -> dict[str, Any]:
 
 def _read(value: Confidential) -> Pool | str:
     """The pool, or why the value is none. Raises nothing, so that no frame shows what it holds."""
-    try:
-        members = json.loads(value.reveal())
-    except (ValueError, RecursionError):
-        return "it is not JSON"
-    listed = members.get(_KEYS) if isinstance(members, dict) else None
+    members = json_object(value) or {}
+    listed = members.get(_KEYS)
     if not isinstance(listed, list):
         return f'it is not a JSON object with a list "{_KEYS}"'
     keys: list[PoolKey] = []

@@ -30,11 +30,11 @@ from rotation.errors import KeyPoolError, SecretStoreError
 from rotation.key_pool.document import Pool
 from rotation.privacy.observability import logger
 from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.labels import AWSCURRENT
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-AWSCURRENT: Final = "AWSCURRENT"
 #: Staging label of a version that is being made; the version's id follows.
 STAGE: Final = "rotation-pool-"
 #: UserGuide reference_limits: the largest value of a secret, in bytes.

@@ -19,7 +19,6 @@ from rotation.errors import (
     CredentialRejectedError,
     InvalidCredentialError,
     RotationError,
-    VersionStateError,
 )
 from rotation.reconciliation.situation import (
     ExaminedVersion,
@@ -27,7 +26,7 @@ from rotation.reconciliation.situation import (
     Situation,
     once_a_day,
 )
-from rotation.secrets_manager.snapshot import ListedVersion, Snapshot, same_function
+from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -74,11 +73,7 @@ class Examiner:
         """
         listing, trouble = self._list_keys(secret)
         snapshot = secret.snapshot()
-        if not same_function(snapshot.rotation_function, self.policy.rotation_function):
-            raise VersionStateError(
-                f"{snapshot.arn} is not rotated by {self.policy.rotation_function} but by "
-                f"{snapshot.rotation_function or 'none'}."
-            )
+        snapshot.require_rotated_by(self.policy.rotation_function)
         versions = _united(snapshot, secret.list_versions())
         situation = Situation(snapshot, versions, listing, self.clock())
         if snapshot.deleted_at is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotation.core.ports import KeyIssuer, Revocation
+from rotation.core.ports import Revocation
 from rotation.errors import RotationError
 from rotation.incident.declaration import Declaration, declare, mark
 from rotation.privacy.observability import count, logger
@@ -52,7 +52,6 @@ def revoke_first(
     secret: SecretVersions,
     declaration: Declaration,
     examiner: Examiner,
-    issuer: KeyIssuer,
     *,
     again: bool = False,
 ) -> RevokeFirstResult:
@@ -73,7 +72,7 @@ def revoke_first(
     held = [one for one in examiner.examine(secret).situation.versions if one.id in suspects]
     for key_id in dict.fromkeys(one.key_id for one in held if one.key_id is not None):
         try:
-            done.revoked[key_id] = issuer.revoke(key_id)
+            done.revoked[key_id] = examiner.issuer.revoke(key_id)
         except RotationError as error:
             done.failures.append(error)
     count("KeysRevokedFirst", len(done.revoked))

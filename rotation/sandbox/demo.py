@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rotation.sandbox.aws.rotations import RotationOutcome
+from rotation.sandbox.aws.versions import AWSCURRENT, AWSPREVIOUS
 from rotation.sandbox.deployment import (
     DESTINATION_BUCKET,
     GRACE,
@@ -138,12 +139,12 @@ class Demo:
             deployment.cloud.client("s3").put_object(
                 Bucket=SOURCE_BUCKET, Key=DOCUMENT, Body=source.read_bytes()
             )
-            self._seal("sealed-with-old-key.pdf", "AWSCURRENT")
+            self._seal("sealed-with-old-key.pdf", AWSCURRENT)
             self._rotate()
-            self._result.sealed_pdf = self._seal("sealed-with-new-key.pdf", "AWSCURRENT")
+            self._result.sealed_pdf = self._seal("sealed-with-new-key.pdf", AWSCURRENT)
             until = datetime.now(UTC) + GRACE
             remark = f"; alive until {until:%H:%M} UTC at least"
-            self._seal("sealed-in-grace.pdf", "AWSPREVIOUS", remark)
+            self._seal("sealed-in-grace.pdf", AWSPREVIOUS, remark)
             self._verify()
             self._flip_one_byte()
         return self._result
@@ -222,7 +223,7 @@ class Demo:
         self._moment("verifier", "flip one byte: rejected", since=before)
 
     def _current_key_id(self) -> str:
-        return self._deployment.key_id("AWSCURRENT")
+        return self._deployment.key_id(AWSCURRENT)
 
     def _failed(self, cause: str, function: str) -> DemoFailedError:
         return DemoFailedError(cause, self._deployment.logs / f"{function}.log")

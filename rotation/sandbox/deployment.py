@@ -19,6 +19,7 @@ from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import FunctionRunner
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
+from rotation.sandbox.aws.versions import AWSCURRENT
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
 
 SECRET: Final = "trusted-signatures-api"  # noqa: S105 - the secret's name
@@ -152,7 +153,7 @@ class Deployment:
         self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
 
     def seal(
-        self, source: str, destination: str, *, stage: str = "AWSCURRENT", **options: object
+        self, source: str, destination: str, *, stage: str = AWSCURRENT, **options: object
     ) -> dict[str, Any]:
         """Do what an application does: take the key from the secret and ask the sealing function.
 

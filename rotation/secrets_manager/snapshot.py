@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from rotation.errors import VersionStateError
 from rotation.secrets_manager.labels import SUSPECT_TAGS, compromised
 
 _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
@@ -72,6 +73,18 @@ class Snapshot:
     def has(self, version: str, label: str) -> bool:
         """Whether ``version`` bears ``label``."""
         return label in self.labels.get(version, frozenset())
+
+    def require_rotated_by(self, function: str) -> None:
+        """Refuse a secret that another function rotates, or none.
+
+        Raises:
+            VersionStateError: the secret does not name ``function``, the ARN of a function.
+        """
+        if not same_function(self.rotation_function, function):
+            raise VersionStateError(
+                f"{self.arn} is not rotated by {function} but by "
+                f"{self.rotation_function or 'none'}."
+            )
 
     @property
     def declared(self) -> tuple[str, ...]:

@@ -22,14 +22,6 @@ from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-__all__ = [
-    "AWSCURRENT",
-    "AWSPENDING",
-    "SecretVersions",
-    "Snapshot",
-    "read_credential",
-]
-
 
 class SecretVersions:
     """The versions of one secret.

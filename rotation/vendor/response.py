@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from typing import Any, Final, Self
 
 import requests
 
-from rotation.credential import ApiKey
+from rotation.credential import ApiKey, json_object
 from rotation.errors import (
     ClockSkewError,
     CredentialRejectedError,
@@ -71,11 +70,7 @@ class Answer:
 
     def json_object(self) -> dict[str, Any] | None:
         """The body as a JSON object, or None if it is anything else."""
-        try:
-            members = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        return members if isinstance(members, dict) else None
+        return json_object(self.body)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from cryptography.x509.verification import (
 )
 
 from rotation.errors import ConfigurationError, SealVerificationError
+from rotation.privacy.observability import logger
 
 # A certificate for these alone was not issued to sign documents.
 _OTHER_TRADES: Final = frozenset(
@@ -51,10 +52,17 @@ class SignerPolicy:
     def from_pem(cls, pem: bytes | None, organization: str | None) -> SignerPolicy:
         """A policy from PEM text with one certificate or more.
 
+        An organisation without trust anchors is accepted, with a warning in the log.
+
         Raises:
-            ConfigurationError: the text is no PEM certificate.
+            ConfigurationError: the text is not PEM text with certificates.
         """
         if pem is None:
+            if organization:
+                logger.warning(
+                    "SIGNER_ORGANIZATION without SIGNER_TRUST_ANCHORS proves little: any "
+                    "certificate can bear a name"
+                )
             return cls((), organization)
         try:
             anchors = tuple(x509.load_pem_x509_certificates(pem))

@@ -14,7 +14,7 @@ import pytest
 from rotation.client.lambda_invoker import FUNCTION_TIMEOUT
 from rotation.core.policy import RECONCILIATION_INTERVAL
 from rotation.errors import ConfigurationError
-from rotation.handlers.reconcile_request import REVOKE_FIRST
+from rotation.handlers.reconcile_actions import REVOKE_FIRST
 from rotation.privacy.observability import FUNCTION, NAMESPACE, SERVICE
 from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAGS
 from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings

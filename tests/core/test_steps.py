@@ -25,7 +25,8 @@ from rotation.errors import (
 )
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Fault, Outage
-from rotation.secrets_manager.versions import AWSCURRENT, SecretVersions
+from rotation.secrets_manager.labels import AWSCURRENT
+from rotation.secrets_manager.versions import SecretVersions
 from tests.rotation_fixture import RotationFixture, new_token
 
 prove_secret = steps.test_secret

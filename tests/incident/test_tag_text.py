@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.handlers.reconcile_request import parse
+from rotation.handlers.reconcile_actions import parse
 from rotation.incident.declaration import Declaration
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

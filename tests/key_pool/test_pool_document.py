@@ -79,8 +79,8 @@ def test_what_is_written_is_read_again() -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("", "not JSON"),
-        ("[" * 5000, "not JSON"),
+        ("", 'not a JSON object with a list "keys"'),
+        ("[" * 5000, 'not a JSON object with a list "keys"'),
         ("[]", 'a list "keys"'),
         ({}, 'a list "keys"'),
         ({"keys": {}}, 'a list "keys"'),

@@ -14,7 +14,7 @@ from rotation.sandbox.aws.rotations import RetryPolicy, RotationOutcome
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.deployment import POOL_SECRET, ROTATE, SECRET, Deployment
 from rotation.sandbox.vendor import PortalKey
-from rotation.secrets_manager.versions import AWSPENDING
+from rotation.secrets_manager.labels import AWSPENDING
 
 
 @pytest.fixture(scope="module")

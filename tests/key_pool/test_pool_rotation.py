@@ -18,7 +18,7 @@ from rotation.errors import (
 )
 from rotation.key_pool.issuer import StepsKeyPool
 from rotation.sandbox.vendor import Fault
-from rotation.secrets_manager.versions import AWSCURRENT, AWSPENDING
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from tests.key_pool.stock import Stock
 
 YEAR = timedelta(days=364)

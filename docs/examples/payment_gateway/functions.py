@@ -19,7 +19,7 @@ from rotation.core.policy import ReconciliationPolicy, RotationPolicy
 from rotation.core.ports import IssuerCondition
 from rotation.credential import Confidential
 from rotation.deadline import Deadline
-from rotation.handlers.reconcile_request import RECONCILE, parse
+from rotation.handlers.reconcile_actions import parse
 from rotation.handlers.step_invocation import StepRequest, run_step
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
@@ -110,4 +110,4 @@ def reconcile(event: Any, context: LambdaContext) -> dict[str, Any]:
         death_prover=DeathProver(gateway.prover, PROPAGATION, deadline, _now, time.sleep),
         deadline=deadline,
     )
-    return reconciler.run(request.secrets, act=request.action == RECONCILE)
+    return reconciler.run(request.secrets, act=request.action == "reconcile")

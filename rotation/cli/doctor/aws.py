@@ -7,7 +7,6 @@ them changes anything.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +26,7 @@ from botocore.exceptions import (
 from rotation.aws.client_config import diagnosis
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.cli.doctor.connection import ConnectionFailure, botocore_failure
-from rotation.credential import Confidential
+from rotation.credential import Confidential, json_object
 from rotation.privacy.redaction import scrub
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
@@ -165,12 +164,8 @@ class AwsProbe:
 
         def call() -> FunctionAnswer:
             answer = self._client("lambda").invoke(FunctionName=function, Payload=b"{}")
-            try:
-                members = json.loads(answer["Payload"].read())
-            except (ValueError, RecursionError):
-                members = None
             return FunctionAnswer(
-                members if isinstance(members, dict) else {},
+                json_object(answer["Payload"].read()) or {},
                 crashed=bool(answer.get("FunctionError")),
             )
 

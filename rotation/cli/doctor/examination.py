@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,8 +32,8 @@ from rotation.credential import (
     EXPIRES_AT,
     ISSUED_AT,
     ApiKey,
-    Confidential,
     iso_utc,
+    json_object,
 )
 from rotation.errors import (
     ClockSkewError,
@@ -209,7 +208,7 @@ class Examination:
         if not isinstance(value, CurrentValue):
             yield not_checked(Check.VALUE, "needs the secret's value")
             return None
-        members = None if value.value is None else _json_object(value.value)
+        members = None if value.value is None else json_object(value.value)
         if members is None:
             yield problem("value_not_json", secret=self.secret)
             return None
@@ -433,12 +432,3 @@ def _function_refused(refusal: AwsRefusal, facts: dict[str, str]) -> CheckResult
         return problem("sealing_function_denied", reason=reason, **facts)
     words = f"{refusal.code}: {refusal.message}"
     return problem("sealing_function_refused", problem=words, **facts)
-
-
-def _json_object(value: Confidential) -> dict[str, Any] | None:
-    # JSONDecodeError carries the whole document in .doc: it must not leave this frame.
-    try:
-        members = json.loads(value.reveal())
-    except (ValueError, RecursionError):
-        return None
-    return members if isinstance(members, dict) else None

@@ -14,6 +14,7 @@ from rotation.credential import (
     Confidential,
     SecretDocument,
     iso_utc,
+    json_object,
 )
 from rotation.errors import InvalidCredentialError, VersionStateError
 
@@ -75,7 +76,7 @@ def plan_migration(name: str, existing: ExistingSecret | None, key: ApiKey) -> M
     if existing.value is None:
         description = f"Store key {key.id} in the secret {existing.arn}, which has no value yet."
         return MigrationPlan(MigrationAction.STORE, description, SecretDocument.empty(key))
-    members = _json_object(existing.value)
+    members = json_object(existing.value)
     if members is None:
         raise InvalidCredentialError(
             f"{existing.arn} holds a value that is not a JSON object. It is not overwritten: name "
@@ -122,12 +123,3 @@ def _same_key(existing: ExistingSecret, members: dict[str, Any], key: ApiKey) ->
 
 def _members(count: int) -> str:
     return "other member stays" if count == 1 else f"{count} other members stay"
-
-
-def _json_object(value: Confidential) -> dict[str, Any] | None:
-    # JSONDecodeError carries the whole document in .doc: it must not leave this frame.
-    try:
-        members = json.loads(value.reveal())
-    except (ValueError, RecursionError):
-        return None
-    return members if isinstance(members, dict) else None

@@ -9,7 +9,15 @@ from typing import Any, Final
 
 import click
 
-from rotation.credential import API_KEY, API_KEY_ID, EXPIRES_AT, ApiKey, Confidential, iso_utc
+from rotation.credential import (
+    API_KEY,
+    API_KEY_ID,
+    EXPIRES_AT,
+    ApiKey,
+    Confidential,
+    iso_utc,
+    json_object,
+)
 from rotation.errors import CredentialRejectedError, InvalidCredentialError
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.settings import VendorSettings
@@ -98,8 +106,4 @@ def _members(text: str) -> dict[str, Any] | None:
     lines = text.split()
     if len(lines) == 2 and not text.startswith("{"):
         return {API_KEY_ID: lines[0], API_KEY: lines[1]}
-    try:
-        members = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return members if isinstance(members, dict) else None
+    return json_object(text)

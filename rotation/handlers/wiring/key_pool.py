@@ -1,8 +1,10 @@
-"""The key pool and the messages to people, put together from the settings."""
+"""Builds what an issuer of keys needs, from the settings: credential, pool, messages to people."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
@@ -11,10 +13,11 @@ from rotation.aws.client_config import MESSAGES
 from rotation.aws.notifier import LogNotifier, SnsNotifier
 from rotation.core.policy import least_life_when_issued
 from rotation.core.ports import Notifier
+from rotation.credential import ApiKey
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.key_pool.issuer import KeyPool
 from rotation.key_pool.pool_secret import PoolSecret
-from rotation.secrets_manager.versions import SecretVersions
+from rotation.secrets_manager.versions import SecretVersions, read_credential
 from rotation.settings import RotationSettings
 
 if TYPE_CHECKING:
@@ -30,6 +33,11 @@ def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPo
 
     pool = PoolSecret(secrets, settings.pool_secret, utc_now)
     return KeyPool(pool, needed, notifier(settings), utc_now)
+
+
+def admin_key_reader(secrets: SecretsManagerClient, secret: str) -> Callable[[], ApiKey]:
+    """Reads the admin credential when it is first needed; to be made anew for each event."""
+    return cache(lambda: read_credential(secrets, secret).key)
 
 
 def notifier(settings: RotationSettings) -> Notifier:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import boto3
 
@@ -14,26 +13,21 @@ from rotation.aws.client_config import RECONCILIATION
 from rotation.aws.evidence_bucket import S3Evidence
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver
-from rotation.credential import ApiKey, iso_utc
+from rotation.credential import ApiKey
 from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
-from rotation.errors import ConfigurationError, RotationError, VersionStateError
-from rotation.handlers.wiring.key_pool import key_pool, notifier
+from rotation.errors import ConfigurationError
+from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool, notifier
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
-from rotation.incident.declaration import Declaration
-from rotation.incident.rollback import roll_back
 from rotation.key_pool.document import KeyState
 from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.issuer import KeyPool
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation.examination import Examiner
 from rotation.reconciliation.execution import ReconciliationServices
-from rotation.reconciliation.incident_record import incidents_of
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import RateLimiter, Reconciler
-from rotation.reconciliation.revoke_first import revoke_first
 from rotation.secrets_manager.discovery import secrets_rotated_by
-from rotation.secrets_manager.snapshot import same_function
-from rotation.secrets_manager.versions import SecretVersions, read_credential
+from rotation.secrets_manager.versions import SecretVersions
 from rotation.settings import KEY_POOL, ReconcileSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
@@ -48,7 +42,7 @@ class ReconcileWiring:
         rotation = settings.rotation
         vendor = rotation.vendor
         self._secrets = boto3.client("secretsmanager", config=RECONCILIATION)
-        self._evidence = S3Evidence(
+        self.evidence = S3Evidence(
             boto3.client("s3", config=RECONCILIATION), settings.evidence_bucket
         )
         self._signing = vendor_http(vendor, vendor.url)
@@ -59,21 +53,21 @@ class ReconcileWiring:
         """One run, which ends by ``deadline``."""
         rotation = self._settings.rotation
         pooled = self._pooled
-        admin_key = self._admin_key_reader()
-        prover = self._prover(deadline)
+        admin_key = admin_key_reader(self._secrets, rotation.admin_secret)
+        prover = self.prover(deadline)
         services = ReconciliationServices(
             issuer=self._issuer(admin_key, deadline),
             prover=prover,
             notifier=notifier(rotation),
-            evidence=self._evidence,
-            policy=self._policy,
+            evidence=self.evidence,
+            policy=self.policy,
             find_key=self._pool.find if pooled else lambda _: None,
             rate_limiter=RateLimiter(),
             clock=utc_now,
             condemned_keys=self._pool_incident if pooled else None,
         )
         return Reconciler(
-            open_secret=lambda name: SecretVersions(self._secrets, name),
+            open_secret=self.open_secret,
             discover=self._discover,
             condition=self._pool_condition if pooled else lambda: _condition(admin_key()),
             services=services,
@@ -87,70 +81,33 @@ class ReconcileWiring:
             deadline=deadline,
         )
 
-    def roll_back(self, name: str, deadline: Deadline) -> dict[str, Any]:
-        """Go back to the previous key of one secret, which must name our rotation function.
+    def clock(self) -> datetime:
+        """Our clock, aware UTC."""
+        return utc_now()
 
-        What was done is kept beside the evidence of incidents; that it could not be kept is in
-        the answer, and undoes nothing.
+    def open_secret(self, name: str) -> SecretVersions:
+        """The versions of a secret, by its ARN or name."""
+        return SecretVersions(self._secrets, name)
+
+    def examiner(self, deadline: Deadline) -> Examiner:
+        """Examines a secret without asking the vendor for a signature."""
+        admin_key = admin_key_reader(self._secrets, self._settings.rotation.admin_secret)
+        issuer = self._issuer(admin_key, deadline)
+        return Examiner(issuer, self.prover(deadline), self.policy, asks=False, clock=utc_now)
+
+    def pool_incident(self) -> PoolIncident:
+        """The leaked keys of the pool.
+
+        Raises:
+            ConfigurationError: this deployment has no pool.
         """
-        snapshot = SecretVersions(self._secrets, name).snapshot()
-        if not same_function(snapshot.rotation_function, self._settings.rotation_function):
-            raise VersionStateError(f"{snapshot.arn} is not rotated by our rotation function.")
-        secret = SecretVersions(self._secrets, snapshot.arn)
-        done = roll_back(secret, self._prover(deadline), utc_now)
-        facts = done.as_json()
-        try:
-            kept = self._evidence.keep(
-                f"rollbacks/{snapshot.name}/{iso_utc(done.at)}.json", json.dumps(facts).encode()
-            )
-        except RotationError as error:
-            return facts | {"evidence": None, "problem": str(error)}
-        return facts | {"evidence": kept}
-
-    def evidence(self, name: str) -> dict[str, Any]:
-        """The newest records of the incidents of one secret, which must be ours."""
-        snapshot = SecretVersions(self._secrets, name).snapshot()
-        if not same_function(snapshot.rotation_function, self._settings.rotation_function):
-            raise VersionStateError(f"{snapshot.arn} is not rotated by our rotation function.")
-        kept = self._evidence.records(incidents_of(snapshot.name))
-        return {
-            "secret": snapshot.arn,
-            "records": [{"where": where, "record": json.loads(what)} for where, what in kept],
-        }
-
-    def condemn_pool(self, declaration: Declaration, *, again: bool) -> dict[str, Any]:
-        """Declare the pool's free keys compromised; which secrets hold others of its keys."""
         if not self._pooled:
             raise ConfigurationError("This deployment issues keys itself; it has no key pool.")
-        done = self._pool_incident.condemn(declaration.tag(), again=again)
-        return {
-            "pool": self._pool_incident.name,
-            "declared": declaration.tag(),
-            "condemned": list(done.keys),
-            "leasedTo": list(done.leased_to),
-            "asked": done.asked,
-        }
-
-    def revoke_first(
-        self,
-        name: str,
-        declaration: Declaration,
-        deadline: Deadline,
-        *,
-        again: bool,
-    ) -> dict[str, Any]:
-        """Revoke the keys of one secret, which must name our rotation function, unreplaced."""
-        issuer = self._issuer(self._admin_key_reader(), deadline)
-        secret = SecretVersions(self._secrets, SecretVersions(self._secrets, name).snapshot().arn)
-        examiner = Examiner(issuer, self._prover(deadline), self._policy, asks=False, clock=utc_now)
-        return revoke_first(secret, declaration, examiner, issuer, again=again).as_json()
+        return self._pool_incident
 
     @property
-    def _pooled(self) -> bool:
-        return self._settings.rotation.key_issuer == KEY_POOL
-
-    @property
-    def _policy(self) -> ReconciliationPolicy:
+    def policy(self) -> ReconciliationPolicy:
+        """The organisation's decisions, from the settings."""
         rotation = self._settings.rotation
         return ReconciliationPolicy(
             installation=rotation.installation,
@@ -159,7 +116,12 @@ class ReconcileWiring:
             propagation_limit=rotation.propagation_limit,
         )
 
-    def _prover(self, deadline: Deadline) -> KeyProver:
+    @property
+    def _pooled(self) -> bool:
+        return self._settings.rotation.key_issuer == KEY_POOL
+
+    def prover(self, deadline: Deadline) -> KeyProver:
+        """Asks the vendor for test seals, in one invocation."""
         http = self._signing.until(deadline.before(RECONCILE_CALLS_RESERVE))
         signing = SigningApi(http, self._settings.rotation.vendor.sign_path)
         return TestSealProver(signing, self._signer_policy, utc_now)
@@ -172,19 +134,6 @@ class ReconcileWiring:
 
     def _discover(self) -> Sequence[str]:
         return secrets_rotated_by(self._secrets, self._settings.rotation_function)
-
-    def _admin_key_reader(self) -> Callable[[], ApiKey]:
-        """Reads the admin credential once per event, and only if the event needs it."""
-        found: list[ApiKey] = []
-
-        def read() -> ApiKey:
-            if not found:
-                found.append(
-                    read_credential(self._secrets, self._settings.rotation.admin_secret).key
-                )
-            return found[0]
-
-        return read
 
     @cached_property
     def _pool(self) -> KeyPool:

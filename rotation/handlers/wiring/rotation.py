@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import boto3
@@ -11,13 +10,12 @@ from rotation.aws.client_config import SECRET_WRITES
 from rotation.core.invocation import Rotation
 from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer
-from rotation.credential import ApiKey
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.step_invocation import StepRequest
-from rotation.handlers.wiring.key_pool import key_pool
+from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.key_pool.issuer import StepsKeyPool
-from rotation.secrets_manager.versions import SecretVersions, read_credential
+from rotation.secrets_manager.versions import SecretVersions
 from rotation.settings import KEY_POOL, RotationSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
@@ -61,19 +59,9 @@ class RotationWiring:
         if settings.key_issuer == KEY_POOL:
             return self._pool
         http = self._admin.until(calls_end)
-        return AdminApi(http, settings.admin_keys_path, self._admin_key_reader(), utc_now)
+        admin_key = admin_key_reader(self._secrets, settings.admin_secret)
+        return AdminApi(http, settings.admin_keys_path, admin_key, utc_now)
 
     @cached_property
     def _pool(self) -> StepsKeyPool:
         return StepsKeyPool(key_pool(self._settings, self._secrets))
-
-    def _admin_key_reader(self) -> Callable[[], ApiKey]:
-        """Reads the admin credential once per event, and only if the event needs it."""
-        found: list[ApiKey] = []
-
-        def read() -> ApiKey:
-            if not found:
-                found.append(read_credential(self._secrets, self._settings.admin_secret).key)
-            return found[0]
-
-        return read

@@ -1,4 +1,4 @@
-"""What every function needs from its settings: the clock, a session with the vendor, a policy.
+"""Builds what every function needs: the clock, a session with the vendor, a signer policy.
 
 What is costly and holds no secret (an HTTPS session, a boto3 client) lives as long as the
 execution environment; what belongs to one event is made for that event.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from rotation.privacy.observability import logger
 from rotation.settings import VendorSettings
 from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp
@@ -34,9 +33,4 @@ def vendor_http(
 
 def signer_policy(settings: VendorSettings) -> SignerPolicy:
     """Whose signatures are accepted."""
-    if settings.organization and not settings.trust_anchors:
-        logger.warning(
-            "SIGNER_ORGANIZATION without SIGNER_TRUST_ANCHORS proves little: any certificate can "
-            "bear a name"
-        )
     return SignerPolicy.from_pem(settings.trust_anchors, settings.organization)

@@ -20,6 +20,7 @@ from moto.secretsmanager.models import FakeSecret
 
 from rotation.sandbox.aws.schedule import Schedule
 
+# AWS's own names, written here again: the sandbox must not share what it judges.
 AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"

@@ -18,7 +18,7 @@ from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import VersionStateError
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import PortalKey
-from rotation.secrets_manager.versions import AWSCURRENT
+from rotation.secrets_manager.labels import AWSCURRENT
 from tests.cli.migrate.conftest import Person
 from tests.paths import ROOT
 from tests.privacy.canary import Canary

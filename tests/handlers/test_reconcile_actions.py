@@ -1,0 +1,58 @@
+"""What the reconcile function can be asked, without anything being done."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rotation.errors import InvalidEventError
+from rotation.handlers.reconcile_actions import ACTIONS, parse
+from tests.docs.test_docs import section
+from tests.paths import ROOT
+
+PAGE = (ROOT / "docs" / "reconciliation.md").read_text()
+EVENTS = [
+    json.loads(row.partition("`")[2].partition("`")[0])
+    for row in section(PAGE, "Asking").splitlines()
+    if row.startswith('| `{"')
+]
+
+
+def test_the_page_describes_every_action() -> None:
+    """docs/reconciliation.md has one event for each action, with all the members that it needs."""
+    assert {event["action"] for event in EVENTS} == set(ACTIONS)
+    for event in EVENTS:
+        assert ACTIONS[event["action"]].required <= event.keys()
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event["action"]))
+def test_an_event_of_the_page_is_understood(event: dict[str, Any]) -> None:
+    """With a secret, a reason and an actor in their places, each event of the page is accepted."""
+    filled = {name: _filled(name, value) for name, value in event.items()}
+    request = parse(filled, alias=ACTIONS[event["action"]].alias)
+    assert (request.action, request.secrets) == (event["action"], filled.get("secrets"))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event["action"]))
+def test_an_event_with_another_member_is_refused(event: dict[str, Any]) -> None:
+    """The message names the members that the action needs and may have."""
+    action = ACTIONS[event["action"]]
+    with pytest.raises(InvalidEventError) as refused:
+        parse(event | {"grace": 0}, alias=action.alias)
+    assert all(f'"{name}"' in str(refused.value) for name in action.required | action.optional)
+
+
+def test_an_action_with_an_alias_is_refused_without_it() -> None:
+    """Whoever may invoke the function cannot revoke a key before it is replaced."""
+    event = {"action": "revoke-first", "secrets": ["s"], "reason": "leaked", "actor": "ada"}
+    for alias in (None, "live"):
+        with pytest.raises(InvalidEventError, match="only through the alias revoke-first"):
+            parse(event, alias)
+
+
+def _filled(name: str, value: Any) -> Any:
+    return {"secrets": ["trusted-signatures-api"], "reason": "leaked", "actor": "ada"}.get(
+        name, value
+    )
