@@ -107,7 +107,7 @@ def test_text_that_may_hold_a_key_is_parsed_in_one_place() -> None:
     # These read an S3 event, the evidence of an incident, and the report of the reconcile function.
     without_keys = {
         "rotation.unattended.s3_events",
-        "rotation.handlers.wiring.reconciliation",
+        "rotation.handlers.reconcile_actions",
         "rotation.cli.shared.account",
     }
     assert parsers == {"rotation.credential"} | without_keys
