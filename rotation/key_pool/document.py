@@ -1,4 +1,4 @@
-"""The value of a pool secret: keys that people made in the vendor's portal, and who has which.
+"""The value of a pool secret: keys that people made in the vendor's portal, and who has each.
 
 ::
 
@@ -13,17 +13,20 @@ other member, of the pool or of a key, belongs to the organisation and survives 
 untouched.
 
 The document is ours: the vendor publishes none. Everything here is a value without IO; a change
-gives a new `Pool`. Nothing here shows key material in repr, log or error.
+gives a new `PoolDocument`. Nothing here shows key material in repr, log or error.
+
+A `PoolEdit` is a change that `rotation.key_pool.pool_secret.PoolSecret.change` stores. It may be
+made several times, so it has no side effects, and made a second time it changes nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from rotation.core.ports import KeyLabel
 from rotation.credential import (
@@ -35,10 +38,15 @@ from rotation.credential import (
     iso_utc,
     json_object,
 )
-from rotation.errors import InvalidCredentialError
+from rotation.errors import InvalidCredentialError, KeyPoolError
+
+#: UserGuide reference_limits: the largest value of a secret, in bytes.
+MOST_BYTES: Final = 65_536
+#: What a lease and a notice add to an entry at most, for an ARN of ordinary length, in bytes.
+_ROOM_FOR_A_LEASE: Final = 1024
 
 _KEYS: Final = "keys"
-_OURS: Final = frozenset(
+_OUR_MEMBERS: Final = frozenset(
     {
         *(API_KEY, API_KEY_ID, EXPIRES_AT),
         *("state", "addedAt", "lease", "notice", "declared", "seenAliveAt"),
@@ -78,12 +86,12 @@ class Notice:
     sent: bool
 
 
-def _nothing_else() -> Confidential:
+def _no_members() -> Confidential:
     return Confidential("{}")
 
 
 @dataclass(frozen=True)
-class PoolKey:
+class PoolEntry:
     """One key of the pool.
 
     Attributes:
@@ -91,7 +99,7 @@ class PoolKey:
         lease: who has it; None for a key that nobody was given.
         declared: when, why and by whom it was declared compromised, in words.
         seen_alive_at: when the vendor last accepted it after that, aware UTC.
-        rest: its other members, as a JSON object.
+        other_members: its other members, as a JSON object.
     """
 
     key: ApiKey
@@ -101,22 +109,22 @@ class PoolKey:
     notice: Notice | None = None
     declared: str | None = None
     seen_alive_at: datetime | None = None
-    rest: Confidential = field(default_factory=_nothing_else)
+    other_members: Confidential = field(default_factory=_no_members)
 
 
 @dataclass(frozen=True)
-class Pool:
-    """The keys of a pool, in the order of their adding.
+class PoolDocument:
+    """The keys of a pool, in the order in which they were added.
 
     Attributes:
-        rest: the document's other members, as a JSON object.
+        other_members: the document's other members, as a JSON object.
     """
 
-    keys: tuple[PoolKey, ...] = ()
-    rest: Confidential = field(default_factory=_nothing_else)
+    keys: tuple[PoolEntry, ...] = ()
+    other_members: Confidential = field(default_factory=_no_members)
 
     @classmethod
-    def parse(cls, value: Confidential, *, of: str) -> Pool:
+    def parse(cls, value: Confidential, *, of: str) -> PoolDocument:
         """Read a pool secret's value; ``of`` names the secret in the error.
 
         One entry that cannot be read, or a key that is listed twice, refuses the whole document: a
@@ -125,16 +133,16 @@ class Pool:
         Raises:
             InvalidCredentialError: the message says which entry and why, and repeats no value.
         """
-        pool = _read(value)
+        pool = _parse(value)
         if isinstance(pool, str):
             raise InvalidCredentialError(f"The value of {of} is not a key pool: {pool}.")
         return pool
 
-    def find(self, key_id: str) -> PoolKey | None:
+    def find(self, key_id: str) -> PoolEntry | None:
         """The entry of that key id."""
         return next((entry for entry in self.keys if entry.key.id == key_id), None)
 
-    def holding(self, entry: PoolKey) -> Pool:
+    def with_entry(self, entry: PoolEntry) -> PoolDocument:
         """The pool with ``entry`` in the place of the one of its id, or at the end."""
         if self.find(entry.key.id) is None:
             return replace(self, keys=(*self.keys, entry))
@@ -142,15 +150,94 @@ class Pool:
             self, keys=tuple(entry if held.key.id == entry.key.id else held for held in self.keys)
         )
 
-    def without(self, key_id: str) -> Pool:
+    def without(self, key_id: str) -> PoolDocument:
         """The pool without the entry of that key id."""
         return replace(self, keys=tuple(held for held in self.keys if held.key.id != key_id))
 
     def serialize(self) -> Confidential:
         """The JSON text to store."""
-        members = json_object(self.rest) or {}
-        members[_KEYS] = [_members(entry) for entry in self.keys]
+        members = json_object(self.other_members) or {}
+        members[_KEYS] = [_entry_members(entry) for entry in self.keys]
         return Confidential(json.dumps(members))
+
+
+EditResult = TypeVar("EditResult")
+#: Gives the changed document (None: nothing has to change), and what the caller wants to know.
+PoolEdit = Callable[[PoolDocument], tuple[PoolDocument | None, EditResult]]
+
+
+def add_key(pool: PoolDocument, key: ApiKey, now: datetime) -> tuple[PoolDocument | None, bool]:
+    """Add a free key; False where the pool has it already.
+
+    Raises:
+        KeyPoolError: the key's id is known with other material, its material is known under
+            another id, or the keys of the pool would no longer fit into the secret once they are
+            all leased.
+    """
+    known = pool.find(key.id)
+    twin = next((entry for entry in pool.keys if entry.key.material == key.material), None)
+    if known is not None and known is twin:
+        return None, False
+    if known is not None:
+        raise KeyPoolError(
+            f"Key {key.id} is in the pool with other material. If that was a mistake, take it "
+            f"out with `rotation pool remove {key.id}` and add it anew."
+        )
+    if twin is not None:
+        raise KeyPoolError(
+            f"The same key is in the pool as {twin.key.id}. Check which id belongs to it."
+        )
+    free = PoolEntry(replace(key, issued_at=None), added_at=whole_milliseconds(now))
+    changed = pool.with_entry(free)
+    _refuse_if_full(changed)
+    return changed, True
+
+
+def remove_key(pool: PoolDocument, key_id: str, now: datetime) -> tuple[PoolDocument | None, None]:
+    """Take a key out of the pool. It is NOT revoked by that.
+
+    Raises:
+        KeyPoolError: as `removable_entry` says.
+    """
+    return pool.without(removable_entry(pool, key_id, now).key.id), None
+
+
+def removable_entry(pool: PoolDocument, key_id: str, now: datetime) -> PoolEntry:
+    """The entry of that key id, if a person may take it out.
+
+    Raises:
+        KeyPoolError: the key is not in the pool, or it is leased and has not expired: a secret may
+            hold it, or get it at any moment.
+    """
+    entry = pool.find(key_id)
+    if entry is None:
+        raise KeyPoolError(f"Key {key_id} is not in the pool. `rotation pool list` shows what is.")
+    if entry.state is KeyState.LEASED and entry.lease and not entry.key.expired(now):
+        raise KeyPoolError(
+            f"Key {key_id} is leased to {entry.lease.label.secret_arn}. It leaves the pool when it "
+            "was replaced by a rotation, revoked in the vendor's portal, and proven dead."
+        )
+    return entry
+
+
+def mark_sent(pool: PoolDocument, notice: Notice) -> tuple[PoolDocument | None, None]:
+    """Note in every entry with ``notice`` that its message went out."""
+    changed = pool
+    for entry in pool.keys:
+        if entry.notice == notice:
+            changed = changed.with_entry(replace(entry, notice=replace(notice, sent=True)))
+    return (None if changed is pool else changed), None
+
+
+def _refuse_if_full(pool: PoolDocument) -> None:
+    size = len(pool.serialize().reveal().encode())
+    room = _ROOM_FOR_A_LEASE * sum(entry.state is KeyState.FREE for entry in pool.keys)
+    if size + room > MOST_BYTES:
+        raise KeyPoolError(
+            f"The pool is full: its {len(pool.keys)} keys, once they are all leased, would not fit "
+            f"into the {MOST_BYTES} bytes that Secrets Manager stores. Add the key when others are "
+            "gone."
+        )
 
 
 def whole_milliseconds(time: datetime) -> datetime:
@@ -158,8 +245,8 @@ def whole_milliseconds(time: datetime) -> datetime:
     return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
 
 
-def _members(entry: PoolKey) -> dict[str, Any]:
-    members = json_object(entry.rest) or {}
+def _entry_members(entry: PoolEntry) -> dict[str, Any]:
+    members = json_object(entry.other_members) or {}
     members[API_KEY_ID] = entry.key.id
     members[API_KEY] = entry.key.material.reveal()
     times = {
@@ -186,24 +273,24 @@ def _members(entry: PoolKey) -> dict[str, Any]:
     return members
 
 
-def _read(value: Confidential) -> Pool | str:
-    """The pool, or why the value is none. Raises nothing, so that no frame shows what it holds."""
+def _parse(value: Confidential) -> PoolDocument | str:
+    """The pool, or why the value is none. Raises nothing, so that no frame shows the value."""
     members = json_object(value) or {}
     listed = members.get(_KEYS)
     if not isinstance(listed, list):
         return f'it is not a JSON object with a list "{_KEYS}"'
-    keys: list[PoolKey] = []
+    keys: list[PoolEntry] = []
     for number, item in enumerate(listed, start=1):
-        entry = _entry(item)
+        entry = _parse_entry(item)
         if isinstance(entry, str):
             return f"key {number} of {len(listed)}: {entry}"
         if any(entry.key.id == other.key.id for other in keys):
             return f"key {number} of {len(listed)}: {entry.key.id} is listed before"
         keys.append(entry)
-    return Pool(tuple(keys), _rest(members, frozenset({_KEYS})))
+    return PoolDocument(tuple(keys), _other_members(members, frozenset({_KEYS})))
 
 
-def _entry(item: object) -> PoolKey | str:
+def _parse_entry(item: object) -> PoolEntry | str:
     if not isinstance(item, dict):
         return "it is not a JSON object"
     try:
@@ -221,8 +308,8 @@ def _entry(item: object) -> PoolKey | str:
             _time(item[name]) if item.get(name) is not None else None
             for name in ("addedAt", "seenAliveAt")
         )
-        lease = _lease(item["lease"]) if item.get("lease") is not None else None
-        notice = _notice(item["notice"]) if item.get("notice") is not None else None
+        lease = _parse_lease(item["lease"]) if item.get("lease") is not None else None
+        notice = _parse_notice(item["notice"]) if item.get("notice") is not None else None
     except (KeyError, TypeError, ValueError):
         return (
             '"addedAt", "lease", "notice" or "seenAliveAt" is not what docs/key-pool.md describes'
@@ -230,17 +317,19 @@ def _entry(item: object) -> PoolKey | str:
     if (state is KeyState.LEASED and lease is None) or (state is KeyState.FREE and lease):
         return f'"state" is {state.value} and "lease" does not agree'
     declared = None if item.get("declared") is None else str(item["declared"])
-    return PoolKey(key, state, added_at, lease, notice, declared, seen_at, _rest(item, _OURS))
+    return PoolEntry(
+        key, state, added_at, lease, notice, declared, seen_at, _other_members(item, _OUR_MEMBERS)
+    )
 
 
-def _lease(members: Mapping[str, Any]) -> Lease:
+def _parse_lease(members: Mapping[str, Any]) -> Lease:
     names = (members["installation"], members["secretArn"], members["token"])
     if not all(isinstance(name, str) and name for name in names):
         raise ValueError("a lease names three texts")
     return Lease(KeyLabel(*names), _time(members["at"]))
 
 
-def _notice(members: Mapping[str, Any]) -> Notice:
+def _parse_notice(members: Mapping[str, Any]) -> Notice:
     return Notice(str(members["by"]), _time(members["at"]), members["sent"] is True)
 
 
@@ -251,7 +340,7 @@ def _time(text: str) -> datetime:
     return time.astimezone(UTC)
 
 
-def _rest(members: Mapping[str, Any], ours: frozenset[str]) -> Confidential:
+def _other_members(members: Mapping[str, Any], ours: frozenset[str]) -> Confidential:
     return Confidential(
         json.dumps({name: value for name, value in members.items() if name not in ours})
     )

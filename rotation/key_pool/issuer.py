@@ -6,8 +6,8 @@ when a key has to die, a person is asked to revoke it in the portal. ``docs/key-
 the secret's value and what people do when.
 
 Invariants: a key is leased to one token at most, and never again; a lease is found again by its
-label; a key leaves the pool only when it was proven dead (`KeyPool.forget`) or when a person takes
-it out.
+label; a key leaves the pool only when it was proven dead (`KeyPoolIssuer.forget`) or when a person
+takes it out.
 """
 
 from __future__ import annotations
@@ -26,30 +26,38 @@ from rotation.key_pool.document import (
     KeyState,
     Lease,
     Notice,
-    Pool,
-    PoolKey,
+    PoolDocument,
+    PoolEntry,
+    mark_sent,
     whole_milliseconds,
 )
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.privacy.observability import count, logger
 from rotation.privacy.redaction import remember
 
-#: A call that asks a person is over by then; after it the next call asks again.
-ASKING: Final = timedelta(minutes=5)
+#: A call that sends a message is over after this time. If its notice is not marked as sent by
+#: then, the next call sends the message again.
+NOTICE_TIMEOUT: Final = timedelta(minutes=5)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class _Leased:
-    """What came of asking for a lease; ``left`` counts the free keys that live long enough."""
+class _LeaseResult:
+    """The leased entry, if there is one.
 
-    entry: PoolKey | None
-    new: bool
-    left: int
+    Attributes:
+        is_new: whether this call leased it, and not an earlier one for the same label.
+        keys_left: how many free keys are left that live long enough.
+        too_short: how many free keys do not live long enough.
+    """
+
+    entry: PoolEntry | None
+    is_new: bool
+    keys_left: int
     too_short: int
 
 
-class KeyPool:
+class KeyPoolIssuer:
     """The keys of one pool secret.
 
     Args:
@@ -74,9 +82,9 @@ class KeyPool:
     def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:  # noqa: ARG002
         """Lease a key to ``label``. Idempotent: the same label gets the same key.
 
-        Of the free keys that live as long as `needed` says, the one that expires last: a pool is
-        small, its keys are made together, and time to spare is worth more than a key. Those whose
-        expiry nobody noted come after all others. ``lifetime`` is not used: how long a key lives
+        Takes the free key that expires last, of those that live as long as `needed` says: a pool is
+        small, its keys are made together, and a long life is worth more than another key. Keys
+        without a noted expiry come after all others. ``lifetime`` is not used: how long a key lives
         was decided in the portal.
 
         Returns:
@@ -91,10 +99,10 @@ class KeyPool:
         lease = Lease(label, whole_milliseconds(self._clock()))
         found = self._pool.change(lambda pool: _lease(pool, lease, least))
         if found.entry is None or found.entry.lease is None:
-            raise KeyPoolEmptyError(_why_empty(self._pool.name, found, least, label))
-        if found.new:
-            self._say_what_is_left(found)
-        # Parsing the pool made the redaction remember every key of it, this one perhaps long ago.
+            raise KeyPoolEmptyError(_empty_pool_message(self._pool.name, found, least, label))
+        if found.is_new:
+            self._report_keys_left(found)
+        # Parsing a large pool makes the redaction remember many keys, and it forgets the oldest.
         remember(found.entry.key.material.reveal())
         return replace(found.entry.key, issued_at=found.entry.lease.at)
 
@@ -131,43 +139,43 @@ class KeyPool:
         entry = self._pool.change(lambda pool: _retire(pool, key_id, notice))
         if entry is None:
             return Revocation.ALREADY_GONE
-        if entry.notice == notice and self._tell(_request(entry, self._pool.name)):
+        if entry.notice == notice and self._notify(_revocation_message(entry, self._pool.name)):
             self._note_sent(key_id, notice)
         return Revocation.MANUAL_ACTION_NEEDED
 
     def find(self, key_id: str) -> ApiKey | None:
-        """The key of that id, to prove it dead where no version of a secret holds it any more."""
+        """The key of that id, so that it can be proven dead when no version holds it any more."""
         entry = self._pool.read().find(key_id)
         return None if entry is None else entry.key
 
     def forget(self, key_id: str) -> None:
         """Take out a key that was proven dead. Idempotent.
 
-        Does NOT revoke it: a key that is forgotten alive is out of everybody's sight.
+        Does NOT revoke it: nothing here knows of a key any more that was forgotten while it works.
         """
 
-        def forgotten(pool: Pool) -> tuple[Pool | None, bool]:
+        def forgotten(pool: PoolDocument) -> tuple[PoolDocument | None, bool]:
             return (pool.without(key_id), True) if pool.find(key_id) else (None, False)
 
         if self._pool.change(forgotten):
             logger.info("dead key taken out of the pool", pool=self._pool.name, key_id=key_id)
 
-    def _say_what_is_left(self, found: _Leased) -> None:
+    def _report_keys_left(self, found: _LeaseResult) -> None:
         count("PoolKeysLeased")
-        count("PoolKeysLeft", found.left)
-        if found.left >= POOL_RESERVE:
+        count("PoolKeysLeft", found.keys_left)
+        if found.keys_left >= POOL_RESERVE:
             return
         count("PoolLow")
-        logger.warning("the key pool is nearly empty", pool=self._pool.name, left=found.left)
+        logger.warning("the key pool is nearly empty", pool=self._pool.name, left=found.keys_left)
         facts = {
             "what to do": "Make keys in the vendor's portal and add them with: rotation pool add",
             "pool": self._pool.name,
-            "free keys left": str(found.left),
+            "free keys left": str(found.keys_left),
         }
-        self._tell(("Add Trusted Signatures API keys to the pool", facts))
+        self._notify(("Add Trusted Signatures API keys to the pool", facts))
 
-    def _tell(self, message: tuple[str, Mapping[str, str]]) -> bool:
-        """Notify a person; a failure is logged, since what it is about was done already."""
+    def _notify(self, message: tuple[str, Mapping[str, str]]) -> bool:
+        """Notify a person; whether the message went out. A failure is only logged."""
         try:
             self._notifier.notify(*message)
         except RotationError as error:
@@ -177,36 +185,30 @@ class KeyPool:
         return True
 
     def _note_sent(self, key_id: str, notice: Notice) -> None:
-        def sent(pool: Pool) -> tuple[Pool | None, None]:
-            entry = pool.find(key_id)
-            if entry is None or entry.notice != notice:
-                return None, None
-            return pool.holding(replace(entry, notice=replace(notice, sent=True))), None
-
         try:
-            self._pool.change(sent)
+            self._pool.change(lambda pool: mark_sent(pool, notice))
         except RotationError as error:
             logger.warning("a person will be asked again", key_id=key_id, reason=error.code)
 
 
-class StepsKeyPool:
-    """What the steps of a rotation may do with a pool: lease, and look. They retire nothing.
+class LeaseOnlyIssuer:
+    """The pool for the steps of a rotation: they lease keys and list them, and retire none.
 
-    Invocations of one token share its lease. So the key that one of them would give up may be the
-    one that another has stored just now, and a person would be asked to revoke a key on its way to
-    being current. Reconciliation retires a key that no version names when nothing can be at work
-    with it any more.
+    Invocations of one token share its lease. So the key that one invocation gives up may be the key
+    that another has just stored, and a person would be asked to revoke a key that is about to
+    become current. Reconciliation retires a key that no version names, once no step can be using
+    it any more.
     """
 
-    def __init__(self, pool: KeyPool) -> None:
+    def __init__(self, pool: KeyPoolIssuer) -> None:
         self._pool = pool
 
     def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
-        """As `KeyPool.issue`."""
+        """As `KeyPoolIssuer.issue`."""
         return self._pool.issue(label, lifetime)
 
     def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
-        """As `KeyPool.list_keys`."""
+        """As `KeyPoolIssuer.list_keys`."""
         return self._pool.list_keys(installation, secret_arn)
 
     def revoke(self, key_id: str) -> Revocation:
@@ -215,46 +217,50 @@ class StepsKeyPool:
         return Revocation.MANUAL_ACTION_NEEDED
 
     def forget(self, key_id: str) -> None:
-        """As `KeyPool.forget`."""
+        """As `KeyPoolIssuer.forget`."""
         self._pool.forget(key_id)
 
 
-def _lease(pool: Pool, lease: Lease, least: timedelta) -> tuple[Pool | None, _Leased]:
+def _lease(
+    pool: PoolDocument, lease: Lease, least: timedelta
+) -> tuple[PoolDocument | None, _LeaseResult]:
     free = [entry for entry in pool.keys if entry.state is KeyState.FREE]
     usable = [entry for entry in free if _expiry(entry) >= lease.at + least]
     too_short = len(free) - len(usable)
     for entry in pool.keys:
         held = entry.lease is not None and entry.lease.label == lease.label
         if held and entry.state is KeyState.LEASED and not entry.key.expired(lease.at):
-            return None, _Leased(entry, entry.lease == lease, len(usable), too_short)
+            return None, _LeaseResult(entry, entry.lease == lease, len(usable), too_short)
     if not usable:
-        return None, _Leased(None, new=False, left=0, too_short=too_short)
-    # The first of equals, so that the oldest entry goes first.
+        return None, _LeaseResult(None, is_new=False, keys_left=0, too_short=too_short)
+    # max() gives the first of equals, which is the entry that was added first.
     chosen = max(usable, key=lambda entry: (entry.key.expires_at is not None, _expiry(entry)))
     leased = replace(chosen, state=KeyState.LEASED, lease=lease)
-    return pool.holding(leased), _Leased(
-        leased, new=True, left=len(usable) - 1, too_short=too_short
+    return pool.with_entry(leased), _LeaseResult(
+        leased, is_new=True, keys_left=len(usable) - 1, too_short=too_short
     )
 
 
-def _expiry(entry: PoolKey) -> datetime:
+def _expiry(entry: PoolEntry) -> datetime:
     return entry.key.expires_at or _LAST
 
 
-def _retire(pool: Pool, key_id: str, notice: Notice) -> tuple[Pool | None, PoolKey | None]:
+def _retire(
+    pool: PoolDocument, key_id: str, notice: Notice
+) -> tuple[PoolDocument | None, PoolEntry | None]:
     entry = pool.find(key_id)
     if entry is None:
         return None, None
     asked = entry.notice
     if entry.state is KeyState.RETIRED and asked is not None:
-        under_way = asked == notice or notice.at - asked.at < ASKING
+        under_way = asked == notice or notice.at - asked.at < NOTICE_TIMEOUT
         if asked.sent or under_way:
             return None, entry
     retired = replace(entry, state=KeyState.RETIRED, notice=notice)
-    return pool.holding(retired), retired
+    return pool.with_entry(retired), retired
 
 
-def _request(entry: PoolKey, pool: str) -> tuple[str, Mapping[str, str]]:
+def _revocation_message(entry: PoolEntry, pool: str) -> tuple[str, Mapping[str, str]]:
     facts = {
         "what to do": "Revoke this API key in the vendor's portal. It works until you do.",
         "key id": entry.key.id,
@@ -269,7 +275,7 @@ def _request(entry: PoolKey, pool: str) -> tuple[str, Mapping[str, str]]:
     return f"Revoke Trusted Signatures API key {entry.key.id}", facts
 
 
-def _why_empty(name: str, found: _Leased, least: timedelta, label: KeyLabel) -> str:
+def _empty_pool_message(name: str, found: _LeaseResult, least: timedelta, label: KeyLabel) -> str:
     shorter = f"; {found.too_short} expire sooner" if found.too_short else ""
     return (
         f"The key pool {name} has no free key that lives {least / timedelta(days=1):.1f} days, as "

@@ -11,8 +11,8 @@ What a crash leaves:
 - after the put: a version that nobody reads, and its label; the next change sweeps it;
 - after the move: the change took effect; the next change sweeps the label.
 
-A lost reply looks like a refusal or like an error, and says nothing about the move. So an edit must
-find by itself that it is done already, and then change nothing.
+A lost reply looks like a refusal or like an error, and says nothing about the move. So an edit has
+to find out by itself that it was made already, and then it changes nothing.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from rotation.credential import Confidential
 from rotation.errors import KeyPoolError, SecretStoreError
-from rotation.key_pool.document import Pool
+from rotation.key_pool.document import MOST_BYTES, EditResult, PoolDocument, PoolEdit
 from rotation.privacy.observability import logger
 from rotation.secrets_manager.calls import store_call
 from rotation.secrets_manager.labels import AWSCURRENT
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 #: Staging label of a version that is being made; the version's id follows.
 STAGE: Final = "rotation-pool-"
-#: UserGuide reference_limits: the largest value of a secret, in bytes.
-MOST_BYTES: Final = 65_536
 
 _ATTEMPTS: Final = 20
 #: Nobody takes this long between a put and its move: a step's calls are over within two minutes.
@@ -47,10 +45,6 @@ _ABANDONED: Final = timedelta(minutes=5)
 _REFUSED: Final = frozenset(
     {"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"}
 )
-
-Outcome = TypeVar("Outcome")
-#: What an edit makes of a pool: the changed pool (None: nothing to change), and what came of it.
-Edit = Callable[[Pool], tuple[Pool | None, Outcome]]
 
 
 class PoolSecret:
@@ -75,7 +69,7 @@ class PoolSecret:
         self._clock = clock
         self._sleep = sleep
 
-    def read(self) -> Pool:
+    def read(self) -> PoolDocument:
         """The current pool; empty where the secret has no value yet.
 
         Raises:
@@ -84,21 +78,20 @@ class PoolSecret:
         """
         return self._read()[1]
 
-    def change(self, edit: Edit[Outcome]) -> Outcome:
-        """Make what ``edit`` makes of the current pool current, whoever else changes it.
+    def change(self, edit: PoolEdit[EditResult]) -> EditResult:
+        """Apply ``edit`` to the current pool and make the result current, whoever else changes it.
 
         Args:
-            edit: without side effects, since it may be called several times, and idempotent, as
-                the module says. What it raises ends the change; nothing is stored then.
+            edit: what it raises ends the change, and nothing is stored.
 
         Returns:
-            what the edit said came of it.
+            the edit's result.
 
         Raises:
             InvalidCredentialError: the value is not a key pool.
             KeyPoolError: the changed document is too large; nothing was stored.
-            SecretStoreError: AWS refused or failed. The change may have been made all the same;
-                the same edit again finds out.
+            SecretStoreError: AWS refused or failed. The change may have been made all the same:
+                make it again.
         """
         swept = False
         for attempt in range(_ATTEMPTS):
@@ -121,7 +114,7 @@ class PoolSecret:
             retryable=True,
         )
 
-    def _read(self) -> tuple[str | None, Pool]:
+    def _read(self) -> tuple[str | None, PoolDocument]:
         """The version that bears AWSCURRENT, by its id, and what it holds.
 
         Reads are eventually consistent: what is read may be outdated. Then the move is refused.
@@ -137,12 +130,12 @@ class PoolSecret:
             if error.aws_code != "ResourceNotFoundException":
                 raise
         else:
-            return version, Pool.parse(value, of=self.name)
+            return version, PoolDocument.parse(value, of=self.name)
         # The same code says that there is no such secret; then this call fails.
         self._call("DescribeSecret", lambda: self._client.describe_secret(SecretId=self.name))
-        return None, Pool()
+        return None, PoolDocument()
 
-    def _swap(self, version: str | None, changed: Pool) -> bool:
+    def _swap(self, version: str | None, changed: PoolDocument) -> bool:
         """Make ``changed`` current if ``version`` still is; False where the move was refused."""
         value = changed.serialize()
         size = len(value.reveal().encode())
@@ -228,7 +221,7 @@ class PoolSecret:
 
 
 def _another_attempt_helps(error: SecretStoreError) -> bool:
-    """Somebody else moved AWSCURRENT first, or all labels of the secret are in use just now."""
+    """Whether somebody else moved AWSCURRENT first, or all labels of the secret are in use now."""
     if error.operation == "PutSecretValue":
         return error.aws_code == "LimitExceededException"
     return error.aws_code in _REFUSED

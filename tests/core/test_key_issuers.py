@@ -19,7 +19,7 @@ from rotation.credential import ApiKey
 from rotation.errors import CredentialRejectedError, KeyIssueError, RotationError
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
-from tests.key_pool.stock import Stock
+from tests.key_pool.pool_fixture import PoolFixture
 from tests.privacy.canary import Canary, everything_said
 from tests.rotation_fixture import RotationFixture, new_token
 
@@ -59,13 +59,13 @@ def over_admin_api(rotation_fixture: RotationFixture) -> Contract:
 
 
 def over_key_pool(rotation_fixture: RotationFixture) -> Contract:
-    stock = Stock(rotation_fixture)
-    stock.fill([timedelta(days=364)] * 10)
+    key_pool = PoolFixture(rotation_fixture)
+    key_pool.fill([timedelta(days=364)] * 10)
     denied = AwsError("AccessDeniedException")
     return Contract(
         rotation_fixture,
-        stock.pool,
-        lambda: stock.put({"keys": []}),
+        key_pool.pool,
+        lambda: key_pool.put({"keys": []}),
         lambda: rotation_fixture.cloud.faults.before("PutSecretValue", denied),
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.key_pool.stock import Stock
+from tests.key_pool.pool_fixture import PoolFixture
 from tests.rotation_fixture import RotationFixture
 
 
 @pytest.fixture
-def stock(rotation_fixture: RotationFixture) -> Stock:
+def key_pool(rotation_fixture: RotationFixture) -> PoolFixture:
     """An empty pool secret beside the fixture's secret."""
-    return Stock(rotation_fixture)
+    return PoolFixture(rotation_fixture)

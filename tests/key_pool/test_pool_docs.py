@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from rotation.credential import Confidential, iso_utc
-from rotation.key_pool.document import KeyState, Pool
+from rotation.key_pool.document import KeyState, PoolDocument
 from rotation.key_pool.pool_secret import STAGE
-from tests.key_pool.stock import Stock
+from tests.key_pool.pool_fixture import PoolFixture
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "key-pool.md").read_text()
@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 def test_the_example_is_a_pool() -> None:
     """What the page shows can be read, and is written again with the same members."""
     [example] = blocks("json")
-    pool = Pool.parse(Confidential(example), of="the page")
+    pool = PoolDocument.parse(Confidential(example), of="the page")
     assert json.loads(pool.serialize().reveal()) == json.loads(example)
 
 
@@ -40,16 +40,16 @@ def test_the_label_is_the_code_s() -> None:
     assert f"`{STAGE}<version id>`" in PAGE
 
 
-def test_the_commands_work(stock: Stock) -> None:
+def test_the_commands_work(key_pool: PoolFixture) -> None:
     """Adding from a program, and both lists, as the page has them."""
-    key = stock.rotation_fixture.vendor.keys.create()
+    key = key_pool.rotation.vendor.keys.create()
     adding, listing = blocks("sh")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", adding + listing],
         env={
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            **stock.rotation_fixture.cloud.environment(),
-            "VENDOR_URL": stock.rotation_fixture.vendor.url,
+            **key_pool.rotation.cloud.environment(),
+            "VENDOR_URL": key_pool.rotation.vendor.url,
             "id": key.id,
             "key": key.material,
             "expires": iso_utc(key.expires_at),

@@ -13,7 +13,7 @@ import pytest
 from rotation.core.ports import KeyLabel
 from rotation.credential import Confidential
 from rotation.errors import InvalidCredentialError
-from rotation.key_pool.document import KeyState, Lease, Notice, Pool
+from rotation.key_pool.document import KeyState, Lease, Notice, PoolDocument
 from tests.privacy.canary import Canary, everything_said
 
 ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
@@ -29,12 +29,12 @@ LEASE = {
 }
 
 
-def parse(value: Any) -> Pool:
+def parse(value: Any) -> PoolDocument:
     text = value if isinstance(value, str) else json.dumps(value)
-    return Pool.parse(Confidential(text), of="the pool")
+    return PoolDocument.parse(Confidential(text), of="the pool")
 
 
-def stored(pool: Pool) -> Any:
+def stored(pool: PoolDocument) -> Any:
     return json.loads(pool.serialize().reveal())
 
 
@@ -54,7 +54,7 @@ def test_members_of_others_survive_every_change() -> None:
     pool = parse(value)
     [held] = pool.keys
     lease = Lease(KeyLabel("fixture", ARN, "t" * 32), datetime(2026, 11, 21, 10, tzinfo=UTC))
-    changed = stored(pool.holding(replace(held, state=KeyState.LEASED, lease=lease)))
+    changed = stored(pool.with_entry(replace(held, state=KeyState.LEASED, lease=lease)))
     assert changed["note"] == value["note"]
     assert changed["keys"][0]["madeBy"] == value["keys"][0]["madeBy"]  # type: ignore[index]
 
@@ -73,7 +73,7 @@ def test_what_is_written_is_read_again() -> None:
     assert held.lease.label == KeyLabel("fixture", ARN, "t" * 32)
     assert held.notice == Notice("me", datetime(2026, 11, 22, 10, 0, 0, 250000, UTC), sent=True)
     assert held.added_at == datetime(2026, 10, 31, 23, tzinfo=UTC)
-    assert parse(stored(Pool((held,)))).keys == (held,)
+    assert parse(stored(PoolDocument((held,)))).keys == (held,)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_value_that_is_no_pool_is_refused_whole(value: Any, problem: str) -> N
     text = Confidential(value if isinstance(value, str) else json.dumps(value))
     del value
     with pytest.raises(InvalidCredentialError) as failed:
-        Pool.parse(text, of="the pool")
+        PoolDocument.parse(text, of="the pool")
     assert problem in str(failed.value)
     # Up to this test's own frame, whose locals hold the parameters.
     failed.value.__traceback__ = failed.value.__traceback__ and failed.value.__traceback__.tb_next
@@ -130,8 +130,8 @@ def test_keys_are_found_replaced_added_and_taken_out() -> None:
     pool = parse({"keys": [KEY, {"apiKeyId": OTHER_ID, "apiKey": "ab" * 32}]})
     first, second = pool.keys
     retired = replace(first, state=KeyState.RETIRED)
-    assert pool.holding(retired).keys == (retired, second)
+    assert pool.with_entry(retired).keys == (retired, second)
     assert pool.without(ID).keys == (second,)
-    assert pool.without(ID).holding(first).keys == (second, first)
+    assert pool.without(ID).with_entry(first).keys == (second, first)
     assert pool.find(OTHER_ID) is second
     assert pool.find("unknown") is None

@@ -9,27 +9,27 @@ import pytest
 
 from rotation.core.steps import STEPS
 from rotation.errors import SecretStoreError
-from rotation.key_pool.issuer import KeyPool, StepsKeyPool
+from rotation.key_pool.issuer import KeyPoolIssuer, LeaseOnlyIssuer
 from rotation.secrets_manager.labels import COMPROMISED, RETIRE_AFTER
-from tests.key_pool.stock import Stock
+from tests.key_pool.pool_fixture import PoolFixture
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes, outcomes
 
 YEAR = timedelta(days=364)
 
 
 @pytest.fixture
-def stock(reconciliation: ReconciliationFixture) -> Stock:
+def key_pool(reconciliation: ReconciliationFixture) -> PoolFixture:
     """A pool of four keys beside the fixture's secret, and the reconciliation's issuer."""
-    stock = Stock(reconciliation.rotation)
-    stock.fill([YEAR] * 4)
-    reconciliation.issuer, reconciliation.find_key = stock.pool, stock.pool.find
-    return stock
+    key_pool = PoolFixture(reconciliation.rotation)
+    key_pool.fill([YEAR] * 4)
+    reconciliation.issuer, reconciliation.find_key = key_pool.pool, key_pool.pool.find
+    return key_pool
 
 
 class CutOff:
     """A pool whose users are cut off once, just before or just after it has dropped a key."""
 
-    def __init__(self, pool: KeyPool, *, after: bool) -> None:
+    def __init__(self, pool: KeyPoolIssuer, *, after: bool) -> None:
         self._pool = pool
         self._after = after
         self._cut = False
@@ -48,21 +48,21 @@ class CutOff:
         return getattr(self._pool, name)
 
 
-def rotate(stock: Stock) -> str:
+def rotate(key_pool: PoolFixture) -> str:
     """A whole rotation with a key of the pool; its id."""
-    token = stock.rotation_fixture.stage()
+    token = key_pool.rotation.stage()
     for step in STEPS.values():
-        step(stock.rotation_fixture.rotation(token, issuer=StepsKeyPool(stock.pool)))
-    return str(stock.rotation_fixture.value("AWSCURRENT")["apiKeyId"])
+        step(key_pool.rotation.rotation(token, issuer=LeaseOnlyIssuer(key_pool.pool)))
+    return str(key_pool.rotation.value("AWSCURRENT")["apiKeyId"])
 
 
 def test_a_pool_key_is_asked_for_until_a_person_revoked_it(
-    reconciliation: ReconciliationFixture, stock: Stock
+    reconciliation: ReconciliationFixture, key_pool: PoolFixture
 ) -> None:
     """Somebody is told once; the key stays in the report, is asked ever less, and ends dead."""
-    rotate(stock)
-    displaced = rotate(stock)
-    rotate(stock)
+    rotate(key_pool)
+    displaced = rotate(key_pool)
+    rotate(key_pool)
     for _ in range(3):
         reconciliation.reconcile()
         reconciliation.pass_grace()
@@ -72,7 +72,7 @@ def test_a_pool_key_is_asked_for_until_a_person_revoked_it(
         reconciliation.rotation.later(timedelta(hours=1))
     due = [{one["keyId"] for one in report["retirements"]} for report in reports]
     assert all(displaced in keys for keys in due)
-    assert len([one for one in stock.inbox.about("Revoke") if one["key id"] == displaced]) == 1
+    assert len([one for one in key_pool.inbox.about("Revoke") if one["key id"] == displaced]) == 1
     assert reconciliation.alive(displaced)
     # Each time that it is asked it signs once, and the control twice and once before.
     assert reconciliation.rotation.vendor.signatures[displaced] < 15
@@ -83,24 +83,24 @@ def test_a_pool_key_is_asked_for_until_a_person_revoked_it(
         proven += reconciliation.reconcile()["done"]["provenDead"]
         reconciliation.rotation.later(timedelta(hours=1))
     assert displaced in proven
-    assert displaced not in stock.states()
+    assert displaced not in key_pool.states()
     assert displaced not in {one["keyId"] for one in reconciliation.reconcile()["retirements"]}
     assert {request.operation for request in reconciliation.rotation.vendor.requests} == {"sign"}
 
 
 def test_a_leaked_pool_key_is_put_to_a_person_and_proven_dead(
-    reconciliation: ReconciliationFixture, stock: Stock
+    reconciliation: ReconciliationFixture, key_pool: PoolFixture
 ) -> None:
     """The incident stays open, loudly, until the portal has done its part; then the record."""
-    leaked = rotate(stock)
+    leaked = rotate(key_pool)
     version = reconciliation.rotation.version("AWSCURRENT")
     assert version is not None
     reconciliation.declare(version)
-    rotate(stock)
+    rotate(key_pool)
     report = reconciliation.reconcile()
     assert outcomes(report) == {leaked: "manual action needed"}
     assert codes(report) >= {"key_alive_after_incident", "manual_revocation_needed"}
-    assert [one["key id"] for one in stock.inbox.about("Revoke")] == [leaked]
+    assert [one["key id"] for one in key_pool.inbox.about("Revoke")] == [leaked]
     assert reconciliation.evidence() == []
     reconciliation.rotation.vendor.keys.revoke(leaked)
     for _ in range(25):
@@ -108,15 +108,15 @@ def test_a_leaked_pool_key_is_put_to_a_person_and_proven_dead(
         reconciliation.reconcile()
     [record] = reconciliation.evidence()
     assert [one["keyId"] for one in record["keys"]] == [leaked]
-    assert leaked not in stock.states()
+    assert leaked not in key_pool.states()
 
 
 def test_a_leased_key_that_was_never_stored_is_proven_dead_too(
-    reconciliation: ReconciliationFixture, stock: Stock
+    reconciliation: ReconciliationFixture, key_pool: PoolFixture
 ) -> None:
     """The pool has its material: a person revokes it, and the vendor's answer is the proof."""
-    rotate(stock)
-    lost = stock.lease().id
+    rotate(key_pool)
+    lost = key_pool.lease().id
     reconciliation.rotation.later(timedelta(minutes=31))
     assert outcomes(reconciliation.reconcile()) == {lost: "manual action needed"}
     reconciliation.rotation.vendor.keys.revoke(lost)
@@ -125,21 +125,21 @@ def test_a_leased_key_that_was_never_stored_is_proven_dead_too(
         reconciliation.rotation.later(timedelta(hours=1))
         proven += reconciliation.reconcile()["done"]["provenDead"]
     assert proven == [lost]
-    assert lost not in stock.states()
+    assert lost not in key_pool.states()
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
-    reconciliation: ReconciliationFixture, stock: Stock, after: bool
+    reconciliation: ReconciliationFixture, key_pool: PoolFixture, after: bool
 ) -> None:
     """The next runs drop the key, and no mark stays on a version whose key the pool forgot."""
-    displaced = rotate(stock)
-    rotate(stock)
+    displaced = rotate(key_pool)
+    rotate(key_pool)
     reconciliation.reconcile()
     reconciliation.pass_grace()
     reconciliation.reconcile()
     reconciliation.rotation.vendor.keys.revoke(displaced)
-    reconciliation.issuer = CutOff(stock.pool, after=after)
+    reconciliation.issuer = CutOff(key_pool.pool, after=after)
     found: set[str] = set()
     for number in range(40):
         reconciliation.rotation.later(timedelta(hours=1))
@@ -149,7 +149,7 @@ def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
             if one["arn"] == reconciliation.rotation.arn
         ]
         found = codes(report) if number > 36 else set()
-    assert displaced not in stock.states()
+    assert displaced not in key_pool.states()
     marks = [
         label
         for has in reconciliation.rotation.labels().values()
@@ -161,16 +161,16 @@ def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
 
 
 def test_cut_off_before_the_record_an_incident_still_tells_of_every_key(
-    reconciliation: ReconciliationFixture, stock: Stock
+    reconciliation: ReconciliationFixture, key_pool: PoolFixture
 ) -> None:
     """A leased key that was never stored stays in the pool until the record names it."""
-    leaked = rotate(stock)
+    leaked = rotate(key_pool)
     current = str(reconciliation.rotation.version("AWSCURRENT"))
     pending = reconciliation.rotation.stage()
-    leased = stock.lease(pending).id
+    leased = key_pool.lease(pending).id
     reconciliation.declare(current, pending)
     reconciliation.rotation.rotation(pending).secret.unstage_pending(pending)
-    rotate(stock)
+    rotate(key_pool)
     for key in (leaked, leased):
         reconciliation.rotation.vendor.keys.revoke(key)
     evidence, reconciliation.evidence_bucket = reconciliation.evidence_bucket, "no-such-bucket"
@@ -181,6 +181,6 @@ def test_cut_off_before_the_record_an_incident_still_tells_of_every_key(
         reconciliation.run()
     [record] = reconciliation.evidence()
     assert {one["keyId"] for one in record["keys"]} == {leaked, leased}
-    assert not {leaked, leased} & stock.states().keys()
+    assert not {leaked, leased} & key_pool.states().keys()
     labels = [label for has in reconciliation.rotation.labels().values() for label in has]
     assert not any(label.startswith(COMPROMISED) for label in labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import boto3
@@ -15,8 +16,8 @@ from rotation.cli.shared.typed_key import prove, read_key
 from rotation.core.policy import POOL_RESERVE
 from rotation.credential import iso_utc
 from rotation.handlers.wiring.vendor import utc_now
-from rotation.key_pool.document import KeyState, Pool, PoolKey
-from rotation.key_pool.editing import adding, removable, removing
+from rotation.key_pool import document
+from rotation.key_pool.document import KeyState, PoolDocument, PoolEntry, removable_entry
 from rotation.key_pool.pool_secret import PoolSecret
 
 
@@ -28,7 +29,7 @@ def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
         pool.read()
         key = read_key(expires)
         proven = "not proven" if unproven else prove(key, name, otherwise="The key was not added.")
-        new = pool.change(adding(key, utc_now()))
+        new = pool.change(partial(document.add_key, key=key, now=utc_now()))
         free = _free(pool.read())
     click.echo(
         f"Key {key.id} is in the pool {name} ({proven})."
@@ -62,14 +63,14 @@ def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
     """Print the plan, and carry it out if it is to be."""
     with readable_errors():
         pool = _pool(name)
-        entry = removable(pool.read(), key_id, utc_now())
+        entry = removable_entry(pool.read(), key_id, utc_now())
         click.echo(f"Take key {key_id} ({entry.state.value}) out of the pool {name}.")
         if not entry.key.expired(utc_now()):
             click.echo("It is not revoked by that: revoke it in the vendor's portal.")
         if not apply_it:
             click.echo("Nothing was changed. Add --apply to do it.")
             return
-        pool.change(removing(key_id, utc_now()))
+        pool.change(partial(document.remove_key, key_id=key_id, now=utc_now()))
     click.echo("Done.")
 
 
@@ -77,7 +78,7 @@ def _pool(name: str) -> PoolSecret:
     return PoolSecret(boto3.client("secretsmanager", config=SECRET_WRITES), name, utc_now)
 
 
-def _free(pool: Pool) -> int:
+def _free(pool: PoolDocument) -> int:
     now = utc_now()
     return sum(entry.state is KeyState.FREE and not entry.key.expired(now) for entry in pool.keys)
 
@@ -88,7 +89,7 @@ def _stock(free: int) -> str:
     return f"{keys}.{advice}"
 
 
-def _as_json(entry: PoolKey) -> dict[str, Any]:
+def _as_json(entry: PoolEntry) -> dict[str, Any]:
     lease = entry.lease
     asked = entry.notice
     return {
@@ -108,7 +109,7 @@ def _as_json(entry: PoolKey) -> dict[str, Any]:
     }
 
 
-def _row(entry: PoolKey, now: datetime) -> tuple[str, ...]:
+def _row(entry: PoolEntry, now: datetime) -> tuple[str, ...]:
     age = "unknown" if entry.added_at is None else f"{(now - entry.added_at).days} d"
     expires = entry.key.expires_at
     left = "" if expires is None else f" (in {(expires - now) / timedelta(days=1):.0f} d)"

@@ -15,7 +15,7 @@ from rotation.core.policy import least_life_when_issued
 from rotation.core.ports import Notifier
 from rotation.credential import ApiKey
 from rotation.handlers.wiring.vendor import utc_now
-from rotation.key_pool.issuer import KeyPool
+from rotation.key_pool.issuer import KeyPoolIssuer
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.secrets_manager.versions import SecretVersions, read_credential
 from rotation.settings import RotationSettings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 
-def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPool:
+def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPoolIssuer:
     """The pool of the settings."""
 
     def needed(secret_arn: str) -> timedelta:
@@ -32,7 +32,7 @@ def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPo
         return least_life_when_issued(interval, settings.grace)
 
     pool = PoolSecret(secrets, settings.pool_secret, utc_now)
-    return KeyPool(pool, needed, notifier(settings), utc_now)
+    return KeyPoolIssuer(pool, needed, notifier(settings), utc_now)
 
 
 def admin_key_reader(secrets: SecretsManagerClient, secret: str) -> Callable[[], ApiKey]:

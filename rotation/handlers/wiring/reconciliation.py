@@ -20,7 +20,7 @@ from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool, notifi
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.key_pool.document import KeyState
 from rotation.key_pool.incident import PoolIncident
-from rotation.key_pool.issuer import KeyPool
+from rotation.key_pool.issuer import KeyPoolIssuer
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation.examination import Examiner
 from rotation.reconciliation.execution import ReconciliationServices
@@ -136,7 +136,7 @@ class ReconcileWiring:
         return secrets_rotated_by(self._secrets, self._settings.rotation_function)
 
     @cached_property
-    def _pool(self) -> KeyPool:
+    def _pool(self) -> KeyPoolIssuer:
         return key_pool(self._settings.rotation, self._secrets)
 
     @cached_property

@@ -14,7 +14,7 @@ from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.step_invocation import StepRequest
 from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
-from rotation.key_pool.issuer import StepsKeyPool
+from rotation.key_pool.issuer import LeaseOnlyIssuer
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.settings import KEY_POOL, RotationSettings
 from rotation.vendor.admin_api import AdminApi
@@ -63,5 +63,5 @@ class RotationWiring:
         return AdminApi(http, settings.admin_keys_path, admin_key, utc_now)
 
     @cached_property
-    def _pool(self) -> StepsKeyPool:
-        return StepsKeyPool(key_pool(self._settings, self._secrets))
+    def _pool(self) -> LeaseOnlyIssuer:
+        return LeaseOnlyIssuer(key_pool(self._settings, self._secrets))

@@ -1,5 +1,5 @@
 """A pool of the test's own."""
 
-from tests.key_pool.conftest import stock
+from tests.key_pool.conftest import key_pool
 
-__all__ = ["stock"]
+__all__ = ["key_pool"]

@@ -21,7 +21,7 @@ from rotation.cli.commands import rotation
 from rotation.credential import iso_utc
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import PortalKey
-from tests.key_pool.stock import NAME, Stock
+from tests.key_pool.pool_fixture import NAME, PoolFixture
 from tests.privacy.canary import Canary
 
 BIN = Path(sys.executable).parent
@@ -31,13 +31,13 @@ Person = Callable[..., Result]
 
 
 @pytest.fixture
-def environment(stock: Stock, tmp_path: Path) -> dict[str, str]:
+def environment(key_pool: PoolFixture, tmp_path: Path) -> dict[str, str]:
     """What makes the command talk to the sandbox."""
     root = tmp_path / "root.pem"
-    root.write_bytes(stock.rotation_fixture.pki.root_pem)
+    root.write_bytes(key_pool.rotation.pki.root_pem)
     return {
-        **stock.rotation_fixture.cloud.environment(),
-        "VENDOR_URL": stock.rotation_fixture.vendor.url,
+        **key_pool.rotation.cloud.environment(),
+        "VENDOR_URL": key_pool.rotation.vendor.url,
         "SIGNER_TRUST_ANCHORS": str(root),
     }
 
@@ -67,23 +67,23 @@ def as_json(key: PortalKey, **more: Any) -> str:
 
 @pytest.mark.parametrize("write", [two_lines, as_json])
 def test_a_key_is_piped_in_proven_and_added(
-    stock: Stock, person: Person, write: Callable[[PortalKey], str]
+    key_pool: PoolFixture, person: Person, write: Callable[[PortalKey], str]
 ) -> None:
-    """Two lines or JSON; one signature is bought; the answer names the key and the stock."""
-    key = stock.rotation_fixture.vendor.keys.create()
+    """Two lines or JSON; one signature is bought; the answer names the key and the key_pool."""
+    key = key_pool.rotation.vendor.keys.create()
     said = person("add", typed=write(key)).output
     assert f"Key {key.id} is in the pool {NAME} (proven; it signs as " in said
     assert "1 key is free. Make more" in said
-    assert stock.states() == {key.id: "free"}
-    assert stock.rotation_fixture.vendor.signatures[key.id] == 1
-    assert stock.lease().id == key.id
+    assert key_pool.states() == {key.id: "free"}
+    assert key_pool.rotation.vendor.signatures[key.id] == 1
+    assert key_pool.lease().id == key.id
 
 
 def test_a_key_is_typed_at_a_prompt_and_not_shown(
-    stock: Stock, environment: dict[str, str]
+    key_pool: PoolFixture, environment: dict[str, str]
 ) -> None:
     """On a terminal the id is echoed, the key is not."""
-    key = stock.rotation_fixture.vendor.keys.create()
+    key = key_pool.rotation.vendor.keys.create()
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [str(BIN / "rotation"), "pool", "add"],
@@ -103,7 +103,7 @@ def test_a_key_is_typed_at_a_prompt_and_not_shown(
     canary = Canary()
     canary.plant(key.material, "the key")
     assert canary.find(shown) is None
-    assert stock.states() == {key.id: "free"}
+    assert key_pool.states() == {key.id: "free"}
 
 
 def _until(terminal: int, text: bytes | None) -> bytes:
@@ -121,42 +121,42 @@ def _until(terminal: int, text: bytes | None) -> bytes:
     return shown
 
 
-def test_a_key_whose_expiry_is_known_is_leased_by_it(stock: Stock, person: Person) -> None:
+def test_a_key_whose_expiry_is_known_is_leased_by_it(key_pool: PoolFixture, person: Person) -> None:
     """From the option or from the JSON, whose other members are not kept."""
-    given, read, unknown = (stock.rotation_fixture.vendor.keys.create() for _ in range(3))
-    day = (stock.rotation_fixture.now() + timedelta(days=200)).date()
+    given, read, unknown = (key_pool.rotation.vendor.keys.create() for _ in range(3))
+    day = (key_pool.rotation.now() + timedelta(days=200)).date()
     person("add", "--expires", day.isoformat(), typed=two_lines(given))
     person("add", typed=as_json(read, expiresAt=iso_utc(read.expires_at), secret="x"))
     said = person("add", typed=two_lines(unknown)).output
     assert "expiry is not known" in said
-    held = {entry["apiKeyId"]: entry for entry in stock.value()["keys"]}
+    held = {entry["apiKeyId"]: entry for entry in key_pool.value()["keys"]}
     assert held[given.id]["expiresAt"] == f"{day}T00:00:00.000Z"
     assert held[read.id]["expiresAt"] == iso_utc(read.expires_at)
     assert "expiresAt" not in held[unknown.id]
     assert "secret" not in held[read.id]
 
 
-def test_a_key_that_does_not_sign_is_not_added(stock: Stock, person: Person) -> None:
+def test_a_key_that_does_not_sign_is_not_added(key_pool: PoolFixture, person: Person) -> None:
     """Mistyped or revoked: the message says so and what to do, and --unproven adds it."""
-    key = stock.rotation_fixture.vendor.keys.create()
-    stock.rotation_fixture.vendor.keys.revoke(key.id)
+    key = key_pool.rotation.vendor.keys.create()
+    key_pool.rotation.vendor.keys.revoke(key.id)
     said = person("add", typed=two_lines(key), code=1).output
     assert "The key was not added. Check the id and the key" in said
-    assert stock.states() == {}
+    assert key_pool.states() == {}
     assert "(not proven)" in person("add", "--unproven", typed=two_lines(key)).output
-    assert stock.states() == {key.id: "free"}
+    assert key_pool.states() == {key.id: "free"}
 
 
-def test_adding_a_key_again_changes_nothing(stock: Stock, person: Person) -> None:
+def test_adding_a_key_again_changes_nothing(key_pool: PoolFixture, person: Person) -> None:
     """Whoever is not sure whether it worked may run it again."""
-    key = stock.rotation_fixture.vendor.keys.create()
+    key = key_pool.rotation.vendor.keys.create()
     person("add", typed=two_lines(key))
-    before = stock.labels()
+    before = key_pool.labels()
     assert (
         "was in the pool trusted-signatures-pool already"
         in person("add", typed=two_lines(key)).output
     )
-    assert stock.labels() == before
+    assert key_pool.labels() == before
 
 
 @pytest.mark.parametrize(
@@ -170,17 +170,19 @@ def test_adding_a_key_again_changes_nothing(stock: Stock, person: Person) -> Non
         ("4f1c2d3e\nabab\n", '"apiKeyId" is not a UUID'),
     ],
 )
-def test_what_is_no_key_is_refused(stock: Stock, person: Person, typed: str, says: str) -> None:
+def test_what_is_no_key_is_refused(
+    key_pool: PoolFixture, person: Person, typed: str, says: str
+) -> None:
     """Before anything is asked of the vendor, with the forms that are read."""
     said = person("add", typed=typed, code=1).output
     assert says in said
     assert "Give two lines" in said
-    assert stock.rotation_fixture.vendor.requests == ()
+    assert key_pool.rotation.vendor.requests == ()
 
 
-def test_a_key_is_never_taken_from_an_argument(stock: Stock, person: Person) -> None:
+def test_a_key_is_never_taken_from_an_argument(key_pool: PoolFixture, person: Person) -> None:
     """The refusal does not repeat it, neither as a stray word nor as a key id."""
-    key = stock.rotation_fixture.vendor.keys.create()
+    key = key_pool.rotation.vendor.keys.create()
     canary = Canary()
     canary.plant(key.material, "the key")
     for arguments in (("add", key.id, key.material), ("remove", key.material), ("list", key.id)):
@@ -195,18 +197,18 @@ def test_an_expiry_that_cannot_be_is_a_wrong_command_line(person: Person, when: 
     assert "--expires" in person("add", "--expires", when, code=2).output
 
 
-def test_an_expired_key_is_refused(stock: Stock, person: Person) -> None:
+def test_an_expired_key_is_refused(key_pool: PoolFixture, person: Person) -> None:
     """It would only be in the way."""
-    key = stock.rotation_fixture.vendor.keys.create()
+    key = key_pool.rotation.vendor.keys.create()
     said = person("add", typed=as_json(key, expiresAt="2026-01-01T00:00:00Z"), code=1).output
     assert "has expired" in said
-    assert stock.states() == {}
+    assert key_pool.states() == {}
 
 
-def test_the_list_tells_all_but_the_keys(stock: Stock, person: Person) -> None:
+def test_the_list_tells_all_but_the_keys(key_pool: PoolFixture, person: Person) -> None:
     """One line for each key: id, state, age, expiry, lease; and what is left."""
-    stock.fill([YEAR, timedelta(days=40), None])
-    leased = stock.lease()
+    key_pool.fill([YEAR, timedelta(days=40), None])
+    leased = key_pool.lease()
     said = person("list").output
     lines = {line.split()[0]: line for line in said.splitlines()}
     assert re.search(r"leased +unknown +\S+ \(in 36\d d\) +\S+ to trusted-sig", lines[leased.id])
@@ -215,9 +217,9 @@ def test_the_list_tells_all_but_the_keys(stock: Stock, person: Person) -> None:
     told = json.loads(person("list", "--json").output)
     assert (told["pool"], told["free"]) == (NAME, 2)
     by_id = {key["id"]: key for key in told["keys"]}
-    assert by_id[leased.id]["lease"]["secret_arn"] == stock.rotation_fixture.arn
+    assert by_id[leased.id]["lease"]["secret_arn"] == key_pool.rotation.arn
     canary = Canary()
-    for key in stock.rotation_fixture.vendor.keys.all():
+    for key in key_pool.rotation.vendor.keys.all():
         canary.plant(key.material, key.id)
     assert canary.find((said + json.dumps(told)).encode()) is None
 
@@ -230,40 +232,42 @@ def test_an_empty_pool_is_listed_too(person: Person) -> None:
     )
 
 
-def test_removing_shows_its_plan_and_acts_on_apply(stock: Stock, person: Person) -> None:
+def test_removing_shows_its_plan_and_acts_on_apply(key_pool: PoolFixture, person: Person) -> None:
     """Without --apply nothing changes; both say that the key is not revoked by it."""
-    first, second = stock.fill([YEAR, YEAR])
+    first, second = key_pool.fill([YEAR, YEAR])
     for arguments, left in (((), {first.id, second.id}), (("--apply",), {second.id})):
         said = person("remove", first.id.upper(), *arguments).output
         assert f"Take key {first.id} (free) out of the pool {NAME}." in said
         assert "revoke it in the vendor's portal" in said
         assert ("Nothing was changed" in said) == (not arguments)
-        assert stock.states().keys() == left
+        assert key_pool.states().keys() == left
 
 
-def test_a_leased_key_is_not_removed(stock: Stock, person: Person) -> None:
+def test_a_leased_key_is_not_removed(key_pool: PoolFixture, person: Person) -> None:
     """The refusal names the secret that holds it."""
-    [made] = stock.fill([YEAR])
-    stock.lease()
+    [made] = key_pool.fill([YEAR])
+    key_pool.lease()
     for arguments in ((), ("--apply",)):
         said = person("remove", made.id, *arguments, code=1).output
-        assert f"leased to {stock.rotation_fixture.arn}" in said
-    assert stock.states() == {made.id: "leased"}
+        assert f"leased to {key_pool.rotation.arn}" in said
+    assert key_pool.states() == {made.id: "leased"}
 
 
-def test_a_pool_under_another_name(stock: Stock, person: Person) -> None:
+def test_a_pool_under_another_name(key_pool: PoolFixture, person: Person) -> None:
     """--pool-secret takes the name that the deployment gave it."""
-    stock.rotation_fixture.client.create_secret(Name="another-pool")
-    key = stock.rotation_fixture.vendor.keys.create()
+    key_pool.rotation.client.create_secret(Name="another-pool")
+    key = key_pool.rotation.vendor.keys.create()
     person("add", "--pool-secret", "another-pool", typed=two_lines(key))
     assert key.id in person("list", "--pool-secret", "another-pool").output
-    assert stock.states() == {}
+    assert key_pool.states() == {}
 
 
 @pytest.mark.parametrize("command", ["add", "list"])
-def test_what_aws_refuses_is_said_in_words(stock: Stock, person: Person, command: str) -> None:
+def test_what_aws_refuses_is_said_in_words(
+    key_pool: PoolFixture, person: Person, command: str
+) -> None:
     """Exit code 1 and the right that is missing; no key was asked for."""
-    stock.rotation_fixture.cloud.faults.before("GetSecretValue", AwsError("AccessDeniedException"))
+    key_pool.rotation.cloud.faults.before("GetSecretValue", AwsError("AccessDeniedException"))
     said = person(command, code=1).output
     assert "Allow secretsmanager:GetSecretValue" in said
     assert "Traceback" not in said
@@ -280,13 +284,13 @@ def test_a_missing_region_is_said_in_words(
 
 
 def test_a_vendor_that_cannot_be_reached_adds_nothing(
-    stock: Stock, environment: dict[str, str], person: Person
+    key_pool: PoolFixture, environment: dict[str, str], person: Person
 ) -> None:
     """A key that was not proven is not added, and the message names the call."""
     environment["VENDOR_URL"] = "http://127.0.0.1:9"
-    key = stock.rotation_fixture.vendor.keys.create()
+    key = key_pool.rotation.vendor.keys.create()
     assert "sign" in person("add", typed=two_lines(key), code=1).output
-    assert stock.states() == {}
+    assert key_pool.states() == {}
 
 
 @pytest.mark.parametrize("command", ["add", "list", "remove"])

@@ -11,8 +11,8 @@ from typing import Any
 from rotation.core.ports import KeyLabel
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import NotificationError
-from rotation.key_pool.document import Pool
-from rotation.key_pool.issuer import KeyPool
+from rotation.key_pool.document import PoolDocument
+from rotation.key_pool.issuer import KeyPoolIssuer
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.sandbox.vendor import PortalKey
 from tests.rotation_fixture import RotationFixture, new_token
@@ -40,31 +40,31 @@ class Inbox:
 
 
 @dataclass
-class Stock:
-    """The pool secret of a fixture, and a `KeyPool` over it."""
+class PoolFixture:
+    """The pool secret of a fixture, and a `KeyPoolIssuer` over it."""
 
-    rotation_fixture: RotationFixture
+    rotation: RotationFixture
     needed: timedelta = timedelta(days=31)
     inbox: Inbox = field(default_factory=Inbox)
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.rotation_fixture.client.create_secret(Name=NAME)
-        self.secret = self.over(self.rotation_fixture.client)
+        self.rotation.client.create_secret(Name=NAME)
+        self.secret = self.over(self.rotation.client)
         self.pool = self.issuer(self.secret)
 
     def over(self, client: Any) -> PoolSecret:
         """The pool secret as another process has it, with a client of its own."""
-        return PoolSecret(client, NAME, self.rotation_fixture.now, self.pauses.append)
+        return PoolSecret(client, NAME, self.rotation.now, self.pauses.append)
 
-    def issuer(self, secret: PoolSecret) -> KeyPool:
-        return KeyPool(secret, lambda _: self.needed, self.inbox, self.rotation_fixture.now)
+    def issuer(self, secret: PoolSecret) -> KeyPoolIssuer:
+        return KeyPoolIssuer(secret, lambda _: self.needed, self.inbox, self.rotation.now)
 
     def fill(self, lives: Sequence[timedelta | None]) -> list[PortalKey]:
         """One free key for each of ``lives``, from now; None: nobody noted its expiry."""
         made = [
-            self.rotation_fixture.vendor.keys.create(
-                expires_at=None if life is None else self.rotation_fixture.vendor.now() + life
+            self.rotation.vendor.keys.create(
+                expires_at=None if life is None else self.rotation.vendor.now() + life
             )
             for life in lives
         ]
@@ -75,16 +75,16 @@ class Stock:
     def put(self, value: Any) -> None:
         """What a person does by hand."""
         text = value if isinstance(value, str) else json.dumps(value)
-        self.rotation_fixture.client.put_secret_value(SecretId=NAME, SecretString=text)
+        self.rotation.client.put_secret_value(SecretId=NAME, SecretString=text)
 
     def lease(self, token: str | None = None) -> ApiKey:
         """Lease a key for the fixture's own secret."""
         return self.pool.issue(self.label(token), LIFE)
 
     def label(self, token: str | None = None) -> KeyLabel:
-        return KeyLabel("fixture", self.rotation_fixture.arn, token or new_token())
+        return KeyLabel("fixture", self.rotation.arn, token or new_token())
 
-    def read(self) -> Pool:
+    def read(self) -> PoolDocument:
         return self.secret.read()
 
     def states(self) -> dict[str, str]:
@@ -92,13 +92,13 @@ class Stock:
 
     def value(self) -> dict[str, Any]:
         """The document as it is stored."""
-        answer = self.rotation_fixture.client.get_secret_value(SecretId=NAME)
+        answer = self.rotation.client.get_secret_value(SecretId=NAME)
         held: dict[str, Any] = json.loads(answer["SecretString"])
         return held
 
     def labels(self) -> dict[str, set[str]]:
         """The staging labels of the pool secret's versions."""
-        described = self.rotation_fixture.client.describe_secret(SecretId=NAME)
+        described = self.rotation.client.describe_secret(SecretId=NAME)
         versions = described.get("VersionIdsToStages", {})
         return {version: set(labels) for version, labels in versions.items()}
 
