@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, final
 
 from rotation.errors import InvalidCredentialError
-from rotation.privacy.redaction import HIDDEN, hide_field, remember
+from rotation.privacy.redaction import HIDDEN, hide_field, hide_value
 
 API_KEY: Final = "apiKey"
 API_KEY_ID: Final = "apiKeyId"
@@ -167,7 +167,7 @@ class ApiKey:
         )
         if problem is None:
             text = key_format.material.normalize(str(material))
-            remember(text)
+            hide_value(text)
             return cls(
                 id=key_format.id.normalize(str(key_id)),
                 material=Confidential(text),

@@ -50,12 +50,12 @@ def texts() -> Iterator[tuple[str, str]]:
 def test_whether_a_key_is_compromised_is_decided_by_the_labels_module() -> None:
     """A snapshot and a version that is examined ask it; nobody else looks at labels or tags."""
     labels = "rotation.secrets_manager.labels"
-    assert importers(labels, "compromised") == {
+    assert importers(labels, "is_compromised") == {
         "rotation.secrets_manager.snapshot",
         "rotation.reconciliation.situation",
     }
     # Who writes these labels and tags, or takes them off, is not asking.
-    assert importers(labels, "COMPROMISED") == {
+    assert importers(labels, "COMPROMISED_PREFIX") == {
         "rotation.incident.declaration",
         "rotation.reconciliation.plan",
         "rotation.reconciliation.relabelling",

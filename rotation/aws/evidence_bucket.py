@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_RECORDS: Final = 10
 
 
-class S3Evidence:
+class S3EvidenceStore:
     """`rotation.core.ports.EvidenceStore` in one bucket."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:

@@ -23,7 +23,7 @@ _ADVICE: Final = {
 }
 
 
-class Publishes(Protocol):
+class SnsPublisher(Protocol):
     """The part of a boto3 SNS client that is needed."""
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> Any:  # noqa: N803
@@ -41,7 +41,7 @@ class SnsNotifier:
         topic_arn: the topic's ARN.
     """
 
-    def __init__(self, client: Publishes, topic_arn: str) -> None:
+    def __init__(self, client: SnsPublisher, topic_arn: str) -> None:
         self._client = client
         self._topic_arn = topic_arn
 

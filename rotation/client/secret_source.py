@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rotation.credential import ApiKey, Confidential, SecretDocument
-from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.calls import call_secrets_manager
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -65,7 +65,7 @@ class SecretsManager:
         A call without a stage means AWSCURRENT. The stage is named nevertheless, so that a policy
         can demand it (condition key ``secretsmanager:VersionStage``).
         """
-        arn, version, value = store_call(
+        arn, version, value = call_secrets_manager(
             "GetSecretValue",
             secret_id,
             lambda: _read(

@@ -22,7 +22,7 @@ from rotation.errors import RotationError
 from rotation.handlers.reconcile_actions import ACTIONS, parse
 from rotation.handlers.wiring.reconciliation import ReconcileWiring
 from rotation.privacy.library_logs import protect_process
-from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.privacy.observability import count, logger, metrics, set_function_dimension
 from rotation.settings import ReconcileSettings
 
 protect_process()
@@ -44,7 +44,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         InvalidEventError: the event is not one of those above; nothing was done.
         RotationError: no secret could be looked at; nothing confidential in its message or causes.
     """
-    counted_for(context.function_name)
+    set_function_dimension(context.function_name)
     count("Reconciliations")
     failure: RotationError
     try:

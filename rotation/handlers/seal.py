@@ -16,7 +16,7 @@ from rotation.deadline import Deadline
 from rotation.errors import RotationError
 from rotation.handlers.wiring.sealing import SealerWiring
 from rotation.privacy.library_logs import protect_process
-from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.privacy.observability import count, logger, metrics, set_function_dimension
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, error_answer, make_error_answer, recording_failure
 from rotation.settings import SealingSettings
@@ -33,7 +33,7 @@ def _wiring() -> SealerWiring:
 @metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Seal the document that the event names, and answer whether it is sealed, or why not."""
-    counted_for(context.function_name)
+    set_function_dimension(context.function_name)
     deadline = Deadline.of(context)
     return answer(event, lambda: _wiring().sealer(deadline))
 

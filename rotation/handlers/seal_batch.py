@@ -21,7 +21,7 @@ from rotation.errors import InvalidEventError, InvalidRequestError, RotationErro
 from rotation.handlers.wiring.seal_options import VARIABLES
 from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
-from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.privacy.observability import count, logger, metrics, set_function_dimension
 from rotation.sealing.request import ObjectLocation, SealOptions, error_message
 from rotation.settings import EventSealingSettings
 from rotation.unattended.idempotent_sealer import IdempotentSealer, SealResult
@@ -56,7 +56,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Raises:
         InvalidEventError: it is not S3 Batch Operations that asks.
     """
-    counted_for(context.function_name)
+    set_function_dimension(context.function_name)
     count("BulkTasks")
     deadline = Deadline.of(context)
     return answer(event, lambda: _wiring().sealing(deadline))

@@ -22,7 +22,7 @@ from rotation.errors import RotationError
 from rotation.handlers.wiring.seal_options import VARIABLES
 from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
-from rotation.privacy.observability import count, counted_for, logger, metrics
+from rotation.privacy.observability import count, logger, metrics, set_function_dimension
 from rotation.sealing.request import error_message
 from rotation.settings import EventSealingSettings
 from rotation.unattended.idempotent_sealer import IdempotentSealer
@@ -47,7 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     Raises:
         ConfigurationError: a setting is missing or wrong; all messages come again.
     """
-    counted_for(context.function_name)
+    set_function_dimension(context.function_name)
     return answer(event, _wiring().sealing(Deadline.of(context)))
 
 

@@ -18,8 +18,8 @@ from rotation.core.steps import STEPS
 from rotation.credential import Confidential
 from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError, RotationError
-from rotation.privacy.observability import count, counted_for, logger
-from rotation.privacy.redaction import remember
+from rotation.privacy.observability import count, logger, set_function_dimension
+from rotation.privacy.redaction import hide_value
 
 _ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:\S+")
 _TOKEN = re.compile(r"[A-Za-z0-9-]{32,64}")
@@ -54,7 +54,7 @@ def run_step(
     Raises:
         RotationError: with its code in the log; nothing confidential in its message or causes.
     """
-    counted_for(context.function_name)
+    set_function_dimension(context.function_name)
     count("RotationSteps")
     members = event if isinstance(event, dict) else {}
     rotation_token = _take_rotation_token(members)
@@ -92,5 +92,5 @@ def _take_rotation_token(event: dict[str, Any]) -> Confidential | None:
     token = event.pop("RotationToken", None)
     if token is None:
         return None
-    remember(str(token))
+    hide_value(str(token))
     return Confidential(str(token))

@@ -31,7 +31,7 @@ from rotation.secrets_manager.labels import (
     ATTEMPT_TAG,
     AWSCURRENT,
     AWSPENDING,
-    COMPROMISED,
+    COMPROMISED_PREFIX,
     INCIDENT_TAG,
     SUSPECT_TAGS,
 )
@@ -183,7 +183,7 @@ def advance(secret: SecretVersions, now: datetime) -> Progress:
     current = snapshot.version_with(AWSCURRENT)
     pending = snapshot.version_with(AWSPENDING)
     if pending is not None and pending in suspects:
-        secret.detach(AWSPENDING, pending)
+        secret.remove_label(AWSPENDING, pending)
         acts.append(f"took AWSPENDING off {pending}")
         pending = None
     attempt = _attempt(snapshot, declaration)
@@ -237,14 +237,14 @@ def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[s
     marked = [
         version
         for version, labels in snapshot.labels.items()
-        if any(label.startswith(COMPROMISED) for label in labels)
+        if any(label.startswith(COMPROMISED_PREFIX) for label in labels)
     ]
     for version in snapshot.declared:
         labels = snapshot.labels.get(version, frozenset())
         if version in marked or not snapshot.compromised(version):
             continue
         try:
-            secret.attach(COMPROMISED + version, version)
+            secret.add_label(COMPROMISED_PREFIX + version, version)
         except SecretStoreError as error:
             # A version that lost its last label may have been deleted since.
             if labels or error.aws_code not in _NO_SUCH_VERSION:
@@ -276,7 +276,7 @@ def _attempt(snapshot: Snapshot, declaration: Declaration) -> _Attempt:
 
 def _unstick(secret: SecretVersions, pending: str | None, acts: list[str]) -> None:
     if pending is not None:
-        secret.detach(AWSPENDING, pending)
+        secret.remove_label(AWSPENDING, pending)
         acts.append(f"took a stuck AWSPENDING off {pending}")
 
 

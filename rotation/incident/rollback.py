@@ -18,8 +18,8 @@ from rotation.secrets_manager.labels import (
     AWSPENDING,
     AWSPREVIOUS,
     INCIDENT_TAG,
-    RETIRE_AFTER,
-    proven_dead,
+    RETIRE_AFTER_PREFIX,
+    is_proven_dead,
     retire_after,
 )
 from rotation.secrets_manager.snapshot import Snapshot
@@ -80,8 +80,10 @@ def roll_back(
     if key.expired(clock()):
         raise VersionStateError(f"The previous key {key.id} expired at {key.expires_at}.")
     prover.prove(key, f"rotation test seal for {secret.arn} {previous} (rollback)")
-    for mark in sorted(one for one in snapshot.labels[previous] if one.startswith(RETIRE_AFTER)):
-        secret.detach(mark, previous)
+    for mark in sorted(
+        one for one in snapshot.labels[previous] if one.startswith(RETIRE_AFTER_PREFIX)
+    ):
+        secret.remove_label(mark, previous)
     # The proof took time: look again, then swap only from the version that was looked at.
     again, current = _versions(secret.snapshot(), clock())
     if again != previous:
@@ -123,7 +125,7 @@ def _versions(snapshot: Snapshot, now: datetime) -> tuple[str, str]:
             "rotate forward instead."
         )
     due = retire_after(labels)
-    if proven_dead(labels) or (due is not None and due <= now + ROLLBACK_MARGIN):
+    if is_proven_dead(labels) or (due is not None and due <= now + ROLLBACK_MARGIN):
         raise VersionStateError(
             f"The previous key of {snapshot.arn} is dead, or about to be retired. Rotate forward "
             "instead (rotation rotate)."

@@ -33,7 +33,7 @@ from rotation.key_pool.document import (
 )
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.privacy.observability import count, logger
-from rotation.privacy.redaction import remember
+from rotation.privacy.redaction import hide_value
 
 #: A call that sends a message is over after this time. If its notice is not marked as sent by
 #: then, the next call sends the message again.
@@ -103,7 +103,7 @@ class KeyPoolIssuer:
         if found.is_new:
             self._report_keys_left(found)
         # Parsing a large pool makes the redaction remember many keys, and it forgets the oldest.
-        remember(found.entry.key.material.reveal())
+        hide_value(found.entry.key.material.reveal())
         return replace(found.entry.key, issued_at=found.entry.lease.at)
 
     def list_keys(self, installation: str, secret_arn: str) -> KeyListing:

@@ -29,7 +29,7 @@ from rotation.credential import Confidential
 from rotation.errors import KeyPoolError, SecretStoreError
 from rotation.key_pool.document import MOST_BYTES, EditResult, PoolDocument, PoolEdit
 from rotation.privacy.observability import logger
-from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.calls import call_secrets_manager
 from rotation.secrets_manager.labels import AWSCURRENT
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class PoolSecret:
                 logger.warning("a label was left behind", pool=self.name, reason=error.aws_code)
 
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
-        return store_call(operation, self.name, call)
+        return call_secrets_manager(operation, self.name, call)
 
 
 def _another_attempt_helps(error: SecretStoreError) -> bool:

@@ -36,7 +36,7 @@ logger: Final = Logger(
 metrics: Final = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 
-def counted_for(function_name: str) -> None:
+def set_function_dimension(function_name: str) -> None:
     """Have what this invocation counts tell the function, so that two stacks are told apart."""
     metrics.add_dimension(name=FUNCTION, value=function_name)
 

@@ -60,7 +60,7 @@ def hide_field(name: str) -> None:
         _secret_field = _hidden_field_pattern()
 
 
-def remember(secret: str) -> None:
+def hide_value(secret: str) -> None:
     """Keep ``secret`` out of everything scrubbed from now on; the last 32 are remembered."""
     if len(secret) < _PIECE:
         return

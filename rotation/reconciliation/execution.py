@@ -149,13 +149,13 @@ class Execution:
 
     def _relabel(self) -> None:
         for version in self._plan.abandon:
-            self._labels.detach(Label(version, AWSPENDING))
+            self._labels.remove_label(Label(version, AWSPENDING))
             self.done.abandoned.append(version)
             self._say("stuck rotation abandoned", version=version)
         for label in self._plan.remove:
-            self._labels.detach(label)
+            self._labels.remove_label(label)
         for label in self._plan.mark:
-            self._labels.attach(label)
+            self._labels.add_label(label)
             self.done.marked.append(label.version)
             self._say("version marked for retirement", version=label.version, label=label.label)
         if self._plan.untag:

@@ -38,10 +38,10 @@ from rotation.reconciliation.situation import (
 )
 from rotation.secrets_manager.labels import (
     AWSPREVIOUS,
-    COMPROMISED,
-    DEAD,
-    RETIRE_AFTER,
-    retirement_mark,
+    COMPROMISED_PREFIX,
+    DEAD_PREFIX,
+    RETIRE_AFTER_PREFIX,
+    retirement_label,
 )
 
 
@@ -170,7 +170,7 @@ def _marks(situation: Situation, policy: ReconciliationPolicy) -> tuple[tuple[La
     """Marks for displaced versions whose key may be alive, the newest first as far as they fit."""
     after = situation.now + policy.grace
     wanted = [
-        Label(version.id, retirement_mark(version.id, after))
+        Label(version.id, retirement_label(version.id, after))
         for version in reversed(situation.versions)
         if _retirable(situation, version) and version.retire_after is None
     ]
@@ -199,16 +199,20 @@ def _removals(situation: Situation) -> Iterator[Label]:
     for version in situation.versions:
         stale = not version.displaced or version.key_id in situation.protected
         if version.dead or (stale and not version.compromised):
-            yield from (Label(version.id, mark) for mark in sorted(_ours(version, RETIRE_AFTER)))
-        if version.dead and version.displaced and version.labels == _ours(version, DEAD):
+            yield from (
+                Label(version.id, mark) for mark in sorted(_ours(version, RETIRE_AFTER_PREFIX))
+            )
+        if version.dead and version.displaced and version.labels == _ours(version, DEAD_PREFIX):
             yield from (Label(version.id, dead) for dead in sorted(version.labels))
-        labelled = bool(_ours(version, COMPROMISED))
+        labelled = bool(_ours(version, COMPROMISED_PREFIX))
         if labelled and version.displaced and AWSPREVIOUS in version.labels:
             # So that no rollback revives it. The label of the incident keeps the version from
             # being deleted; as long as there is none, AWSPREVIOUS has to.
             yield Label(version.id, AWSPREVIOUS)
         if version.compromised and situation.never_got_a_value(version):
-            yield from (Label(version.id, one) for one in sorted(_ours(version, COMPROMISED)))
+            yield from (
+                Label(version.id, one) for one in sorted(_ours(version, COMPROMISED_PREFIX))
+            )
 
 
 def _ours(version: ExaminedVersion, prefix: str) -> frozenset[str]:

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from rotation.reconciliation.plan import Label
-from rotation.secrets_manager.labels import COMPROMISED, DEAD, RETIRE_AFTER, retirement_mark
+from rotation.secrets_manager.labels import (
+    COMPROMISED_PREFIX,
+    DEAD_PREFIX,
+    RETIRE_AFTER_PREFIX,
+    retirement_label,
+)
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 
@@ -24,15 +29,15 @@ class Relabelling:
         self._secret = secret
         self._wait_for_turn = rate_limiter
 
-    def attach(self, label: Label) -> None:
+    def add_label(self, label: Label) -> None:
         """Put a label on its version."""
         self._wait_for_turn()
-        self._secret.attach(label.label, label.version)
+        self._secret.add_label(label.label, label.version)
 
-    def detach(self, label: Label) -> None:
+    def remove_label(self, label: Label) -> None:
         """Take a label off its version; nothing happens if it is not there."""
         self._wait_for_turn()
-        self._secret.detach(label.label, label.version)
+        self._secret.remove_label(label.label, label.version)
 
     def bury(self, version: str, seen: Snapshot) -> None:
         """Replace our labels on ``version`` by one that says that its key is dead.
@@ -40,19 +45,24 @@ class Relabelling:
         First the new label, then the old ones go: a crash in between leaves both, and the next
         run finishes. A version that bears no other label needs none: AWS may delete it.
         """
-        ours = [*_ours(version, seen, RETIRE_AFTER), *_ours(version, seen, COMPROMISED)]
-        if seen.labels.get(version, frozenset()) - set(ours) and not _ours(version, seen, DEAD):
-            self.attach(Label(version, DEAD + version))
+        ours = [
+            *_ours(version, seen, RETIRE_AFTER_PREFIX),
+            *_ours(version, seen, COMPROMISED_PREFIX),
+        ]
+        if seen.labels.get(version, frozenset()) - set(ours) and not _ours(
+            version, seen, DEAD_PREFIX
+        ):
+            self.add_label(Label(version, DEAD_PREFIX + version))
         for label in ours:
-            self.detach(Label(version, label))
+            self.remove_label(Label(version, label))
 
     def postpone(self, version: str, seen: Snapshot, until: datetime) -> None:
         """Replace the retirement mark of ``version`` by a later one."""
-        later = retirement_mark(version, until)
-        self.attach(Label(version, later))
-        for label in _ours(version, seen, RETIRE_AFTER):
+        later = retirement_label(version, until)
+        self.add_label(Label(version, later))
+        for label in _ours(version, seen, RETIRE_AFTER_PREFIX):
             if label != later:
-                self.detach(Label(version, label))
+                self.remove_label(Label(version, label))
 
 
 def _ours(version: str, seen: Snapshot, prefix: str) -> list[str]:

@@ -21,8 +21,8 @@ from rotation.secrets_manager.labels import (
     AWSPENDING,
     HOLD_TAG,
     INCIDENT_TAG,
-    compromised,
-    proven_dead,
+    is_compromised,
+    is_proven_dead,
     retire_after,
 )
 from rotation.secrets_manager.snapshot import Snapshot
@@ -85,12 +85,12 @@ class ExaminedVersion:
     @property
     def compromised(self) -> bool:
         """Whether its key counts as compromised."""
-        return compromised(self.labels, declared=self.declared)
+        return is_compromised(self.labels, declared=self.declared)
 
     @property
     def dead(self) -> bool:
         """Whether its key was proven dead."""
-        return proven_dead(self.labels)
+        return is_proven_dead(self.labels)
 
     @property
     def retire_after(self) -> datetime | None:

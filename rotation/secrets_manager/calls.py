@@ -17,7 +17,7 @@ from rotation.aws.errors import (
 from rotation.errors import SecretStoreError
 
 
-def store_call(operation: str, secret: str, call: Callable[[], Any]) -> Any:
+def call_secrets_manager(operation: str, secret: str, call: Callable[[], Any]) -> Any:
     """Make one Secrets Manager call and translate its errors.
 
     botocore's exceptions can repeat a parameter's value, and their frames hold requests and

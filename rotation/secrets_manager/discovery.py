@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.calls import call_secrets_manager
 from rotation.secrets_manager.labels import INCIDENT_TAG
 from rotation.secrets_manager.snapshot import same_function
 
@@ -40,7 +40,7 @@ def secrets_rotated_by(client: SecretsManagerClient, function_arn: str) -> list[
 
 
 def _page(client: SecretsManagerClient, page: dict[str, Any]) -> ListSecretsResponseTypeDef:
-    answer: ListSecretsResponseTypeDef = store_call(
+    answer: ListSecretsResponseTypeDef = call_secrets_manager(
         "ListSecrets", "the account", lambda: client.list_secrets(MaxResults=100, **page)
     )
     return answer

@@ -15,11 +15,11 @@ AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"
 #: Staging label of a version whose key was declared compromised; the version's id follows.
-COMPROMISED: Final = "rotation-compromised-"
+COMPROMISED_PREFIX: Final = "rotation-compromised-"
 #: Staging label of a version whose key was proven dead; the version's id follows.
-DEAD: Final = "rotation-dead-"
+DEAD_PREFIX: Final = "rotation-dead-"
 #: Staging label of a displaced version: the time after which its key is retired, and its id.
-RETIRE_AFTER: Final = "rotation-retire-after-"
+RETIRE_AFTER_PREFIX: Final = "rotation-retire-after-"
 #: Tag on the secret: no key of it is retired before this time (ISO 8601 with an offset).
 HOLD_TAG: Final = "rotation:hold-until"
 #: Tag on the secret: when, why and by whom its keys were declared compromised.
@@ -32,11 +32,11 @@ SUSPECT_TAGS: Final = tuple(f"rotation:incident-suspects-{number}" for number in
 #: Every tag that an incident leaves until it is over.
 INCIDENT_TAGS: Final = (INCIDENT_TAG, ATTEMPT_TAG, *SUSPECT_TAGS)
 
-_MARK: Final = re.compile(RETIRE_AFTER + r"(\d{8}T\d{6}Z)-.+")
+_MARK: Final = re.compile(RETIRE_AFTER_PREFIX + r"(\d{8}T\d{6}Z)-.+")
 _COMPACT: Final = "%Y%m%dT%H%M%SZ"
 
 
-def compromised(labels: Iterable[str], *, declared: bool) -> bool:
+def is_compromised(labels: Iterable[str], *, declared: bool) -> bool:
     """Whether the key of a version counts as compromised, for the steps, the plan and the report.
 
     A declaration writes tags first and then a label on each version; the responder may be cut off
@@ -47,22 +47,22 @@ def compromised(labels: Iterable[str], *, declared: bool) -> bool:
         labels: the staging labels of the version.
         declared: whether the tags of an incident name the version.
     """
-    labelled = any(label.startswith(COMPROMISED) for label in labels)
-    return labelled or (declared and not proven_dead(labels))
+    labelled = any(label.startswith(COMPROMISED_PREFIX) for label in labels)
+    return labelled or (declared and not is_proven_dead(labels))
 
 
-def proven_dead(labels: Iterable[str]) -> bool:
+def is_proven_dead(labels: Iterable[str]) -> bool:
     """Whether the key of a version that bears ``labels`` was proven dead."""
-    return any(label.startswith(DEAD) for label in labels)
+    return any(label.startswith(DEAD_PREFIX) for label in labels)
 
 
-def retirement_mark(version: str, after: datetime) -> str:
+def retirement_label(version: str, after: datetime) -> str:
     """The label that has the key of ``version`` retired ``after`` a time, rounded up to a second.
 
     It names the version, because a label sits on one version of a secret at a time.
     """
     whole = after.astimezone(UTC) + timedelta(seconds=1, microseconds=-1)
-    return f"{RETIRE_AFTER}{whole.strftime(_COMPACT)}-{version}"
+    return f"{RETIRE_AFTER_PREFIX}{whole.strftime(_COMPACT)}-{version}"
 
 
 def retire_after(labels: Iterable[str]) -> datetime | None:

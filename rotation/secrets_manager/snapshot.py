@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rotation.errors import VersionStateError
-from rotation.secrets_manager.labels import SUSPECT_TAGS, compromised
+from rotation.secrets_manager.labels import SUSPECT_TAGS, is_compromised
 
 _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
@@ -94,7 +94,7 @@ class Snapshot:
     def compromised(self, version: str) -> bool:
         """Whether the key of ``version`` counts as compromised."""
         labels = self.labels.get(version, frozenset())
-        return compromised(labels, declared=version in self.declared)
+        return is_compromised(labels, declared=version in self.declared)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat, SecretDocument
 from rotation.errors import SecretStoreError, VersionStateError
-from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.calls import call_secrets_manager
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
 
@@ -136,13 +136,13 @@ class SecretVersions:
 
         A version that bears no other label is deprecated by this, and AWS may delete it.
         """
-        self.detach(AWSPENDING, token)
+        self.remove_label(AWSPENDING, token)
 
-    def attach(self, label: str, version: str) -> None:
+    def add_label(self, label: str, version: str) -> None:
         """Put a label of ours, which no other version bears, on ``version``."""
         self._move(label, remove_from=None, move_to=version)
 
-    def detach(self, label: str, version: str) -> None:
+    def remove_label(self, label: str, version: str) -> None:
         """Take ``label`` off ``version``; nothing happens if it is not there."""
         try:
             self._move(label, remove_from=version, move_to=None)
@@ -197,7 +197,7 @@ class SecretVersions:
         )
 
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
-        return store_call(operation, self.arn, call)
+        return call_secrets_manager(operation, self.arn, call)
 
 
 def read_credential(
@@ -209,7 +209,7 @@ def read_credential(
         InvalidCredentialError: the value is not an API key.
         SecretStoreError: AWS refused or failed, or the secret has no value.
     """
-    value = store_call(
+    value = call_secrets_manager(
         "GetSecretValue",
         secret_id,
         lambda: _text(client.get_secret_value(SecretId=secret_id, VersionStage=AWSCURRENT)),

@@ -21,7 +21,12 @@ from rotation.incident.declaration import (
     declare,
 )
 from rotation.sandbox.aws.traffic import Dropped
-from rotation.secrets_manager.labels import ATTEMPT_TAG, COMPROMISED, INCIDENT_TAG, SUSPECT_TAGS
+from rotation.secrets_manager.labels import (
+    ATTEMPT_TAG,
+    COMPROMISED_PREFIX,
+    INCIDENT_TAG,
+    SUSPECT_TAGS,
+)
 from rotation.secrets_manager.versions import SecretVersions
 from tests.rotation_fixture import RotationFixture, new_token
 
@@ -47,7 +52,7 @@ def marked(rotation_fixture: RotationFixture) -> set[str]:
     return {
         version
         for version, labels in rotation_fixture.labels().items()
-        if any(label.startswith(COMPROMISED) for label in labels)
+        if any(label.startswith(COMPROMISED_PREFIX) for label in labels)
     }
 
 
@@ -140,7 +145,7 @@ def test_a_key_that_is_declared_while_it_is_proven_is_not_promoted(
             if how == "tags":
                 declared(rotated)
             else:
-                versions(rotated).attach(COMPROMISED + pending, pending)
+                versions(rotated).add_label(COMPROMISED_PREFIX + pending, pending)
             return proof
 
     with pytest.raises(CompromisedKeyError):
@@ -279,7 +284,7 @@ def test_another_declaration_forgets_none_of_the_first_one(rotated: RotationFixt
     """A suspect version that lost every label before it got its own is suspect still."""
     declared(rotated)
     previous = str(rotated.version("AWSPREVIOUS"))
-    versions(rotated).detach("AWSPREVIOUS", previous)
+    versions(rotated).remove_label("AWSPREVIOUS", previous)
     rotated.later(timedelta(minutes=1))
     declare(versions(rotated), Declaration(rotated.now(), "again", ACTOR), again=True)
     assert previous in advance(versions(rotated), rotated.now()).suspects

@@ -16,7 +16,12 @@ from rotation.errors import (
 )
 from rotation.incident.rollback import roll_back
 from rotation.sandbox.aws.traffic import Dropped
-from rotation.secrets_manager.labels import COMPROMISED, DEAD, INCIDENT_TAG, retirement_mark
+from rotation.secrets_manager.labels import (
+    COMPROMISED_PREFIX,
+    DEAD_PREFIX,
+    INCIDENT_TAG,
+    retirement_label,
+)
 from rotation.secrets_manager.versions import SecretVersions
 from tests.rotation_fixture import RotationFixture
 
@@ -59,7 +64,7 @@ def test_the_previous_key_becomes_current_again(rotated: RotationFixture) -> Non
 def test_a_key_in_its_grace_may_come_back(rotated: RotationFixture) -> None:
     """A mark that is not due does not stand in the way."""
     version = str(rotated.version("AWSPREVIOUS"))
-    label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=1)))
+    label(rotated, retirement_label(version, rotated.now() + timedelta(hours=1)))
     back(rotated)
     assert rotated.version("AWSCURRENT") == version
 
@@ -68,7 +73,7 @@ def test_a_key_that_came_back_loses_its_mark(rotated: RotationFixture) -> None:
     """Displaced anew it has all its grace: the mark of its first displacement does not count."""
     version = str(rotated.version("AWSPREVIOUS"))
     for hours in (1, 2):
-        label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=hours)))
+        label(rotated, retirement_label(version, rotated.now() + timedelta(hours=hours)))
     back(rotated)
     back(rotated)
     assert rotated.version("AWSPREVIOUS") == version
@@ -80,9 +85,9 @@ def test_a_key_that_must_not_come_back_does_not(rotated: RotationFixture, obstac
     """Suspect, dead, about to die, or a rotation or an incident open: refused, nothing moved."""
     version = str(rotated.version("AWSPREVIOUS"))
     acts: dict[str, Callable[[], object]] = {
-        "compromised": lambda: label(rotated, COMPROMISED + version),
-        "dead": lambda: label(rotated, DEAD + version),
-        "due": lambda: label(rotated, retirement_mark(version, rotated.now())),
+        "compromised": lambda: label(rotated, COMPROMISED_PREFIX + version),
+        "dead": lambda: label(rotated, DEAD_PREFIX + version),
+        "due": lambda: label(rotated, retirement_label(version, rotated.now())),
         "pending": rotated.stage,
         "incident": lambda: SecretVersions(rotated.client, rotated.arn).tag(
             {INCIDENT_TAG: "x y z"}
@@ -118,7 +123,7 @@ def test_a_lost_answer_of_the_move_is_a_success(rotated: RotationFixture) -> Non
 def test_cut_off_in_the_middle_it_has_only_made_a_grace_longer(rotated: RotationFixture) -> None:
     """The mark goes first: a rollback that ends there leaves a key that is marked anew."""
     version = str(rotated.version("AWSPREVIOUS"))
-    label(rotated, retirement_mark(version, rotated.now() + timedelta(hours=1)))
+    label(rotated, retirement_label(version, rotated.now() + timedelta(hours=1)))
 
     class CutOff(SecretVersions):
         def promote(self, token: str, current: str | None) -> None:

@@ -70,7 +70,7 @@ def test_a_key_that_a_person_was_asked_to_revoke_is_not_promoted(key_pool: PoolF
     key = str(key_pool.rotation.value(AWSPENDING)["apiKeyId"])
     rotation(key_pool, token).secret.unstage_pending(token)
     key_pool.pool.revoke(key)
-    rotation(key_pool, token).secret.attach(AWSPENDING, token)
+    rotation(key_pool, token).secret.add_label(AWSPENDING, token)
     with pytest.raises(VersionStateError, match="was asked to revoke"):
         run_all(key_pool, token)
     assert key_pool.rotation.version(AWSPENDING) is None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rotation.privacy.observability import count, counted_for, metrics
+from rotation.privacy.observability import count, metrics, set_function_dimension
 
 
 def test_outside_of_a_function_nothing_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,7 +21,7 @@ def test_outside_of_a_function_nothing_is_counted(capsys: pytest.CaptureFixture[
 def test_a_function_counts_with_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     """A hundred values of one metric are sent on the way, and bear the function's name."""
     metrics.clear_metrics()
-    counted_for("seal")
+    set_function_dimension("seal")
     for _ in range(101):
         count("DocumentsSealed")
     sent = json.loads(capsys.readouterr().out)

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation.privacy import redaction
-from rotation.privacy.redaction import HIDDEN, remember, renderings, scrub
+from rotation.privacy.redaction import HIDDEN, hide_value, renderings, scrub
 
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
 
 
 @pytest.fixture(autouse=True)
 def _known() -> None:
-    remember(MATERIAL)
+    hide_value(MATERIAL)
 
 
 @pytest.mark.parametrize("form", list(renderings(MATERIAL)))
@@ -91,8 +91,8 @@ def test_ids_and_plain_facts_stay(text: str) -> None:
 def test_only_the_last_secrets_are_remembered() -> None:
     """The memory is bounded; the newest stay in it."""
     for number in range(40):
-        remember(f"secret-number-{number:04}")
-    remember(MATERIAL)
+        hide_value(f"secret-number-{number:04}")
+    hide_value(MATERIAL)
     assert len(redaction._known) <= 32
     assert MATERIAL[:12] not in scrub(MATERIAL[:12])
 
@@ -108,7 +108,7 @@ with redaction._lock:
     child = os.fork()
     if child == 0:
         signal.alarm(10)
-        redaction.remember("4f1c2d3e5a6b4c7d8e9fa0b1c2d3e4f5")
+        redaction.hide_value("4f1c2d3e5a6b4c7d8e9fa0b1c2d3e4f5")
         os._exit("4f1c2d3e5a6b" in redaction.scrub("it is 4f1c2d3e5a6b4c7d8e9fa0b1c2d3e4f5"))
 raise SystemExit(os.waitpid(child, 0)[1])
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from rotation.aws.evidence_bucket import S3Evidence
+from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import CondemnedKeys, IssuerCondition, KeyIssuer, KeyProver
 from rotation.core.steps import STEPS
@@ -63,7 +63,7 @@ class ReconciliationFixture:
             issuer=self.issuer,
             prover=self.prover,
             notifier=self.notifier,
-            evidence=S3Evidence(self.s3, self.evidence_bucket),
+            evidence=S3EvidenceStore(self.s3, self.evidence_bucket),
             policy=self.policy,
             find_key=self.find_key,
             rate_limiter=lambda: self.turns.append(None),

@@ -13,9 +13,9 @@ from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
     AWSPREVIOUS,
-    COMPROMISED,
-    DEAD,
-    retirement_mark,
+    COMPROMISED_PREFIX,
+    DEAD_PREFIX,
+    retirement_label,
 )
 from rotation.secrets_manager.snapshot import Snapshot
 
@@ -32,15 +32,15 @@ PREVIOUS = AWSPREVIOUS
 
 def due(version: str, since: timedelta = HOUR) -> str:
     """The mark of a version whose grace was over ``since`` ago."""
-    return retirement_mark(version, NOW - since)
+    return retirement_label(version, NOW - since)
 
 
 def compromised(version: str) -> str:
-    return COMPROMISED + version
+    return COMPROMISED_PREFIX + version
 
 
 def dead(version: str) -> str:
-    return DEAD + version
+    return DEAD_PREFIX + version
 
 
 def held(version: str, *labels: str, key: str | None = None, **facts: Any) -> ExaminedVersion:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rotation.aws.evidence_bucket import S3Evidence
+from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.core.ports import Revocation
 from rotation.errors import EvidenceError
 from rotation.incident.declaration import Declaration, declare
@@ -301,12 +301,12 @@ def test_the_name_of_a_record_comes_from_the_versions() -> None:
 
 def test_a_record_is_never_overwritten(reconciliation: ReconciliationFixture) -> None:
     """The second of one name is dropped; a bucket that is missing is an error that says so."""
-    store = S3Evidence(reconciliation.s3, BUCKET)
+    store = S3EvidenceStore(reconciliation.s3, BUCKET)
     assert store.keep("incidents/a.json", b"first") == f"s3://{BUCKET}/incidents/a.json"
     assert store.keep("incidents/a.json", b"second") == f"s3://{BUCKET}/incidents/a.json"
     kept = reconciliation.s3.get_object(Bucket=BUCKET, Key="incidents/a.json")["Body"].read()
     assert kept == b"first"
     with pytest.raises(EvidenceError, match="NoSuchBucket") as refused:
-        S3Evidence(reconciliation.s3, "nowhere").keep("a", b"{}")
+        S3EvidenceStore(reconciliation.s3, "nowhere").keep("a", b"{}")
     assert refused.value.retryable
     assert isinstance(refused.value.__cause__, ClientError)

@@ -11,7 +11,7 @@ from rotation.core.policy import MOST_RETIREMENT_LABELS, MOST_REVOCATIONS, STRAY
 from rotation.core.ports import VendorKey
 from rotation.reconciliation.plan import Plan, Reason, plan
 from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation
-from rotation.secrets_manager.labels import HOLD_TAG, retirement_mark
+from rotation.secrets_manager.labels import HOLD_TAG, retirement_label
 from tests.reconciliation.situations import (
     ARN,
     CURRENT,
@@ -40,7 +40,7 @@ def versions(draw: st.DrawFn) -> tuple[ExaminedVersion, ...]:
         labels = {label for label, on in aws.items() if on == name}
         if draw(st.booleans()):
             minutes = draw(st.integers(-300, 300))
-            labels.add(retirement_mark(name, NOW + timedelta(minutes=minutes)))
+            labels.add(retirement_label(name, NOW + timedelta(minutes=minutes)))
         if draw(st.integers(0, 5)) == 0:
             labels.add(dead(name))
         if draw(st.integers(0, 4)) == 0:

@@ -9,7 +9,7 @@ import pytest
 
 from rotation.reconciliation.plan import Reason, plan
 from rotation.reconciliation.situation import Reading, Situation, once_a_day, time_to_ask
-from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAG, retirement_mark
+from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAG, retirement_label
 from tests.reconciliation.situations import (
     CURRENT,
     HOUR,
@@ -425,7 +425,7 @@ def test_the_plan(case: Case) -> None:
     made = plan(case.found, POLICY)
     assert {one.version for one in made.mark} == case.mark
     assert {one.label for one in made.mark} == {
-        retirement_mark(version, NOW + AFTER_GRACE) for version in case.mark
+        retirement_label(version, NOW + AFTER_GRACE) for version in case.mark
     }
     assert {(one.version, one.label) for one in made.remove} == case.remove
     assert set(made.abandon) == case.abandon
@@ -449,9 +449,9 @@ def test_the_tag_of_an_incident_is_removed_when_nothing_is_left_of_it() -> None:
 
 def test_a_mark_is_never_early() -> None:
     """A label has whole seconds: the time in it is rounded up."""
-    exact = retirement_mark("v", NOW)
+    exact = retirement_label("v", NOW)
     assert exact == "rotation-retire-after-20261121T231500Z-v"
-    assert retirement_mark("v", NOW + timedelta(microseconds=1)).endswith("T231501Z-v")
+    assert retirement_label("v", NOW + timedelta(microseconds=1)).endswith("T231501Z-v")
 
 
 def test_a_live_key_is_asked_ever_less() -> None:

@@ -10,7 +10,7 @@ import pytest
 from rotation.core.steps import STEPS
 from rotation.errors import SecretStoreError
 from rotation.key_pool.issuer import KeyPoolIssuer, LeaseOnlyIssuer
-from rotation.secrets_manager.labels import COMPROMISED, RETIRE_AFTER
+from rotation.secrets_manager.labels import COMPROMISED_PREFIX, RETIRE_AFTER_PREFIX
 from tests.key_pool.pool_fixture import PoolFixture
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes, outcomes
 
@@ -154,7 +154,7 @@ def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
         label
         for has in reconciliation.rotation.labels().values()
         for label in has
-        if RETIRE_AFTER in label
+        if RETIRE_AFTER_PREFIX in label
     ]
     assert marks == []
     assert "key_of_another_secret" not in found
@@ -183,4 +183,4 @@ def test_cut_off_before_the_record_an_incident_still_tells_of_every_key(
     assert {one["keyId"] for one in record["keys"]} == {leaked, leased}
     assert not {leaked, leased} & key_pool.states().keys()
     labels = [label for has in reconciliation.rotation.labels().values() for label in has]
-    assert not any(label.startswith(COMPROMISED) for label in labels)
+    assert not any(label.startswith(COMPROMISED_PREFIX) for label in labels)

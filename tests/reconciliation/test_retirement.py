@@ -12,7 +12,7 @@ import pytest
 from rotation.errors import SecretStoreError, VendorUnavailableError
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault, Outage
-from rotation.secrets_manager.labels import retirement_mark
+from rotation.secrets_manager.labels import retirement_label
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes, outcomes
@@ -233,7 +233,7 @@ def test_a_secret_that_cannot_be_read_protects_the_keys_that_it_may_use(
     [before] = [
         version for version, has in reconciliation.rotation.labels().items() if "AWSPREVIOUS" in has
     ]
-    held.attach(retirement_mark(before, reconciliation.rotation.now()), before)
+    held.add_label(retirement_label(before, reconciliation.rotation.now()), before)
     reconciliation.rotation.later(timedelta(minutes=1))
 
     class Unreadable(SecretVersions):

@@ -13,7 +13,7 @@ import pytest
 from rotation.errors import ConfigurationError
 from rotation.handlers.seal import answer
 from rotation.privacy.observability import logger
-from rotation.privacy.redaction import remember, renderings
+from rotation.privacy.redaction import hide_value, renderings
 from rotation.sandbox.vendor import Outage
 from rotation.sealing.verify import verify
 from tests.sealing.conftest import SealerFixture
@@ -123,7 +123,7 @@ def test_a_failure_that_nobody_foresaw_tells_the_caller_nothing(
     """The caller gets the code "internal" and no detail; the log gets the traceback, scrubbed."""
     # Not a key of the vendor's: pytest's own log capture prints this exception as it is.
     material = "9d3e" * 16
-    remember(material)
+    hide_value(material)
 
     def broken() -> NoReturn:
         raise ZeroDivisionError(material)

@@ -22,7 +22,7 @@ from rotation.errors import (
     UnsupportedPdfError,
     VendorUnavailableError,
 )
-from rotation.privacy.observability import counted_for, metrics
+from rotation.privacy.observability import metrics, set_function_dimension
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.sealing.request import SealRequest
 from rotation.sealing.verify import verify
@@ -35,13 +35,13 @@ from tests.sealing.pdfs import pdf
 def no_metrics_before() -> None:
     """Every test counts from nothing, as a function does."""
     metrics.clear_metrics()
-    counted_for("seal")
+    set_function_dimension("seal")
 
 
 def counted() -> dict[str, float]:
     values = {name: sum(metric["Value"]) for name, metric in metrics.metric_set.items()}
     metrics.clear_metrics()
-    counted_for("seal")
+    set_function_dimension("seal")
     return values
 
 

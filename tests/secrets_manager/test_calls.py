@@ -9,7 +9,7 @@ from botocore import exceptions
 from botocore.exceptions import ClientError
 
 from rotation.errors import SecretStoreError
-from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.calls import call_secrets_manager
 
 
 def failing(error: Exception) -> SecretStoreError:
@@ -17,7 +17,7 @@ def failing(error: Exception) -> SecretStoreError:
         raise error
 
     with pytest.raises(SecretStoreError) as failed:
-        store_call("GetSecretValue", "a-secret", call)
+        call_secrets_manager("GetSecretValue", "a-secret", call)
     return failed.value
 
 

@@ -12,7 +12,7 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payment_gateway.gateway import GATEWAY_KEY, GatewayApi, GatewayIssuer, GatewayProver
-from rotation.aws.evidence_bucket import S3Evidence
+from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.aws.notifier import LogNotifier
 from rotation.core.invocation import Rotation
 from rotation.core.policy import ReconciliationPolicy, RotationPolicy
@@ -43,7 +43,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.secrets = boto3.client("secretsmanager")
-        self.evidence = S3Evidence(boto3.client("s3"), os.environ["EVIDENCE_BUCKET"])
+        self.evidence = S3EvidenceStore(boto3.client("s3"), os.environ["EVIDENCE_BUCKET"])
         api = GatewayApi(os.environ["GATEWAY_URL"])
         self.prover = GatewayProver(api)
         self.issuer = GatewayIssuer(

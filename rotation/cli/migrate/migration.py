@@ -22,7 +22,7 @@ from rotation.cli.shared.errors import deletion_text, readable_errors
 from rotation.cli.shared.typed_key import prove, read_key
 from rotation.credential import ApiKey, Confidential, SecretDocument
 from rotation.errors import SecretStoreError, VersionStateError
-from rotation.secrets_manager.calls import store_call
+from rotation.secrets_manager.calls import call_secrets_manager
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions
 
@@ -142,7 +142,7 @@ class SecretWriter:
     def _create(self, document: SecretDocument) -> ExistingSecret:
         encrypted: Any = {"KmsKeyId": self._request.kms_key} if self._request.kms_key else {}
         try:
-            made = store_call(
+            made = call_secrets_manager(
                 "CreateSecret",
                 self._request.secret,
                 lambda: self._client.create_secret(
@@ -168,7 +168,7 @@ class SecretWriter:
         becomes current by itself.
         """
         token = str(uuid.uuid4())
-        answer = store_call(
+        answer = call_secrets_manager(
             "PutSecretValue",
             existing.arn,
             lambda: self._client.put_secret_value(
@@ -190,7 +190,7 @@ class SecretWriter:
             if versions.snapshot().version_with(AWSCURRENT) != token:
                 raise _changed(existing.arn) from None
         finally:
-            versions.detach(MIGRATING, token)
+            versions.remove_label(MIGRATING, token)
 
     def _current(self) -> tuple[str, Confidential]:
         answer = self._client.get_secret_value(
@@ -201,7 +201,7 @@ class SecretWriter:
     def _found(self, operation: str, call: Any) -> Any:
         """What a call returns; None if AWS answers that there is no such secret or value."""
         try:
-            return store_call(operation, self._request.secret, call)
+            return call_secrets_manager(operation, self._request.secret, call)
         except SecretStoreError as error:
             if error.aws_code == "ResourceNotFoundException":
                 return None

@@ -10,7 +10,7 @@ from functools import cached_property
 import boto3
 
 from rotation.aws.client_config import RECONCILIATION
-from rotation.aws.evidence_bucket import S3Evidence
+from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver
 from rotation.credential import ApiKey
@@ -42,7 +42,7 @@ class ReconcileWiring:
         rotation = settings.rotation
         vendor = rotation.vendor
         self._secrets = boto3.client("secretsmanager", config=RECONCILIATION)
-        self.evidence = S3Evidence(
+        self.evidence = S3EvidenceStore(
             boto3.client("s3", config=RECONCILIATION), settings.evidence_bucket
         )
         self._signing = vendor_http(vendor, vendor.url)

@@ -28,7 +28,7 @@ from rotation.sandbox.deployment import (
     TIMEOUTS,
     Deployment,
 )
-from rotation.secrets_manager.labels import RETIRE_AFTER, retirement_mark
+from rotation.secrets_manager.labels import RETIRE_AFTER_PREFIX, retirement_label
 
 OTHER_REGION: Final = "eu-west-1"
 STACK: Final = "second-region"
@@ -92,13 +92,13 @@ class TwoRegions(Deployment):
             secrets = self.cloud.client("secretsmanager", region)
             labels = secrets.describe_secret(SecretId=SECRET)["VersionIdsToStages"]
             for version, label in [(one, label) for one in labels for label in labels[one]]:
-                if label.startswith(RETIRE_AFTER):
+                if label.startswith(RETIRE_AFTER_PREFIX):
                     secrets.update_secret_version_stage(
                         SecretId=SECRET, VersionStage=label, RemoveFromVersionId=version
                     )
                     secrets.update_secret_version_stage(
                         SecretId=SECRET,
-                        VersionStage=retirement_mark(version, an_hour_ago),
+                        VersionStage=retirement_label(version, an_hour_ago),
                         MoveToVersionId=version,
                     )
             self.cloud.client("lambda", region).invoke(FunctionName=function)

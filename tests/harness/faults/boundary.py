@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
-from rotation.secrets_manager.labels import COMPROMISED, SUSPECT_TAGS
+from rotation.secrets_manager.labels import COMPROMISED_PREFIX, SUSPECT_TAGS
 
 T = TypeVar("T")
 
@@ -264,6 +264,6 @@ def labels_told(answer: Mapping[str, Any]) -> Mapping[str, Sequence[str]] | None
     tags = [tag["Value"] for tag in answer.get("Tags", ()) if tag["Key"] in SUSPECT_TAGS]
     declared = " ".join(tags).split()
     return labels and {
-        version: [*has, COMPROMISED + version] if version in declared else has
+        version: [*has, COMPROMISED_PREFIX + version] if version in declared else has
         for version, has in labels.items()
     }

@@ -23,8 +23,8 @@ from rotation.sandbox.vendor import KeyStore, PortalKey, Role
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
-    COMPROMISED,
-    DEAD,
+    COMPROMISED_PREFIX,
+    DEAD_PREFIX,
     INCIDENT_TAG,
     retire_after,
 )
@@ -194,7 +194,9 @@ class Judge:
             key = now.key_of(version)
             if key is None:
                 continue
-            buried = any(label.startswith(DEAD) for label in has - was.labels.get(version, has))
+            buried = any(
+                label.startswith(DEAD_PREFIX) for label in has - was.labels.get(version, has)
+            )
             before = was.labels.get(version, frozenset())
             closed = _labelled_compromised(before) and not _labelled_compromised(has)
             unmarked = (
@@ -309,4 +311,4 @@ _WRITES = frozenset(
 
 def _labelled_compromised(labels: Iterable[str]) -> bool:
     """Whether a version bears the label of an incident; the judge decides this for itself."""
-    return any(label.startswith(COMPROMISED) for label in labels)
+    return any(label.startswith(COMPROMISED_PREFIX) for label in labels)

@@ -24,8 +24,8 @@ from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
     AWSPREVIOUS,
-    compromised,
-    retirement_mark,
+    is_compromised,
+    retirement_label,
 )
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
@@ -83,7 +83,7 @@ def _classified(accepted: Callable[[Any, str], bool]) -> Callable[[Any], Any]:
 
 
 def _early_mark(version: str, after: Any) -> str:
-    return retirement_mark(version, after - GRACE)
+    return retirement_label(version, after - GRACE)
 
 
 def _marks_and_revokes(situation: Situation, policy: Any) -> Plan:
@@ -154,7 +154,7 @@ def _one_rejection(self: Any, death: Any) -> Any:
 
 
 def _by_label_alone(seen: Any, version: str) -> bool:
-    return compromised(seen.labels.get(version, ()), declared=False)
+    return is_compromised(seen.labels.get(version, ()), declared=False)
 
 
 def _no_strays(*_: Any) -> tuple[()]:
@@ -184,7 +184,7 @@ MUTANTS = (
     ),
     Mutant(
         "revokes inside of the grace",
-        ((planning, "retirement_mark", _early_mark),),
+        ((planning, "retirement_label", _early_mark),),
         *("rotation", "2 grace"),
     ),
     Mutant(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rotation.aws.evidence_bucket import S3Evidence
+from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.core.invocation import Rotation
 from rotation.core.policy import ReconciliationPolicy, RotationPolicy
 from rotation.core.ports import IssuerCondition, KeyProver, Proof
@@ -146,7 +146,7 @@ class World:
             issuer=self.issuer,
             prover=self.prover,
             notifier=_Nobody(),
-            evidence=S3Evidence(self.evidence, BUCKET),
+            evidence=S3EvidenceStore(self.evidence, BUCKET),
             policy=ReconciliationPolicy("fixture", self.function_arn, GRACE, PROPAGATION_LIMIT),
             find_key=lambda _: None,
             rate_limiter=RateLimiter(per_second=1e6, sleep=self.clock.sleep),
