@@ -52,7 +52,7 @@ THREADS: Final = 4
 
 _ABORT_ATTEMPTS: Final = 4
 # S3 gives whole seconds in Initiated, and its clock may differ from ours.
-_CLOCK_TOLERANCE: Final = timedelta(seconds=5)
+_S3_CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 
 
 def parts_of(size: int, part: int = PART) -> list[range]:
@@ -334,7 +334,7 @@ def _abort_others(
             for found in page.get("Uploads", ())
             if found["Key"] == place.key
             and found["UploadId"] != ours.id
-            and found["Initiated"] >= started_at - _CLOCK_TOLERANCE
+            and found["Initiated"] >= started_at - _S3_CLOCK_TOLERANCE
         ]
     except AWS_CALL_ERRORS as error:
         _report_leftover(during, place, "an upload that may have begun", error)
