@@ -30,7 +30,7 @@ ROTATION = str(Path(sys.executable).parent / "rotation")
 
 
 @dataclass
-class Ran:
+class DemoRun:
     """One run of the demo."""
 
     folder: Path
@@ -38,7 +38,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """The demo, run once for its JSON object."""
     folder = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
@@ -49,7 +49,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         timeout=120,
     )
     assert done.stderr == ""
-    return Ran(folder, json.loads(done.stdout))
+    return DemoRun(folder, json.loads(done.stdout))
 
 
 def pdfsig(pdf: Path, anchor: Path, folder: Path) -> str:
@@ -68,9 +68,9 @@ def pdfsig(pdf: Path, anchor: Path, folder: Path) -> str:
     return done.stdout
 
 
-def test_the_result_says_what_happened(ran: Ran) -> None:
+def test_the_result_says_what_happened(demo_run: DemoRun) -> None:
     """One JSON object: rotated, two key ids, four durations, no failed seal, two paths."""
-    result = ran.result
+    result = demo_run.result
     assert set(result) == {
         *("rotated", "old_key_id", "new_key_id", "steps", "seals", "sealed_pdf", "trust_root")
     }
@@ -83,28 +83,30 @@ def test_the_result_says_what_happened(ran: Ran) -> None:
     assert Path(result["trust_root"]).is_file()
 
 
-def test_poppler_accepts_the_sealed_pdf(ran: Ran, tmp_path: Path) -> None:
+def test_poppler_accepts_the_sealed_pdf(demo_run: DemoRun, tmp_path: Path) -> None:
     """Valid, trusted under the demo's root, and covering the total document."""
-    said = pdfsig(Path(ran.result["sealed_pdf"]), Path(ran.result["trust_root"]), tmp_path)
+    said = pdfsig(
+        Path(demo_run.result["sealed_pdf"]), Path(demo_run.result["trust_root"]), tmp_path
+    )
     assert "Signature is Valid" in said
     assert "Certificate is Trusted" in said
     assert "Total document signed" in said
     assert "ETSI.CAdES.detached" in said
 
 
-def test_pyhanko_accepts_the_sealed_pdf(ran: Ran) -> None:
+def test_pyhanko_accepts_the_sealed_pdf(demo_run: DemoRun) -> None:
     """The other validator agrees."""
-    pdf, root = (Path(ran.result[name]).read_bytes() for name in ("sealed_pdf", "trust_root"))
+    pdf, root = (Path(demo_run.result[name]).read_bytes() for name in ("sealed_pdf", "trust_root"))
     (report,) = verify(pdf, root)
     assert report.intact
     assert report.trusted
     assert report.covers_whole_file
 
 
-def test_a_flipped_byte_is_rejected_by_both(ran: Ran, tmp_path: Path) -> None:
+def test_a_flipped_byte_is_rejected_by_both(demo_run: DemoRun, tmp_path: Path) -> None:
     """One bit of the page's content changed: neither takes the signature for valid."""
-    root = Path(ran.result["trust_root"])
-    changed = bytearray(Path(ran.result["sealed_pdf"]).read_bytes())
+    root = Path(demo_run.result["trust_root"])
+    changed = bytearray(Path(demo_run.result["sealed_pdf"]).read_bytes())
     changed[changed.index(b"stream") + 20] ^= 1
     path = tmp_path / "changed.pdf"
     path.write_bytes(changed)
@@ -113,10 +115,10 @@ def test_a_flipped_byte_is_rejected_by_both(ran: Ran, tmp_path: Path) -> None:
     assert not report.intact
 
 
-def test_the_document_itself_is_untouched(ran: Ran) -> None:
+def test_the_document_itself_is_untouched(demo_run: DemoRun) -> None:
     """The source is the beginning of the sealed file, byte for byte, and qpdf finds no fault."""
     source = (files("rotation.sandbox") / "documents" / "inspection.pdf").read_bytes()
-    sealed = Path(ran.result["sealed_pdf"])
+    sealed = Path(demo_run.result["sealed_pdf"])
     assert sealed.read_bytes().startswith(source)
     subprocess.run(["qpdf", "--check", str(sealed)], check=True, capture_output=True)
 

@@ -28,7 +28,7 @@ from rotation.sandbox.deployment import (
 )
 from rotation.sandbox.vendor import PortalKey
 from tests.artifacts.template import Template, actions
-from tests.cli.operating import Operator
+from tests.cli.operator_terminal import OperatorTerminal
 
 pytestmark = pytest.mark.slow
 
@@ -38,25 +38,25 @@ READS = ("GetSecretValue", "BatchGetSecretValue", "PutSecretValue")
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
+def operator(tmp_path: Path) -> Iterator[OperatorTerminal]:
     """A deployment of the test's own, with a key and a schedule; keys die within a second."""
     with Deployment(
         tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=1)
     ) as deployment:
         deployment.store_first_key()
         deployment.turn_on_rotation()
-        yield Operator(deployment)
+        yield OperatorTerminal(deployment)
 
 
 @pytest.fixture
-def pool(tmp_path: Path) -> Iterator[Operator]:
+def pool(tmp_path: Path) -> Iterator[OperatorTerminal]:
     """The same with a pool of keys, and nothing of the vendor but what is published."""
     with Deployment(
         tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=1), key_pool=True
     ) as deployment:
         deployment.store_first_key()
         deployment.turn_on_rotation()
-        yield Operator(deployment)
+        yield OperatorTerminal(deployment)
 
 
 def until(true: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
@@ -86,33 +86,33 @@ def another_secret(deployment: Deployment, name: str) -> str:
 
 
 @dataclass
-class Killing:
+class KilledCommands:
     """Commands that are killed at one of their calls, each for a secret of its own."""
 
-    operator: Operator
+    operator: OperatorTerminal
 
     def calls(self, caller: str) -> int:
         return sum(call.caller == caller for call in self.operator.deployment.cloud.calls)
 
-    def suffer(self, name: str, point: int, *, alone: bool) -> None:
+    def kill_and_finish(self, name: str, point: int, *, alone: bool) -> None:
         """SIGKILL at the call ``point``; then the command again, or reconciliation ``alone``."""
         caller = f"AKIA{name.upper()}"
-        process = Operator(self.operator.deployment, caller).start("force", name, *WHY)
+        process = OperatorTerminal(self.operator.deployment, caller).start("force", name, *WHY)
         until(lambda: self.calls(caller) >= point, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        self.settle(name)
-        declared = self.operator.tags(name) or self.operator.json("evidence", name)["records"]
+        self.wait_until_idle(name)
+        declared = self.operator.tags(name) or self.operator.run_json("evidence", name)["records"]
         if not alone or not declared:
-            answer = self.operator.json("force", name, *WHY)["secrets"][0]
+            answer = self.operator.run_json("force", name, *WHY)["secrets"][0]
             assert answer["contained"] is True
         for _ in range(6):
             if not self.operator.tags(name):
                 break
             self.operator.deployment.reconcile("reconcile", name)
-            self.settle(name)
+            self.wait_until_idle(name)
 
-    def settle(self, name: str) -> None:
+    def wait_until_idle(self, name: str) -> None:
         """Wait until nothing is under way."""
         cloud = self.operator.deployment.cloud
         arn = self.operator.describe(name)["ARN"]
@@ -121,17 +121,17 @@ class Killing:
         cloud.wait_for_events()
 
 
-def test_killed_anywhere_it_ends_the_same(operator: Operator) -> None:
+def test_killed_anywhere_it_ends_the_same(operator: OperatorTerminal) -> None:
     """SIGKILL at ten calls drawn at random; half are run again, half left to reconciliation."""
-    deployment, killing = operator.deployment, Killing(operator)
+    deployment, killed = operator.deployment, KilledCommands(operator)
     names = [f"killed-{number}" for number in range(KILLS + 1)]
     old = {name: another_secret(deployment, name) for name in names}
-    clean = Operator(deployment, "AKIACLEAN")
-    assert clean.json("force", names[-1], *WHY)["secrets"][0]["contained"] is True
-    points = random.Random(2026).sample(range(1, killing.calls("AKIACLEAN") + 1), KILLS)
+    clean = OperatorTerminal(deployment, "AKIACLEAN")
+    assert clean.run_json("force", names[-1], *WHY)["secrets"][0]["contained"] is True
+    points = random.Random(2026).sample(range(1, killed.calls("AKIACLEAN") + 1), KILLS)
     with ThreadPoolExecutor(3) as threads:
         for done in [
-            threads.submit(killing.suffer, names[number], point, alone=number % 2 == 1)
+            threads.submit(killed.kill_and_finish, names[number], point, alone=number % 2 == 1)
             for number, point in enumerate(points)
         ]:
             done.result()
@@ -148,31 +148,33 @@ def test_killed_anywhere_it_ends_the_same(operator: Operator) -> None:
     assert len(records) == len(names)
 
 
-def test_a_command_run_again_after_the_end_tells_of_it(operator: Operator) -> None:
+def test_a_command_run_again_after_the_end_tells_of_it(operator: OperatorTerminal) -> None:
     """The same person with the same reason gets the record; --again declares another incident."""
-    first = operator.json("force", SECRET, *WHY)["secrets"][0]
-    again = operator.json("force", SECRET, *WHY)["secrets"][0]
+    first = operator.run_json("force", SECRET, *WHY)["secrets"][0]
+    again = operator.run_json("force", SECRET, *WHY)["secrets"][0]
     assert (again["evidence"], again["current"]) == (first["evidence"], first["current"])
-    assert "closed" in operator.types("force", SECRET, *WHY)
-    another = operator.json("force", SECRET, "--reason", "another-leak")["secrets"][0]
+    assert "closed" in operator.run("force", SECRET, *WHY)
+    another = operator.run_json("force", SECRET, "--reason", "another-leak")["secrets"][0]
     assert another["current"] != first["current"]
-    once_more = operator.json("force", SECRET, "--reason", "another-leak", "--again")["secrets"][0]
+    once_more = operator.run_json("force", SECRET, "--reason", "another-leak", "--again")[
+        "secrets"
+    ][0]
     assert once_more["current"] not in {first["current"], another["current"]}
     assert len(operator.records()) == 3
 
 
-def test_a_responder_who_may_read_no_key_contains_a_leak(operator: Operator) -> None:
+def test_a_responder_who_may_read_no_key_contains_a_leak(operator: OperatorTerminal) -> None:
     """GetSecretValue, BatchGetSecretValue and PutSecretValue are denied, and not even tried."""
-    responder = Operator(operator.deployment, "AKIARESPONDER")
+    responder = OperatorTerminal(operator.deployment, "AKIARESPONDER")
     for caller in ("AKIARESPONDER", "AKIATEMPTED"):
         operator.deployment.cloud.deny(caller, *READS)
-    assert "AccessDenied" in reading(Operator(operator.deployment, "AKIATEMPTED"))
-    operator.types("rotate", SECRET)
+    assert "AccessDenied" in reading(OperatorTerminal(operator.deployment, "AKIATEMPTED"))
+    operator.run("rotate", SECRET)
     before = operator.live_keys()
-    answer = responder.json("force", SECRET, "--reason", "key-compromise")["secrets"][0]
+    answer = responder.run_json("force", SECRET, "--reason", "key-compromise")["secrets"][0]
     assert answer["contained"] is True
     assert set(answer["provenDead"]) == before
-    assert responder.json("status", SECRET)["secrets"][0]["incident"] is None
+    assert responder.run_json("status", SECRET)["secrets"][0]["incident"] is None
     asked = {
         call.operation for call in operator.deployment.cloud.calls if call.caller == "AKIARESPONDER"
     }
@@ -183,7 +185,7 @@ def test_a_responder_who_may_read_no_key_contains_a_leak(operator: Operator) -> 
     assert {"DescribeSecret", "RotateSecret"} <= asked - {"POST /"} <= {*allowed, "Invoke"}
 
 
-def reading(person: Operator) -> str:
+def reading(person: OperatorTerminal) -> str:
     """What the stock command line says to somebody who wants to see the key."""
     done = subprocess.run(
         ["aws", "secretsmanager", "get-secret-value", "--secret-id", SECRET],
@@ -199,11 +201,11 @@ def reading(person: Operator) -> str:
 
 
 def test_a_leak_that_is_being_used_is_stopped_before_there_is_a_new_key(
-    operator: Operator,
+    operator: OperatorTerminal,
 ) -> None:
     """Through the alias the current key dies at once; the rest is as ever, and so is the record."""
     leaked = operator.deployment.key_id("AWSCURRENT")
-    said = operator.types("force", SECRET, "--reason", "key-compromise", "--revoke-first")
+    said = operator.run("force", SECRET, "--reason", "key-compromise", "--revoke-first")
     lines = [line for line in said.splitlines() if leaked in line]
     assert "not replaced yet" in lines[0]
     assert said.index("not replaced yet") < said.index("declared at")
@@ -213,7 +215,7 @@ def test_a_leak_that_is_being_used_is_stopped_before_there_is_a_new_key(
     assert record["keys"][0]["keyId"] == leaked
 
 
-def test_only_the_alias_revokes_first(operator: Operator) -> None:
+def test_only_the_alias_revokes_first(operator: OperatorTerminal) -> None:
     """Asked for through the function itself it is refused, and every key lives."""
     before = operator.live_keys()
     event = {
@@ -232,11 +234,11 @@ def test_only_the_alias_revokes_first(operator: Operator) -> None:
     assert operator.tags() == {}
 
 
-def test_a_key_that_is_pasted_as_the_reason_goes_nowhere(operator: Operator) -> None:
+def test_a_key_that_is_pasted_as_the_reason_goes_nowhere(operator: OperatorTerminal) -> None:
     """Refused before anything is asked of AWS, and not repeated: a reason is kept in tags."""
     material = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
     before = len(operator.deployment.cloud.calls)
-    said = operator.types("force", SECRET, "--reason", f"leaked {material}", code=2)
+    said = operator.run("force", SECRET, "--reason", f"leaked {material}", code=2)
     assert material[:12] not in said
     assert "revoke it" in said
     assert len(operator.deployment.cloud.calls) == before
@@ -253,21 +255,21 @@ def asked_people(deployment: Deployment) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_forced_rotation_of_a_pool_key_asks_a_person(pool: Operator) -> None:
+def test_a_forced_rotation_of_a_pool_key_asks_a_person(pool: OperatorTerminal) -> None:
     """It says what is left, asks once for each key, and closes when a person has revoked them."""
     deployment = pool.deployment
     deployment.stock_pool(*(deployment.vendor.keys.create() for _ in range(4)))
     by_hand = deployment.key_id("AWSCURRENT")
-    pool.types("rotate", SECRET)
+    pool.run("rotate", SECRET)
     leased = deployment.key_id("AWSCURRENT")
-    answer = pool.json("force", SECRET, "--reason", "key-compromise", code=3)["secrets"][0]
+    answer = pool.run_json("force", SECRET, "--reason", "key-compromise", code=3)["secrets"][0]
     assert answer["contained"] is False
     replaced = deployment.key_id("AWSCURRENT")
     assert replaced not in {by_hand, leased}
     # The new key leaks too, before a person has revoked the old ones.
-    assert "only with --again" in pool.types("force", SECRET, "--reason", "that-too", code=3)
+    assert "only with --again" in pool.run("force", SECRET, "--reason", "that-too", code=3)
     assert deployment.key_id("AWSCURRENT") == replaced
-    second = pool.json("force", SECRET, "--reason", "that-too", "--again", code=3)["secrets"][0]
+    second = pool.run_json("force", SECRET, "--reason", "that-too", "--again", code=3)["secrets"][0]
     assert second["reason"] == "that-too"
     leaked = {by_hand, leased, replaced}
     assert any("works until a person revokes it" in one for one in answer["left"])
@@ -286,13 +288,13 @@ def test_a_forced_rotation_of_a_pool_key_asks_a_person(pool: Operator) -> None:
     assert record["declared"]["reason"] == "that-too"
 
 
-def test_a_leaked_pool_is_replaced_whole(pool: Operator) -> None:
+def test_a_leaked_pool_is_replaced_whole(pool: OperatorTerminal) -> None:
     """Its free keys are never leased; each secret gets a fresh key; people are asked for all."""
     deployment = pool.deployment
     made = [deployment.vendor.keys.create() for _ in range(3)]
     deployment.stock_pool(*made)
     by_hand = deployment.key_id("AWSCURRENT")
-    pool.types("rotate", SECRET)
+    pool.run("rotate", SECRET)
     leased = deployment.key_id("AWSCURRENT")
     free = {key.id for key in made} - {leased}
     process = pool.start("force", "--pool", "--reason", "pool-leaked", "--timeout", "60", "--json")
@@ -301,7 +303,7 @@ def test_a_leaked_pool_is_replaced_whole(pool: Operator) -> None:
     assert "rotation pool add" in waiting
     assert "rotation:incident" in pool.tags()
     fresh = deployment.vendor.keys.create()
-    pool.types("pool", "add", typed=as_json(fresh))
+    pool.run("pool", "add", typed=as_json(fresh))
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 3
     answer = json.loads(said)

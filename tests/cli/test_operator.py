@@ -12,28 +12,30 @@ import pytest
 
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
-from tests.cli.operating import ROTATION, Operator
+from tests.cli.operator_terminal import ROTATION, OperatorTerminal
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
+def operator(tmp_path: Path) -> Iterator[OperatorTerminal]:
     """A deployment of the test's own, with a key and a schedule; keys die within two seconds."""
     with Deployment(
         tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=2)
     ) as deployment:
         deployment.store_first_key()
         deployment.turn_on_rotation()
-        yield Operator(deployment)
+        yield OperatorTerminal(deployment)
 
 
-def test_a_forced_rotation_ends_with_every_older_key_proven_dead(operator: Operator) -> None:
+def test_a_forced_rotation_ends_with_every_older_key_proven_dead(
+    operator: OperatorTerminal,
+) -> None:
     """One command: the new key is current, all others are dead, with evidence and durations."""
-    operator.types("rotate", SECRET)
+    operator.run("rotate", SECRET)
     before = operator.live_keys()
     assert len(before) == 2
-    answer = operator.json("force", SECRET, "--reason", "key-compromise")["secrets"][0]
+    answer = operator.run_json("force", SECRET, "--reason", "key-compromise")["secrets"][0]
     assert answer["contained"] is True
     assert set(answer["provenDead"]) == before
     assert operator.live_keys() == {operator.deployment.key_id("AWSCURRENT")}
@@ -45,22 +47,24 @@ def test_a_forced_rotation_ends_with_every_older_key_proven_dead(operator: Opera
     assert answer["evidence"] == f"s3://{EVIDENCE_BUCKET}/{record['Key']}"
 
 
-def test_a_killed_command_run_again_keeps_to_the_first_declaration(operator: Operator) -> None:
+def test_a_killed_command_run_again_keeps_to_the_first_declaration(
+    operator: OperatorTerminal,
+) -> None:
     """What was declared first holds: its suspects and its reason, whatever is typed later."""
-    operator.types("rotate", SECRET)
+    operator.run("rotate", SECRET)
     suspects = set(operator.labels())
     process = operator.start("force", SECRET, "--reason", "laptop-lost")
     assert process.stdout is not None
     assert "declared" in process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    answer = operator.json("force", SECRET, "--reason", "another-word")["secrets"][0]
+    answer = operator.run_json("force", SECRET, "--reason", "another-word")["secrets"][0]
     assert answer["contained"] is True
     assert answer["reason"] == "laptop-lost"
     assert set(answer["suspects"]) == suspects
 
 
-def test_an_incident_left_alone_is_finished_by_reconciliation(operator: Operator) -> None:
+def test_an_incident_left_alone_is_finished_by_reconciliation(operator: OperatorTerminal) -> None:
     """Killed right after the declaration: the hourly runs mark, rotate, revoke and prove."""
     before = operator.live_keys()
     process = operator.start("force", SECRET, "--reason", "key-compromise")
@@ -81,72 +85,72 @@ def test_an_incident_left_alone_is_finished_by_reconciliation(operator: Operator
     assert listed["KeyCount"] == 1
 
 
-def test_one_failing_secret_does_not_hold_up_the_others(operator: Operator) -> None:
+def test_one_failing_secret_does_not_hold_up_the_others(operator: OperatorTerminal) -> None:
     """A name that does not exist is an error of its own; the other secret is contained."""
-    answer = operator.json("force", "no-such-secret", SECRET, "--reason", "x", code=1)
+    answer = operator.run_json("force", "no-such-secret", SECRET, "--reason", "x", code=1)
     wrong, right = answer["secrets"]
     assert wrong["contained"] is False
     assert "no-such-secret" in wrong["error"]
     assert right["contained"] is True
 
 
-def test_secrets_are_found_by_their_tag(operator: Operator) -> None:
+def test_secrets_are_found_by_their_tag(operator: OperatorTerminal) -> None:
     """Somebody left: every secret that bears the team's tag is rotated at once."""
     operator.deployment.cloud.client("secretsmanager").tag_resource(
         SecretId=SECRET, Tags=[{"Key": "team", "Value": "archive"}]
     )
-    answer = operator.json("force", "--tag", "team=archive", "--reason", "left")
+    answer = operator.run_json("force", "--tag", "team=archive", "--reason", "left")
     assert [one["contained"] for one in answer["secrets"]] == [True]
     assert operator.tags() == {"team": "archive"}
-    said = operator.types("force", "--tag", "team=nobody", "--reason", "left", code=2)
+    said = operator.run("force", "--tag", "team=nobody", "--reason", "left", code=2)
     assert "Name a secret" in said
 
 
-def test_status_shows_keys_and_what_becomes_of_them(operator: Operator) -> None:
+def test_status_shows_keys_and_what_becomes_of_them(operator: OperatorTerminal) -> None:
     """Without reading a value: states, and when the displaced key will be retired."""
-    operator.types("rotate", SECRET)
+    operator.run("rotate", SECRET)
     operator.deployment.cloud.wait_for_events()
-    report = operator.json("status", SECRET)["secrets"][0]
+    report = operator.run_json("status", SECRET)["secrets"][0]
     states = {version["state"] for version in report["versions"]}
     assert states == {"current", "retiring"}
-    said = operator.types("status", SECRET)
+    said = operator.run("status", SECRET)
     assert "retiring" in said
     assert operator.deployment.key_id("AWSCURRENT")[:8] in said
 
 
-def test_rolling_back_and_forth(operator: Operator) -> None:
+def test_rolling_back_and_forth(operator: OperatorTerminal) -> None:
     """The plan first; with --apply the previous key, proven, is current again, and recorded."""
     old = operator.deployment.key_id("AWSCURRENT")
-    operator.types("rotate", SECRET)
-    said = operator.types("rollback", SECRET)
+    operator.run("rotate", SECRET)
+    said = operator.run("rollback", SECRET)
     assert "Nothing was done" in said
-    said = operator.types("rollback", SECRET, "--apply")
+    said = operator.run("rollback", SECRET, "--apply")
     assert f"key {old} is current" in said
     assert f"s3://{EVIDENCE_BUCKET}/rollbacks/" in said
     assert operator.deployment.key_id("AWSCURRENT") == old
 
 
-def test_a_stuck_rotation_is_freed(operator: Operator) -> None:
+def test_a_stuck_rotation_is_freed(operator: OperatorTerminal) -> None:
     """The plan, then --apply; afterwards the secret rotates again."""
     operator.deployment.vendor.keys.quota = 1
-    said = operator.types("rotate", SECRET, "--timeout", "2", code=1)
+    said = operator.run("rotate", SECRET, "--timeout", "2", code=1)
     assert "rotation unstick" in said
     operator.deployment.vendor.keys.quota = 20
-    assert "Nothing was done" in operator.types("unstick", SECRET)
-    assert "can be rotated again" in operator.types("unstick", SECRET, "--apply")
-    assert "Nothing is stuck" in operator.types("unstick", SECRET, "--apply")
-    assert "is current after" in operator.types("rotate", SECRET)
+    assert "Nothing was done" in operator.run("unstick", SECRET)
+    assert "can be rotated again" in operator.run("unstick", SECRET, "--apply")
+    assert "Nothing is stuck" in operator.run("unstick", SECRET, "--apply")
+    assert "is current after" in operator.run("rotate", SECRET)
 
 
-def test_a_hold_is_set_and_released(operator: Operator) -> None:
+def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
     """A tag on the secret; the status shows it; a date too far off is refused."""
     soon = f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"
-    operator.types("hold", SECRET, "--until", soon)
-    assert operator.json("status", SECRET)["secrets"][0]["holdUntil"] is not None
-    operator.types("hold", SECRET, "--release")
-    assert operator.json("status", SECRET)["secrets"][0]["holdUntil"] is None
-    operator.types("hold", SECRET, "--until", "2999-12-24", code=2)
-    operator.types("hold", SECRET, code=2)
+    operator.run("hold", SECRET, "--until", soon)
+    assert operator.run_json("status", SECRET)["secrets"][0]["holdUntil"] is not None
+    operator.run("hold", SECRET, "--release")
+    assert operator.run_json("status", SECRET)["secrets"][0]["holdUntil"] is None
+    operator.run("hold", SECRET, "--until", "2999-12-24", code=2)
+    operator.run("hold", SECRET, code=2)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.operating import ROTATION
+from tests.cli.operator_terminal import ROTATION
 from tests.cli.processes import commands_below
 from tests.sealing.pdfs import pdf
 
@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 
 
 @dataclass
-class Running:
+class SandboxProcess:
     """A sandbox in another process, as a person in another terminal has it."""
 
     process: subprocess.Popen[str]
@@ -45,7 +45,7 @@ class Running:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     """`rotation sandbox`, started and later interrupted."""
     process = subprocess.Popen(
         [str(BIN / "rotation"), "sandbox", "--json", "--folder", str(tmp_path)],
@@ -55,14 +55,14 @@ def running(tmp_path: Path) -> Iterator[Running]:
     )
     assert process.stdout is not None
     try:
-        yield Running(process, json.loads(process.stdout.readline()), tmp_path)
+        yield SandboxProcess(process, json.loads(process.stdout.readline()), tmp_path)
     finally:
         process.kill()
         process.communicate()
 
 
-def labels(running: Running) -> list[list[str]]:
-    described = running.aws(
+def labels(sandbox: SandboxProcess) -> list[list[str]]:
+    described = sandbox.aws(
         "secretsmanager", "describe-secret", "--secret-id", "trusted-signatures-api"
     )
     # Reconciliation, which a promotion asks for, adds labels of its own in its own time.
@@ -73,24 +73,24 @@ def labels(running: Running) -> list[list[str]]:
     return sorted(labels for labels in found if labels)
 
 
-def test_the_aws_command_line_drives_a_rotation(running: Running) -> None:
+def test_the_aws_command_line_drives_a_rotation(sandbox: SandboxProcess) -> None:
     """rotate-secret answers at once; soon AWSCURRENT and AWSPREVIOUS are as AWS shows them."""
-    assert labels(running) == [["AWSCURRENT"]]
+    assert labels(sandbox) == [["AWSCURRENT"]]
     secret = ["--secret-id", "trusted-signatures-api"]
-    answer = running.aws("secretsmanager", "rotate-secret", *secret)
+    answer = sandbox.aws("secretsmanager", "rotate-secret", *secret)
     assert set(answer) == {"ARN", "Name", "VersionId"}
     deadline = time.monotonic() + 30
-    while labels(running) != [["AWSCURRENT"], ["AWSPREVIOUS"]]:
-        assert time.monotonic() < deadline, (running.folder / "logs").glob("*")
-    current = running.aws("secretsmanager", "get-secret-value", *secret)
+    while labels(sandbox) != [["AWSCURRENT"], ["AWSPREVIOUS"]]:
+        assert time.monotonic() < deadline, (sandbox.folder / "logs").glob("*")
+    current = sandbox.aws("secretsmanager", "get-secret-value", *secret)
     assert current["VersionId"] == answer["VersionId"]
     assert "expiresAt" in json.loads(current["SecretString"])
 
 
-def test_documents_are_sealed_and_verified_with_what_it_prints(running: Running) -> None:
+def test_documents_are_sealed_and_verified_with_what_it_prints(sandbox: SandboxProcess) -> None:
     """The other commands meet the emulated vendor, and trust it."""
-    (running.folder / "a.pdf").write_bytes(pdf())
-    environment = {"PATH": os.environ["PATH"], **running.environment}
+    (sandbox.folder / "a.pdf").write_bytes(pdf())
+    environment = {"PATH": os.environ["PATH"], **sandbox.environment}
     for arguments in (("seal", "a.pdf", "sealed/"), ("verify", "sealed/a.pdf")):
         done = subprocess.run(
             [ROTATION, *arguments],
@@ -98,7 +98,7 @@ def test_documents_are_sealed_and_verified_with_what_it_prints(running: Running)
             capture_output=True,
             text=True,
             env=environment,
-            cwd=running.folder,
+            cwd=sandbox.folder,
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(
@@ -106,19 +106,19 @@ def test_documents_are_sealed_and_verified_with_what_it_prints(running: Running)
     )
 
 
-def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(running: Running) -> None:
+def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(sandbox: SandboxProcess) -> None:
     """env.sh holds the printed variables; after Ctrl-C it exits 0 and nothing is left running."""
     done = subprocess.run(
-        ["sh", "-c", f". {running.folder}/env.sh && env"],
+        ["sh", "-c", f". {sandbox.folder}/env.sh && env"],
         check=True,
         capture_output=True,
         text=True,
         env={"PATH": os.environ["PATH"]},
     )
     sourced = dict(text.split("=", 1) for text in done.stdout.splitlines())
-    assert running.environment.items() <= sourced.items()
-    running.process.send_signal(signal.SIGINT)
-    _, said = running.process.communicate(timeout=20)
-    assert running.process.returncode == 0, said
+    assert sandbox.environment.items() <= sourced.items()
+    sandbox.process.send_signal(signal.SIGINT)
+    _, said = sandbox.process.communicate(timeout=20)
+    assert sandbox.process.returncode == 0, said
     assert "nothing is left running" in said
-    assert commands_below(str(running.folder)) == []
+    assert commands_below(str(sandbox.folder)) == []

@@ -25,7 +25,7 @@ from tests.sealing.pdfs import cms_over, encrypted, pdf, signed_by_author, signe
 pytestmark = pytest.mark.slow
 
 ROTATION = str(Path(sys.executable).parent / "rotation")
-Person = Callable[..., Result]
+CommandRunner = Callable[..., Result]
 
 SHOWN_LATE = """
 import time
@@ -61,7 +61,7 @@ def sealed(pki: Pki, document: bytes | None = None, **options: Any) -> bytes:
 
 
 @pytest.fixture
-def person(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
+def run_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> CommandRunner:
     """Types a command in that folder."""
     monkeypatch.chdir(folder)
 
@@ -77,9 +77,9 @@ def verdicts(done: Result) -> dict[str, str]:
     return {file["file"]: file["verdict"] for file in json.loads(done.output)["files"]}
 
 
-def test_a_good_file_is_told_in_words(person: Person, folder: Path) -> None:
+def test_a_good_file_is_told_in_words(run_command: CommandRunner, folder: Path) -> None:
     """Who, when, held against what, and that the whole file is covered."""
-    said = person("--trust", "root.pem", "good.pdf").output
+    said = run_command("--trust", "root.pem", "good.pdf").output
     assert said.startswith("ok           good.pdf  sealed by Trusted Signatures Sandbox\n")
     assert "Common Name: Trusted Signatures Sandbox Seal" in said
     assert "the certificate chains to a given one" in said
@@ -88,10 +88,10 @@ def test_a_good_file_is_told_in_words(person: Person, folder: Path) -> None:
     assert f"the whole file, {(folder / 'good.pdf').stat().st_size} bytes" in said
 
 
-def test_each_file_is_judged_whatever_is_wrong_with_another(person: Person) -> None:
+def test_each_file_is_judged_whatever_is_wrong_with_another(run_command: CommandRunner) -> None:
     """All of them, in the order in which they were named; one bad one makes the exit code 1."""
     bad = ["missing.pdf", "cut.pdf", "letter.txt", "locked.pdf", "forged.pdf", "plain.pdf", "."]
-    done = person("--trust", "root.pem", "--json", *bad, "good.pdf", code=1)
+    done = run_command("--trust", "root.pem", "--json", *bad, "good.pdf", code=1)
     assert json.loads(done.output)["ok"] is False
     assert verdicts(done) == {
         "missing.pdf": "unreadable",
@@ -103,7 +103,7 @@ def test_each_file_is_judged_whatever_is_wrong_with_another(person: Person) -> N
         ".": "unreadable",
         "good.pdf": "ok",
     }
-    said = person("--trust", "root.pem", *bad, "good.pdf", code=1).output
+    said = run_command("--trust", "root.pem", *bad, "good.pdf", code=1).output
     assert "The document was changed after it was sealed." in said
     assert "The file bears no signature." in said
     assert "No such file or directory" in said
@@ -111,31 +111,33 @@ def test_each_file_is_judged_whatever_is_wrong_with_another(person: Person) -> N
     assert said.index("plain.pdf") < said.index("good.pdf")
 
 
-def test_without_anchors_it_says_that_a_name_proves_nothing(person: Person, pki: Pki) -> None:
+def test_without_anchors_it_says_that_a_name_proves_nothing(
+    run_command: CommandRunner, pki: Pki
+) -> None:
     """An impostor's seal bears the right name: that is told, and not taken for trust."""
     Path("impostor.pdf").write_bytes(
         (prepared := prepare(BytesIO(pdf()), SealOptions(), datetime.now(UTC))).embed(
             cms_over(prepared.digest, signer_of(pki.impostor()))
         )
     )
-    said = person("impostor.pdf").output
+    said = run_command("impostor.pdf").output
     assert "it was held against nothing" in said
-    told = json.loads(person("--json", "impostor.pdf").output)
+    told = json.loads(run_command("--json", "impostor.pdf").output)
     assert (told["ok"], told["anchored"]) == (True, False)
     assert told["files"][0]["signatures"][0]["trusted"] is None
-    said = person("--trust", "root.pem", "impostor.pdf", code=1).output
+    said = run_command("--trust", "root.pem", "impostor.pdf", code=1).output
     assert "does not chain to a given trust anchor" in said
 
 
-def test_several_anchors_are_taken_together(person: Person, pki: Pki) -> None:
+def test_several_anchors_are_taken_together(run_command: CommandRunner, pki: Pki) -> None:
     """An author's signature and the seal have different roots: both are needed."""
     stranger = pki.stranger()
     Path("two.pdf").write_bytes(sealed(pki, signed_by_author(pdf(), signer_of(stranger))))
     from cryptography.hazmat.primitives.serialization import Encoding
 
     Path("other.pem").write_bytes(stranger.chain[-1].public_bytes(Encoding.PEM))
-    person("--trust", "root.pem", "two.pdf", code=1)
-    done = person("--trust", "root.pem", "--trust", "other.pem", "--json", "two.pdf")
+    run_command("--trust", "root.pem", "two.pdf", code=1)
+    done = run_command("--trust", "root.pem", "--trust", "other.pem", "--json", "two.pdf")
     seals = json.loads(done.output)["files"][0]["signatures"]
     assert [seal["organization"] for seal in seals] == [
         *("Unrelated Sandbox", "Trusted Signatures Sandbox")
@@ -143,22 +145,24 @@ def test_several_anchors_are_taken_together(person: Person, pki: Pki) -> None:
     assert [seal["coversWholeFile"] for seal in seals] == [False, True]
 
 
-def test_the_functions_anchors_are_heeded(person: Person, pki: Pki) -> None:
+def test_the_functions_anchors_are_heeded(run_command: CommandRunner, pki: Pki) -> None:
     """SIGNER_TRUST_ANCHORS counts where --trust is not given; --trust goes before it."""
     Path("stranger.pem").write_bytes(Pki.create(pki.made_at).root_pem)
-    person("good.pdf", env={"SIGNER_TRUST_ANCHORS": "root.pem"})
+    run_command("good.pdf", env={"SIGNER_TRUST_ANCHORS": "root.pem"})
     strange = {"SIGNER_TRUST_ANCHORS": "stranger.pem"}
-    person("good.pdf", env=strange, code=1)
-    person("--trust", "root.pem", "good.pdf", env=strange)
-    said = person("good.pdf", env={"SIGNER_TRUST_ANCHORS": "nowhere.pem"}, code=1).output
+    run_command("good.pdf", env=strange, code=1)
+    run_command("--trust", "root.pem", "good.pdf", env=strange)
+    said = run_command("good.pdf", env={"SIGNER_TRUST_ANCHORS": "nowhere.pem"}, code=1).output
     assert "SIGNER_TRUST_ANCHORS" in said
 
 
 @pytest.mark.parametrize("arguments", [[], ["--trust", "missing.pem"], ["--trust", "good.pdf"]])
-def test_a_wrong_command_line_is_told_as_such(person: Person, arguments: list[str]) -> None:
+def test_a_wrong_command_line_is_told_as_such(
+    run_command: CommandRunner, arguments: list[str]
+) -> None:
     """No file, and anchors that are missing or none: exit code 2, before anything is judged."""
-    person(*arguments, *(["good.pdf"] if arguments else []), code=2)
-    person("-", "-", code=2)
+    run_command(*arguments, *(["good.pdf"] if arguments else []), code=2)
+    run_command("-", "-", code=2)
 
 
 @pytest.mark.parametrize("seekable", [True, False], ids=["redirected", "piped"])
@@ -173,13 +177,13 @@ def test_standard_input_is_judged(folder: Path, seekable: bool) -> None:
     assert (told["file"], told["verdict"]) == ("-", "ok")
 
 
-def test_nothing_in_a_file_steers_the_terminal(person: Person, pki: Pki) -> None:
+def test_nothing_in_a_file_steers_the_terminal(run_command: CommandRunner, pki: Pki) -> None:
     """Names come from strangers: control characters are shown, and not sent."""
     name = "a\x1b[2Jb\u202ec.pdf"
     Path(name).write_bytes(sealed(pki, field_name="Field"))
     content = Path(name).read_bytes().replace(b"(Field)", b"(F\x1beld)")
     Path(name).write_bytes(content)
-    said = person(name, code=1).output
+    said = run_command(name, code=1).output
     assert "a\\x1b[2Jb\\u202ec.pdf" in said
     assert not {"\x1b", "\u202e"} & set(said)
 

@@ -1,1 +1,1 @@
-"""``rotation force``: a leaked key replaced, revoked and proven dead."""
+"""``rotation force``: has leaked keys replaced, revoked and proven dead."""

@@ -1,4 +1,4 @@
-"""``rotation force``: declare every key of a secret compromised, replace it, prove it dead."""
+"""``rotation force``: the command, and its output for each secret."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rotation.cli.force.leaked_pool import Teller, condemn_pool
-from rotation.cli.force.records import closed_just_now, complete
+from rotation.cli.force.leaked_pool import ActLog, declare_pool_leaked
+from rotation.cli.force.records import add_recorded_deaths, closed_just_now
 from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.errors import error_text
 from rotation.cli.shared.options import json_option, reconcile_function_option, refuse_arguments
 from rotation.cli.shared.output import plain_console
 from rotation.credential import iso_utc
@@ -23,15 +24,15 @@ from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.incident.declaration import Declaration
 from rotation.privacy.redaction import scrub
 
-_AT_ONCE = 8
-#: An action of the reconcile function, and the alias through which alone it may be asked for.
+_MAX_PARALLEL = 8
+#: An action of the reconcile function, and the only alias that may ask for it.
 REVOKE_FIRST = "revoke-first"
-#: Exit code: the new key is current, and something is left to do about an old one.
-LEFT = 3
+#: Exit code: the new key is current, but something is left to do about an old one.
+EXIT_UNFINISHED = 3
 
 
 @dataclass
-class _Ended:
+class _ForceResult:
     name: str
     containment: Containment | None = None
     problem: str | None = None
@@ -39,81 +40,86 @@ class _Ended:
     def as_json(self) -> dict[str, Any]:
         if self.containment is None:
             return {"secret": self.name, "contained": False, "error": self.problem}
-        held = self.containment
+        containment = self.containment
         return {
             "secret": self.name,
-            "arn": held.arn,
-            "contained": held.contained,
-            "declaredAt": iso_utc(held.declaration.at),
-            "reason": held.declaration.reason,
-            "actor": held.declaration.actor,
-            "suspects": list(held.suspects),
-            "current": held.current,
-            "provenDead": held.proven_dead,
-            "evidence": held.evidence,
-            "seconds": {part: round(took.total_seconds(), 1) for part, took in held.parts.items()},
-            "left": held.left,
+            "arn": containment.arn,
+            "contained": containment.contained,
+            "declaredAt": iso_utc(containment.declaration.at),
+            "reason": containment.declaration.reason,
+            "actor": containment.declaration.actor,
+            "suspects": list(containment.suspects),
+            "current": containment.current,
+            "provenDead": containment.proven_dead,
+            "evidence": containment.evidence,
+            "seconds": {
+                part: round(took.total_seconds(), 1) for part, took in containment.parts.items()
+            },
+            "left": containment.left,
             "error": None,
         }
 
 
 @dataclass(frozen=True)
-class _Order:
-    """What is to be done for each secret, and who is told of it.
+class _ForceRun:
+    """Contains the leak of each secret, as the command line asks.
 
     Attributes:
-        at_once: whether keys are revoked before there are new ones.
-        again: whether to declare it although the same incident was closed, or one is open.
+        limit: how long to wait for the new key, and then for the deaths.
+        act_log: prints each act.
+        revoke_first: whether keys are revoked before there are new ones.
+        again: whether an incident is declared although one is open, or the same one was closed a
+            moment ago.
     """
 
     account: AwsAccount
     declaration: Declaration
     limit: timedelta
-    teller: Teller
-    at_once: bool
+    act_log: ActLog
+    revoke_first: bool
     again: bool
 
-    def carry_out(self, name: str) -> _Ended:
-        """Contain one secret; whatever goes wrong is its own end and nobody else's."""
+    def run(self, name: str) -> _ForceResult:
+        """Contain the leak of one secret. An error ends this secret only, and not the others."""
         try:
-            return _Ended(name, self._closed(name) or self._contained(name))
+            return _ForceResult(name, self._already_closed(name) or self._contain(name))
         except RotationError as error:
-            problem = f"{error} [{error.code}]"
+            problem = error_text(error)
         except click.ClickException as error:
             problem = error.message
-        self.teller.tell(name, problem)
-        return _Ended(name, problem=problem)
+        self.act_log.log(name, problem)
+        return _ForceResult(name, problem=problem)
 
-    def _closed(self, name: str) -> Containment | None:
+    def _already_closed(self, name: str) -> Containment | None:
         if self.again:
             return None
         closed = closed_just_now(self.account, name, self.declaration)
         if closed is not None:
-            told = "this incident is closed; --again declares another, for the new key"
-            self.teller.tell(name, told)
+            message = "this incident is closed; --again declares another, for the new key"
+            self.act_log.log(name, message)
         return closed
 
-    def _contained(self, name: str) -> Containment:
-        declaration = self._revoked_first(name) if self.at_once else self.declaration
-        tell = partial(self.teller.tell, name)
-        held = contain(
+    def _contain(self, name: str) -> Containment:
+        declaration = self._revoked_first(name) if self.revoke_first else self.declaration
+        log_act = partial(self.act_log.log, name)
+        containment = contain(
             self.account.secret(name),
             declaration,
             self._reconcile,
-            tell=tell,
+            tell=log_act,
             limit=self.limit,
             clocks=WaitClock(),
             again=self.again,
         )
-        complete(self.account, held, tell)
-        return held
+        add_recorded_deaths(self.account, containment, log_act)
+        return containment
 
     def _reconcile(self, arn: str) -> dict[str, Any]:
         report: dict[str, Any] = self.account.ask("reconcile", [arn])["secrets"][0]
         return report
 
     def _revoked_first(self, name: str) -> Declaration:
-        """Have the keys revoked before there are new ones; what was declared for it."""
+        """Have the keys revoked before there are new ones; returns what was declared."""
         done = self.account.ask(
             REVOKE_FIRST,
             [self.account.secret(name).arn],
@@ -123,14 +129,14 @@ class _Order:
             again=self.again,
         )
         for one in done["revoked"]:
-            self.teller.tell(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
+            self.act_log.log(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
         for one in done["failures"]:
-            self.teller.tell(name, f"not revoked yet: {one['message']} [{one['code']}]")
+            self.act_log.log(name, f"not revoked yet: {one['message']} [{one['code']}]")
         return Declaration.read(done["declared"])
 
 
-def _no_key(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A reason is kept in tags and records for years: whoever pastes the leaked key is stopped."""
+def _refuse_key(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Refuse a key as the reason: tags and records keep the reason for years."""
     if scrub(value) != value:
         refuse_arguments((value,))
     return value
@@ -142,7 +148,7 @@ def _no_key(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option(
     "--reason",
     required=True,
-    callback=_no_key,
+    callback=_refuse_key,
     help="Why, for the record: key-compromise, laptop-lost …",
 )
 @click.option(
@@ -156,7 +162,7 @@ def _no_key(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @click.option(
     "--revoke-first",
-    "at_once",
+    "revoke_first",
     is_flag=True,
     help="Revoke before there is a new key. Nothing can be sealed until then. "
     "Only a break-glass role may.",
@@ -175,26 +181,26 @@ def force(
     reason: str,
     timeout: int,
     pool: bool,
-    at_once: bool,
+    revoke_first: bool,
     again: bool,
     as_json: bool,
     reconcile_function: str,
 ) -> None:
-    """Declare every key of SECRETS compromised, replace it, and prove the old ones dead.
+    """Declare every key of SECRETS compromised, replace it, and prove the old keys dead.
 
-    Current, previous and pending keys are declared compromised; a rotation is forced; once the new
-    key is current the others are revoked at once, without grace, and proven dead. What is decided
-    is written on the secret first: killed at any point, run it again and it goes on, or leave the
-    rest to the hourly reconciliation. Run again within ten minutes of the end, by the same person
-    for the same reason, it shows the record and declares nothing, unless --again. While an incident
-    is open, keys that came after it are suspect only with --again. No right to read or put a
-    secret's value is needed.
+    The command declares the current, previous and pending keys compromised and forces a rotation.
+    Once the new key is current, it has the others revoked at once, without grace, and proven dead.
+    Each decision is first written on the secret: if the command is killed, run it again and it
+    goes on, or leave the rest to the hourly reconciliation. If the same person runs it again for
+    the same reason within ten minutes of the end, it shows the record and declares nothing, unless
+    --again is given. While an incident is open, keys that came after it are suspect only with
+    --again. The command needs no right to read or write a secret's value.
 
-    With --pool the new keys have to come from a person: the command says when to add them with
+    With --pool a person has to make the new keys: the command says when to add them with
     `rotation pool add`, in another terminal, and goes on when they are there.
 
-    Exits 0 when every old key is proven dead, 3 when something is left to do about one, 1 when a
-    secret could not be handled. One failing secret does not hold up the others.
+    Exits 0 if every old key is proven dead, 3 if something is left to do about one, 1 if a secret
+    could not be handled. A secret that fails does not stop the others.
     """
     account = AwsAccount(reconcile_function)
     names = list(secrets)
@@ -207,45 +213,49 @@ def force(
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
     console = plain_console(stderr=as_json)
     declaration = Declaration.from_free_text(datetime.now(UTC), reason, account.actor())
-    teller = Teller(console)
+    act_log = ActLog(console)
     limit = timedelta(seconds=timeout)
-    leaked = condemn_pool(account, names, declaration, teller, again=again) if pool else None
+    leaked = (
+        declare_pool_leaked(account, names, declaration, act_log, again=again) if pool else None
+    )
     if leaked is not None:
         names = names or leaked.leased_to
         leaked.await_fresh_keys(names, limit)
-    order = _Order(account, declaration, limit, teller, at_once, again)
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        ended = list(threads.map(order.carry_out, dict.fromkeys(names)))
+    run = _ForceRun(account, declaration, limit, act_log, revoke_first, again)
+    with ThreadPoolExecutor(_MAX_PARALLEL) as threads:
+        results = list(threads.map(run.run, dict.fromkeys(names)))
     if as_json:
-        told = {} if leaked is None else {"pool": leaked.as_json()}
-        click.echo(json.dumps({"secrets": [one.as_json() for one in ended], **told}))
+        pool_report = {} if leaked is None else {"pool": leaked.as_json()}
+        click.echo(json.dumps({"secrets": [one.as_json() for one in results], **pool_report}))
     else:
-        for one in ended:
-            _conclude(console, one)
+        for one in results:
+            _print_result(console, one)
         if leaked is not None:
-            leaked.conclude(console)
-    if any(one.containment is None for one in ended):
+            leaked.print_remaining_work(console)
+    if any(one.containment is None for one in results):
         raise click.exceptions.Exit(1)
-    contained = all(one.containment and one.containment.contained for one in ended)
+    contained = all(one.containment and one.containment.contained for one in results)
     if not contained or (leaked is not None and leaked.condemned):
-        raise click.exceptions.Exit(LEFT)
+        raise click.exceptions.Exit(EXIT_UNFINISHED)
 
 
-def _conclude(console: Console, ended: _Ended) -> None:
-    held = ended.containment
+def _print_result(console: Console, result: _ForceResult) -> None:
+    containment = result.containment
     console.print()
-    if held is None:
-        console.print(f"[bold red]{ended.name}: failed.[/] Nothing is lost; run it again.")
+    if containment is None:
+        console.print(f"[bold red]{result.name}: failed.[/] Nothing is lost; run it again.")
         return
-    parts = ", ".join(f"{part} {took.total_seconds():.1f} s" for part, took in held.parts.items())
-    if held.contained:
-        console.print(f"[bold green]{ended.name}: every old key is proven dead.[/] {parts}")
+    parts = ", ".join(
+        f"{part} {took.total_seconds():.1f} s" for part, took in containment.parts.items()
+    )
+    if containment.contained:
+        console.print(f"[bold green]{result.name}: every old key is proven dead.[/] {parts}")
     else:
-        console.print(f"[bold yellow]{ended.name}: not over yet.[/] {parts}")
-        for one in held.left:
+        console.print(f"[bold yellow]{result.name}: not over yet.[/] {parts}")
+        for one in containment.left:
             console.print(f"  left: {one}", markup=False)
         console.print(
             "  The hourly reconciliation goes on with it; so does this command, run again."
         )
-    if held.evidence:
-        console.print(f"  evidence: {held.evidence}", markup=False)
+    if containment.evidence:
+        console.print(f"  evidence: {containment.evidence}", markup=False)

@@ -1,4 +1,4 @@
-"""``rotation force --pool``: the keys of a pool that leaked, and the fresh ones after them."""
+"""``rotation force --pool``: declares a leaked pool's keys compromised and waits for new keys."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rotation.cli.shared.account import AwsAccount
 from rotation.errors import RotationError
 from rotation.incident.declaration import Declaration, declare
 
-_LOOK_EVERY = timedelta(seconds=2)
+_POLL_INTERVAL = timedelta(seconds=2)
 
 
-class Teller:
-    """Tells acts as they happen, a line each, with the time since the beginning."""
+class ActLog:
+    """Prints each act as it happens, on one line with the seconds since the start."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._begun = datetime.now(UTC)
         self._lock = Lock()
 
-    def tell(self, name: str, act: str) -> None:
-        """Print a line; any thread may."""
+    def log(self, name: str, act: str) -> None:
+        """Print one line. May be called from any thread."""
         seconds = (datetime.now(UTC) - self._begun).total_seconds()
         with self._lock:
             self._console.print(f"{seconds:6.1f} s  {name}  {act}", markup=False)
@@ -40,9 +40,9 @@ class LeakedPool:
     """A pool whose free keys were declared compromised.
 
     Attributes:
-        pool: its name.
+        pool: the pool's name.
         condemned: the ids of the keys that a person has to revoke.
-        leased_to: the ARNs of the secrets that hold other keys of it.
+        leased_to: the ARNs of the secrets that hold other keys of the pool.
         asked: whether a person was notified.
     """
 
@@ -52,35 +52,35 @@ class LeakedPool:
     asked: bool
     _declare: Callable[[str], object]
     _keys_left: Callable[[str], int]
-    _teller: Teller
+    _act_log: ActLog
 
     def await_fresh_keys(self, names: Sequence[str], limit: timedelta) -> None:
         """Open the incidents, then wait until a person has added a key for each of ``names``.
 
-        After ``limit`` it goes on without: the rotations fail until there is a key, and the
+        The wait ends after ``limit``. Then the rotations fail until there is a key, and the
         incidents stay open.
         """
         for name in names:
             with suppress(RotationError, click.ClickException):
                 self._declare(name)
         ends = time.monotonic() + limit.total_seconds()
-        told = False
+        announced = False
         while names and self._keys_left(names[0]) < len(names):
-            if not told:
+            if not announced:
                 need = f"{len(names)} fresh key{'s' if len(names) > 1 else ''}"
-                self._teller.tell(
+                self._act_log.log(
                     self.pool,
                     f"waiting for {need}: make them in the vendor's portal and add them in another "
                     "terminal, with: rotation pool add",
                 )
-                told = True
+                announced = True
             if time.monotonic() > ends:
-                self._teller.tell(self.pool, "not enough fresh keys yet; going on without")
+                self._act_log.log(self.pool, "not enough fresh keys yet; going on without")
                 return
-            time.sleep(_LOOK_EVERY.total_seconds())
+            time.sleep(_POLL_INTERVAL.total_seconds())
 
     def as_json(self) -> dict[str, Any]:
-        """For a machine."""
+        """The member ``pool`` of what ``--json`` prints."""
         return {
             "pool": self.pool,
             "condemned": list(self.condemned),
@@ -88,8 +88,8 @@ class LeakedPool:
             "personAsked": self.asked,
         }
 
-    def conclude(self, console: Console) -> None:
-        """Say what is left for a person."""
+    def print_remaining_work(self, console: Console) -> None:
+        """Print which keys a person has to revoke."""
         if not self.condemned:
             return
         console.print()
@@ -104,11 +104,11 @@ class LeakedPool:
         console.print(f"  {notified}The hourly reconciliation proves each of them dead.")
 
 
-def condemn_pool(
+def declare_pool_leaked(
     account: AwsAccount,
     names: Sequence[str],
     declaration: Declaration,
-    teller: Teller,
+    act_log: ActLog,
     *,
     again: bool,
 ) -> LeakedPool:
@@ -123,12 +123,12 @@ def condemn_pool(
         done["asked"],
         _declare=lambda name: declare(account.secret(name), declaration, again=again),
         _keys_left=lambda name: account.ask("report", [name])["issuer"]["keysLeft"] or 0,
-        _teller=teller,
+        _act_log=act_log,
     )
-    teller.tell(leaked.pool, f"{len(leaked.condemned)} free keys are declared compromised")
+    act_log.log(leaked.pool, f"{len(leaked.condemned)} free keys are declared compromised")
     for arn in leaked.leased_to:
         if names and not any(arn == name or f":secret:{name}-" in arn for name in names):
-            teller.tell(
+            act_log.log(
                 leaked.pool, f"{arn} holds a key of this pool and is not named: force it too"
             )
     return leaked

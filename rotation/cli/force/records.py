@@ -1,4 +1,4 @@
-"""What the records of incidents tell a forced rotation: what others have done of it."""
+"""Reads the records of incidents: what other runs have done about the same incident."""
 
 from __future__ import annotations
 
@@ -15,48 +15,50 @@ from rotation.incident.containment import Containment
 from rotation.incident.declaration import Declaration
 from rotation.secrets_manager.labels import INCIDENT_TAG
 
-#: So long after its end an incident that is declared in the same words is taken for the same one.
-JUST_NOW: Final = timedelta(minutes=10)
+#: Within this time after its end, the same declaration is taken for the same incident.
+SAME_INCIDENT_WITHIN: Final = timedelta(minutes=10)
 
 
 def closed_just_now(account: AwsAccount, name: str, declaration: Declaration) -> Containment | None:
-    """What is on record, if the same person closed an incident for the same reason just now.
+    """The incident on record, if the same person closed one for the same reason just now.
 
-    Whoever was cut off, and did not see the end, runs the command again.
+    A person whose command was cut off before its end runs it again.
     """
     snapshot = account.secret(name).snapshot()
     if INCIDENT_TAG in snapshot.tags:
         return None
-    wanted = Declaration.read(declaration.tag())
+    declared_now = Declaration.read(declaration.tag())
     for where, record in _records(account, snapshot.arn):
         declared = record["declared"]
-        same = (declared["reason"], declared["actor"]) == (wanted.reason, wanted.actor)
+        same = (declared["reason"], declared["actor"]) == (declared_now.reason, declared_now.actor)
         age = declaration.at - datetime.fromisoformat(record["completedAt"])
-        if same and age < JUST_NOW and record["current"] is not None:
+        if same and age < SAME_INCIDENT_WITHIN and record["current"] is not None:
             at = datetime.fromisoformat(declared["at"])
-            held = Containment(snapshot.arn, replace(wanted, at=at))
-            held.current, held.contained = record["current"]["versionId"], True
-            held.suspects = tuple(one["versionId"] for one in record["compromisedVersions"])
-            _tell_from(held, where, record)
-            return held
+            containment = Containment(snapshot.arn, replace(declared_now, at=at))
+            containment.current, containment.contained = record["current"]["versionId"], True
+            containment.suspects = tuple(one["versionId"] for one in record["compromisedVersions"])
+            _copy_record(containment, where, record)
+            return containment
     return None
 
 
-def complete(account: AwsAccount, held: Containment, tell: Callable[[str], None]) -> None:
-    """Add what another run has done, such as the one that follows each promotion by itself."""
-    if not held.contained:
+def add_recorded_deaths(
+    account: AwsAccount, containment: Containment, log_act: Callable[[str], None]
+) -> None:
+    """Add the deaths that another run has proven, such as the run after each promotion."""
+    if not containment.contained:
         return
-    for where, record in _records(account, held.arn):
-        if record["declared"]["at"] == iso_utc(held.declaration.at):
-            seen = set(held.proven_dead)
-            _tell_from(held, where, record)
-            for key_id in held.proven_dead:
+    for where, record in _records(account, containment.arn):
+        if record["declared"]["at"] == iso_utc(containment.declaration.at):
+            seen = set(containment.proven_dead)
+            _copy_record(containment, where, record)
+            for key_id in containment.proven_dead:
                 if key_id not in seen:
-                    tell(f"key {key_id} is proven dead")
+                    log_act(f"key {key_id} is proven dead")
 
 
 def _records(account: AwsAccount, arn: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The newest records. None, if they cannot be had: that is no reason to hold anything up."""
+    """The newest records; none if they cannot be read, since containment must go on."""
     try:
         answer = account.ask("evidence", [arn])
     except click.ClickException:
@@ -65,6 +67,6 @@ def _records(account: AwsAccount, arn: str) -> Iterator[tuple[str, dict[str, Any
         yield one["where"], one["record"]
 
 
-def _tell_from(held: Containment, where: str, record: dict[str, Any]) -> None:
-    held.evidence = where
-    held.proven_dead = [key["keyId"] for key in record["keys"]]
+def _copy_record(containment: Containment, where: str, record: dict[str, Any]) -> None:
+    containment.evidence = where
+    containment.proven_dead = [key["keyId"] for key in record["keys"]]

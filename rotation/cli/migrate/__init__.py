@@ -1,1 +1,1 @@
-"""``rotation migrate``: a hard-coded key moved into a secret that can be rotated."""
+"""``rotation migrate``: moves a hard-coded key into a secret that can be rotated."""

@@ -1,1 +1,1 @@
-"""``rotation pool``: the keys that people make in the vendor's portal."""
+"""``rotation pool``: keeps the keys that people make in the vendor's portal."""

@@ -1,4 +1,4 @@
-"""``rotation pool``: the commands for the keys that people make in the vendor's portal."""
+"""``rotation pool``: the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rotation.cli.shared.options import (
 
 
 def _key_id(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A key id, in the form in which a pool holds it."""
+    """Check a key id, and spell it as the pool does."""
     try:
         return str(uuid.UUID(value))
     except ValueError:
@@ -35,11 +35,11 @@ _pool_secret = click.option(
 
 @click.group()
 def pool() -> None:
-    """Keep the pool of API keys from which rotations take theirs.
+    """Keep the pool of API keys from which rotations take new keys.
 
     For deployments with KEY_ISSUER=key-pool: people make keys in the vendor's portal and add them
-    here; each rotation leases one. The secret is found with your AWS credentials and region, as
-    the aws command line finds them.
+    here; each rotation leases one. The commands find your AWS credentials and Region as the aws
+    command line does.
     """
 
 
@@ -53,13 +53,13 @@ def add(
 ) -> None:
     """Add a key that you made in the vendor's portal.
 
-    Asks for the key id and the key; the key is not shown as you type. Or reads them from standard
-    input: two lines, the id first, or JSON with apiKeyId, apiKey and perhaps expiresAt. A key is
-    never taken from an argument, which every process on this machine could see.
+    The command asks for the key id and the key; the key is not shown as you type. It can also read
+    them from standard input: two lines, the id first, or JSON with apiKeyId, apiKey and, if known,
+    expiresAt. A key is never an argument, which every process on this machine could see.
 
-    The key has to sign a test seal before it is added; the vendor counts one signature. VENDOR_URL,
-    VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION are heeded as the functions heed
-    them.
+    The key has to sign a test seal before it is added; the vendor counts one signature. The
+    command reads VENDOR_URL, VENDOR_SIGN_PATH, SIGNER_TRUST_ANCHORS and SIGNER_ORGANIZATION as the
+    functions do.
     """
     from rotation.cli.pool.keys import add_key
 
@@ -71,7 +71,7 @@ def add(
 @_pool_secret
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def list_(pool_secret: str, as_json: bool) -> None:
-    """Show the keys of the pool, their states, ages, expiries and leases; never the keys."""
+    """Show the ids of the pool's keys, with state, age, expiry and lease; never a key itself."""
     from rotation.cli.pool.keys import list_keys
 
     list_keys(pool_secret, as_json=as_json)
@@ -82,9 +82,9 @@ def list_(pool_secret: str, as_json: bool) -> None:
 @_pool_secret
 @apply_option
 def remove(key_id: str, pool_secret: str, apply_it: bool) -> None:
-    """Take the key KEY_ID out of the pool; it is NOT revoked by that.
+    """Remove the key KEY_ID from the pool. This does NOT revoke it.
 
-    Prints what would be done, and does it with --apply. A leased key is refused: a secret holds it.
+    The command shows the plan, and acts with --apply. It refuses a leased key: a secret holds it.
     """
     from rotation.cli.pool.keys import remove_key
 

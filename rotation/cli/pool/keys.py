@@ -1,4 +1,4 @@
-"""The work of ``rotation pool``: every change takes the compare-and-swap that rotations take."""
+"""Adds, lists and removes keys of the pool, by the compare-and-swap that rotations use."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from rotation.key_pool.pool_secret import PoolSecret
 
 
 def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
-    """Read a key, prove it, add it, and say so."""
+    """Read a key, prove it and add it."""
     with readable_errors():
         pool = _pool(name)
-        # Before anybody types a key: is there such a secret, and may we read it?
+        # The pool is read first: without the right to read it, nobody should type a key.
         pool.read()
         key = read_key(expires)
-        proven = "not proven" if unproven else prove(key, name, otherwise="The key was not added.")
+        proof = "not proven" if unproven else prove(key, name, otherwise="The key was not added.")
         new = pool.change(partial(document.add_key, key=key, now=utc_now()))
         free = _free(pool.read())
     click.echo(
-        f"Key {key.id} is in the pool {name} ({proven})."
+        f"Key {key.id} is in the pool {name} ({proof})."
         if new
         else f"Key {key.id} was in the pool {name} already; nothing was changed."
     )
@@ -60,7 +60,7 @@ def list_keys(name: str, *, as_json: bool) -> None:
 
 
 def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
-    """Print the plan, and carry it out if it is to be."""
+    """Print the plan; remove the key if ``apply_it``."""
     with readable_errors():
         pool = _pool(name)
         entry = removable_entry(pool.read(), key_id, utc_now())

@@ -1,4 +1,4 @@
-"""Somebody who moves an application's key, in this process."""
+"""Runs `rotation migrate` in this process, against a vendor and a cloud of the test's own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rotation.cli.commands import rotation
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
 
-#: A person at the command line: arguments, and what is typed or piped in.
-Person = Callable[..., Result]
+#: Runs the command: arguments, and what is typed or piped in.
+CommandRunner = Callable[..., Result]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def environment(
 
 
 @pytest.fixture
-def person(rotation_fixture: RotationFixture, environment: dict[str, str]) -> Person:
+def run_command(rotation_fixture: RotationFixture, environment: dict[str, str]) -> CommandRunner:
     """Runs the command; whatever it prints holds no piece of a key."""
 
     def run(*arguments: str, typed: str = "", code: int = 0) -> Result:

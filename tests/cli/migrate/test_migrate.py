@@ -19,7 +19,7 @@ from rotation.errors import VersionStateError
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import PortalKey
 from rotation.secrets_manager.labels import AWSCURRENT
-from tests.cli.migrate.conftest import Person
+from tests.cli.migrate.conftest import CommandRunner
 from tests.paths import ROOT
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
@@ -36,14 +36,14 @@ def exists(rotation_fixture: RotationFixture, name: str) -> bool:
     return name in {secret["Name"] for secret in listed}
 
 
-def test_a_secret_is_created(rotation_fixture: RotationFixture, person: Person) -> None:
+def test_a_secret_is_created(rotation_fixture: RotationFixture, run_command: CommandRunner) -> None:
     """The plan first, and nothing is done; with --apply the secret holds the key, proven."""
     key = rotation_fixture.vendor.keys.create()
-    said = person("new-secret", typed=f"{key.id}\n{key.material}\n").output
+    said = run_command("new-secret", typed=f"{key.id}\n{key.material}\n").output
     assert f"Create the secret new-secret with key {key.id}. (proven; it signs as " in said
     assert "Nothing was changed. Add --apply to do it." in said
     assert not exists(rotation_fixture, "new-secret")
-    person("new-secret", "--apply", "--expires", day(), typed=typed(key))
+    run_command("new-secret", "--apply", "--expires", day(), typed=typed(key))
     answer = rotation_fixture.client.get_secret_value(SecretId="new-secret")
     held = json.loads(answer["SecretString"])
     assert held == {
@@ -59,11 +59,11 @@ def day() -> str:
 
 
 def test_a_secret_without_a_value_is_adopted(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """As the template makes it; no label of ours stays behind."""
     key = rotation_fixture.vendor.keys.create()
-    said = person("--apply", typed=typed(key)).output
+    said = run_command("--apply", typed=typed(key)).output
     assert (
         f"Store key {key.id} in the secret {rotation_fixture.arn}, which has no value yet." in said
     )
@@ -75,12 +75,12 @@ def test_a_secret_without_a_value_is_adopted(
 
 
 def test_what_an_organisation_keeps_there_stays(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """A secret with other members gets the key beside them."""
     rotation_fixture.put({"team": "archive", "retries": 3})
     key = rotation_fixture.vendor.keys.create()
-    assert "2 other members stay" in person("--apply", typed=typed(key)).output
+    assert "2 other members stay" in run_command("--apply", typed=typed(key)).output
     assert rotation_fixture.value(AWSCURRENT) == {
         "team": "archive",
         "retries": 3,
@@ -90,14 +90,14 @@ def test_what_an_organisation_keeps_there_stays(
 
 
 def test_the_same_key_again_changes_nothing(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """It says so, buys no signature, and prints the next steps again."""
     key = rotation_fixture.vendor.keys.create()
-    person("--apply", typed=typed(key))
+    run_command("--apply", typed=typed(key))
     labels = rotation_fixture.labels()
     for arguments in ((), ("--apply",)):
-        said = person(*arguments, typed=typed(key)).output
+        said = run_command(*arguments, typed=typed(key)).output
         assert (
             f"{rotation_fixture.arn} holds key {key.id} already: there is nothing to store." in said
         )
@@ -107,42 +107,44 @@ def test_the_same_key_again_changes_nothing(
 
 
 def test_an_expiry_that_is_not_stored_is_said(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """The secret holds the key already, and another word about its expiry, or none."""
     key = rotation_fixture.vendor.keys.create()
-    person("--apply", typed=typed(key))
-    said = person("--apply", "--expires", day(), typed=typed(key)).output
+    run_command("--apply", typed=typed(key))
+    said = run_command("--apply", "--expires", day(), typed=typed(key)).output
     assert "there is nothing to store. It does not say when the key expires; that stays" in said
     rotation_fixture.put(
         {"apiKeyId": key.id, "apiKey": key.material, "expiresAt": "2027-01-02T00:00:00Z"}
     )
-    said = person("--expires", day(), typed=typed(key)).output
+    said = run_command("--expires", day(), typed=typed(key)).output
     assert "It says that the key expires at 2027-01-02T00:00:00.000Z; that stays" in said
     rotation_fixture.put(
         {"apiKeyId": key.id, "apiKey": key.material, "expiresAt": f"{day()}T00:00:00Z"}
     )
-    said = person("--expires", day(), typed=typed(key)).output
+    said = run_command("--expires", day(), typed=typed(key)).output
     assert "there is nothing to store.\n" in said
 
 
 def test_another_key_is_never_overwritten(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """It says by its id which key is there, and what to do; nothing is bought or changed."""
     there = rotation_fixture.store()
     key = rotation_fixture.vendor.keys.create()
-    said = person("--apply", typed=typed(key), code=1).output
+    said = run_command("--apply", typed=typed(key), code=1).output
     assert f"{rotation_fixture.arn} holds another key: {there.id} in version" in said
     assert "rotation migrate ANOTHER-NAME" in said
     assert rotation_fixture.value(AWSCURRENT)["apiKeyId"] == there.id
     assert rotation_fixture.vendor.requests == ()
 
 
-def test_a_mistyped_key_is_found_out(rotation_fixture: RotationFixture, person: Person) -> None:
+def test_a_mistyped_key_is_found_out(
+    rotation_fixture: RotationFixture, run_command: CommandRunner
+) -> None:
     """The same id with other material: one of the two is wrong."""
     there, other = rotation_fixture.store(), rotation_fixture.vendor.keys.create()
-    said = person("--apply", typed=typed(other, apiKeyId=there.id), code=1).output
+    said = run_command("--apply", typed=typed(other, apiKeyId=there.id), code=1).output
     assert "with other material than was given" in said
     assert rotation_fixture.value(AWSCURRENT)["apiKey"] == there.material
 
@@ -155,67 +157,72 @@ def test_a_mistyped_key_is_found_out(rotation_fixture: RotationFixture, person: 
     ],
 )
 def test_a_value_that_is_something_else_is_not_touched(
-    rotation_fixture: RotationFixture, person: Person, value: object, says: str
+    rotation_fixture: RotationFixture, run_command: CommandRunner, value: object, says: str
 ) -> None:
     """Somebody may use it."""
     rotation_fixture.put(value)
     before = rotation_fixture.labels()
     assert (
-        says in person("--apply", typed=typed(rotation_fixture.vendor.keys.create()), code=1).output
+        says
+        in run_command("--apply", typed=typed(rotation_fixture.vendor.keys.create()), code=1).output
     )
     assert rotation_fixture.labels() == before
 
 
 def test_a_key_that_does_not_sign_is_not_stored(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """Mistyped or revoked; --unproven stores it all the same, and says so."""
     key = rotation_fixture.vendor.keys.create()
     rotation_fixture.vendor.keys.revoke(key.id)
-    said = person("--apply", typed=typed(key), code=1).output
+    said = run_command("--apply", typed=typed(key), code=1).output
     assert "The key was not stored. Check the id and the key" in said
     assert "VersionIdsToStages" not in rotation_fixture.client.describe_secret(SecretId=SECRET)
-    assert "(not proven)" in person("--apply", "--unproven", typed=typed(key)).output
+    assert "(not proven)" in run_command("--apply", "--unproven", typed=typed(key)).output
     assert rotation_fixture.value(AWSCURRENT)["apiKeyId"] == key.id
 
 
-def test_a_secret_that_is_being_deleted(rotation_fixture: RotationFixture, person: Person) -> None:
+def test_a_secret_that_is_being_deleted(
+    rotation_fixture: RotationFixture, run_command: CommandRunner
+) -> None:
     """Before anybody types a key, with the command that restores it."""
     rotation_fixture.store()
     rotation_fixture.client.delete_secret(SecretId=SECRET)
-    assert f"restore-secret --secret-id {SECRET}" in person("--apply", code=1).output
+    assert f"restore-secret --secret-id {SECRET}" in run_command("--apply", code=1).output
 
 
 def test_an_arn_that_names_nothing_cannot_be_created(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """AWS gives a secret its ARN; said before anybody types a key, and buys no signature."""
     key = rotation_fixture.vendor.keys.create()
-    said = person(f"{rotation_fixture.arn[:-6]}AbCdEf", "--apply", typed=typed(key), code=1).output
+    said = run_command(
+        f"{rotation_fixture.arn[:-6]}AbCdEf", "--apply", typed=typed(key), code=1
+    ).output
     assert "There is no such secret, and one cannot be created by its ARN" in said
     assert "name instead" in said
     assert rotation_fixture.vendor.requests == ()
 
 
 def test_a_secret_just_created_need_not_be_seen_at_once(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """Secrets Manager is eventually consistent: what comes next is told all the same."""
     key = rotation_fixture.vendor.keys.create()
     not_yet = AwsError("ResourceNotFoundException")
     rotation_fixture.cloud.faults.before("DescribeSecret", not_yet, times=2)
-    told = json.loads(person("new-secret", "--apply", "--json", typed=typed(key)).output)
+    told = json.loads(run_command("new-secret", "--apply", "--json", typed=typed(key)).output)
     arn = rotation_fixture.client.get_secret_value(SecretId="new-secret")["ARN"]
     assert (told["arn"], told["done"]) == (arn, True)
     assert len(told["next"]) == 5
 
 
 def test_what_aws_refuses_is_said_in_words(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """The right that is missing is named."""
     rotation_fixture.cloud.faults.before("DescribeSecret", AwsError("AccessDeniedException"))
-    assert "Allow secretsmanager:DescribeSecret" in person(code=1).output
+    assert "Allow secretsmanager:DescribeSecret" in run_command(code=1).output
 
 
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
@@ -248,12 +255,12 @@ def test_a_key_from_a_file_of_another_coding(
 
 
 def test_a_key_is_never_taken_from_an_argument(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """Neither in the place of the secret's name nor after it; it is not repeated."""
     key = rotation_fixture.vendor.keys.create()
     for arguments in ((key.material,), (key.id, key.material), (SECRET, key.material)):
-        assert "never taken from an argument" in person(*arguments, code=2).output
+        assert "never taken from an argument" in run_command(*arguments, code=2).output
 
 
 @pytest.fixture
@@ -289,13 +296,13 @@ def test_a_value_stored_meanwhile_is_not_overwritten(
     ],
 )
 def test_a_lost_answer_is_not_taken_for_somebody_else(
-    rotation_fixture: RotationFixture, person: Person, operation: str, name: str
+    rotation_fixture: RotationFixture, run_command: CommandRunner, operation: str, name: str
 ) -> None:
     """The call took effect and is repeated: what it finds in its way is its own work."""
     rotation_fixture.put({"team": "archive"})
     key = rotation_fixture.vendor.keys.create()
     rotation_fixture.cloud.faults.after(operation, Dropped())
-    told = json.loads(person(name, "--apply", "--json", typed=typed(key)).output)
+    told = json.loads(run_command(name, "--apply", "--json", typed=typed(key)).output)
     assert told["done"] is True
     held = json.loads(rotation_fixture.client.get_secret_value(SecretId=name)["SecretString"])
     assert held["apiKeyId"] == key.id
@@ -314,26 +321,28 @@ def test_a_secret_created_meanwhile_is_not_overwritten(
         writer.write(MigrationAction.CREATE, None, document)
 
 
-def test_a_machine_may_read_it(rotation_fixture: RotationFixture, person: Person) -> None:
+def test_a_machine_may_read_it(
+    rotation_fixture: RotationFixture, run_command: CommandRunner
+) -> None:
     """One object: what is to be done, whether it was done, and what comes next."""
     key = rotation_fixture.vendor.keys.create()
-    planned = json.loads(person("--json", typed=typed(key)).output)
+    planned = json.loads(run_command("--json", typed=typed(key)).output)
     assert (planned["action"], planned["done"]) == ("store", False)
     assert "next" not in planned
     done = json.loads(
-        person("--json", "--apply", "--sealing-function", "seal", typed=typed(key)).output
+        run_command("--json", "--apply", "--sealing-function", "seal", typed=typed(key)).output
     )
     assert (done["action"], done["done"], done["arn"]) == ("store", True, rotation_fixture.arn)
     assert done["keyId"] == key.id
     assert "rotation doctor trusted-signatures-api --sealing-function seal" in done["next"][1]
     assert len(done["next"]) == 5
     assert "rotate-secret" in done["next"][2]
-    again = json.loads(person("--json", typed=typed(key)).output)
+    again = json.loads(run_command("--json", typed=typed(key)).output)
     assert (again["action"], again["done"]) == ("nothing", True)
 
 
 def test_rotation_that_is_on_is_left_alone(
-    rotation_fixture: RotationFixture, person: Person
+    rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
     """What comes next leaves out what is done already."""
     key = rotation_fixture.store()
@@ -344,13 +353,15 @@ def test_rotation_that_is_on_is_left_alone(
         RotateImmediately=False,
     )
     rotation_fixture.cloud.wait_for_rotation(rotation_fixture.arn, answer["VersionId"])
-    told = json.loads(person("--json", typed=typed(key)).output)
+    told = json.loads(run_command("--json", typed=typed(key)).output)
     assert told["next"][2] == "Rotation is turned on already."
 
 
-def test_a_customer_managed_key(rotation_fixture: RotationFixture, person: Person) -> None:
+def test_a_customer_managed_key(
+    rotation_fixture: RotationFixture, run_command: CommandRunner
+) -> None:
     """A secret that is created is encrypted with it."""
     key = rotation_fixture.vendor.keys.create()
     kms = "arn:aws:kms:us-east-1:012345678912:key/0c5f2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
-    person("new-secret", "--apply", "--kms-key", kms, typed=typed(key))
+    run_command("new-secret", "--apply", "--kms-key", kms, typed=typed(key))
     assert rotation_fixture.client.describe_secret(SecretId="new-secret")["KmsKeyId"] == kms

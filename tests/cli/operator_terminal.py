@@ -1,4 +1,4 @@
-"""A person at a terminal, who types the operator's commands."""
+"""Runs commands as processes, with the credentials of one caller."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ ROTATION = str(Path(sys.executable).parent / "rotation")
 
 
 @dataclass
-class Operator:
-    """A person with a terminal and the rights of the account, or of whoever ``caller`` is.
+class OperatorTerminal:
+    """A terminal with the credentials of ``caller``.
 
-    One who is ``trusting`` has the vendor's root configured.
+    ``trusts_vendor`` sets SIGNER_TRUST_ANCHORS to the vendor's root.
     """
 
     deployment: Deployment
     caller: str = DEFAULT_CALLER
-    trusting: bool = False
+    trusts_vendor: bool = False
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = self.deployment.cloud.environment(self.caller)
         environment["VENDOR_URL"] = self.deployment.vendor.url
-        if self.trusting:
+        if self.trusts_vendor:
             environment["SIGNER_TRUST_ANCHORS"] = str(self.deployment.trust_root)
         return subprocess.Popen(
             [ROTATION, *arguments],
@@ -42,18 +42,18 @@ class Operator:
             text=True,
         )
 
-    def types(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
+    def run(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
         process = self.start(*arguments)
-        said, complained = process.communicate(typed, timeout=180)
-        assert process.returncode == code, said + complained
-        return said + complained
+        output, errors = process.communicate(typed, timeout=180)
+        assert process.returncode == code, output + errors
+        return output + errors
 
-    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+    def run_json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         process = self.start(*arguments, "--json")
-        said, complained = process.communicate(timeout=180)
-        assert process.returncode == code, said + complained
-        answered: dict[str, Any] = json.loads(said)
-        return answered
+        output, errors = process.communicate(timeout=180)
+        assert process.returncode == code, output + errors
+        report: dict[str, Any] = json.loads(output)
+        return report
 
     def describe(self, secret: str = SECRET) -> dict[str, Any]:
         client = self.deployment.cloud.client("secretsmanager")
