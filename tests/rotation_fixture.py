@@ -21,9 +21,9 @@ from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.vendor.admin_api import AdminApi
-from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp
 from rotation.vendor.key_prover import TestSealProver
+from rotation.vendor.signer import SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 from tests.deadlines import deadline_of
 

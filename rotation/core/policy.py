@@ -55,7 +55,7 @@ ROLLBACK_MARGIN: Final = timedelta(minutes=10)
 #: So many rejections that count, spread over the propagation limit, prove that a key is dead.
 REJECTIONS: Final = 3
 #: A rejection counts only if the vendor's clock and ours differ by less. This is stricter than the
-#: one minute within which the vendor accepts a request (`rotation.vendor.response.MAX_CLOCK_SKEW`):
+#: one minute within which the vendor accepts a request (`rotation.vendor.http.MAX_CLOCK_SKEW`):
 #: that difference tells whether the clock may be why a key was rejected, this one keeps the times
 #: in the evidence comparable.
 CLOCK_TOLERANCE: Final = timedelta(seconds=10)

@@ -19,7 +19,7 @@ from rotation.privacy.observability import count, logger
 from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocument
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
 from rotation.sealing.request import ObjectLocation, SealRequest
-from rotation.vendor.cms import Signer
+from rotation.vendor.signer import Signer
 
 _LARGEST_RESERVE: Final = 256 * 1024
 

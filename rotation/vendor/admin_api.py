@@ -1,8 +1,8 @@
-"""KeyIssuer over HTTP: ``docs/admin-api.yaml``.
+"""A KeyIssuer over the key administration interface, which ``docs/admin-api.yaml`` describes.
 
-This interface is OUR assumption. Trusted Signatures has published no API to create, list or revoke
-keys; we wrote down what rotation needs, signed like every other request under an admin credential
-that is kept in a secret of its own.
+This interface is OUR assumption: Trusted Signatures has published no API to create, list or revoke
+keys. The page has what rotation needs. Requests are signed like every other request, with an admin
+credential that a secret of its own holds.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from rotation.errors import (
     KeyQuotaError,
     MalformedResponseError,
 )
-from rotation.vendor.http import VendorHttp, VendorRequest
-from rotation.vendor.response import Answer
+from rotation.vendor.http import VendorHttp, VendorRequest, VendorResponse
 
 _SEPARATOR: Final = "|"
 _MOST_PAGES: Final = 1000
@@ -34,8 +33,8 @@ class AdminApi:
 
     Args:
         http: a session with its origin.
-        path: where keys live, such as ``/v1/keys``.
-        admin_key: gives the admin credential; called once per request.
+        path: the path of the keys, such as ``/v1/keys``.
+        admin_key: returns the admin credential; called once for each request.
         clock: our clock, aware UTC.
     """
 
@@ -52,7 +51,10 @@ class AdminApi:
         self._clock = clock
 
     def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
-        """As `KeyIssuer.issue`. Never repeated once the vendor may have begun: a stray is left."""
+        """As `KeyIssuer.issue`.
+
+        A request that the vendor may have begun is not repeated; a lost answer leaves a stray key.
+        """
         now = self._clock()
         body = {"label": _join(label), "expiresAt": iso_utc(now + lifetime)}
         request = VendorRequest(
@@ -63,43 +65,43 @@ class AdminApi:
             body=json.dumps(body).encode(),
             accept=frozenset({400, 409}),
         )
-        answer = self._http.call(request, self._admin_key())
-        if answer.status == 409:
+        response = self._http.call(request, self._admin_key())
+        if response.status == 409:
             raise KeyQuotaError(
                 f"The vendor will create no more keys for {label.secret_arn}: too many exist. "
                 "Revoke keys that nothing uses."
             )
-        if answer.status == 400:
+        if response.status == 400:
             raise KeyIssueError(
                 f"The vendor refused to create a key for {label.secret_arn} that lives "
                 f"{lifetime.days} days (HTTP 400). Check KEY_LIFETIME_DAYS."
             )
-        key = _issued(answer, now)
+        key = _issued(response, now)
         if key is None:
-            raise _malformed("create key", answer)
+            raise _malformed("create key", response)
         return key
 
     def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
-        """As `KeyIssuer.list_keys`: every page, newest first; the clock is the last answer's."""
+        """As `KeyIssuer.list_keys`: every page, newest first, with the last page's time."""
         prefix = _SEPARATOR.join((installation, secret_arn, ""))
         keys: list[VendorKey] = []
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
             query = {"label": prefix} | ({"cursor": cursor} if cursor else {})
             request = VendorRequest("list keys", "GET", self._path, repeatable=True, query=query)
-            answer = self._http.call(request, self._admin_key())
-            page = _page(answer)
-            if page is None or answer.date is None:
-                raise _malformed("list keys", answer)
+            response = self._http.call(request, self._admin_key())
+            page = _page(response)
+            if page is None or response.date is None:
+                raise _malformed("list keys", response)
             found, cursor = page
-            # A listing that ignored the prefix must not hand us somebody else's keys.
+            # A vendor that ignores the prefix would list keys of others, which we must not touch.
             keys += [key for key in found if _join(key.label).startswith(prefix)]
             if cursor is None:
-                return KeyListing(tuple(keys), answer.date)
-        raise _malformed("list keys", answer)
+                return KeyListing(tuple(keys), response.date)
+        raise _malformed("list keys", response)
 
     def revoke(self, key_id: str) -> Revocation:
-        """As `KeyIssuer.revoke`: 204 is done, 404 is already gone."""
+        """As `KeyIssuer.revoke`. 204 means revoked, and 404 that the key is already gone."""
         request = VendorRequest(
             "revoke key",
             "DELETE",
@@ -107,24 +109,24 @@ class AdminApi:
             repeatable=True,
             accept=frozenset({404}),
         )
-        answer = self._http.call(request, self._admin_key())
-        return Revocation.ALREADY_GONE if answer.status == 404 else Revocation.REVOKED
+        response = self._http.call(request, self._admin_key())
+        return Revocation.ALREADY_GONE if response.status == 404 else Revocation.REVOKED
 
     def forget(self, key_id: str) -> None:
-        """As `KeyIssuer.forget`: nothing, since nothing is kept here."""
+        """As `KeyIssuer.forget`. Nothing is kept here, so there is nothing to drop."""
 
 
 def _join(label: KeyLabel) -> str:
     return _SEPARATOR.join((label.installation, label.secret_arn, label.token))
 
 
-def _issued(answer: Answer, now: datetime) -> ApiKey | None:
-    members = answer.json_object() or {}
+def _issued(response: VendorResponse, now: datetime) -> ApiKey | None:
+    members = response.json_object() or {}
     try:
         return ApiKey.from_text(
             members.get("id"),
             members.get("key"),
-            # Our clock, not the vendor's: the time that a key may take to work is counted by it.
+            # By our clock, which also counts the time that a new key may take to work.
             issued_at=iso_utc(now),
             expires_at=members.get("expiresAt"),
         )
@@ -132,8 +134,8 @@ def _issued(answer: Answer, now: datetime) -> ApiKey | None:
         return None
 
 
-def _page(answer: Answer) -> tuple[list[VendorKey], str | None] | None:
-    members = answer.json_object()
+def _page(response: VendorResponse) -> tuple[list[VendorKey], str | None] | None:
+    members = response.json_object()
     if members is None:
         return None
     cursor = members.get("next")
@@ -151,7 +153,7 @@ def _listed(entry: dict[str, Any]) -> VendorKey | None:
         return None
     expires = entry.get("expiresAt")
     return VendorKey(
-        # In the form in which ApiKey.id has it, or the two would not be recognised as one.
+        # The form that ApiKey.id has, so that both can be compared.
         id=str(uuid.UUID(entry["id"])),
         label=KeyLabel(*parts),
         created_at=_time(entry["createdAt"]),
@@ -164,11 +166,11 @@ def _time(value: str) -> datetime:
     return datetime.fromisoformat(value).astimezone(UTC)
 
 
-def _malformed(operation: str, answer: Answer) -> MalformedResponseError:
+def _malformed(operation: str, response: VendorResponse) -> MalformedResponseError:
     return MalformedResponseError(
         operation,
         "the answer is not what docs/admin-api.yaml describes; check ADMIN_API_URL and "
         "ADMIN_API_KEYS_PATH",
-        status=answer.status,
-        request_id=answer.request_id,
+        status=response.status,
+        request_id=response.request_id,
     )

@@ -1,9 +1,9 @@
-"""Does this CMS cover that digest, and who signed it?
+"""Checks that a CMS covers a digest, and tells who signed it.
 
 A detached CMS SignedData (RFC 5652) with one signer, CAdES attributes (ETSI EN 319 122-1) and the
-certificate chain inside, as the vendor documents. Whose certificate it may be is
-`rotation.vendor.signer`'s. Revocation of the certificate is NOT checked, and of a timestamp only
-that it covers this signature: both are for whoever validates the sealed document.
+certificate chain inside, as the vendor documents. `rotation.vendor.signer` decides whose
+certificate it may be. Whether the certificate was revoked is NOT checked, and of a timestamp only
+that it covers this signature: whoever validates the sealed document checks both.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from rotation.errors import SealVerificationError
-from rotation.vendor.signer import Signer, SignerPolicy, judge_signer
-
-__all__ = ["Signer", "SignerPolicy", "verify_cms"]
+from rotation.vendor.signer import Signer, SignerPolicy, check_signer
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha256": hashes.SHA256,
@@ -38,7 +36,7 @@ _SMALLEST_RSA: Final = 2048
 
 # A SET OF, by the numbers of X.690 (8.1.2).
 _UNIVERSAL, _CONSTRUCTED, _SET_OF = 0, 1, 17
-# What asn1crypto, cryptography and our own unpacking raise on bytes that are no such structure.
+# What asn1crypto, cryptography and our own code raise on bytes that have another structure.
 _UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -74,7 +72,7 @@ def verify_cms(der: bytes, digest: bytes, policy: SignerPolicy, at: datetime) ->
             )
         _check_signature(signed)
         timestamped_at = _timestamp(signed)
-        return judge_signer(signed.certificate, signed.others, policy, at, timestamped_at)
+        return check_signer(signed.certificate, signed.others, policy, at, timestamped_at)
     except _UNREADABLE as error:
         raise SealVerificationError(
             "The vendor's signature is not a detached CMS SignedData in DER with one signer, "
@@ -104,14 +102,14 @@ def _open(der: bytes) -> _Signed:
     (signer,) = signed_data["signer_infos"]
     if signer["digest_algorithm"]["algorithm"].native != "sha256":
         raise ValueError("another digest algorithm")
-    # First of all: asn1crypto encodes anew what has been looked into.
+    # This comes first, because asn1crypto encodes anew whatever was read.
     signed = _what_is_signed(signer["signed_attrs"])
     attributes = _by_name(signer["signed_attrs"])
     (content_type,) = attributes["content_type"]
     if content_type.native != "data":
         raise ValueError("another content type")
     (message_digest,) = attributes["message_digest"]
-    # A certificate that is enclosed twice is one certificate.
+    # The same certificate may be enclosed twice.
     enclosed = {choice.chosen.dump(): choice.chosen for choice in signed_data["certificates"]}
     (own,) = [raw for raw, found in enclosed.items() if _identifies(signer["sid"], found)]
     _check_signing_certificate(attributes, own)
@@ -158,7 +156,7 @@ def _identifies(sid: Any, certificate: Any) -> bool:
         return bool(
             sid.chosen["serial_number"].native == certificate.serial_number
             and (
-                # Nearly always; to compare what names mean takes a thousand times as long.
+                # The bytes are nearly always equal; comparing names takes a thousand times as long.
                 sid.chosen["issuer"].dump() == certificate.issuer.dump()
                 or sid.chosen["issuer"] == certificate.issuer
             )

@@ -1,41 +1,54 @@
 """One signed request to the vendor and its answer: the connection, the retries, the errors.
 
-Every call is signed anew for each attempt, so that its time is fresh. Only what cannot have taken
-effect, or may take effect twice without harm, is repeated.
+Every attempt is signed anew, so that its time is fresh. An attempt is repeated only if the vendor
+cannot have begun it, or if it may take effect twice without harm.
 """
 
 from __future__ import annotations
 
+import email.utils
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from math import inf
 from time import monotonic
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
-from rotation.credential import ApiKey
+from rotation.credential import ApiKey, json_object
 from rotation.deadline import Deadline
-from rotation.errors import MalformedResponseError, VendorError, VendorUnavailableError
-from rotation.vendor.request_auth import auth_headers
-from rotation.vendor.response import Answer, Failure, judge
+from rotation.errors import (
+    ClockSkewError,
+    CredentialRejectedError,
+    MalformedResponseError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
+from rotation.vendor.request_auth import CLOCK_WINDOW, auth_headers
 
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _SHORTEST_ATTEMPT: Final = 0.1
+_LARGEST_BODY: Final = 1024 * 1024
+_RETRY_AFTER: Final = re.compile(r"[0-9]{1,6}")
+#: Beyond this difference of the clocks a 401 says nothing about the key. The Date header has whole
+#: seconds, and an answer takes a moment: hence two seconds less than the vendor's window.
+MAX_CLOCK_SKEW: Final = CLOCK_WINDOW - timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
 class VendorRequest:
-    """What is asked of the vendor.
+    """A request to the vendor.
 
     Attributes:
         operation: its name in errors, such as ``sign``.
@@ -44,7 +57,7 @@ class VendorRequest:
         repeatable: whether it may take effect twice without harm.
         body: the bytes to send; they are signed.
         query: the query's parameters; they are not signed.
-        accept: statuses beyond 2xx that the caller reads itself.
+        accept: the statuses outside 2xx that the caller handles itself.
     """
 
     operation: str
@@ -56,11 +69,70 @@ class VendorRequest:
     accept: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True)
+class VendorResponse:
+    """The vendor's answer to one attempt.
+
+    Attributes:
+        status: the HTTP status.
+        body: at most 1 MiB; never printed, since it may hold a new key.
+        date: the vendor's clock, whole seconds, where the answer tells it.
+        request_id: the vendor's id of the request, where the answer has one.
+        retry_after: how many seconds the vendor asks to wait; 0 where it does not say.
+    """
+
+    status: int
+    body: bytes = field(repr=False)
+    date: datetime | None
+    request_id: str | None
+    retry_after: float = 0.0
+
+    @classmethod
+    def read(cls, response: requests.Response, until: float) -> Self:
+        """Read an answer that has begun; ``until`` is a time of the monotonic clock.
+
+        Raises:
+            OSError: it did not come in time.
+            urllib3.exceptions.HTTPError: it broke off.
+        """
+        return cls(
+            status=response.status_code,
+            body=_read_body(response.raw, until),
+            date=_date(response.headers.get("Date")),
+            request_id=response.headers.get("X-Request-Id"),
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+
+    @property
+    def too_large(self) -> bool:
+        """Whether it has more than 1 MiB; the rest was not read."""
+        return len(self.body) > _LARGEST_BODY
+
+    def json_object(self) -> dict[str, Any] | None:
+        """The body as a JSON object, or None if it is anything else."""
+        return json_object(self.body)
+
+
+@dataclass(frozen=True)
+class _FailedAttempt:
+    """Why an attempt failed.
+
+    Attributes:
+        error: the error to raise if this was the last attempt.
+        not_begun: whether the vendor cannot have begun what was asked.
+        retry_after: how many seconds the vendor asks to wait.
+    """
+
+    error: VendorError
+    not_begun: bool = False
+    retry_after: float = 0.0
+
+
 class VendorHttp:
     """A keep-alive session with one origin.
 
-    Proxies, netrc and certificate bundles of the environment are not consulted, and no redirect is
-    followed: a request goes to the configured origin or nowhere.
+    It ignores the environment's proxies, netrc and certificate bundles, and follows no redirect: a
+    request goes to the configured origin or nowhere.
     """
 
     def __init__(
@@ -97,8 +169,8 @@ class VendorHttp:
         bounded._deadline = deadline  # noqa: SLF001 - a copy of our own
         return bounded
 
-    def call(self, request: VendorRequest, key: ApiKey) -> Answer:
-        """Ask, at most four times, and return an answer with an accepted status.
+    def call(self, request: VendorRequest, key: ApiKey) -> VendorResponse:
+        """Send a request, at most four times, and return an answer with an accepted status.
 
         A request that may not be repeated opens a connection of its own, and is tried again only
         where the vendor cannot have begun it: no connection, or 429.
@@ -112,45 +184,49 @@ class VendorHttp:
         for attempt in range(1, _ATTEMPTS + 1):
             if not request.repeatable:
                 self.close()
-            outcome = self._once(request, key)
-            if isinstance(outcome, Answer):
+            outcome = self._attempt(request, key)
+            if isinstance(outcome, VendorResponse):
                 return outcome
-            passing = isinstance(outcome.error, VendorUnavailableError)
-            safe = request.repeatable or outcome.untouched
+            may_pass = isinstance(outcome.error, VendorUnavailableError)
+            harmless = request.repeatable or outcome.not_begun
             ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
             jittered = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter
-            pause = max(min(outcome.pause, _LONGEST_PAUSE), jittered)
+            pause = max(min(outcome.retry_after, _LONGEST_PAUSE), jittered)
             time_is_up = self._time_left() <= pause + _SHORTEST_ATTEMPT
-            if attempt == _ATTEMPTS or time_is_up or not (passing and safe):
+            if attempt == _ATTEMPTS or time_is_up or not (may_pass and harmless):
                 raise outcome.error
             self._sleep(pause)
         raise AssertionError("the loop ends by returning or raising")
 
-    def _once(self, request: VendorRequest, key: ApiKey) -> Answer | Failure:
+    def _attempt(self, request: VendorRequest, key: ApiKey) -> VendorResponse | _FailedAttempt:
         sent_at = self._clock()
         headers = auth_headers(key, request.body, sent_at)
         if request.body:
             headers["Content-Type"] = "application/json"
-        answer = self._send(request, headers)
-        if not isinstance(answer, Answer):
-            return answer
-        if answer.too_large:
+        response = self._send(request, headers)
+        if not isinstance(response, VendorResponse):
+            return response
+        status = response.status
+        if response.too_large:
             detail = "the answer is larger than 1 MiB"
-            return Failure(MalformedResponseError(request.operation, detail, status=answer.status))
-        if 200 <= answer.status < 300 or answer.status in request.accept:
-            return answer
-        return judge(request.operation, answer, key, sent_at)
+            return _FailedAttempt(MalformedResponseError(request.operation, detail, status=status))
+        if 200 <= status < 300 or status in request.accept:
+            return response
+        error = _error_of(request.operation, response, key, sent_at)
+        return _FailedAttempt(error, not_begun=status == 429, retry_after=response.retry_after)
 
     def _time_left(self) -> float:
         return inf if self._deadline is None else self._deadline.left().total_seconds()
 
-    def _send(self, request: VendorRequest, headers: dict[str, str]) -> Answer | Failure:
+    def _send(
+        self, request: VendorRequest, headers: dict[str, str]
+    ) -> VendorResponse | _FailedAttempt:
         connect_timeout, read_timeout = self._timeout
         left = self._time_left()
         if left <= _SHORTEST_ATTEMPT:
             detail = "no time is left to ask; give the function a longer timeout"
-            return Failure(VendorUnavailableError(request.operation, detail), untouched=True)
-        # The read timeout is for each wait; a slow drip must not outlast the whole answer's.
+            return _FailedAttempt(VendorUnavailableError(request.operation, detail), not_begun=True)
+        # The read timeout bounds each wait. This bounds the whole answer, however slowly it comes.
         until = monotonic() + min(left, 2 * read_timeout)
         # The exceptions of requests carry the request and the response. They end here.
         try:
@@ -164,21 +240,21 @@ class VendorHttp:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return Answer.read(response, until)
+                return VendorResponse.read(response, until)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
-            return self._explain(request.operation, exc)
+            return self._no_answer(request.operation, exc)
 
-    def _explain(self, operation: str, failure: Exception) -> Failure:
+    def _no_answer(self, operation: str, failure: Exception) -> _FailedAttempt:
         if isinstance(failure, requests.exceptions.SSLError):
             detail = f"the certificate of {self._origin} was not accepted"
-            return Failure(VendorError(operation, detail), untouched=True)
+            return _FailedAttempt(VendorError(operation, detail), not_begun=True)
         if isinstance(failure, requests.exceptions.ConnectionError):
-            untouched = _never_connected(failure)
-            what = "cannot connect to" if untouched else "lost the connection to"
+            not_begun = _never_connected(failure)
+            what = "cannot connect to" if not_begun else "lost the connection to"
             detail = f"{what} {self._origin}. Check the network, DNS and VENDOR_URL."
-            return Failure(VendorUnavailableError(operation, detail), untouched=untouched)
+            return _FailedAttempt(VendorUnavailableError(operation, detail), not_begun=not_begun)
         detail = f"no whole answer from {self._origin} ({type(failure).__name__})"
-        return Failure(VendorUnavailableError(operation, detail))
+        return _FailedAttempt(VendorUnavailableError(operation, detail))
 
 
 def _never_connected(error: Exception) -> bool:
@@ -187,3 +263,76 @@ def _never_connected(error: Exception) -> bool:
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(reason, urllib3.exceptions.NewConnectionError)
+
+
+def _error_of(
+    operation: str, response: VendorResponse, key: ApiKey, sent_at: datetime
+) -> VendorError:
+    """What an answer that was not accepted means; ``sent_at`` is our clock at the request."""
+    status = response.status
+    if status == 401:
+        return _rejection(operation, response, key, sent_at)
+    kind: type[VendorError] = MalformedResponseError
+    if status == 429:
+        kind, detail = VendorUnavailableError, "too many requests"
+    elif status >= 500:
+        kind, detail = VendorUnavailableError, "the vendor failed"
+    elif status >= 400:
+        kind = VendorRefusedError
+        detail = (
+            f"the vendor refuses it for key {key.id}; check the account, the key's rights and the "
+            "configured path"
+        )
+    elif status >= 300:
+        detail = "answered with a redirect, which is not followed; check VENDOR_URL and the path"
+    else:
+        detail = "an unexpected status"
+    return kind(operation, detail, status=status, request_id=response.request_id)
+
+
+def _rejection(
+    operation: str, response: VendorResponse, key: ApiKey, sent_at: datetime
+) -> CredentialRejectedError | ClockSkewError:
+    skew = response.date - sent_at if response.date else timedelta(0)
+    if abs(skew) > MAX_CLOCK_SKEW:
+        direction = "behind" if skew > timedelta(0) else "ahead of"
+        return ClockSkewError(
+            operation,
+            f"key {key.id} was rejected and our clock is {abs(skew).total_seconds():.0f} s "
+            f"{direction} the vendor's; a request must be within one minute. Set the clock.",
+            status=401,
+            request_id=response.request_id,
+            vendor_time=response.date,
+        )
+    return CredentialRejectedError(
+        operation,
+        f"the vendor does not accept key {key.id}: expired, revoked, not yet active, or not this "
+        "key's material",
+        status=401,
+        request_id=response.request_id,
+        vendor_time=response.date,
+    )
+
+
+def _read_body(raw: Any, until: float) -> bytes:
+    """Read the body within the time, and at most one byte more than is accepted."""
+    content = bytearray()
+    while len(content) <= _LARGEST_BODY:
+        piece = raw.read1(_LARGEST_BODY + 1 - len(content), decode_content=True)
+        if not piece:
+            break
+        content += piece
+        if monotonic() > until:
+            raise TimeoutError
+    return bytes(content)
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        return email.utils.parsedate_to_datetime(value or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(value: str | None) -> float:
+    return float(value) if value and _RETRY_AFTER.fullmatch(value) else 0.0

@@ -1,4 +1,4 @@
-"""Is this key alive, and ours? A test seal, judged."""
+"""Proves that the vendor accepts a key: it signs a test seal, and the signature is checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from datetime import datetime
 
 from rotation.core.ports import Proof
 from rotation.credential import ApiKey
-from rotation.vendor.cms import SignerPolicy, verify_cms
+from rotation.vendor.cms import verify_cms
+from rotation.vendor.signer import SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 
 
@@ -25,7 +26,7 @@ class SealProof(Proof):
 
 
 class TestSealProver:
-    """KeyProver: asks for a signature over the digest of a sentence and checks it whole."""
+    """A KeyProver that has the digest of a sentence signed, and checks the whole signature."""
 
     __test__ = False  # the name is the field's, not pytest's
 
@@ -39,7 +40,7 @@ class TestSealProver:
     def prove(self, key: ApiKey, statement: str) -> SealProof:
         """As `rotation.core.ports.KeyProver.prove`. One signature is bought."""
         digest = hashlib.sha256(statement.encode()).digest()
-        der, vendor_time = self._api.answered(key, digest)
+        der, vendor_time = self._api.sign_with_vendor_time(key, digest)
         now = self._clock()
         signer = verify_cms(der, digest, self._policy, now)
         return SealProof(

@@ -1,9 +1,9 @@
-"""The headers that authenticate a request to Trusted Signatures. Pure, no IO.
+"""The headers that authenticate a request to Trusted Signatures.
 
 Source: the vendor's signing documentation and its own client. The signature is the base64 of
 HMAC-SHA256, with the raw bytes of the hex key, over the body's bytes followed by the time string;
 the time must be within one minute of the vendor's clock. An old sentence of the documentation says
-to hash the body first; the vendor's client does not, and the client is right.
+to hash the body first; the vendor's client does not, and the vendor accepts what the client does.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 from rotation.credential import ApiKey, iso_utc
 
 ALGORITHM: Final = "HmacSHA256"
+#: How far the time of a request may be from the vendor's clock.
 CLOCK_WINDOW: Final = timedelta(minutes=1)
 
 

@@ -1,8 +1,8 @@
-"""Whose certificate may sign: trust anchors, the organisation, and what the certificate is for.
+"""Decides whether a certificate may sign: its trust anchor, its organisation and its purpose.
 
-Path validation is `cryptography`'s. Its rules for CAs are the web's, relaxed where CAs that issue
-for documents differ: they may carry an extended key usage of their own, and old roots leave out
-what RFC 5280 asks of newer ones.
+`cryptography` validates the path. Its rules are those for web servers. They are relaxed where CAs
+for documents differ: such a CA may have an extended key usage, and old roots lack extensions that
+RFC 5280 asks of newer ones.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from cryptography.x509.verification import (
 from rotation.errors import ConfigurationError, SealVerificationError
 from rotation.privacy.observability import logger
 
-# A certificate for these alone was not issued to sign documents.
-_OTHER_TRADES: Final = frozenset(
+# A certificate that has no other purpose than these was not issued to sign documents.
+_OTHER_PURPOSES: Final = frozenset(
     {
         ExtendedKeyUsageOID.SERVER_AUTH,
         ExtendedKeyUsageOID.TIME_STAMPING,
@@ -40,8 +40,8 @@ class SignerPolicy:
     """Whose signature is accepted.
 
     Attributes:
-        anchors: certificates that the signer must chain to; empty: any signer, and the answer says
-            that no chain was held against anything.
+        anchors: certificates that the signer must chain to; empty: any signer is accepted, and the
+            answer says that no chain was checked.
         organization: the organisation (O) that its certificate must name, or None for any.
     """
 
@@ -80,7 +80,7 @@ class Signer:
     Attributes:
         subject: the certificate's subject, RFC 4514.
         organization: its organisation (O), where it names one.
-        chained: whether it was held against trust anchors, and chains to one.
+        chained: whether trust anchors are configured; then it chains to one of them.
         timestamped_at: the time of the enclosed timestamp, aware UTC, where there is one.
     """
 
@@ -90,24 +90,24 @@ class Signer:
     timestamped_at: datetime | None = None
 
 
-def judge_signer(
+def check_signer(
     certificate: x509.Certificate,
     others: tuple[x509.Certificate, ...],
     policy: SignerPolicy,
     at: datetime,
     timestamped_at: datetime | None,
 ) -> Signer:
-    """Who signed, if the policy accepts it.
+    """The signer, if the policy accepts it.
 
     Args:
         certificate: the signer's.
-        others: what else the signature encloses, the intermediate CAs among it.
+        others: the other certificates in the signature, with those of intermediate CAs.
         policy: whose signature is accepted.
         at: the time at which certificates must be valid, aware UTC.
-        timestamped_at: handed on into the answer.
+        timestamped_at: the time of the enclosed timestamp, for the answer.
 
     Raises:
-        SealVerificationError: it does not.
+        SealVerificationError: the policy does not accept the signer.
     """
     subject = certificate.subject.rfc4514_string()
     names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
@@ -141,7 +141,7 @@ def _check_purpose(certificate: x509.Certificate, subject: str) -> None:
         pass
     try:
         purposes = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-        if purposes <= _OTHER_TRADES:
+        if purposes <= _OTHER_PURPOSES:
             raise SealVerificationError(f"The certificate of {subject} is for another purpose.")
     except x509.ExtensionNotFound:
         pass

@@ -12,8 +12,7 @@ from typing import Final
 
 from rotation.credential import ApiKey
 from rotation.errors import MalformedResponseError
-from rotation.vendor.http import VendorHttp, VendorRequest
-from rotation.vendor.response import Answer
+from rotation.vendor.http import VendorHttp, VendorRequest, VendorResponse
 
 OPERATION: Final = "sign"
 
@@ -26,21 +25,21 @@ class SigningApi:
         self._path = path
 
     def sign(self, key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
-        """As `answered`, without the vendor's clock."""
-        return self.answered(key, digest, timestamp=timestamp)[0]
+        """As `sign_with_vendor_time`, without the time."""
+        return self.sign_with_vendor_time(key, digest, timestamp=timestamp)[0]
 
-    def answered(
+    def sign_with_vendor_time(
         self, key: ApiKey, digest: bytes, *, timestamp: bool = False
     ) -> tuple[bytes, datetime | None]:
-        """The DER of a detached CMS SignedData over ``digest``, 32 bytes, and the vendor's clock.
+        """Have ``digest`` signed; the signature, and the vendor's clock where it told it.
 
-        Each accepted call is a signature that the vendor counts; a call whose answer was lost is
-        repeated, since a second signature over the same digest harms nothing. Does NOT check the
-        signature: that is `rotation.vendor.cms`.
+        The signature is the DER of a detached CMS SignedData. The vendor counts each accepted call
+        as a signature. A call whose answer was lost is repeated: a second signature over the same
+        digest does no harm. Does NOT check the signature; `rotation.vendor.cms` does.
 
         Args:
             key: the key to sign with.
-            digest: the SHA-256 digest.
+            digest: the SHA-256 digest, 32 bytes.
             timestamp: whether the signature shall carry a timestamp of the vendor's TSA.
 
         Raises:
@@ -55,21 +54,21 @@ class SigningApi:
         request = VendorRequest(
             OPERATION, "POST", self._path, repeatable=True, body=json.dumps(members).encode()
         )
-        answer = self._http.call(request, key)
-        signature = _signature(answer)
+        response = self._http.call(request, key)
+        signature = _signature(response)
         if signature is None:
             raise MalformedResponseError(
                 OPERATION,
                 'the answer is not JSON with a base64 "signature"; check VENDOR_URL and '
                 "VENDOR_SIGN_PATH",
-                status=answer.status,
-                request_id=answer.request_id,
+                status=response.status,
+                request_id=response.request_id,
             )
-        return signature, answer.date
+        return signature, response.date
 
 
-def _signature(answer: Answer) -> bytes | None:
-    text = (answer.json_object() or {}).get("signature")
+def _signature(response: VendorResponse) -> bytes | None:
+    text = (response.json_object() or {}).get("signature")
     if not isinstance(text, str) or not text:
         return None
     try:

@@ -21,8 +21,9 @@ from rotation.sealing.sealer import Sealer, SignFunction, VerifyFunction
 from rotation.sealing.storage.s3 import S3Documents
 from rotation.sealing.verify import verify
 from rotation.settings import Location
-from rotation.vendor.cms import Signer, SignerPolicy, verify_cms
+from rotation.vendor.cms import verify_cms
 from rotation.vendor.http import VendorHttp
+from rotation.vendor.signer import Signer, SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 from tests.harness.s3_server import S3Server
 from tests.harness.s3_server.store import Bucket

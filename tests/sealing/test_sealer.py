@@ -26,7 +26,8 @@ from rotation.privacy.observability import metrics, set_function_dimension
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.sealing.request import SealRequest
 from rotation.sealing.verify import verify
-from rotation.vendor.cms import Signer, verify_cms
+from rotation.vendor.cms import verify_cms
+from rotation.vendor.signer import Signer
 from tests.sealing.conftest import LARGEST, SealerFixture
 from tests.sealing.pdfs import pdf
 

@@ -11,9 +11,9 @@ import pytest
 from rotation.credential import ApiKey
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
 from rotation.vendor.admin_api import AdminApi
-from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp
 from rotation.vendor.key_prover import TestSealProver
+from rotation.vendor.signer import SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 
 

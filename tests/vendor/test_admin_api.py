@@ -20,7 +20,7 @@ from rotation.errors import (
 )
 from rotation.sandbox.vendor import Fault, Outage, VendorEmulator
 from rotation.vendor.admin_api import AdminApi, _page
-from rotation.vendor.response import Answer
+from rotation.vendor.http import VendorResponse
 from tests.vendor.conftest import Act, Client
 
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"
@@ -120,7 +120,7 @@ def test_ids_are_compared_in_one_form(client: Client) -> None:
         "expiresAt": None,
         "status": "active",
     }
-    page = _page(Answer(200, json.dumps({"keys": [listed]}).encode(), None, None))
+    page = _page(VendorResponse(200, json.dumps({"keys": [listed]}).encode(), None, None))
     assert page is not None
     assert [key.id for key in page[0]] == ["4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"]
 
@@ -143,8 +143,11 @@ def test_a_listed_key_of_another_shape_spoils_the_page(change: dict[str, object]
         "createdAt": "2026-01-01T00:00:00Z",
         "status": "active",
     }
-    assert _page(Answer(200, json.dumps({"keys": [good]}).encode(), None, None)) is not None
-    assert _page(Answer(200, json.dumps({"keys": [good | change]}).encode(), None, None)) is None
+    assert _page(VendorResponse(200, json.dumps({"keys": [good]}).encode(), None, None)) is not None
+    assert (
+        _page(VendorResponse(200, json.dumps({"keys": [good | change]}).encode(), None, None))
+        is None
+    )
 
 
 def test_issuing_does_not_ride_on_a_connection_that_may_be_dead(client: Client) -> None:

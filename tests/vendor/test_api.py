@@ -23,7 +23,7 @@ from rotation.errors import (
 )
 from rotation.sandbox.vendor import Fault, Outage
 from rotation.vendor.cms import verify_cms
-from rotation.vendor.response import Answer
+from rotation.vendor.http import VendorResponse
 from rotation.vendor.signing_api import SigningApi
 from tests.vendor.conftest import Client, as_api_key
 
@@ -207,7 +207,7 @@ def test_a_header_of_nonsense_is_passed_over(name: str, value: str) -> None:
     response.status_code = 200
     response.headers[name] = value
     response.raw = urllib3.HTTPResponse(BytesIO(b"{}"), preload_content=False)
-    answer = Answer.read(response, time.monotonic() + 5)
+    answer = VendorResponse.read(response, time.monotonic() + 5)
     assert (answer.date, answer.retry_after) == (None, 0.0)
     assert answer.json_object() == {}
 

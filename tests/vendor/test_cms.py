@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from rotation.errors import ConfigurationError, SealVerificationError
 from rotation.sandbox.vendor import Identity, Pki
 from rotation.sandbox.vendor.cms import sign
-from rotation.vendor.cms import SignerPolicy, verify_cms
+from rotation.vendor.cms import verify_cms
+from rotation.vendor.signer import SignerPolicy
 
 DIGEST = hashlib.sha256(b"a document").digest()
 NOW = datetime.now(UTC)

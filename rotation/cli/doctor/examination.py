@@ -50,8 +50,9 @@ from rotation.handlers.wiring.vendor import signer_policy, utc_now
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.settings import VendorSettings
-from rotation.vendor.cms import SignerPolicy, verify_cms
-from rotation.vendor.response import MAX_CLOCK_SKEW
+from rotation.vendor.cms import verify_cms
+from rotation.vendor.http import MAX_CLOCK_SKEW
+from rotation.vendor.signer import SignerPolicy
 
 # IAM user guide and AWS general reference, "Common errors"; each service spells some its own way.
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})

@@ -101,7 +101,9 @@ def _ask(
         if key is not None:
             statement = f"rotation test seal for {secret} {key.id}"
             digest = hashlib.sha256(statement.encode()).digest()
-            der, vendor_time = SigningApi(http, settings.sign_path).answered(key, digest)
+            der, vendor_time = SigningApi(http, settings.sign_path).sign_with_vendor_time(
+                key, digest
+            )
             return SignedTestSeal(der, digest, vendor_time)
         request = VendorRequest("reach", "GET", "/", repeatable=True, accept=_ANY_FAILURE)
         random_key = ApiKey.from_text(str(uuid.uuid4()), secrets.token_hex(32))

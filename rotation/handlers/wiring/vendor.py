@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rotation.settings import VendorSettings
-from rotation.vendor.cms import SignerPolicy
 from rotation.vendor.http import VendorHttp
+from rotation.vendor.signer import SignerPolicy
 
 
 def utc_now() -> datetime:

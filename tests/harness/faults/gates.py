@@ -27,8 +27,7 @@ from botocore.exceptions import (
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from rotation.credential import ApiKey
-from rotation.vendor.http import VendorHttp, VendorRequest
-from rotation.vendor.response import Answer
+from rotation.vendor.http import VendorHttp, VendorRequest, VendorResponse
 from tests.harness.faults.boundary import Boundary, Crossing, Way, labels_told
 
 #: botocore makes one attempt of each call.
@@ -149,7 +148,7 @@ class GatedHttp(VendorHttp):
         self._gate = _VendorGate(below, self._clock)
         self._session.mount(self._origin, self._gate)
 
-    def call(self, request: VendorRequest, key: ApiKey) -> Answer:
+    def call(self, request: VendorRequest, key: ApiKey) -> VendorResponse:
         """One request of the product's, however many attempts it makes."""
         about = key.id if request.operation == "sign" else request.path.rpartition("/")[2]
         self._gate.crossing = self._boundary.open(request.operation, about)

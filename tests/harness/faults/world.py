@@ -207,7 +207,7 @@ class _Credulous:
 
     def prove(self, key: ApiKey, statement: str) -> Proof:
         digest = hashlib.sha256(statement.encode()).digest()
-        _, vendor_time = self.signing.answered(key, digest)
+        _, vendor_time = self.signing.sign_with_vendor_time(key, digest)
         return Proof(self.clock(), vendor_time, "CN=Anybody", True)
 
 

@@ -18,9 +18,9 @@ from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.cloud import Cloud, isolated_session
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Outage, Pki, VendorEmulator
-from rotation.vendor.cms import SignerPolicy, verify_cms
+from rotation.vendor.cms import verify_cms
 from rotation.vendor.key_prover import SealProof, TestSealProver
-from rotation.vendor.signer import Signer
+from rotation.vendor.signer import Signer, SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 from tests.harness.faults.boundary import Boundary
 from tests.harness.faults.direct import DirectBucket, DirectClient, DirectSecrets
@@ -137,7 +137,7 @@ class _Prover(TestSealProver):
 
     def prove(self, key: ApiKey, statement: str) -> SealProof:
         digest = hashlib.sha256(statement.encode()).digest()
-        der, vendor_time = self._api.answered(key, digest)
+        der, vendor_time = self._api.sign_with_vendor_time(key, digest)
         now = self._clock()
         signer = self._judged.get(digest + der) or verify_cms(der, digest, self._policy, now)
         self._judged[digest + der] = signer

@@ -21,7 +21,8 @@ from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.sealer import Sealer
 from rotation.sealing.storage.s3 import IN_MEMORY
 from rotation.settings import Location, SealingSettings
-from rotation.vendor.cms import SignerPolicy, verify_cms
+from rotation.vendor.cms import verify_cms
+from rotation.vendor.signer import SignerPolicy
 from tests.harness.bench.canned import DIGEST, Canned
 
 
