@@ -42,7 +42,7 @@ class Client:
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
 
-    def session(self, origin: str, *, read_timeout: float = 5) -> VendorHttp:
+    def session(self, origin: str, *, read_timeout: float = 60) -> VendorHttp:
         return VendorHttp(
             origin,
             connect_timeout=timedelta(seconds=1),
