@@ -1,8 +1,8 @@
-"""The API key as a value, and the secret that holds it.
+"""The API key as a value, and the JSON document in the secret that holds it.
 
-Whatever is confidential here is readable by one explicit call, ``reveal()``, and by nothing else:
-repr, str, format and a traceback that prints locals give ``<hidden>``; pickle, deepcopy and
-dataclasses.asdict refuse.
+Only an explicit call of ``reveal()`` gives confidential text back. repr, str, format and a
+traceback that prints local variables show ``<hidden>``; pickle, deepcopy and dataclasses.asdict
+raise TypeError.
 
 The secret's value is a JSON object ``{"apiKey": "<hex>", "apiKeyId": "<uuid>"}`` (Trusted
 Signatures' documentation); another vendor's keys have a `KeyFormat` of their own. We add
@@ -32,7 +32,7 @@ EXPIRES_AT: Final = "expiresAt"
 
 @final
 class Confidential:
-    """Text that only `reveal` gives back: a secret's value, a RotationToken."""
+    """Text that only `reveal` gives back, such as a secret's value or a RotationToken."""
 
     __slots__ = ("__text",)
 
@@ -40,7 +40,7 @@ class Confidential:
         self.__text = text
 
     def reveal(self) -> str:
-        """The text itself. Whoever calls this answers for where it goes."""
+        """The text itself. The caller must keep it out of logs, errors and files."""
         return self.__text
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class Confidential:
         return hash(self.__text)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("confidential text is not pickled or copied")
+        raise TypeError("confidential text cannot be pickled or copied")
 
 
 def json_object(text: Confidential | str | bytes) -> dict[str, Any] | None:
@@ -78,7 +78,8 @@ class KeyMember:
     Attributes:
         name: the member's name.
         description: what its text must be, in words that follow "is".
-        normalize: gives a text its one spelling; raises ValueError if it is not as described.
+        normalize: turns equal texts into the same text; raises ValueError if a text is not as
+            described.
     """
 
     name: str
@@ -90,7 +91,7 @@ class KeyMember:
 class KeyFormat:
     """What a vendor's API keys look like, and how a secret holds one.
 
-    A log never shows the text of the member that holds the material.
+    The text of the member that holds the material is scrubbed from every log.
 
     Attributes:
         id: the member with the vendor's key id, which is public.
@@ -105,7 +106,7 @@ class KeyFormat:
 
 
 def matching(pattern: str) -> Callable[[str], str]:
-    """For `KeyMember.normalize`: text that ``pattern`` matches as a whole stays as it is."""
+    """A `KeyMember.normalize` that accepts what ``pattern`` matches as a whole, unchanged."""
     compiled = re.compile(pattern)
 
     def unchanged(text: str) -> str:
@@ -131,9 +132,10 @@ class ApiKey:
     """One API key.
 
     Attributes:
-        id: the vendor's key id, as its format spells it; public.
-        issued_at: when it was issued, aware UTC, where known.
-        expires_at: when it stops working, aware UTC, where known.
+        id: the vendor's key id, normalized; it is public.
+        material: the key itself.
+        issued_at: when it was issued, in UTC, or None.
+        expires_at: when it stops working, in UTC, or None.
         key_format: how a secret holds it.
     """
 
@@ -153,7 +155,7 @@ class ApiKey:
         expires_at: object = None,
         key_format: KeyFormat = TRUSTED_SIGNATURES,
     ) -> ApiKey:
-        """A key from the texts in which a secret or an issuer's answer holds it.
+        """Make a key of the texts in a secret or in an issuer's answer.
 
         Raises:
             InvalidCredentialError: the id or the material is not what ``key_format`` says, or a
@@ -179,7 +181,7 @@ class ApiKey:
         raise InvalidCredentialError(problem)
 
     def expired(self, now: datetime) -> bool:
-        """Whether the key's known lifetime is over at ``now``."""
+        """Whether the key has expired at ``now``; False if its expiry is not known."""
         return self.expires_at is not None and self.expires_at <= now
 
 
@@ -201,7 +203,7 @@ class SecretDocument:
         """Read a secret's value; ``of`` names the secret in the error.
 
         Raises:
-            InvalidCredentialError: not a JSON object with a usable key. The secret is untouched.
+            InvalidCredentialError: the value is not a JSON object with a usable key.
         """
         members = json_object(value)
         key_id, material = key_format.id, key_format.material
@@ -236,7 +238,7 @@ class SecretDocument:
         return SecretDocument(key, self.__members)
 
     def serialize(self) -> Confidential:
-        """The JSON text to store, our four members last."""
+        """The JSON text to store; our four members come last."""
         members = dict(self.__members)
         members[self.key.key_format.material.name] = self.key.material.reveal()
         members[self.key.key_format.id.name] = self.key.id
@@ -249,7 +251,7 @@ class SecretDocument:
         return f"SecretDocument({self.key!r}, …)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a secret's document is not pickled or copied")
+        raise TypeError("a secret's document cannot be pickled or copied")
 
 
 def iso_utc(time: datetime) -> str:

@@ -1,1 +1,1 @@
-"""Adapters to AWS services other than Secrets Manager: messages over SNS, evidence in S3."""
+"""What holds for all AWS services (errors, client settings), and the adapters to SNS and S3."""

@@ -1,8 +1,8 @@
-"""Records in an S3 bucket with Object Lock: the first record of a name stays.
+"""Keeps the evidence of incidents in an S3 bucket with Object Lock.
 
-S3 UserGuide conditional-writes: with If-None-Match, an object that exists already is answered with
-412, and a write that runs at the same time with 409. Object Lock wants a checksum with each PUT
-(UserGuide object-lock), which is sent.
+A record is never replaced: each PUT has If-None-Match, and S3 answers 412 if the object exists and
+409 if it is being written at the same time (S3 UserGuide conditional-writes). Object Lock requires
+a checksum with each PUT (UserGuide object-lock).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from rotation.errors import EvidenceError
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-#: How many records are read back at most.
+#: How many records are read back at most: the newest.
 MOST_RECORDS: Final = 10
 
 
 class S3EvidenceStore:
-    """`rotation.core.ports.EvidenceStore` in one bucket."""
+    """An `rotation.core.ports.EvidenceStore` that is one bucket."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
     def keep(self, name: str, record: bytes) -> str:
-        """As `rotation.core.ports.EvidenceStore.keep`; the place is an ``s3://`` URI."""
+        """As `rotation.core.ports.EvidenceStore.keep`; returns an ``s3://`` URI."""
         place = f"s3://{self._bucket}/{name}"
         try:
             self._client.put_object(
@@ -48,7 +48,7 @@ class S3EvidenceStore:
         return place
 
     def records(self, folder: str) -> Sequence[tuple[str, bytes]]:
-        """As `rotation.core.ports.EvidenceStore.records`: ten at most."""
+        """As `rotation.core.ports.EvidenceStore.records`; the newest ten at most."""
         try:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=folder

@@ -1,6 +1,6 @@
-"""Tells a person that something is left for them to do: over Amazon SNS, or in the log.
+"""Notifies people of work that only they can do: over Amazon SNS, or in the log.
 
-Both implement `rotation.core.ports.Notifier`.
+Both classes implement `rotation.core.ports.Notifier`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ _ADVICE: Final = {
 
 
 class SnsPublisher(Protocol):
-    """The part of a boto3 SNS client that is needed."""
+    """The part of a boto3 SNS client that the notifier needs."""
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> Any:  # noqa: N803
         """API_Publish."""
 
 
 class SnsNotifier:
-    """Publishes to an SNS topic, whose subscribers are the people.
+    """Publishes to an SNS topic, to which people subscribe.
 
-    The message is plain text, made to be read in an e-mail: the subject, and one line for each
-    fact.
+    The message is plain text for an e-mail: the subject, and one line for each fact.
 
     Args:
         client: a boto3 SNS client.
@@ -46,10 +45,10 @@ class SnsNotifier:
         self._topic_arn = topic_arn
 
     def notify(self, subject: str, facts: Mapping[str, str]) -> None:
-        """Publish. That SNS took the message does NOT prove that anybody has read it.
+        """Publish one message. It is NOT certain that anybody reads it.
 
         Raises:
-            NotificationError: SNS refused it or could not be reached; nobody may have got it.
+            NotificationError: SNS refused it, or gave no answer; perhaps nobody gets it.
         """
         lines = [subject, "", *(f"{name}: {value}" for name, value in facts.items())]
         try:
@@ -68,12 +67,12 @@ class SnsNotifier:
                 f"Publish on {self._topic_arn} failed: {code}. {advice}".rstrip(),
                 retryable=is_retryable(failure),
             )
-        # botocore's frames hold the message: raised without them.
+        # Raised outside the except block: botocore's frames hold the message.
         raise error
 
 
 class LogNotifier:
-    """Writes a warning into the function's log, for deployments without a topic."""
+    """Writes a warning to the function's log. It is for deployments without a topic."""
 
     def notify(self, subject: str, facts: Mapping[str, str]) -> None:
         """Log the subject, and the facts as one field."""

@@ -225,7 +225,7 @@ def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
     Those of an incident that is open are held too, labelled or not.
     """
     texts = [""]
-    for version in sorted({*snapshot.labels, *snapshot.declared}):
+    for version in sorted({*snapshot.labels, *snapshot.suspect_versions}):
         if len(texts[-1]) + len(version) + 1 > _LONGEST_TAG:
             texts.append("")
         texts[-1] = f"{texts[-1]} {version}".strip()
@@ -239,7 +239,7 @@ def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[s
         for version, labels in snapshot.labels.items()
         if any(label.startswith(COMPROMISED_PREFIX) for label in labels)
     ]
-    for version in snapshot.declared:
+    for version in snapshot.suspect_versions:
         labels = snapshot.labels.get(version, frozenset())
         if version in marked or not snapshot.compromised(version):
             continue

@@ -1,1 +1,1 @@
-"""What must never be printed, and what keeps it out of logs and messages."""
+"""Keeps key material out of logs and messages, and provides the logger and the metrics."""

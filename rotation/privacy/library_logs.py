@@ -1,7 +1,7 @@
-"""Keeps the debugging of AWS and HTTP libraries from printing keys.
+"""Scrubs keys from what AWS and HTTP libraries log.
 
-At DEBUG botocore logs whole request parameters and response bodies, and ``http.client`` prints
-what it sends to stdout. Every process of ours calls `protect_process` before its first call.
+At level DEBUG botocore logs whole requests and answers, and ``http.client`` prints what it sends to
+stdout. Every process of ours calls `protect_process` before it makes its first call.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _make_record = logging.getLogRecordFactory()
 
 
 def protect_process() -> None:
-    """Scrub what those libraries log, for this process. Idempotent.
+    """Scrub what these libraries log in this process. It may be called more than once.
 
-    Their records are scrubbed as they are made, so that no handler sees the original, and
-    ``http.client``'s debug level is pinned to 0 on the classes that urllib3 and botocore use.
+    Log records are scrubbed when they are made, so that no handler sees the original. The debug
+    level of ``http.client`` is fixed to 0 on the classes that urllib3 and botocore use.
     """
     import botocore.awsrequest
     import urllib3.connection
@@ -33,10 +33,10 @@ def protect_process() -> None:
         botocore.awsrequest.AWSHTTPConnection,
         botocore.awsrequest.AWSHTTPSConnection,
     ):
-        # A subclass that has the attribute no longer looks at its parent's.
+        # Set on the subclass, it takes the place of the value that http.client's classes have.
         connection.debuglevel = 0
     if logging.getLogRecordFactory() is not _scrubbed_record:
-        global _make_record  # noqa: PLW0603 - the factory that was there before ours
+        global _make_record  # noqa: PLW0603 - the factory that was set before ours
         _make_record = logging.getLogRecordFactory()
         logging.setLogRecordFactory(_scrubbed_record)
 

@@ -1,9 +1,9 @@
-"""What the Lambda functions say about themselves: one JSON line a fact, one metric a count.
+"""The logger and the metrics of the Lambda functions.
 
-Powertools Logger and Metrics (EMF), with a formatter that scrubs each finished line. Logs carry
-facts with their ids (``secret``, ``version``, ``key_id``, ``step``), never values.
+They are those of Powertools (metrics as EMF), with a formatter that scrubs each finished line. A
+log line has a fact and its ids (``secret``, ``version``, ``key_id``, ``step``), never a value.
 
-The debugging of other libraries is kept out of the same logs by `rotation.privacy.library_logs`.
+`rotation.privacy.library_logs` scrubs what other libraries write to the same log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FUNCTION: Final = "function"
 
 
 class RedactingFormatter(LambdaPowertoolsFormatter):
-    """Powertools' JSON line, scrubbed after it is complete: message, fields, exception, stack."""
+    """Scrubs the whole JSON line of Powertools: message, fields, exception and stack."""
 
     def serialize(self, log: Any) -> str:
         """The line as text, without key material."""
@@ -37,15 +37,15 @@ metrics: Final = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 
 def set_function_dimension(function_name: str) -> None:
-    """Have what this invocation counts tell the function, so that two stacks are told apart."""
+    """Count this invocation's metrics for one function, so that two stacks can be told apart."""
     metrics.add_dimension(name=FUNCTION, value=function_name)
 
 
 def count(name: str, value: float = 1) -> None:
     """Add ``value`` to the metric ``name`` of this invocation.
 
-    Counts nothing outside of a function: an application that seals in its own process has nobody
-    who sends them, and Powertools prints a metric whenever it has a hundred values.
+    Outside of a Lambda function nothing is counted. Nobody would send the metrics of an application
+    that seals in its own process, and Powertools would print them once it has a hundred values.
     """
     if FUNCTION not in metrics.dimension_set:
         return

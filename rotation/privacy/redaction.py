@@ -1,12 +1,14 @@
-"""What must never be printed, and the scrubbing of text that may hold it.
+"""Scrubs key material from text.
 
-The second line of defence: secrets are kept out of messages to begin with (`rotation.credential`),
-and whatever a library prints all the same is scrubbed here. Known key material is removed in every
-rendering that a log could carry (hex, base64, base64 of the hex text), whole or in pieces of
-twelve characters and more; fields whose name says that they hold a secret, and long runs of hex,
-are removed even when the value was never seen before.
+This is the second line of defence. The first keeps secrets out of messages altogether
+(`rotation.credential`). What a library prints all the same is scrubbed here:
 
-Does NOT reach text that other code writes to a file or a socket by itself.
+- known key material, in every form that a log could show it (hex, base64, base64 of the hex text),
+  whole or in pieces of at least twelve characters;
+- the values of fields whose name says that they hold a secret, and long runs of hex digits, even
+  if the value was never seen before.
+
+It does NOT scrub text that other code writes to a file or a socket by itself.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ _lock = Lock()
 
 
 def _forked() -> None:
-    """In a child process the lock may be held by a thread that is not there."""
+    """Make a new lock in a forked process, where no thread is left to release the old one."""
     global _lock  # noqa: PLW0603 - a lock cannot be freed by another thread
     _lock = Lock()
 
@@ -53,7 +55,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def hide_field(name: str) -> None:
-    """Keep the text of every field called ``name`` out of everything scrubbed from now on."""
+    """From now on, scrub the text of every field called ``name``."""
     global _secret_field  # noqa: PLW0603 - a pattern is compiled once for each new name
     if name not in _hidden_fields:
         _hidden_fields.add(name)
@@ -61,10 +63,10 @@ def hide_field(name: str) -> None:
 
 
 def hide_value(secret: str) -> None:
-    """Keep ``secret`` out of everything scrubbed from now on; the last 32 are remembered."""
+    """From now on, scrub ``secret``; the last 32 values are remembered."""
     if len(secret) < _PIECE:
         return
-    # Outside the lock: it is held for a moment only.
+    # Made before the lock is taken, so that the lock is held for a moment only.
     pieces = _known.get(secret) or frozenset(_pieces(secret))
     with _lock:
         _known[secret] = pieces
@@ -74,7 +76,7 @@ def hide_value(secret: str) -> None:
 
 
 def scrub(text: str) -> str:
-    """``text`` without key material; text that holds none comes back unchanged."""
+    """``text`` without key material; text without any is returned unchanged."""
     text = _secret_field.sub(rf"\1\2{HIDDEN}\2", text)
     text = _long_hex.sub(HIDDEN, text)
     with _lock:
@@ -89,7 +91,7 @@ def renderings(secret: str) -> Iterator[str]:
     yield secret
     encoded = secret.encode()
     yield encoded.hex()
-    # Inside a larger base64 text the same bytes look different at each of three alignments.
+    # Inside a larger base64 text the same bytes have three forms, one for each alignment.
     for shift in range(3):
         yield base64.b64encode(b"\0" * shift + encoded).decode().rstrip("=")[2 * shift :]
     try:
@@ -111,7 +113,7 @@ def _pieces(secret: str) -> Iterator[str]:
 def _hide_pieces(run: str, known: tuple[frozenset[str], ...]) -> str:
     starts = range(len(run) - _PIECE + 1)
     windows = {run[start : start + _PIECE] for start in starts}
-    # Whole sets against one another: a log line has many windows, and nearly none is a hit.
+    # Sets are compared as a whole: a log line has many windows, and nearly none of them matches.
     found = {window for pieces in known for window in windows & pieces}
     if not found:
         return run

@@ -181,7 +181,7 @@ def renewed(secret: SecretVersions, examined: Examination) -> Examination:
         again = replace(
             known.get(version, ExaminedVersion(version, labels)),
             labels=labels,
-            declared=version in snapshot.declared,
+            declared=version in snapshot.suspect_versions,
         )
         if not again.displaced and again.reading is not Reading.READ:
             again = _read_one(secret, again, keys)
@@ -197,7 +197,7 @@ def statement(arn: str) -> str:
 
 def _united(snapshot: Snapshot, listed: tuple[ListedVersion, ...]) -> tuple[ExaminedVersion, ...]:
     """The versions of both lists, each with the labels of both, the oldest first."""
-    declared = frozenset(snapshot.declared)
+    declared = frozenset(snapshot.suspect_versions)
     found = {
         version: ExaminedVersion(version, labels, declared=version in declared)
         for version, labels in snapshot.labels.items()

@@ -1,1 +1,1 @@
-"""What the secret store says and does: versions, staging labels, calls and their errors."""
+"""AWS Secrets Manager: the versions of a secret, their staging labels, and the calls to it."""

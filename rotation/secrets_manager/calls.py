@@ -1,4 +1,4 @@
-"""One call to Secrets Manager, with errors that a person can use and that hold no value."""
+"""Makes a call to Secrets Manager; its errors say what to do and never hold a secret's value."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ from rotation.errors import SecretStoreError
 
 
 def call_secrets_manager(operation: str, secret: str, call: Callable[[], Any]) -> Any:
-    """Make one Secrets Manager call and translate its errors.
+    """Make one call to Secrets Manager and return its answer.
 
-    botocore's exceptions can repeat a parameter's value, and their frames hold requests and
-    responses; neither leaves this function, so the error that does has no cause.
+    An exception of botocore can repeat the value of a parameter, and its frames hold requests and
+    answers. So it never leaves this function: the error that is raised instead has no cause.
+
+    Args:
+        operation: the API's operation, such as ``PutSecretValue``.
+        secret: the secret's name or ARN, for the error message.
+        call: makes the call.
+
+    Raises:
+        SecretStoreError: Secrets Manager refused the call, or gave no answer.
     """
     try:
         return call()

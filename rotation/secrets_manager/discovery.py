@@ -1,4 +1,4 @@
-"""Which secrets are ours: those that name our rotation function."""
+"""Finds the secrets that are ours: those that name our rotation function."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 def secrets_rotated_by(client: SecretsManagerClient, function_arn: str) -> list[str]:
-    """The ARNs of the secrets that name the function, those with an open incident first.
+    """The ARNs of the secrets that name the function; those with an open incident come first.
 
-    API_ListSecrets, 100 a page, without secrets that are scheduled for deletion. The list may lag
-    behind by minutes: each secret is asked again whether it names the function.
+    API_ListSecrets leaves out secrets that are scheduled for deletion, and may lag by minutes.
+    So whoever works on a secret reads it again, and checks that it still names the function.
 
     Raises:
         SecretStoreError: AWS refused or failed.
     """
-    found: list[SecretListEntryTypeDef] = []
+    ours: list[SecretListEntryTypeDef] = []
     page: dict[str, Any] | None = {}
     while page is not None:
         answer = _page(client, page)
-        found += [
-            one
-            for one in answer["SecretList"]
-            if same_function(one.get("RotationLambdaARN"), function_arn)
+        ours += [
+            secret
+            for secret in answer["SecretList"]
+            if same_function(secret.get("RotationLambdaARN"), function_arn)
         ]
         page = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
-    found.sort(key=lambda one: INCIDENT_TAG not in {tag["Key"] for tag in one.get("Tags", ())})
-    return [one["ARN"] for one in found]
+    ours.sort(key=lambda one: INCIDENT_TAG not in {tag["Key"] for tag in one.get("Tags", ())})
+    return [secret["ARN"] for secret in ours]
 
 
 def _page(client: SecretsManagerClient, page: dict[str, Any]) -> ListSecretsResponseTypeDef:

@@ -1,7 +1,8 @@
-"""Staging labels and tags: what a secret itself remembers of its keys. Pure.
+"""The staging labels and tags by which a secret itself keeps the state of its keys.
 
-A label sits on one version of a secret at a time (UserGuide whats-in-a-secret), so ours end in the
-id of the version that they are about. At most 20 labels fit on a secret (reference_limits).
+A staging label is on one version of a secret at a time (UserGuide whats-in-a-secret). So the labels
+of ours are a prefix followed by the id of the version that they describe. A secret can have 20
+labels at most (UserGuide reference_limits). This module makes no calls.
 """
 
 from __future__ import annotations
@@ -14,26 +15,27 @@ from typing import Final
 AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"
-#: Staging label of a version whose key was declared compromised; the version's id follows.
+#: The label of a version whose key was declared compromised begins with this.
 COMPROMISED_PREFIX: Final = "rotation-compromised-"
-#: Staging label of a version whose key was proven dead; the version's id follows.
+#: The label of a version whose key was proven dead begins with this.
 DEAD_PREFIX: Final = "rotation-dead-"
-#: Staging label of a displaced version: the time after which its key is retired, and its id.
+#: The label of a version that is no longer current begins with this. The time after which its key
+#: is retired follows, and then the version's id.
 RETIRE_AFTER_PREFIX: Final = "rotation-retire-after-"
-#: Tag on the secret: no key of it is retired before this time (ISO 8601 with an offset).
+#: A tag of the secret: none of its keys is retired before this time (ISO 8601 with an offset).
 HOLD_TAG: Final = "rotation:hold-until"
-#: Tag on the secret: when, why and by whom its keys were declared compromised.
+#: A tag of the secret: when, why and by whom its keys were declared compromised.
 INCIDENT_TAG: Final = "rotation:incident"
-#: Tag on the secret: the number of the incident's last rotation, when it was begun, and which
+#: A tag of the secret: the number of the incident's last rotation, when that began, and which
 #: declaration it belongs to.
 ATTEMPT_TAG: Final = "rotation:incident-attempt"
-#: Tags on the secret: the ids of the versions that were declared compromised, six in each.
+#: Tags of the secret: the ids of the versions that were declared compromised, six in each tag.
 SUSPECT_TAGS: Final = tuple(f"rotation:incident-suspects-{number}" for number in (1, 2, 3, 4))
-#: Every tag that an incident leaves until it is over.
+#: All tags that an incident sets, and removes when it is closed.
 INCIDENT_TAGS: Final = (INCIDENT_TAG, ATTEMPT_TAG, *SUSPECT_TAGS)
 
-_MARK: Final = re.compile(RETIRE_AFTER_PREFIX + r"(\d{8}T\d{6}Z)-.+")
-_COMPACT: Final = "%Y%m%dT%H%M%SZ"
+_RETIREMENT_LABEL: Final = re.compile(RETIRE_AFTER_PREFIX + r"(\d{8}T\d{6}Z)-.+")
+_LABEL_TIME: Final = "%Y%m%dT%H%M%SZ"
 
 
 def is_compromised(labels: Iterable[str], *, declared: bool) -> bool:
@@ -57,23 +59,26 @@ def is_proven_dead(labels: Iterable[str]) -> bool:
 
 
 def retirement_label(version: str, after: datetime) -> str:
-    """The label that has the key of ``version`` retired ``after`` a time, rounded up to a second.
+    """The label that says: retire the key of ``version`` once the time ``after`` has passed.
 
-    It names the version, because a label sits on one version of a secret at a time.
+    The time is rounded up to a whole second.
     """
     whole = after.astimezone(UTC) + timedelta(seconds=1, microseconds=-1)
-    return f"{RETIRE_AFTER_PREFIX}{whole.strftime(_COMPACT)}-{version}"
+    return f"{RETIRE_AFTER_PREFIX}{whole.strftime(_LABEL_TIME)}-{version}"
 
 
 def retire_after(labels: Iterable[str]) -> datetime | None:
-    """The latest time in the retirement marks among ``labels``, aware UTC; None: no mark."""
-    times = [time for label in labels if (time := _marked_time(label)) is not None]
+    """When to retire the key of a version that bears ``labels``, in UTC; None: no label says so.
+
+    The latest time counts if several labels give one.
+    """
+    times = [time for label in labels if (time := _retirement_time(label)) is not None]
     return max(times, default=None)
 
 
-def _marked_time(label: str) -> datetime | None:
-    found = _MARK.fullmatch(label)
+def _retirement_time(label: str) -> datetime | None:
+    found = _RETIREMENT_LABEL.fullmatch(label)
     try:
-        return found and datetime.strptime(found[1], _COMPACT).replace(tzinfo=UTC)
+        return found and datetime.strptime(found[1], _LABEL_TIME).replace(tzinfo=UTC)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""What Secrets Manager says of a secret and of its versions, without any value. Pure."""
+"""The answers of DescribeSecret and ListSecretVersionIds as values. They hold no secret value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What DescribeSecret says of one secret at one moment. Eventually consistent.
+    """A secret as DescribeSecret described it at one moment.
+
+    DescribeSecret is eventually consistent: a change of a moment ago may be missing.
 
     Attributes:
         arn: the secret's full ARN.
@@ -24,10 +26,10 @@ class Snapshot:
         rotation_enabled: whether its rotation is turned on.
         rotation_function: the ARN of the function that rotates it, or None.
         labels: the staging labels of each version that has one, by version id.
-        rotation_interval: the time between two rotations, where the schedule tells.
+        rotation_interval: the time between two rotations, or None if the schedule does not tell.
         name: the secret's name.
-        next_rotation: the date by which AWS means to rotate next, where it tells.
-        changed_at: when anything of the secret last changed, where known.
+        next_rotation: the date by which AWS plans to rotate next, or None.
+        changed_at: when anything of the secret last changed, or None.
         replication: the status of each replica by region, such as ``InSync``.
         tags: the secret's tags.
     """
@@ -46,7 +48,7 @@ class Snapshot:
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> Snapshot:
-        """What an answer of DescribeSecret says."""
+        """Read an answer of DescribeSecret."""
         return cls(
             arn=answer["ARN"],
             deleted_at=answer.get("DeletedDate"),
@@ -67,7 +69,7 @@ class Snapshot:
         )
 
     def version_with(self, label: str) -> str | None:
-        """The id of the version that bears ``label``; a label sits on one version at a time."""
+        """The id of the version that bears ``label``, or None."""
         return next((version for version, has in self.labels.items() if label in has), None)
 
     def has(self, version: str, label: str) -> bool:
@@ -87,19 +89,25 @@ class Snapshot:
             )
 
     @property
-    def declared(self) -> tuple[str, ...]:
-        """The versions that the tags of an incident name as suspect, labelled so already or not."""
+    def suspect_versions(self) -> tuple[str, ...]:
+        """The ids of the versions that the tags of an incident declare compromised.
+
+        The label on each of them is set after the tags, so it may be missing still.
+        """
         return tuple(" ".join(self.tags.get(name, "") for name in SUSPECT_TAGS).split())
 
     def compromised(self, version: str) -> bool:
         """Whether the key of ``version`` counts as compromised."""
         labels = self.labels.get(version, frozenset())
-        return is_compromised(labels, declared=version in self.declared)
+        return is_compromised(labels, declared=version in self.suspect_versions)
 
 
 @dataclass(frozen=True)
 class ListedVersion:
-    """A version that has a value, as ListSecretVersionIds lists it; without labels: deprecated."""
+    """A version that has a value, as ListSecretVersionIds lists it.
+
+    A version without labels is deprecated: AWS may delete it.
+    """
 
     id: str
     labels: frozenset[str]
@@ -107,16 +115,16 @@ class ListedVersion:
 
     @classmethod
     def read(cls, one: Mapping[str, Any]) -> ListedVersion:
-        """One entry of the list (API_SecretVersionsListEntry)."""
+        """Read one entry of the list (API_SecretVersionsListEntry)."""
         labels = frozenset(one.get("VersionStages", ()))
         return cls(one["VersionId"], labels, one.get("CreatedDate"))
 
 
 def _interval(rules: Mapping[str, Any]) -> timedelta | None:
-    """The time between rotations.
+    """The time between two rotations, or None if the rules do not tell.
 
-    API_RotationRulesType: AutomaticallyAfterDays, which DescribeSecret also calculates from a
-    schedule expression after every successful rotation; before the first, a rate tells it too.
+    API_RotationRulesType: after each successful rotation AWS derives AutomaticallyAfterDays from a
+    schedule expression. Before the first rotation only a ``rate`` expression tells the time.
     """
     if days := rules.get("AutomaticallyAfterDays"):
         return timedelta(days=days)
@@ -127,5 +135,5 @@ def _interval(rules: Mapping[str, Any]) -> timedelta | None:
 
 
 def same_function(one: str | None, other: str) -> bool:
-    """Whether two ARNs name one function, whatever version or alias they add."""
+    """Whether two ARNs name one Lambda function; a version or an alias at their end is ignored."""
     return one is not None and one.split(":")[:7] == other.split(":")[:7]

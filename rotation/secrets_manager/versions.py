@@ -1,11 +1,10 @@
-"""One secret's versions and labels in Secrets Manager.
+"""Reads and changes the versions and labels of one secret in Secrets Manager.
 
 Saving is not promoting: `SecretVersions.put_pending` stores a value, `SecretVersions.promote` moves
 AWSCURRENT, and neither revokes anything. Every write names what it expects to find, so that a late
-or repeated call cannot undo somebody else's.
+or repeated call cannot undo the work of somebody else.
 
-AWS rules used here, each cited where it is used, are those of the Secrets Manager API reference
-(``API_*``) and user guide.
+``API_*`` stands for a page of the Secrets Manager API reference, UserGuide for its user guide.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class SecretVersions:
     Args:
         client: a boto3 Secrets Manager client.
         secret_id: the secret's ARN.
-        rotation_token: the RotationToken of the event, where there is one. UserGuide
-            rotate-secrets_lambda-functions: it names the caller of a cross-account or assumed-role
-            rotation, and PutSecretValue must pass it on.
+        rotation_token: the RotationToken of the event, or None. It names the caller of a rotation
+            from another account or under an assumed role, and PutSecretValue must pass it on
+            (UserGuide rotate-secrets_lambda-functions).
         key_format: how the secret holds its key.
     """
 
@@ -48,7 +47,7 @@ class SecretVersions:
         self._key_format = key_format
 
     def snapshot(self) -> Snapshot:
-        """Read the labels and the rotation's configuration. No value is read."""
+        """Read the labels and the rotation's configuration, but no value."""
         answer = self._call(
             "DescribeSecret", lambda: self._client.describe_secret(SecretId=self.arn)
         )
@@ -67,8 +66,8 @@ class SecretVersions:
     def read(self, version: str) -> SecretDocument | None:
         """The document that ``version`` holds, or None if it has no value (yet).
 
-        API_GetSecretValue, with VersionId and no stage. A rotation's AWSPENDING version exists
-        before it has a value: then AWS answers ResourceNotFoundException.
+        The version of a rotation exists before it has a value. GetSecretValue then answers
+        ResourceNotFoundException (API_GetSecretValue).
 
         Raises:
             InvalidCredentialError: the value is not an API key.
@@ -90,14 +89,15 @@ class SecretVersions:
     def put_pending(self, token: str, document: SecretDocument) -> None:
         """Store ``document`` as version ``token`` and label it AWSPENDING. Promotes nothing.
 
-        API_PutSecretValue: the same token with the same value is a no-op; with another value it is
-        ResourceExistsException, and what was stored first stays. Without VersionStages the call
-        would move AWSCURRENT.
+        API_PutSecretValue: if the token has the same value already, nothing happens. If it has
+        another value, that one stays, and the answer is ResourceExistsException. Without
+        VersionStages the call would move AWSCURRENT.
 
         Raises:
             VersionStateError: another value was stored under this token; read it and adopt it.
             SecretStoreError: AWS refused or failed; the value may have been stored all the same.
         """
+        # Not revealed here, so that no frame below holds the token's text.
         token_of_caller = (
             {} if self._rotation_token is None else {"RotationToken": self._rotation_token}
         )
@@ -126,20 +126,20 @@ class SecretVersions:
         that bears the label. AWS moves AWSPREVIOUS to ``current`` by itself.
 
         Raises:
-            SecretStoreError: ``current`` is not current (any more), or AWS failed; the move may
-                have happened all the same.
+            SecretStoreError: ``current`` is not current, or AWS failed; the label may have been
+                moved all the same.
         """
         self._move(AWSCURRENT, remove_from=current, move_to=token)
 
     def unstage_pending(self, token: str) -> None:
         """Take AWSPENDING off version ``token``; nothing happens if it is not there.
 
-        A version that bears no other label is deprecated by this, and AWS may delete it.
+        A version without another label is deprecated from then on, and AWS may delete it.
         """
         self.remove_label(AWSPENDING, token)
 
     def add_label(self, label: str, version: str) -> None:
-        """Put a label of ours, which no other version bears, on ``version``."""
+        """Put on ``version`` a label that no other version bears."""
         self._move(label, remove_from=None, move_to=version)
 
     def remove_label(self, label: str, version: str) -> None:
@@ -151,17 +151,19 @@ class SecretVersions:
                 raise
 
     def tag(self, values: Mapping[str, str]) -> None:
-        """Set tags on the secret, all or none, whatever they were before (API_TagResource)."""
+        """Set tags of the secret, all or none; their earlier values are lost (API_TagResource)."""
         tags: Any = [{"Key": name, "Value": value} for name, value in values.items()]
         self._call("TagResource", lambda: self._client.tag_resource(SecretId=self.arn, Tags=tags))
 
     def rotate(self, token: str) -> None:
         """Begin a rotation under ``token``, with the function and schedule that are configured.
 
-        API_RotateSecret: the answer proves nothing; the same token again is no second rotation.
+        An answer does NOT mean that the rotation succeeds. The same token begins no second
+        rotation (API_RotateSecret).
 
         Raises:
-            SecretStoreError: refused, ``InvalidRequestException`` while another one is under way.
+            SecretStoreError: AWS refused or failed; the code is ``InvalidRequestException`` while
+                another rotation is under way.
         """
         self._call(
             "RotateSecret",
@@ -169,7 +171,7 @@ class SecretVersions:
         )
 
     def untag(self, *names: str) -> None:
-        """Remove tags from the secret; nothing happens to names that it does not bear."""
+        """Remove tags from the secret; names of tags that it does not have are ignored."""
         self._call(
             "UntagResource",
             lambda: self._client.untag_resource(SecretId=self.arn, TagKeys=list(names)),
@@ -203,7 +205,7 @@ class SecretVersions:
 def read_credential(
     client: SecretsManagerClient, secret_id: str, key_format: KeyFormat = TRUSTED_SIGNATURES
 ) -> SecretDocument:
-    """The document that is current in ``secret_id``.
+    """The document in the current version of ``secret_id``.
 
     Raises:
         InvalidCredentialError: the value is not an API key.
@@ -218,5 +220,5 @@ def read_credential(
 
 
 def _text(answer: Mapping[str, Any]) -> Confidential:
-    """The SecretString of an answer; a binary value reads as no JSON object."""
+    """The SecretString of an answer; empty if the value is binary, which is no JSON object."""
     return Confidential(answer.get("SecretString", ""))
