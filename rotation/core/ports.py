@@ -137,7 +137,7 @@ class CondemnedKey:
 
 
 class CondemnedKeys(Protocol):
-    """Keys that an issuer keeps until somebody needs one."""
+    """The keys that an issuer keeps, that no secret holds, and that have to die."""
 
     @property
     def name(self) -> str:
@@ -146,10 +146,10 @@ class CondemnedKeys(Protocol):
     def condemned(self) -> Sequence[CondemnedKey]:
         """The keys that were declared compromised and are not proven dead."""
 
-    def ask_people(self) -> None:
+    def ask_for_revocation(self) -> None:
         """Ask a person to revoke the condemned keys that nobody was asked about yet."""
 
-    def seen_alive(self, key_ids: Sequence[str]) -> None:
+    def note_alive(self, key_ids: Sequence[str]) -> None:
         """Note that the vendor still accepted these keys just now."""
 
     def forget(self, key_id: str) -> None:

@@ -98,13 +98,13 @@ class PoolIncident:
             for entry in _condemned(self._pool.read())
         )
 
-    def ask_people(self) -> None:
+    def ask_for_revocation(self) -> None:
         """Ask a person to revoke the condemned keys that nobody was asked about yet."""
         notice = self._notice()
         if any(_nobody_asked(entry, notice) for entry in _condemned(self._pool.read())):
             self._ask(self._pool.change(lambda pool: _with_notice(pool, notice, None)), notice)
 
-    def seen_alive(self, key_ids: Sequence[str]) -> None:
+    def note_alive(self, key_ids: Sequence[str]) -> None:
         """Note that the vendor still accepted these keys just now. Idempotent."""
         now = whole_milliseconds(self._clock())
 

@@ -64,7 +64,7 @@ class CondemnedKeyReview:
         due = [one for one in self._condemned if one.due]
         if self.source is None or not self._condemned:
             return ()
-        self._attempt(self.source.ask_people)
+        self._attempt(self.source.ask_for_revocation)
         if not due:
             return ()
         tried = (key for key, _ in zip(controls, range(_MOST_CONTROLS), strict=False))
@@ -90,7 +90,7 @@ class CondemnedKeyReview:
                 self._attempt(partial(self._bury, key_id, declared[key_id], death))
             elif death.verdict is DeathVerdict.ALIVE:
                 alive.append(key_id)
-        self._attempt(partial(self.source.seen_alive, alive))
+        self._attempt(partial(self.source.note_alive, alive))
         for one in self._condemned:
             key_id = one.key.id
             what = (

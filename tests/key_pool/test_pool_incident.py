@@ -83,11 +83,11 @@ def test_a_message_that_failed_is_sent_by_a_later_run(
     key_pool.fill([YEAR])
     key_pool.inbox.failures = 1
     assert not incident.condemn(DECLARED).asked
-    incident.ask_people()
+    incident.ask_for_revocation()
     assert key_pool.inbox.messages == []
     key_pool.rotation.later(NOTICE_TIMEOUT)
-    incident.ask_people()
-    incident.ask_people()
+    incident.ask_for_revocation()
+    incident.ask_for_revocation()
     assert len(key_pool.inbox.about("Revoke")) == 1
 
 
@@ -108,10 +108,10 @@ def test_a_key_that_lives_on_is_asked_daily(key_pool: PoolFixture, incident: Poo
     """Each time on the first day; after that once a day, since each answer is a signature."""
     [key] = key_pool.fill([YEAR])
     incident.condemn(DECLARED)
-    incident.seen_alive([key.id])
+    incident.note_alive([key.id])
     assert [one.due for one in incident.condemned()] == [True]
     key_pool.rotation.later(timedelta(days=1, minutes=1))
-    incident.seen_alive([key.id])
+    incident.note_alive([key.id])
     assert [one.due for one in incident.condemned()] == [False]
     key_pool.rotation.later(timedelta(days=1))
     assert [one.due for one in incident.condemned()] == [True]
@@ -139,7 +139,7 @@ def test_a_key_that_somebody_condemned_by_hand_is_looked_after(
     value["keys"][0]["state"] = "compromised"
     key_pool.put(value)
     assert [(one.declared, one.due) for one in incident.condemned()] == [("by hand", True)]
-    incident.ask_people()
+    incident.ask_for_revocation()
     assert len(key_pool.inbox.about("Revoke")) == 1
 
 

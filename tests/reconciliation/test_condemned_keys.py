@@ -18,8 +18,8 @@ DECLARED = "2026-11-22T02:00:00.000Z pool leaked somebody"
 
 
 @dataclass
-class Condemned:
-    """A stock with keys in memory."""
+class CondemnedInMemory:
+    """CondemnedInMemory keys that are kept in memory."""
 
     keys: dict[str, ApiKey]
     due: bool = True
@@ -33,10 +33,10 @@ class Condemned:
             raise self.trouble
         return [CondemnedKey(key, DECLARED, self.due) for key in self.keys.values()]
 
-    def ask_people(self) -> None:
+    def ask_for_revocation(self) -> None:
         self.asked += 1
 
-    def seen_alive(self, key_ids: Sequence[str]) -> None:
+    def note_alive(self, key_ids: Sequence[str]) -> None:
         self.alive += key_ids
 
     def forget(self, key_id: str) -> None:
@@ -44,25 +44,25 @@ class Condemned:
 
 
 @pytest.fixture
-def stock(reconciliation: ReconciliationFixture) -> Condemned:
+def condemned(reconciliation: ReconciliationFixture) -> CondemnedInMemory:
     """Two condemned keys, which the vendor still accepts; the secret has a key of its own."""
     reconciliation.rotation.store()
     reconciliation.rotate()
     made = [reconciliation.rotation.vendor.keys.create() for _ in range(2)]
-    stock = Condemned({key.id: ApiKey.from_text(key.id, key.material) for key in made})
-    reconciliation.condemned_keys = stock
-    return stock
+    condemned = CondemnedInMemory({key.id: ApiKey.from_text(key.id, key.material) for key in made})
+    reconciliation.condemned_keys = condemned
+    return condemned
 
 
 def test_keys_that_a_person_revoked_are_proven_dead_and_recorded(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """Each has a record of its own, kept before the key is dropped."""
-    dead, alive = stock.keys
+    dead, alive = condemned.keys
     reconciliation.rotation.vendor.keys.revoke(dead)
     report = reconciliation.run()
-    assert [*stock.keys] == [alive]
-    assert stock.alive == [alive]
+    assert [*condemned.keys] == [alive]
+    assert condemned.alive == [alive]
     by_id = {one["keyId"]: one for one in report["issuer"]["condemned"]}
     assert by_id[dead]["state"] == "proven dead"
     assert by_id[dead]["evidence"] == f"s3://{BUCKET}/pools/the-pool/{dead}.json"
@@ -78,16 +78,16 @@ def test_keys_that_a_person_revoked_are_proven_dead_and_recorded(
 
 
 def test_a_key_that_is_alive_is_an_urgent_warning(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """The vendor still accepts it, and the report says so until it does not."""
     report = reconciliation.run()
     assert codes(report) == {"key_alive_after_incident"}
-    assert stock.asked == 1
+    assert condemned.asked == 1
 
 
 def test_a_report_asks_nobody_and_probes_nothing(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """It lists what is left to revoke."""
     before = len(reconciliation.rotation.vendor.requests)
@@ -95,16 +95,16 @@ def test_a_report_asks_nobody_and_probes_nothing(
     signed = [
         one for one in reconciliation.rotation.vendor.requests[before:] if one.operation == "sign"
     ]
-    assert (stock.asked, signed) == (0, [])
+    assert (condemned.asked, signed) == (0, [])
     assert codes(report) == {"manual_revocation_needed"}
-    assert {one["keyId"] for one in report["issuer"]["condemned"]} == set(stock.keys)
+    assert {one["keyId"] for one in report["issuer"]["condemned"]} == set(condemned.keys)
 
 
 def test_a_key_that_is_not_due_buys_no_signature(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """It stays in the report all the same."""
-    stock.due = False
+    condemned.due = False
     before = len(reconciliation.rotation.vendor.requests)
     report = reconciliation.run()
     assert [
@@ -114,7 +114,7 @@ def test_a_key_that_is_not_due_buys_no_signature(
 
 
 def test_without_a_key_that_signs_nothing_is_proven(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """A rejection counts only beside an accepted call."""
     for key in reconciliation.rotation.vendor.keys.all():
@@ -122,14 +122,14 @@ def test_without_a_key_that_signs_nothing_is_proven(
             reconciliation.rotation.vendor.keys.revoke(key.id)
     report = reconciliation.run()
     assert "death_unproven" in codes(report)
-    assert len(stock.keys) == 2
+    assert len(condemned.keys) == 2
 
 
 def test_a_pool_that_cannot_be_read_does_not_stop_the_run(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """It is a warning; the secrets are reconciled."""
-    stock.trouble = SecretStoreError(
+    condemned.trouble = SecretStoreError(
         "no answer", operation="GetSecretValue", aws_code="InternalServiceError"
     )
     report = reconciliation.run()
@@ -138,23 +138,23 @@ def test_a_pool_that_cannot_be_read_does_not_stop_the_run(
 
 
 def test_evidence_that_is_not_kept_keeps_the_key(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """A key is dropped only when its record is safe; the next run tries again."""
-    for key_id in stock.keys:
+    for key_id in condemned.keys:
         reconciliation.rotation.vendor.keys.revoke(key_id)
     reconciliation.evidence_bucket = "no-such-bucket"
     reconciliation.run()
-    assert len(stock.keys) == 2
+    assert len(condemned.keys) == 2
     reconciliation.evidence_bucket = BUCKET
     reconciliation.run()
-    assert stock.keys == {}
+    assert condemned.keys == {}
 
 
 def test_a_run_for_some_secrets_leaves_the_pool_to_the_next(
-    reconciliation: ReconciliationFixture, stock: Condemned
+    reconciliation: ReconciliationFixture, condemned: CondemnedInMemory
 ) -> None:
     """An operator who asks about one secret does not wait for the pool's keys."""
     report = reconciliation.run(reconciliation.rotation.arn)
     assert report["issuer"]["condemned"] == []
-    assert stock.asked == 0
+    assert condemned.asked == 0
