@@ -66,10 +66,10 @@ def doctor(
 
     Exits 0 if nothing is wrong, 1 if there is a problem, 2 if the command line is wrong.
     """
-    from rotation.cli.doctor.examination import Examination
+    from rotation.cli.doctor.checks import DoctorChecks
     from rotation.cli.shared.errors import readable_errors
 
-    examination = Examination(
+    checks = DoctorChecks(
         secret,
         function=sealing_function,
         regions=regions,
@@ -79,14 +79,15 @@ def doctor(
     results: list[CheckResult] = []
     console = plain_console()
     with readable_errors():
-        for result in examination.results():
+        for result in checks.results():
             results.append(result)
             if not as_json:
                 _print_result(console, result)
     counted = Counter(result.status.value for result in results)
     if as_json:
-        checks = [result.as_json() for result in results]
-        click.echo(json.dumps({"secret": secret, "ok": not counted["problem"], "checks": checks}))
+        printed = [result.as_json() for result in results]
+        report = {"secret": secret, "ok": not counted["problem"], "checks": printed}
+        click.echo(json.dumps(report))
     else:
         console.print()
         console.print(_summary(counted), markup=False)

@@ -1,14 +1,11 @@
-"""A doctor of the test's own."""
+"""The doctor's AWS, its vendor and its application."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-import botocore.session
 import pytest
-from botocore.loaders import Loader, create_loader
 
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
@@ -35,22 +32,14 @@ def shared_cloud(clock: Clock, sealing_function: SealingFunction) -> Iterator[Cl
         yield cloud
 
 
-@cache
-def service_descriptions() -> Loader:
-    """The service descriptions, which botocore otherwise reads again in each test."""
-    return create_loader()
-
-
 @pytest.fixture
 def doctor(
     rotation_fixture: RotationFixture,
     clock: Clock,
     sealing_function: SealingFunction,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[DoctorFixture]:
     """A secret without a value, its vendor, and an application with all rights."""
-    monkeypatch.setattr(botocore.session, "create_loader", lambda *_: service_descriptions())
     root = tmp_path / "root.pem"
     root.write_bytes(rotation_fixture.pki.root_pem)
     variables: dict[str, str | None] = {

@@ -9,6 +9,7 @@ import pytest
 
 from rotation.cli.doctor.catalogue import CATALOGUE, problem
 from rotation.cli.doctor.result import Check
+from rotation.reconciliation.key_warnings import WarningCode
 from tests.docs.test_docs import named, page, rows
 
 TEXT = page("doctor.md")
@@ -37,6 +38,11 @@ def test_every_check_can_find_a_problem() -> None:
     assert list(CATALOGUE) == list(Check)
     assert sum(map(len, CATALOGUE.values())) == len(DIAGNOSES)
     assert [code for code in DIAGNOSES if not re.fullmatch(r"[a-z0-9_]+", code)] == []
+
+
+def test_what_reconciliation_reports_is_not_diagnosed_again() -> None:
+    """No code is both a warning of the report and a problem of the doctor."""
+    assert DIAGNOSES.keys().isdisjoint(code.value for code in WarningCode)
 
 
 @pytest.mark.parametrize("code", DIAGNOSES)

@@ -82,7 +82,7 @@ _NO_CREDENTIALS: Final = "needs AWS credentials and a Region"
 
 
 @dataclass(frozen=True)
-class Examination:
+class DoctorChecks:
     """The checks of one secret, made from where this process runs. They change nothing.
 
     Attributes:
