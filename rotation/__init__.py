@@ -10,7 +10,7 @@ count as one of every function's, and be packed into every artifact.
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "ApiKey": "rotation.credential",

@@ -1,12 +1,14 @@
-"""What strangers rely on: a workflow and a hook that run our own commands."""
+"""What strangers rely on: versions that agree, a workflow and a hook that run our own commands."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import Any
 
 import yaml
 
+import rotation
 from tests.paths import ROOT
 
 
@@ -16,6 +18,24 @@ def read_yaml(path: str) -> Any:
 
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_every_place_names_the_same_version() -> None:
+    """The package, the project, the lock, and the newest release in the changelog."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    [locked] = [one["version"] for one in lock if one["name"] == project["name"]]
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    newest = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0]
+    assert {rotation.__version__, locked, newest} == {project["version"]}
+
+
+def test_the_newest_minor_version_gets_security_corrections() -> None:
+    """SECURITY.md names the version that is current."""
+    supported = re.findall(
+        r"^\| (\d+\.\d+)\.x \| yes \|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE
+    )
+    assert rotation.__version__.rpartition(".")[0] in supported
 
 
 def test_the_workflow_runs_the_project_s_own_judgement() -> None:

@@ -19,7 +19,7 @@ DECLARED = "2026-11-22T02:00:00.000Z pool leaked somebody"
 
 @dataclass
 class CondemnedInMemory:
-    """CondemnedInMemory keys that are kept in memory."""
+    """Condemned keys that are kept in memory."""
 
     keys: dict[str, ApiKey]
     due: bool = True
