@@ -58,7 +58,7 @@ def test_whether_a_key_is_compromised_is_decided_by_the_labels_module() -> None:
     assert importers(labels, "COMPROMISED_PREFIX") == {
         "rotation.incident.declaration",
         "rotation.reconciliation.plan",
-        "rotation.reconciliation.relabelling",
+        "rotation.reconciliation.execution",
     }
     assert importers(labels, "SUSPECT_TAGS") == {
         "rotation.incident.declaration",

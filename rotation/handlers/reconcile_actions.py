@@ -15,17 +15,16 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from rotation.core.policy import ReconciliationPolicy
-from rotation.core.ports import EvidenceStore, KeyProver
+from rotation.core.ports import EvidenceStore, KeyIssuer, KeyProver
 from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError
 from rotation.incident.declaration import Declaration
+from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.incident.tag_text import ACTOR, REASON
 from rotation.key_pool.incident import PoolIncident
-from rotation.reconciliation.examination import Examiner
 from rotation.reconciliation.incident_record import incidents_of
 from rotation.reconciliation.reconciler import Reconciler
-from rotation.reconciliation.revoke_first import revoke_first
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 
@@ -83,8 +82,8 @@ class ReconcileParts(Protocol):
     def prover(self, deadline: Deadline) -> KeyProver:
         """Asks the vendor whether it accepts a key, in one invocation."""
 
-    def examiner(self, deadline: Deadline) -> Examiner:
-        """Examines a secret without asking the vendor about a key."""
+    def issuer(self, deadline: Deadline) -> KeyIssuer:
+        """Lists and revokes keys in one invocation."""
 
     def reconciler(self, deadline: Deadline) -> Reconciler:
         """Reconciles secrets in one invocation."""
@@ -236,8 +235,8 @@ def _revoke_first(
     request: ReconcileRequest, parts: ReconcileParts, deadline: Deadline
 ) -> dict[str, Any]:
     secret = parts.open_secret(_own_secret(request, parts).arn)
-    declaration, examiner = request.declaration(parts.clock()), parts.examiner(deadline)
-    return revoke_first(secret, declaration, examiner, again=request.again).as_json()
+    declaration, issuer = request.declaration(parts.clock()), parts.issuer(deadline)
+    return revoke_first(secret, declaration, issuer, again=request.again).as_json()
 
 
 _SECRETS: Final = frozenset({"secrets"})

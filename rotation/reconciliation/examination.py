@@ -1,8 +1,8 @@
-"""Reads one secret's keys: the vendor's list, then the labels, then the values that matter.
+"""Reads one secret's keys: the vendor's list, then the labels and tags, then the values.
 
-In this order, so that a key which is stored meanwhile is missing from the older list rather than
-from the newer one. The only module of reconciliation that holds key material; what it says of it
-is a `rotation.reconciliation.situation.Situation`, which does not.
+The order matters: a key that is stored meanwhile is missing from the older list rather than from
+the newer one. This is the only module of reconciliation that reads key material. Nothing here
+changes anything; `Examiner.ask_vendor` alone costs something, a signature for each living key.
 """
 
 from __future__ import annotations
@@ -33,58 +33,96 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
+class FirstLook:
+    """What is known of a secret before any of its values is read.
+
+    Attributes:
+        listing: the vendor's keys of this secret; None: they could not be listed.
+        listing_error: why they could not be listed, or None.
+        snapshot: the secret as DescribeSecret shows it, later than ``listing``.
+    """
+
+    listing: KeyListing | None
+    listing_error: RotationError | None
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
 class Examination:
     """One secret as it was found.
 
     Attributes:
-        situation: what was found.
+        situation: what was found, without key material.
         keys: the keys that its versions hold, by key id.
-        trouble: why the vendor's keys could not be listed, or None.
+        listing_error: why the vendor's keys could not be listed, or None.
     """
 
     situation: Situation
     keys: Mapping[str, ApiKey] = field(repr=False)
-    trouble: RotationError | None = None
+    listing_error: RotationError | None = None
 
 
 @dataclass(frozen=True)
 class Examiner:
-    """What an examination needs.
+    """Reads the keys of one secret after the other.
 
     Attributes:
         issuer: lists the vendor's keys.
-        prover: asks whether a key is accepted.
-        asks: whether keys may be asked at all; asking a live key buys a signature.
+        prover: asks the vendor whether it accepts a key.
+        policy: what the organisation decided.
         clock: our clock, aware UTC.
     """
 
     issuer: KeyIssuer
     prover: KeyProver
     policy: ReconciliationPolicy
-    asks: bool
     clock: Callable[[], datetime]
 
-    def examine(self, secret: SecretVersions) -> Examination:
-        """Read everything that a plan for ``secret`` is made of.
+    def look(self, secret: SecretVersions) -> FirstLook:
+        """List the vendor's keys of ``secret``, then read its labels and tags.
 
         Raises:
             VersionStateError: the secret does not name our rotation function (any more).
-            SecretStoreError: Secrets Manager refused or failed; half the facts make no plan.
+            SecretStoreError: Secrets Manager refused or failed.
         """
-        listing, trouble = self._list_keys(secret)
+        listing, listing_error = self._list_keys(secret)
         snapshot = secret.snapshot()
         snapshot.require_rotated_by(self.policy.rotation_function)
-        versions = _united(snapshot, secret.list_versions())
-        situation = Situation(snapshot, versions, listing, self.clock())
-        if snapshot.deleted_at is not None:
-            return Examination(situation, {}, trouble)
+        return FirstLook(listing, listing_error, snapshot)
+
+    def examine(self, secret: SecretVersions, look: FirstLook) -> Examination:
+        """List the versions of ``secret`` and read the values that a plan needs.
+
+        Raises:
+            SecretStoreError: Secrets Manager refused or failed; half the facts make no plan.
+        """
+        versions = _united(look.snapshot, secret.list_versions())
+        situation = Situation(look.snapshot, versions, look.listing, self.clock())
         keys: dict[str, ApiKey] = {}
-        wanted = [version for version in versions if self._wanted(version, situation)]
-        situation = self._read(secret, situation, wanted, keys)
-        if _perhaps_stray(situation):
-            rest = [v for v in situation.versions if v.reading is Reading.NOT_READ and not v.dead]
-            situation = self._read(secret, situation, rest, keys)
-        return Examination(self._asked(situation, keys), keys, trouble)
+        if look.snapshot.deleted_at is None:
+            wanted = [version for version in versions if self._wanted(version, situation)]
+            situation = self._read(secret, situation, wanted, keys)
+            if _perhaps_stray(situation):
+                rest = [
+                    version
+                    for version in situation.versions
+                    if version.reading is Reading.NOT_READ and not version.dead
+                ]
+                situation = self._read(secret, situation, rest, keys)
+        return Examination(situation, keys, look.listing_error)
+
+    def ask_vendor(self, examination: Examination) -> Examination:
+        """Ask the vendor about the keys of which nothing else tells whether they are alive.
+
+        A test seal for each of them: one that is accepted buys a signature.
+        """
+        situation = examination.situation
+        if situation.snapshot.deleted_at is not None:
+            return examination
+        versions = tuple(
+            self._ask(version, situation, examination.keys) for version in situation.versions
+        )
+        return replace(examination, situation=replace(situation, versions=versions))
 
     def _list_keys(self, secret: SecretVersions) -> tuple[KeyListing | None, RotationError | None]:
         try:
@@ -130,13 +168,6 @@ class Examiner:
         versions = tuple(read.get(version.id, version) for version in situation.versions)
         return replace(situation, versions=versions)
 
-    def _asked(self, situation: Situation, keys: Mapping[str, ApiKey]) -> Situation:
-        """Ask for the keys of which nobody else can say whether they are alive."""
-        if not self.asks:
-            return situation
-        versions = tuple(self._ask(version, situation, keys) for version in situation.versions)
-        return replace(situation, versions=versions)
-
     def _ask(
         self, version: ExaminedVersion, situation: Situation, keys: Mapping[str, ApiKey]
     ) -> ExaminedVersion:
@@ -166,15 +197,15 @@ class Examiner:
         return True
 
 
-def renewed(secret: SecretVersions, examined: Examination) -> Examination:
-    """The same secret at a second look: its labels as they are now, and who is current now.
+def look_again(secret: SecretVersions, examination: Examination) -> Examination:
+    """Read again which labels the versions bear, and which version is current, before acting.
 
     Raises:
         SecretStoreError: Secrets Manager refused or failed.
     """
     snapshot = secret.snapshot()
-    keys = dict(examined.keys)
-    known = {version.id: version for version in examined.situation.versions}
+    keys = dict(examination.keys)
+    known = {version.id: version for version in examination.situation.versions}
     versions = []
     for version in known.keys() | snapshot.labels.keys():
         labels = snapshot.labels.get(version, frozenset())
@@ -186,12 +217,12 @@ def renewed(secret: SecretVersions, examined: Examination) -> Examination:
         if not again.displaced and again.reading is not Reading.READ:
             again = _read_one(secret, again, keys)
         versions.append(again)
-    situation = replace(examined.situation, snapshot=snapshot, versions=_in_order(versions))
-    return replace(examined, situation=situation, keys=keys)
+    situation = replace(examination.situation, snapshot=snapshot, versions=_in_order(versions))
+    return replace(examination, situation=situation, keys=keys)
 
 
 def statement(arn: str) -> str:
-    """What reconciliation's test seals are over: a sentence that can be no document."""
+    """The sentence of a test seal by reconciliation, which can be no document."""
     return f"reconciliation test seal for {arn}"
 
 

@@ -1,9 +1,9 @@
 """Carries a plan out for one secret: labels first, then revocation, then what the proofs allow.
 
-An `Execution` is two acts with the shared death watch between them: `Execution.begin` relabels and
-revokes, `Execution.conclude` buries what was proven dead. Everything may run twice, or at the same
-time as another run: labels that are gone already are no error, a key that was revoked already is
-proven dead all the same, and whatever fails is found again by the next run.
+An `Execution` has two phases, with the proofs of death of all secrets between them:
+`Execution.execute` relabels and revokes, `Execution.conclude` marks what was proven dead. Either
+may run twice, or at the same time as another run: a label that is gone already is no error, a key
+that was revoked already is proven dead all the same, and the next run finds again what failed.
 """
 
 from __future__ import annotations
@@ -25,20 +25,26 @@ from rotation.core.ports import (
 from rotation.credential import ApiKey
 from rotation.errors import CredentialRejectedError, RotationError
 from rotation.privacy.observability import logger
-from rotation.reconciliation.examination import Examination, renewed, statement
+from rotation.reconciliation.examination import Examination, look_again, statement
 from rotation.reconciliation.incident_record import record, record_name
 from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
 from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, plan
 from rotation.reconciliation.proof_of_death import DeathVerdict, ProbedKey, ProbeHistory
-from rotation.reconciliation.relabelling import Relabelling
 from rotation.reconciliation.situation import Reading, Situation
-from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAGS
+from rotation.secrets_manager.labels import (
+    AWSPENDING,
+    COMPROMISED_PREFIX,
+    DEAD_PREFIX,
+    INCIDENT_TAGS,
+    RETIRE_AFTER_PREFIX,
+    retirement_label,
+)
 from rotation.secrets_manager.versions import SecretVersions
 
 
 @dataclass(frozen=True)
 class ReconciliationServices:
-    """What carrying out needs, shared by all secrets.
+    """What a run uses, shared by all secrets.
 
     Attributes:
         issuer: revokes keys.
@@ -64,16 +70,16 @@ class ReconciliationServices:
 
 @dataclass
 class ExecutionResult:
-    """What came of one secret in this run.
+    """What was done to one secret in this run.
 
     Attributes:
         marked: the versions that got a retirement mark.
         abandoned: the versions that lost AWSPENDING.
-        revoked: what came of each revocation, by key id.
-        deaths: what the watch saw, by key id.
+        revoked: the issuer's answer to each revocation, by key id.
+        deaths: the probes of each key, by key id.
         dead: the keys that are proven dead, or that the vendor lists as not active.
         evidence: where the record of the incident is.
-        concerns: warnings that arose on the way.
+        warnings: what people should know of it.
         failures: what went wrong; the next run tries again.
     """
 
@@ -83,45 +89,51 @@ class ExecutionResult:
     deaths: dict[str, ProbeHistory] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     evidence: str | None = None
-    concerns: list[KeyWarning] = field(default_factory=list)
+    warnings: list[KeyWarning] = field(default_factory=list)
     failures: list[RotationError] = field(default_factory=list)
 
     def warn(self, code: WarningCode, message: str) -> None:
         """Add a warning."""
-        self.concerns.append(KeyWarning(code, message))
+        self.warnings.append(KeyWarning(code, message))
 
 
 class Execution:
-    """One plan for one secret, being carried out."""
+    """One plan for one secret, being carried out.
+
+    Args:
+        secret: the secret.
+        examination: what the plan was made of.
+        planned: the plan.
+        services: what the run uses.
+    """
 
     def __init__(
         self,
         secret: SecretVersions,
-        examined: Examination,
+        examination: Examination,
         planned: Plan,
         services: ReconciliationServices,
     ) -> None:
         self._secret = secret
-        self._examined = examined
+        self._examination = examination
         self._plan = planned
         self._services = services
-        self._labels = Relabelling(secret, services.rate_limiter)
         self._due: tuple[Retirement, ...] = ()
-        self.done = ExecutionResult()
+        self.result = ExecutionResult()
 
-    def begin(self) -> tuple[ProbedKey, ...]:
-        """Relabel, look again, revoke; the keys whose death is to be proven.
+    def execute(self) -> tuple[ProbedKey, ...]:
+        """Relabel, look again and revoke. Returns the keys whose death is to be proven.
 
         An ordinary retirement goes ahead only if a second look still wants it and the current key
-        has just signed; a compromised key that is not current dies whatever else is wrong.
+        has just signed. A compromised key that is not current dies whatever else is wrong.
         """
-        self._attempt(self._relabel)
+        self._try(self._relabel)
         if not self._plan.retire:
             return ()
-        self._examined = renewed(self._secret, self._examined)
-        still = plan(self._examined.situation, self._services.policy).retire
+        self._examination = look_again(self._secret, self._examination)
+        still = plan(self._examination.situation, self._services.policy).retire
         wanted = {(one.key_id, one.reason) for one in self._plan.retire}
-        control = self._control()
+        control = self._prove_current_key()
         self._due = tuple(
             one
             for one in still
@@ -130,105 +142,146 @@ class Execution:
         )
         for one in self._due:
             if one.revoke:
-                self._attempt(partial(self._revoke, one))
-        return tuple(self._suspects(control)) if control is not None else ()
+                self._try(partial(self._revoke, one))
+        return tuple(self._keys_to_probe(control)) if control is not None else ()
 
     def conclude(self, deaths: Mapping[str, ProbeHistory]) -> None:
-        """Bury what was proven dead, and say so of what was not."""
-        self.done.deaths = dict(deaths)
-        for one in self._due:
-            self._attempt(partial(self._judge, one))
-        if self._incident_over():
-            self._attempt(self._close_incident)
+        """Mark the versions of the keys that were proven dead, and warn about the others.
 
-    def _attempt(self, act: Callable[[], None]) -> None:
+        Args:
+            deaths: the probes of each key that `execute` returned, by key id.
+        """
+        self.result.deaths = dict(deaths)
+        for one in self._due:
+            self._try(partial(self._conclude_retirement, one))
+        if self._incident_over():
+            self._try(self._close_incident)
+
+    def _try(self, act: Callable[[], None]) -> None:
+        """Do one act; its failure is in the result and does not keep the others from being done."""
         try:
             act()
         except RotationError as error:
-            self.done.failures.append(error)
+            self.result.failures.append(error)
 
     def _relabel(self) -> None:
         for version in self._plan.abandon:
-            self._labels.remove_label(Label(version, AWSPENDING))
-            self.done.abandoned.append(version)
-            self._say("stuck rotation abandoned", version=version)
+            self._remove_label(Label(version, AWSPENDING))
+            self.result.abandoned.append(version)
+            self._log("stuck rotation abandoned", version=version)
         for label in self._plan.remove:
-            self._labels.remove_label(label)
+            self._remove_label(label)
         for label in self._plan.mark:
-            self._labels.add_label(label)
-            self.done.marked.append(label.version)
-            self._say("version marked for retirement", version=label.version, label=label.label)
+            self._add_label(label)
+            self.result.marked.append(label.version)
+            self._log("version marked for retirement", version=label.version, label=label.label)
         if self._plan.untag:
             self._secret.untag(*INCIDENT_TAGS)
 
-    def _control(self) -> ApiKey | None:
+    def _add_label(self, label: Label) -> None:
+        self._services.rate_limiter()
+        self._secret.add_label(label.label, label.version)
+
+    def _remove_label(self, label: Label) -> None:
+        self._services.rate_limiter()
+        self._secret.remove_label(label.label, label.version)
+
+    def _mark_dead(self, version: str) -> None:
+        """Replace our labels on ``version`` by one that says that its key is dead.
+
+        First the new label, then the old ones go: a crash in between leaves both, and the next
+        run finishes. A version that bears no other label needs none: AWS may delete it.
+        """
+        ours = [
+            *self._labels_of(version, RETIRE_AFTER_PREFIX),
+            *self._labels_of(version, COMPROMISED_PREFIX),
+        ]
+        others = self._situation.snapshot.labels.get(version, frozenset()) - set(ours)
+        if others and not self._labels_of(version, DEAD_PREFIX):
+            self._add_label(Label(version, DEAD_PREFIX + version))
+        for label in ours:
+            self._remove_label(Label(version, label))
+
+    def _postpone(self, version: str, until: datetime) -> None:
+        """Replace the retirement mark of ``version`` by a later one."""
+        later = retirement_label(version, until)
+        self._add_label(Label(version, later))
+        for label in self._labels_of(version, RETIRE_AFTER_PREFIX):
+            if label != later:
+                self._remove_label(Label(version, label))
+
+    def _labels_of(self, version: str, prefix: str) -> list[str]:
+        labels = self._situation.snapshot.labels.get(version, frozenset())
+        return sorted(label for label in labels if label.startswith(prefix))
+
+    def _prove_current_key(self) -> ApiKey | None:
         """The current key, if it has just signed."""
         current = self._situation.current
-        key = self._examined.keys.get(current.key_id or "") if current else None
+        key = self._examination.keys.get(current.key_id or "") if current else None
         if key is None:
             return None
         try:
             self._services.prover.prove(key, statement(self._secret.arn))
         except RotationError as error:
             if isinstance(error, CredentialRejectedError):
-                self.done.warn(
+                self.result.warn(
                     WarningCode.CURRENT_KEY_DEAD,
                     f"The current key {key.id} is not accepted by the vendor, so nothing can be "
                     "retired against it. Rotate now.",
                 )
             else:
-                self.done.failures.append(error)
+                self.result.failures.append(error)
             return None
         return key
 
     def _revoke(self, retirement: Retirement) -> None:
         key_id = retirement.key_id
         outcome = self._services.issuer.revoke(key_id)
-        self.done.revoked[key_id] = outcome
+        self.result.revoked[key_id] = outcome
         if outcome is Revocation.MANUAL_ACTION_NEEDED:
-            self.done.warn(
+            self.result.warn(
                 WarningCode.MANUAL_REVOCATION_NEEDED,
                 f"Key {key_id} works until a person revokes it in the vendor's portal.",
             )
-        self._say(
+        self._log(
             "revocation asked for",
             key_id=key_id,
             reason=retirement.reason.value,
             outcome=outcome.value,
         )
 
-    def _suspects(self, control: ApiKey) -> list[ProbedKey]:
-        suspects = []
+    def _keys_to_probe(self, control: ApiKey) -> list[ProbedKey]:
+        probed = []
         for one in self._due:
-            key = self._examined.keys.get(one.key_id) or self._services.find_key(one.key_id)
-            asked = not one.revoke or one.key_id in self.done.revoked
+            key = self._examination.keys.get(one.key_id) or self._services.find_key(one.key_id)
+            asked = not one.revoke or one.key_id in self.result.revoked
             if key is not None and asked:
-                by_hand = self.done.revoked.get(one.key_id) is Revocation.MANUAL_ACTION_NEEDED
-                suspects.append(ProbedKey(self._secret.arn, key, control, revoked=not by_hand))
-        return suspects
+                by_hand = self.result.revoked.get(one.key_id) is Revocation.MANUAL_ACTION_NEEDED
+                probed.append(ProbedKey(self._secret.arn, key, control, revoked=not by_hand))
+        return probed
 
-    def _judge(self, retirement: Retirement) -> None:
+    def _conclude_retirement(self, retirement: Retirement) -> None:
         key_id = retirement.key_id
-        death = self.done.deaths.get(key_id)
+        death = self.result.deaths.get(key_id)
         if self._listed_dead(key_id) if death is None else death.verdict is DeathVerdict.DEAD:
-            self.done.dead.add(key_id)
+            self.result.dead.add(key_id)
             if retirement.reason is not Reason.COMPROMISED:
-                # The issuer forgets last: a key that it does not list is nobody's to bury.
+                # The issuer forgets last: a key that it does not list nobody would mark dead.
                 for version in retirement.versions:
-                    self._labels.bury(version, self._situation.snapshot)
+                    self._mark_dead(version)
                 self._services.issuer.forget(key_id)
-            self._say("key proven dead", key_id=key_id, reason=retirement.reason.value)
+            self._log("key proven dead", key_id=key_id, reason=retirement.reason.value)
         elif death is not None and death.verdict is DeathVerdict.ALIVE:
             self._report_alive(retirement)
         else:
-            self.done.warn(
+            self.result.warn(
                 WarningCode.DEATH_UNPROVEN,
                 f"Key {key_id} is not proven dead yet; the next run tries.",
             )
 
     def _listed_dead(self, key_id: str) -> bool:
         """Whether the vendor lists a key as not active whose material nobody ever stored."""
-        if key_id in self._examined.keys or self._services.find_key(key_id) is not None:
+        if key_id in self._examination.keys or self._services.find_key(key_id) is not None:
             return False
         listing = self._services.issuer.list_keys(
             self._services.policy.installation, self._secret.arn
@@ -237,12 +290,12 @@ class Execution:
 
     def _report_alive(self, retirement: Retirement) -> None:
         key_id, compromised = retirement.key_id, retirement.reason is Reason.COMPROMISED
-        self.done.warn(
+        self.result.warn(
             WarningCode.KEY_ALIVE_AFTER_INCIDENT if compromised else WarningCode.KEY_ALIVE,
             f"The vendor still accepts key {key_id}. If it stays so, revoke it in the vendor's "
             "portal.",
         )
-        if self.done.revoked.get(key_id) is not Revocation.ALREADY_GONE:
+        if self.result.revoked.get(key_id) is not Revocation.ALREADY_GONE:
             return
         # The issuer does not know this key, as when it was made by hand: nobody was asked yet.
         facts = {
@@ -254,7 +307,7 @@ class Execution:
             # The mark is the memory: this key is asked, and a person told, once a day.
             for version in retirement.versions:
                 until = self._services.clock() + REMIND_AFTER
-                self._labels.postpone(version, self._situation.snapshot, until)
+                self._postpone(version, until)
         self._services.notifier.notify(f"Revoke API key {key_id}", facts)
 
     def _incident_over(self) -> bool:
@@ -267,7 +320,7 @@ class Execution:
             version.displaced and version.reading in {Reading.READ, Reading.EMPTY}
             for version in compromised
         )
-        return bool(keys) and clear and keys <= self.done.dead
+        return bool(keys) and clear and keys <= self.result.dead
 
     def _close_incident(self) -> None:
         """Keep the record first; only then may what tells of the incident and its keys go."""
@@ -276,7 +329,7 @@ class Execution:
         facts = record(
             self._situation,
             retirements,
-            self.done.deaths,
+            self.result.deaths,
             installation=self._services.policy.installation,
             completed_at=self._services.clock(),
         )
@@ -284,10 +337,10 @@ class Execution:
             self._situation.snapshot.name,
             [version.id for version in versions] or [one.key_id for one in retirements],
         )
-        self.done.evidence = self._services.evidence.keep(name, facts)
-        self._say("incident closed", evidence=self.done.evidence)
+        self.result.evidence = self._services.evidence.keep(name, facts)
+        self._log("incident closed", evidence=self.result.evidence)
         for version in versions:
-            self._labels.bury(version.id, self._situation.snapshot)
+            self._mark_dead(version.id)
         for one in retirements:
             self._services.issuer.forget(one.key_id)
         # Another incident may have been declared meanwhile: then the tag is that one's.
@@ -298,7 +351,7 @@ class Execution:
 
     @property
     def _situation(self) -> Situation:
-        return self._examined.situation
+        return self._examination.situation
 
-    def _say(self, fact: str, **ids: object) -> None:
+    def _log(self, fact: str, **ids: object) -> None:
         logger.info(fact, extra={"secret": self._secret.arn} | ids, stacklevel=2)

@@ -60,10 +60,10 @@ def record(
         "declared": declared,
         "completedAt": iso_utc(completed_at),
         "compromisedVersions": [
-            _version(version) for version in situation.versions if version.compromised
+            version_facts(version) for version in situation.versions if version.compromised
         ],
         "keys": [_key(one, situation, deaths.get(one.key_id)) for one in retirements],
-        "current": None if current is None else _version(current),
+        "current": None if current is None else version_facts(current),
     }
     return json.dumps(document, indent=2).encode()
 
@@ -94,7 +94,8 @@ def _declared(tag: str | None) -> dict[str, str | None]:
     }
 
 
-def _version(version: ExaminedVersion) -> dict[str, Any]:
+def version_facts(version: ExaminedVersion) -> dict[str, Any]:
+    """A version and the key that it holds, as JSON members."""
     return {
         "versionId": version.id,
         "keyId": version.key_id,

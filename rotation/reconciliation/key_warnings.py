@@ -69,7 +69,7 @@ class KeyWarning:
     message: str
 
 
-def concerns(situation: Situation, plan: Plan) -> tuple[KeyWarning, ...]:
+def secret_warnings(situation: Situation, plan: Plan) -> tuple[KeyWarning, ...]:
     """The warnings that follow from what was found, before anything is done."""
     if situation.snapshot.deleted_at is not None:
         return ()

@@ -1,12 +1,12 @@
-"""Proof of death: is a revoked key refused everywhere?
+"""Proof of history: does the vendor refuse a revoked key everywhere?
 
 A 401 alone proves nothing: a vendor that is half down, a gateway or a wrong clock answers 401 too.
 So it counts only between two calls that the same endpoint accepted, signed with the secret's
-current key, and only if the vendor's clock and ours agree within ten seconds. Three that count,
-spread over the vendor's propagation limit, are a proof. A timeout, a 5xx or a control that is not
-accepted is inconclusive, never a proof.
+current key (the control), and only if the vendor's clock and ours agree (`CLOCK_TOLERANCE`).
+`REJECTIONS` that count, spread over the vendor's propagation limit, are a proof. A timeout, a 5xx
+or a control that is not accepted is inconclusive, and never a proof.
 
-Many keys share the rounds, so that watching a thousand takes one propagation limit. Each control
+Many keys share the rounds, so that probing a thousand takes one propagation limit. Each control
 that is accepted buys a signature, and so does each key that is still alive.
 """
 
@@ -29,7 +29,7 @@ _MOST_ROUNDS: Final = 7
 
 
 class ProbeOutcome(Enum):
-    """What one question said of a key."""
+    """The answer to one probe of a key."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -37,7 +37,7 @@ class ProbeOutcome(Enum):
 
 
 class DeathVerdict(Enum):
-    """What a watch said of a key."""
+    """The conclusion from all probes of a key."""
 
     DEAD = "dead"
     ALIVE = "alive"
@@ -46,11 +46,11 @@ class DeathVerdict(Enum):
 
 @dataclass(frozen=True)
 class Probe:
-    """One question and its answer.
+    """One call with a key, and its answer.
 
     Attributes:
         at: our clock when the answer was there, aware UTC.
-        outcome: what it said.
+        outcome: whether the key was accepted.
         vendor_time: the vendor's clock in the answer, where it gave one.
         detail: why it is inconclusive, as an error's code; empty otherwise.
     """
@@ -63,7 +63,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbedKey:
-    """A key that should be dead.
+    """A key that should be dead, and is probed to prove it.
 
     Attributes:
         secret_arn: the secret that it was a key of.
@@ -80,12 +80,12 @@ class ProbedKey:
 
 @dataclass
 class ProbeHistory:
-    """What the watch saw of one key.
+    """Every probe of one key in this run, and the conclusion.
 
     Attributes:
         control_id: the key that was accepted before and after each probe that counts.
         probes: every probe, in order.
-        verdict: what they prove.
+        verdict: the conclusion.
     """
 
     control_id: str
@@ -95,7 +95,7 @@ class ProbeHistory:
 
 @dataclass(frozen=True)
 class DeathProver:
-    """What a watch needs.
+    """Probes keys in rounds until each is proven dead, is found alive, or no time is left.
 
     Attributes:
         prover: asks the vendor for a test seal.
@@ -113,38 +113,38 @@ class DeathProver:
     sleep: Callable[[float], None]
     workers: int = 4
 
-    def watch(self, suspects: Sequence[ProbedKey]) -> Mapping[tuple[str, str], ProbeHistory]:
-        """What can be said of each key, by secret ARN and key id. Never raises for one of them."""
-        deaths = {_name(one): ProbeHistory(one.control.id) for one in suspects}
+    def prove(self, keys: Sequence[ProbedKey]) -> Mapping[tuple[str, str], ProbeHistory]:
+        """The probes of each key, by secret ARN and key id. No key makes it raise an error."""
+        histories = {_name(one): ProbeHistory(one.control.id) for one in keys}
         gap = self.limit / (REJECTIONS - 1)
-        for turn in range(_MOST_ROUNDS):
-            open_cases = [one for one in suspects if not self._decided(one, deaths[_name(one)])]
-            if not open_cases:
+        for number in range(_MOST_ROUNDS):
+            undecided = [one for one in keys if not self._decided(one, histories[_name(one)])]
+            if not undecided:
                 break
-            if turn > 0:
+            if number > 0:
                 if self.deadline.before(DEATH_WATCH_RESERVE).left() < gap:
                     break
                 self.sleep(gap.total_seconds())
-            self._round(open_cases, deaths)
-        for one in suspects:
-            deaths[_name(one)].verdict = self._verdict(deaths[_name(one)])
-        return deaths
+            self._probe_round(undecided, histories)
+        for one in keys:
+            histories[_name(one)].verdict = self._verdict(histories[_name(one)])
+        return histories
 
-    def _round(
-        self, suspects: Iterable[ProbedKey], deaths: Mapping[tuple[str, str], ProbeHistory]
+    def _probe_round(
+        self, keys: Iterable[ProbedKey], histories: Mapping[tuple[str, str], ProbeHistory]
     ) -> None:
         groups: dict[tuple[str, str], list[ProbedKey]] = {}
-        for one in suspects:
+        for one in keys:
             groups.setdefault((one.secret_arn, one.control.id), []).append(one)
         with ThreadPoolExecutor(self.workers) as threads:
-            for asked in threads.map(self._ask_group, groups.values()):
+            for asked in threads.map(self._probe_group, groups.values()):
                 for one, probe in asked:
-                    deaths[_name(one)].probes.append(probe)
+                    histories[_name(one)].probes.append(probe)
 
-    def _ask_group(self, group: list[ProbedKey]) -> list[tuple[ProbedKey, Probe]]:
-        before = self._ask(group[0], group[0].control)
-        probes = [(one, self._ask(one, one.key)) for one in group]
-        after = self._ask(group[0], group[0].control)
+    def _probe_group(self, group: list[ProbedKey]) -> list[tuple[ProbedKey, Probe]]:
+        before = self._probe(group[0], group[0].control)
+        probes = [(one, self._probe(one, one.key)) for one in group]
+        after = self._probe(group[0], group[0].control)
         if before.outcome is after.outcome is ProbeOutcome.ACCEPTED:
             return probes
         return [
@@ -157,8 +157,8 @@ class DeathProver:
             for one, probe in probes
         ]
 
-    def _ask(self, suspect: ProbedKey, key: ApiKey) -> Probe:
-        statement = f"proof of death of a key of {suspect.secret_arn}"
+    def _probe(self, probed: ProbedKey, key: ApiKey) -> Probe:
+        statement = f"proof of death of a key of {probed.secret_arn}"
         try:
             proof = self.prover.prove(key, statement)
         except CredentialRejectedError as error:
@@ -172,19 +172,19 @@ class DeathProver:
             return Probe(self.clock(), ProbeOutcome.INCONCLUSIVE, detail=error.code)
         return Probe(self.clock(), ProbeOutcome.ACCEPTED, proof.vendor_time)
 
-    def _decided(self, suspect: ProbedKey, death: ProbeHistory) -> bool:
-        if not death.probes:
+    def _decided(self, probed: ProbedKey, history: ProbeHistory) -> bool:
+        if not history.probes:
             return False
-        last = death.probes[-1]
+        last = history.probes[-1]
         if last.outcome is ProbeOutcome.ACCEPTED:
-            return not suspect.revoked or last.at - death.probes[0].at >= self.limit
-        return self._verdict(death) is DeathVerdict.DEAD
+            return not probed.revoked or last.at - history.probes[0].at >= self.limit
+        return self._verdict(history) is DeathVerdict.DEAD
 
-    def _verdict(self, death: ProbeHistory) -> DeathVerdict:
-        if death.probes and death.probes[-1].outcome is ProbeOutcome.ACCEPTED:
+    def _verdict(self, history: ProbeHistory) -> DeathVerdict:
+        if history.probes and history.probes[-1].outcome is ProbeOutcome.ACCEPTED:
             return DeathVerdict.ALIVE
         counted: list[datetime] = []
-        for probe in death.probes:
+        for probe in history.probes:
             if probe.outcome is ProbeOutcome.ACCEPTED:
                 counted = []
             elif probe.outcome is ProbeOutcome.REJECTED:
@@ -194,5 +194,5 @@ class DeathProver:
         return DeathVerdict.UNPROVEN
 
 
-def _name(suspect: ProbedKey) -> tuple[str, str]:
-    return suspect.secret_arn, suspect.key.id
+def _name(probed: ProbedKey) -> tuple[str, str]:
+    return probed.secret_arn, probed.key.id

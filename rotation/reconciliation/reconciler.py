@@ -1,19 +1,16 @@
-"""One run over many secrets: find them, look, plan, carry out, and report.
+"""One run over many secrets, in phases that stand in their order in `Reconciler.run`.
 
 A secret that fails never stops the others. Calls grow with the number of secrets and no faster,
-and stay below the quotas that the account's other users share (UserGuide reference_limits):
-a pace holds ListSecretVersionIds and UpdateSecretVersionStage, 50 a second each, to 40 together.
+and stay below the quotas that the account's other users share (`RateLimiter`).
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from threading import Lock
 from typing import Any, TypeVar
 
 from rotation.core.ports import IssuerCondition, Revocation
@@ -22,20 +19,21 @@ from rotation.deadline import NEXT_SECRET_RESERVE, Deadline
 from rotation.errors import CredentialRejectedError, RotationError, VendorError
 from rotation.incident.declaration import advance
 from rotation.privacy.observability import count, logger
-from rotation.reconciliation.examination import Examination, Examiner
+from rotation.reconciliation.condemned_keys import CondemnedKeyReview
+from rotation.reconciliation.examination import Examination, Examiner, FirstLook
 from rotation.reconciliation.execution import Execution, ExecutionResult, ReconciliationServices
 from rotation.reconciliation.key_warnings import (
     URGENT,
     KeyWarning,
     WarningCode,
-    concerns,
     issuer_warnings,
+    secret_warnings,
 )
-from rotation.reconciliation.leaked_pool import CondemnedKeyReview
 from rotation.reconciliation.plan import Plan, plan
 from rotation.reconciliation.proof_of_death import DeathProver, ProbedKey, ProbeHistory
 from rotation.reconciliation.report import (
     SCHEMA,
+    failure,
     issuer_report,
     secret_report,
     unexamined,
@@ -47,49 +45,42 @@ from rotation.secrets_manager.versions import SecretVersions
 _T = TypeVar("_T")
 
 
-class RateLimiter:
-    """Lets through so many calls a second, from however many threads.
-
-    Args:
-        per_second: how many.
-        clock: seconds that only ever grow.
-        sleep: waits a number of seconds.
-    """
-
-    def __init__(
-        self,
-        per_second: float = 40.0,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._gap = 1 / per_second
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = Lock()
-        self._next = 0.0
-
-    def __call__(self) -> None:
-        """Wait for this call's turn."""
-        with self._lock:
-            now = self._clock()
-            turn = max(now, self._next)
-            self._next = turn + self._gap
-        if turn > now:
-            self._sleep(turn - now)
-
-
 @dataclass
-class _Case:
-    """One secret in this run."""
+class _SecretRun:
+    """One secret in this run: what each phase leaves for the next.
+
+    Attributes:
+        arn: the secret's ARN, or its name until the first look.
+        secret: the secret.
+        look: what is known before a value is read; None: that phase did not succeed.
+        examination: what was found; None: that phase did not succeed.
+        plan: what is to be done.
+        execution: what is being done; None: nothing.
+        probed: the keys whose death is to be proven; None: nothing was executed.
+        warnings: what people should know.
+        failures: what went wrong outside of ``execution``.
+    """
 
     arn: str
     secret: SecretVersions
-    examined: Examination | None = None
+    look: FirstLook | None = None
+    examination: Examination | None = None
     plan: Plan = field(default_factory=Plan)
     execution: Execution | None = None
-    suspects: tuple[ProbedKey, ...] = ()
-    concerns: list[KeyWarning] = field(default_factory=list)
-    failure: RotationError | None = None
+    probed: tuple[ProbedKey, ...] | None = None
+    warnings: list[KeyWarning] = field(default_factory=list)
+    failures: list[RotationError] = field(default_factory=list)
+
+    def isolate(self, act: Callable[[], _T]) -> _T | None:
+        """Do an act of this secret; whatever goes wrong is its failure and nobody else's."""
+        try:
+            return act()
+        except RotationError as error:
+            self.failures.append(error)
+        except Exception as error:  # noqa: BLE001 - one secret must not stop the others
+            logger.exception("reconciliation failed unexpectedly", extra={"secret": self.arn})
+            self.failures.append(RotationError(f"Failed unexpectedly ({type(error).__name__})."))
+        return None
 
 
 @dataclass(frozen=True)
@@ -101,9 +92,9 @@ class Reconciler:
         discover: the ARNs of all secrets that name our rotation function, those with an open
             incident first.
         condition: asks how the issuer is doing.
-        parts: what carrying out a plan needs.
-        watch: proves deaths.
-        deadline: when this invocation ends.
+        services: what a run uses, shared by all secrets.
+        death_prover: proves that keys are dead.
+        deadline: when this invocation must have ended.
         workers: how many secrets are worked on at the same time.
     """
 
@@ -124,49 +115,61 @@ class Reconciler:
         Raises:
             SecretStoreError: the secrets could not be listed.
         """
-        services = self.services
-        started = services.clock()
-        named = list(dict.fromkeys(self.discover() if secrets is None else secrets))
-        cases = [_Case(name, self.open_secret(name)) for name in named]
-        condition, shared = self._condition(started)
-        review = CondemnedKeyReview(
-            self.services.condemned_keys if secrets is None or not act else None,
-            self.services.evidence,
-        )
-        review.look()
-        examiner = Examiner(
-            self.services.issuer,
-            self.services.prover,
-            self.services.policy,
-            act,
-            self.services.clock,
-        )
+        services, started, whole = self.services, self.services.clock(), secrets is None
+        examiner = Examiner(services.issuer, services.prover, services.policy, services.clock)
         with ThreadPoolExecutor(self.workers) as threads:
-            list(threads.map(lambda case: self._examine(case, examiner, act), cases))
-            # A secret may have been named twice, by its name and by its ARN.
-            cases = list({case.arn: case for case in cases}.values())
-            self._plan(cases, whole=secrets is None)
+
+            def each(phase: Callable[[_SecretRun], None]) -> None:
+                list(threads.map(phase, runs))
+
+            # Discover the secrets, and what their issuer has to say.
+            runs = self._discover(secrets)
+            condition, shared = self._ask_issuer(started)
+            condemned = CondemnedKeyReview(
+                services.condemned_keys if whole or not act else None, services.evidence
+            )
+            condemned.read()
+            each(lambda run: self._look(run, examiner))
+            runs = _without_duplicates(runs)
+            # Advance open incidents: labels, AWSPENDING, the next rotation. Revokes nothing.
             if act:
-                list(threads.map(self._begin, cases))
-                suspects = [one for case in cases for one in case.suspects]
-                suspects += review.suspects(_current_keys(cases), self.services.prover)
-                deaths = self.death_prover.watch(suspects)
-                list(threads.map(lambda case: self._conclude(case, deaths), cases))
-            review.conclude(deaths if act else {})
-            shared += review.concerns
-        _tell(cases, shared)
+                each(lambda run: self._advance_incident(run, examiner))
+            # Examine: read versions and values. Then ask the vendor, which buys signatures.
+            each(lambda run: self._examine(run, examiner))
+            if act:
+                each(lambda run: _ask_vendor(run, examiner))
+            # Plan each secret, knowing which keys the others use.
+            self._plan(runs, whole=whole)
+            deaths: Mapping[tuple[str, str], ProbeHistory] = {}
+            if act:
+                # Execute the plans: labels, then revocation.
+                each(self._execute)
+                # Prove deaths, all together.
+                probed = [key for run in runs for key in run.probed or ()]
+                probed += condemned.keys_to_probe(_current_keys(runs), services.prover)
+                deaths = self.death_prover.prove(probed)
+                # Conclude: mark what is dead, keep evidence, close incidents.
+                each(lambda run: _conclude(run, deaths))
+            condemned.conclude(deaths)
+        # Report.
+        shared += condemned.warnings
+        _log_and_count(runs, shared)
         return {
             "schema": SCHEMA,
             "action": "reconcile" if act else "report",
-            "installation": self.services.policy.installation,
+            "installation": services.policy.installation,
             "startedAt": iso_utc(started),
-            "finishedAt": iso_utc(self.services.clock()),
-            "issuer": issuer_report(condition) | {"condemned": review.report()},
+            "finishedAt": iso_utc(services.clock()),
+            "issuer": issuer_report(condition) | {"condemned": condemned.report()},
             "warnings": warnings(shared),
-            "secrets": [_report(case, act=act) for case in cases],
+            "secrets": [_report(run, act=act) for run in runs],
         }
 
-    def _condition(self, now: datetime) -> tuple[IssuerCondition, list[KeyWarning]]:
+    def _discover(self, secrets: Sequence[str] | None) -> list[_SecretRun]:
+        names = dict.fromkeys(self.discover() if secrets is None else secrets)
+        return [_SecretRun(name, self.open_secret(name)) for name in names]
+
+    def _ask_issuer(self, now: datetime) -> tuple[IssuerCondition, list[KeyWarning]]:
         try:
             condition = self.condition()
         except RotationError as error:
@@ -174,87 +177,97 @@ class Reconciler:
             return IssuerCondition(), [KeyWarning(WarningCode.ISSUER_UNREADABLE, message)]
         return condition, list(issuer_warnings(condition, now))
 
-    def _examine(self, case: _Case, examiner: Examiner, act: bool) -> None:
-        if self.deadline.before(NEXT_SECRET_RESERVE).passed():
-            message = "No time was left for this secret; the next run looks at it."
-            case.concerns.append(KeyWarning(WarningCode.NOT_REACHED, message))
-            return
-        self.services.rate_limiter()
-        case.examined = _guarded(case, lambda: examiner.examine(case.secret))
-        if act and case.examined is not None and self._advance(case):
-            case.examined = _guarded(case, lambda: examiner.examine(case.secret))
-        if case.examined is not None:
-            case.arn = case.examined.situation.snapshot.arn
-            case.concerns += _trouble(case.examined.trouble)
+    def _look(self, run: _SecretRun, examiner: Examiner) -> None:
+        if self._in_time(run):
+            run.look = run.isolate(lambda: examiner.look(run.secret))
+        if run.look is not None:
+            run.arn = run.look.snapshot.arn
 
-    def _advance(self, case: _Case) -> bool:
-        """Do what an open incident needs next; whether anything was done."""
-        examined = case.examined
-        if examined is None or INCIDENT_TAG not in examined.situation.snapshot.tags:
-            return False
-        progress = _guarded(case, lambda: advance(case.secret, self.services.clock()))
+    def _advance_incident(self, run: _SecretRun, examiner: Examiner) -> None:
+        """Do what an open incident needs next, and look again if anything was done."""
+        if run.look is None or INCIDENT_TAG not in run.look.snapshot.tags:
+            return
+        progress = run.isolate(lambda: advance(run.secret, self.services.clock()))
         acts = progress.acts if progress else ()
-        for one in acts:
-            logger.warning("incident", extra={"secret": case.arn, "act": one})
-        return bool(acts)
+        for act in acts:
+            logger.warning("incident", extra={"secret": run.arn, "act": act})
+        if acts:
+            run.look = run.isolate(lambda: examiner.look(run.secret))
 
-    def _plan(self, cases: Sequence[_Case], *, whole: bool) -> None:
+    def _examine(self, run: _SecretRun, examiner: Examiner) -> None:
+        look = run.look
+        if look is None or not self._in_time(run):
+            return
+        # ListSecretVersionIds waits for its turn.
+        self.services.rate_limiter()
+        run.examination = run.isolate(lambda: examiner.examine(run.secret, look))
+        run.warnings += _listing_warnings(look.listing_error)
+
+    def _in_time(self, run: _SecretRun) -> bool:
+        """Whether enough time is left for this secret; if not, a warning says so."""
+        if not self.deadline.before(NEXT_SECRET_RESERVE).passed():
+            return True
+        message = "No time was left for this secret; the next run looks at it."
+        run.warnings.append(KeyWarning(WarningCode.NOT_REACHED, message))
+        return False
+
+    def _plan(self, runs: Sequence[_SecretRun], *, whole: bool) -> None:
         """Plan each secret, knowing which keys the others use."""
-        found = [(case, case.examined) for case in cases if case.examined is not None]
-        all_seen = whole and len(found) == len(cases)
+        examined = [(run, run.examination) for run in runs if run.examination is not None]
+        all_seen = whole and len(examined) == len(runs)
         users: Counter[str] = Counter()
-        for _, examined in found:
-            users.update(examined.situation.in_use | examined.situation.in_flight)
-        for case, examined in found:
-            own = examined.situation.in_use | examined.situation.in_flight
-            listing = examined.situation.listing
-            known = {*examined.keys, *(key.id for key in (listing.keys if listing else ()))}
+        for _, examination in examined:
+            users.update(examination.situation.in_use | examination.situation.in_flight)
+        for run, examination in examined:
+            own = examination.situation.in_use | examination.situation.in_flight
+            listing = examination.situation.listing
+            known = {*examination.keys, *(key.id for key in (listing.keys if listing else ()))}
             elsewhere = frozenset(key for key in known if users[key] > (1 if key in own else 0))
-            situation = replace(examined.situation, in_use_elsewhere=elsewhere, all_seen=all_seen)
-            case.examined = replace(examined, situation=situation)
-            case.plan = plan(situation, self.services.policy)
-            case.concerns += concerns(situation, case.plan)
+            situation = replace(
+                examination.situation, in_use_elsewhere=elsewhere, all_seen=all_seen
+            )
+            run.examination = replace(examination, situation=situation)
+            run.plan = plan(situation, self.services.policy)
+            run.warnings += secret_warnings(situation, run.plan)
 
-    def _begin(self, case: _Case) -> None:
-        if case.examined is None:
+    def _execute(self, run: _SecretRun) -> None:
+        if run.examination is None:
             return
-        execution = Execution(case.secret, case.examined, case.plan, self.services)
-        case.execution = execution
-        case.suspects = _guarded(case, execution.begin) or ()
-
-    def _conclude(self, case: _Case, deaths: Any) -> None:
-        execution = case.execution
-        if execution is None or case.failure is not None:
-            return
-        own: dict[str, ProbeHistory] = {
-            one.key.id: deaths[one.secret_arn, one.key.id] for one in case.suspects
-        }
-        _guarded(case, lambda: execution.conclude(own))
-        case.concerns += execution.done.concerns
+        execution = Execution(run.secret, run.examination, run.plan, self.services)
+        run.execution = execution
+        run.probed = run.isolate(execution.execute)
 
 
-def _current_keys(cases: Iterable[_Case]) -> Iterator[ApiKey]:
-    """The current key of each secret that was looked at."""
-    for case in cases:
-        if case.examined is not None and (current := case.examined.situation.current) is not None:
-            key = case.examined.keys.get(current.key_id or "")
+def _without_duplicates(runs: Sequence[_SecretRun]) -> list[_SecretRun]:
+    """One of each secret: a secret may have been named twice, by its name and by its ARN."""
+    return list({run.arn: run for run in runs}.values())
+
+
+def _ask_vendor(run: _SecretRun, examiner: Examiner) -> None:
+    examination = run.examination
+    if examination is not None:
+        run.examination = run.isolate(lambda: examiner.ask_vendor(examination))
+
+
+def _conclude(run: _SecretRun, deaths: Mapping[tuple[str, str], ProbeHistory]) -> None:
+    execution, probed = run.execution, run.probed
+    if execution is None or probed is None:
+        return
+    own = {key.key.id: deaths[key.secret_arn, key.key.id] for key in probed}
+    run.isolate(lambda: execution.conclude(own))
+    run.warnings += execution.result.warnings
+
+
+def _current_keys(runs: Iterable[_SecretRun]) -> Iterator[ApiKey]:
+    """The current key of each secret that was examined."""
+    for run in runs:
+        if run.examination is not None and (current := run.examination.situation.current):
+            key = run.examination.keys.get(current.key_id or "")
             if key is not None:
                 yield key
 
 
-def _guarded(case: _Case, act: Callable[[], _T]) -> _T | None:
-    """Run one secret's part; whatever goes wrong is that secret's failure and nobody else's."""
-    try:
-        return act()
-    except RotationError as error:
-        case.failure = error
-    except Exception as error:  # noqa: BLE001 - one secret must not stop the others
-        logger.exception("reconciliation failed unexpectedly", extra={"secret": case.arn})
-        case.failure = RotationError(f"Failed unexpectedly ({type(error).__name__}).")
-    return None
-
-
-def _trouble(error: RotationError | None) -> list[KeyWarning]:
+def _listing_warnings(error: RotationError | None) -> list[KeyWarning]:
     """Why the vendor's keys could not be listed: the admin credential is dead, or the vendor is."""
     if error is None:
         return []
@@ -262,48 +275,42 @@ def _trouble(error: RotationError | None) -> list[KeyWarning]:
         message = f"The vendor does not accept the admin credential: {error} Store another one."
         return [KeyWarning(WarningCode.ADMIN_CREDENTIAL_DEAD, message)]
     if isinstance(error, VendorError):
-        return [
-            KeyWarning(
-                WarningCode.VENDOR_UNAVAILABLE, f"The vendor's keys cannot be listed: {error}"
-            )
-        ]
+        message = f"The vendor's keys cannot be listed: {error}"
+        return [KeyWarning(WarningCode.VENDOR_UNAVAILABLE, message)]
     message = f"The issuer's credential or pool cannot be read: {error}"
     return [KeyWarning(WarningCode.ISSUER_UNREADABLE, message)]
 
 
-def _report(case: _Case, *, act: bool) -> dict[str, Any]:
-    if case.examined is None:
-        if case.failure is None:
-            return {"arn": case.arn, "warnings": warnings(case.concerns), "failures": []}
-        return unexamined(case.arn, case.failure)
-    done = (case.execution.done if case.execution else ExecutionResult()) if act else None
-    report = secret_report(case.examined.situation, case.plan, case.concerns, done)
-    if case.failure is not None:
-        report["failures"] += unexamined(case.arn, case.failure)["failures"]
+def _report(run: _SecretRun, *, act: bool) -> dict[str, Any]:
+    if run.examination is None:
+        return unexamined(run.arn, run.warnings, run.failures)
+    result = (run.execution.result if run.execution else ExecutionResult()) if act else None
+    report = secret_report(run.examination.situation, run.plan, run.warnings, result)
+    report["failures"] += [failure(error) for error in run.failures]
     return report
 
 
-def _tell(cases: Iterable[_Case], shared: Iterable[KeyWarning]) -> None:
-    """Count and log what came of the run, in the thread that owns the metrics."""
+def _log_and_count(runs: Iterable[_SecretRun], shared: Iterable[KeyWarning]) -> None:
+    """Log and count what the run did, in the thread that owns the metrics."""
     totals: Counter[str] = Counter()
     codes = [one.code for one in shared]
-    for case in cases:
-        done = case.execution.done if case.execution else ExecutionResult()
-        failures = [*done.failures, *([case.failure] if case.failure else [])]
-        codes += [one.code for one in case.concerns]
+    for run in runs:
+        result = run.execution.result if run.execution else ExecutionResult()
+        failures = [*result.failures, *run.failures]
+        codes += [one.code for one in run.warnings]
         totals["SecretsReconciled"] += 1
-        totals["KeysRevoked"] += [*done.revoked.values()].count(Revocation.REVOKED)
-        totals["KeysProvenDead"] += len(done.dead)
+        totals["KeysRevoked"] += [*result.revoked.values()].count(Revocation.REVOKED)
+        totals["KeysProvenDead"] += len(result.dead)
         totals["ReconciliationsFailed"] += bool(failures)
         for error in failures:
             logger.error(
                 "reconciliation failed",
-                extra={"secret": case.arn, "code": error.code, "reason": str(error)},
+                extra={"secret": run.arn, "code": error.code, "reason": str(error)},
             )
-        for one in case.concerns:
+        for one in run.warnings:
             logger.warning(
                 "key warning",
-                extra={"secret": case.arn, "code": one.code.value, "reason": one.message},
+                extra={"secret": run.arn, "code": one.code.value, "reason": one.message},
             )
     totals.update(f"Warnings.{code.value}" for code in codes)
     totals["UrgentWarnings"] += sum(code in URGENT for code in codes)

@@ -12,7 +12,7 @@ from rotation.core.ports import IssuerCondition, VendorKey
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.reconciliation.execution import ExecutionResult
-from rotation.reconciliation.incident_record import death_facts, time_text
+from rotation.reconciliation.incident_record import death_facts, time_text, version_facts
 from rotation.reconciliation.key_warnings import KeyWarning
 from rotation.reconciliation.plan import Plan, Reason, Retirement
 from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation
@@ -22,9 +22,19 @@ SCHEMA: Final = "trusted-signatures-rotation/report/1"
 
 
 def secret_report(
-    situation: Situation, plan: Plan, concerns: Iterable[KeyWarning], done: ExecutionResult | None
+    situation: Situation,
+    plan: Plan,
+    key_warnings: Iterable[KeyWarning],
+    result: ExecutionResult | None,
 ) -> dict[str, Any]:
-    """One secret: what was found, what is due, what was done (None: nothing, it was a report)."""
+    """One secret: what was found, what is due, and what was done.
+
+    Args:
+        situation: what was found.
+        plan: what is due.
+        key_warnings: what people should know.
+        result: what was done; None: nothing, since only a report was asked for.
+    """
     snapshot = situation.snapshot
     hold = situation.hold_until
     # A hold that is no time has no year that JSON could carry.
@@ -50,18 +60,24 @@ def secret_report(
             if one.key_id not in refused
         ]
         + [_retirement(one, "refused") for one in plan.refused],
-        "warnings": warnings(concerns),
+        "warnings": warnings(key_warnings),
         "failures": [],
     }
-    if done is not None:
-        facts["done"] = _done(done)
-        facts["failures"] = [failure(error) for error in done.failures]
+    if result is not None:
+        facts["done"] = _done(result)
+        facts["failures"] = [failure(error) for error in result.failures]
     return facts
 
 
-def unexamined(arn: str, error: RotationError) -> dict[str, Any]:
-    """One secret of which nothing is known but why."""
-    return {"arn": arn, "warnings": [], "failures": [failure(error)]}
+def unexamined(
+    arn: str, key_warnings: Iterable[KeyWarning], failures: Iterable[RotationError]
+) -> dict[str, Any]:
+    """One secret that could not be examined, and why."""
+    return {
+        "arn": arn,
+        "warnings": warnings(key_warnings),
+        "failures": [failure(error) for error in failures],
+    }
 
 
 def issuer_report(condition: IssuerCondition) -> dict[str, Any]:
@@ -73,9 +89,9 @@ def issuer_report(condition: IssuerCondition) -> dict[str, Any]:
     }
 
 
-def warnings(concerns: Iterable[KeyWarning]) -> list[dict[str, str]]:
+def warnings(key_warnings: Iterable[KeyWarning]) -> list[dict[str, str]]:
     """Warnings, each code once or more often."""
-    return [{"code": one.code.value, "message": one.message} for one in concerns]
+    return [{"code": one.code.value, "message": one.message} for one in key_warnings]
 
 
 def failure(error: RotationError) -> dict[str, Any]:
@@ -85,14 +101,10 @@ def failure(error: RotationError) -> dict[str, Any]:
 
 def _version(version: ExaminedVersion, situation: Situation) -> dict[str, Any]:
     return {
-        "versionId": version.id,
+        **version_facts(version),
         "labels": sorted(version.labels),
         "state": _state(version, situation),
         "compromised": version.compromised,
-        "createdAt": time_text(version.created_at),
-        "keyId": version.key_id,
-        "issuedAt": time_text(version.issued_at),
-        "expiresAt": time_text(version.expires_at),
         "retireAfter": time_text(version.retire_after),
     }
 
@@ -134,14 +146,17 @@ def _retirement(one: Retirement, state: str) -> dict[str, Any]:
     }
 
 
-def _done(done: ExecutionResult) -> dict[str, Any]:
+def _done(result: ExecutionResult) -> dict[str, Any]:
     return {
-        "marked": done.marked,
-        "abandoned": done.abandoned,
+        "marked": result.marked,
+        "abandoned": result.abandoned,
         "revoked": [
-            {"keyId": key_id, "outcome": outcome.value} for key_id, outcome in done.revoked.items()
+            {"keyId": key_id, "outcome": outcome.value}
+            for key_id, outcome in result.revoked.items()
         ],
-        "provenDead": sorted(done.dead),
-        "proofs": [{"keyId": key_id} | death_facts(death) for key_id, death in done.deaths.items()],
-        "evidence": done.evidence,
+        "provenDead": sorted(result.dead),
+        "proofs": [
+            {"keyId": key_id} | death_facts(death) for key_id, death in result.deaths.items()
+        ],
+        "evidence": result.evidence,
     }

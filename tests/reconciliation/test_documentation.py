@@ -16,8 +16,8 @@ from tests.reconciliation.reconciliation_fixture import ReconciliationFixture
 SAYING = [
     "rotation.reconciliation.execution",
     "rotation.reconciliation.reconciler",
-    "rotation.reconciliation.leaked_pool",
-    "rotation.reconciliation.revoke_first",
+    "rotation.reconciliation.condemned_keys",
+    "rotation.incident.revoke_first",
     "rotation.handlers.reconcile",
 ]
 
@@ -36,7 +36,7 @@ def said() -> Iterator[tuple[str, tuple[str, set[str]]]]:
     """Each log line of these modules: message, level, fields."""
     for module in SAYING:
         for called, message, call in calls(module):
-            if called == "_say":
+            if called == "_log":
                 yield message, ("INFO", fields(called, call) | {"secret"})
             elif called in LEVELS:
                 yield message, (LEVELS[called], fields(called, call))

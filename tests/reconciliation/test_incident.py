@@ -108,6 +108,7 @@ def test_a_suspect_key_dies_even_where_no_label_can_be_written(
     reconciliation.rotation.cloud.faults.before("UpdateSecretVersionStage", denied, times=9)
     report = reconciliation.reconcile(failing=True)
     assert outcomes(report) == {leaked: "revoked"}
+    assert report["done"]["provenDead"] == [leaked]
     assert reconciliation.rotation.labels()[previous] == {"AWSPREVIOUS"}
     assert reconciliation.tags() != {}
 

@@ -11,7 +11,7 @@ import pytest
 from rotation.core.ports import IssuerCondition, Revocation
 from rotation.core.steps import STEPS
 from rotation.errors import InvalidCredentialError
-from rotation.reconciliation.reconciler import RateLimiter
+from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Fault
 from rotation.secrets_manager.discovery import secrets_rotated_by

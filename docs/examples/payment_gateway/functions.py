@@ -25,7 +25,8 @@ from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.proof_of_death import DeathProver
-from rotation.reconciliation.reconciler import RateLimiter, Reconciler
+from rotation.reconciliation.rate_limiter import RateLimiter
+from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions, read_credential
 

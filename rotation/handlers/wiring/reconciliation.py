@@ -22,10 +22,10 @@ from rotation.key_pool.document import KeyState
 from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.issuer import KeyPoolIssuer
 from rotation.key_pool.pool_secret import PoolSecret
-from rotation.reconciliation.examination import Examiner
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.proof_of_death import DeathProver
-from rotation.reconciliation.reconciler import RateLimiter, Reconciler
+from rotation.reconciliation.rate_limiter import RateLimiter
+from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.settings import KEY_POOL, ReconcileSettings
@@ -89,11 +89,10 @@ class ReconcileWiring:
         """The versions of a secret, by its ARN or name."""
         return SecretVersions(self._secrets, name)
 
-    def examiner(self, deadline: Deadline) -> Examiner:
-        """Examines a secret without asking the vendor for a signature."""
+    def issuer(self, deadline: Deadline) -> KeyIssuer:
+        """Lists and revokes keys in one invocation."""
         admin_key = admin_key_reader(self._secrets, self._settings.rotation.admin_secret)
-        issuer = self._issuer(admin_key, deadline)
-        return Examiner(issuer, self.prover(deadline), self.policy, asks=False, clock=utc_now)
+        return self._issuer(admin_key, deadline)
 
     def pool_incident(self) -> PoolIncident:
         """The leaked keys of the pool.

@@ -258,7 +258,7 @@ MUTANTS = (
     ),
     Mutant(
         "revokes without a second look",
-        ((retirement, "renewed", lambda _, examined: examined),),
+        ((retirement, "look_again", lambda _, examination: examination),),
         *("reconcile", "2 current", (Way.ROLLED_BACK,), "UpdateSecretVersionStage"),
     ),
     Mutant(

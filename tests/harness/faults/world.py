@@ -22,7 +22,8 @@ from rotation.credential import ApiKey
 from rotation.deadline import Deadline
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.proof_of_death import DeathProver
-from rotation.reconciliation.reconciler import RateLimiter, Reconciler
+from rotation.reconciliation.rate_limiter import RateLimiter
+from rotation.reconciliation.reconciler import Reconciler
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.vendor import KeyStore, Role
 from rotation.secrets_manager.discovery import secrets_rotated_by

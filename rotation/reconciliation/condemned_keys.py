@@ -1,4 +1,4 @@
-"""The keys of a pool that leaked: probed until each is dead, and in every report until then.
+"""The condemned keys of a pool that leaked: probed until each is dead, and reported until then.
 
 No secret holds them, so no plan speaks of them. What proves their death is the same as for any
 other key, with the current key of some secret as the control.
@@ -31,31 +31,31 @@ class CondemnedKeyReview:
         source: the condemned keys of the issuer, or None where it keeps no keys.
         evidence: keeps a record of each death.
         dead: the condemned keys that were proven dead in this run, and where the record is.
-        concerns: what people should know.
+        warnings: what people should know of them.
     """
 
     source: CondemnedKeys | None
     evidence: EvidenceStore
     dead: dict[str, str] = field(default_factory=dict)
-    concerns: list[KeyWarning] = field(default_factory=list)
+    warnings: list[KeyWarning] = field(default_factory=list)
     _condemned: Sequence[CondemnedKey] = ()
-    _suspects: tuple[ProbedKey, ...] = ()
+    _probed: tuple[ProbedKey, ...] = ()
 
-    def look(self) -> None:
-        """Read which keys are condemned. A failure is a concern."""
+    def read(self) -> None:
+        """Read which keys are condemned. A failure is a warning."""
         if self.source is None:
             return
         try:
             self._condemned = self.source.condemned()
         except RotationError as error:
             message = f"The pool's leaked keys cannot be read: {error}"
-            self.concerns.append(KeyWarning(WarningCode.ISSUER_UNREADABLE, message))
+            self.warnings.append(KeyWarning(WarningCode.ISSUER_UNREADABLE, message))
 
-    def suspects(self, controls: Iterable[ApiKey], prover: KeyProver) -> tuple[ProbedKey, ...]:
-        """What the death watch shall look at: the keys that are due.
+    def keys_to_probe(self, controls: Iterable[ApiKey], prover: KeyProver) -> tuple[ProbedKey, ...]:
+        """The condemned keys that are to be probed in this run.
 
-        Has a person asked about those that nobody was asked about yet, and tries the controls with
-        a test seal each until one is accepted. Does NOT probe a condemned key.
+        Asks a person to revoke those that nobody was asked about yet, and tries the controls, with
+        a test seal for each, until one is accepted. Does NOT probe a condemned key.
 
         Args:
             controls: current keys of secrets.
@@ -64,18 +64,18 @@ class CondemnedKeyReview:
         due = [one for one in self._condemned if one.due]
         if self.source is None or not self._condemned:
             return ()
-        self._attempt(self.source.ask_for_revocation)
+        self._try(self.source.ask_for_revocation)
         if not due:
             return ()
         tried = (key for key, _ in zip(controls, range(_MOST_CONTROLS), strict=False))
         control = next((key for key in tried if _accepted(prover, key)), None)
         if control is None:
             message = "No secret's current key signs, so no leaked key can be proven dead."
-            self.concerns.append(KeyWarning(WarningCode.DEATH_UNPROVEN, message))
+            self.warnings.append(KeyWarning(WarningCode.DEATH_UNPROVEN, message))
             return ()
         name = self.source.name
-        self._suspects = tuple(ProbedKey(name, one.key, control, revoked=False) for one in due)
-        return self._suspects
+        self._probed = tuple(ProbedKey(name, one.key, control, revoked=False) for one in due)
+        return self._probed
 
     def conclude(self, deaths: Mapping[tuple[str, str], ProbeHistory]) -> None:
         """Keep the record of each death, then drop the key; note which keys are alive."""
@@ -83,14 +83,14 @@ class CondemnedKeyReview:
             return
         declared = {one.key.id: one.declared for one in self._condemned}
         alive: list[str] = []
-        for suspect in self._suspects:
-            key_id = suspect.key.id
-            death = deaths[suspect.secret_arn, key_id]
+        for probed in self._probed:
+            key_id = probed.key.id
+            death = deaths[probed.secret_arn, key_id]
             if death.verdict is DeathVerdict.DEAD:
-                self._attempt(partial(self._bury, key_id, declared[key_id], death))
+                self._try(partial(self._record_death, key_id, declared[key_id], death))
             elif death.verdict is DeathVerdict.ALIVE:
                 alive.append(key_id)
-        self._attempt(partial(self.source.note_alive, alive))
+        self._try(partial(self.source.note_alive, alive))
         for one in self._condemned:
             key_id = one.key.id
             what = (
@@ -98,10 +98,10 @@ class CondemnedKeyReview:
             )
             if key_id in alive:
                 message = f"The vendor still accepts key {what} Revoke it in the vendor's portal."
-                self.concerns.append(KeyWarning(WarningCode.KEY_ALIVE_AFTER_INCIDENT, message))
+                self.warnings.append(KeyWarning(WarningCode.KEY_ALIVE_AFTER_INCIDENT, message))
             elif key_id not in self.dead:
                 message = f"Revoke key {what} It works until a person does, in the vendor's portal."
-                self.concerns.append(KeyWarning(WarningCode.MANUAL_REVOCATION_NEEDED, message))
+                self.warnings.append(KeyWarning(WarningCode.MANUAL_REVOCATION_NEEDED, message))
 
     def report(self) -> list[dict[str, Any]]:
         """The condemned keys, as JSON members."""
@@ -115,7 +115,7 @@ class CondemnedKeyReview:
             for one in self._condemned
         ]
 
-    def _bury(self, key_id: str, declared: str, death: ProbeHistory) -> None:
+    def _record_death(self, key_id: str, declared: str, death: ProbeHistory) -> None:
         if self.source is None:
             return
         name = pool_record_name(self.source.name, key_id)
@@ -127,11 +127,11 @@ class CondemnedKeyReview:
             "leaked pool key proven dead", extra={"pool": self.source.name, "key_id": key_id}
         )
 
-    def _attempt(self, act: Callable[[], None]) -> None:
+    def _try(self, act: Callable[[], None]) -> None:
         try:
             act()
         except RotationError as error:
-            self.concerns.append(
+            self.warnings.append(
                 KeyWarning(WarningCode.DEATH_UNPROVEN, f"The next run tries again: {error}")
             )
 
