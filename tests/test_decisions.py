@@ -178,7 +178,7 @@ def test_the_options_of_a_sealing_request_stand_in_one_table() -> None:
     assert options <= {*OPTIONS, "options.visible"}
     typed = {name for parameter in seal.params for name in parameter.opts}
     assert {option_name(path) for path in OPTIONS} <= typed
-    settings = MODULES["rotation.settings.seal_options"].read_text()
+    settings = MODULES["rotation.settings.unattended"].read_text()
     assert all(f'"{VARIABLES[path]}"' in settings for path in OPTIONS)
 
 

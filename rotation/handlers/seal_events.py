@@ -24,7 +24,7 @@ from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, logger, metrics, set_function_dimension
 from rotation.sealing.request import error_message
-from rotation.settings import EventSealingSettings
+from rotation.settings import UnattendedSettings
 from rotation.unattended.idempotent_sealer import IdempotentSealer
 from rotation.unattended.s3_events import new_objects
 
@@ -36,7 +36,7 @@ protect_process()
 
 @cache
 def _wiring() -> UnattendedWiring:
-    return UnattendedWiring(EventSealingSettings.from_environment())
+    return UnattendedWiring(UnattendedSettings.from_environment())
 
 
 @logger.inject_lambda_context(log_event=False)

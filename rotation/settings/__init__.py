@@ -6,19 +6,18 @@ variable is listed in ``docs/settings.md``.
 
 from rotation.settings.environment import Location
 from rotation.settings.rotation import ADMIN_API, KEY_POOL, ReconcileSettings, RotationSettings
-from rotation.settings.seal_options import SealOptionSettings
 from rotation.settings.sealing import SealingSettings
-from rotation.settings.unattended import EventSealingSettings
+from rotation.settings.unattended import SealOptionSettings, UnattendedSettings
 from rotation.settings.vendor import VendorSettings
 
 __all__ = [
     "ADMIN_API",
     "KEY_POOL",
-    "EventSealingSettings",
     "Location",
     "ReconcileSettings",
     "RotationSettings",
     "SealOptionSettings",
     "SealingSettings",
+    "UnattendedSettings",
     "VendorSettings",
 ]

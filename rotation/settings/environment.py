@@ -1,4 +1,4 @@
-"""One environment variable at a time: read, checked, and named in every complaint."""
+"""Reads environment variables one at a time, and checks them; errors name the variable."""
 
 from __future__ import annotations
 
@@ -21,35 +21,39 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True)
 class Location:
-    """A bucket, and the prefix that keys in it must begin with (empty: any)."""
+    """The objects in one bucket whose keys begin with a prefix; an empty prefix means all."""
 
     bucket: str
     prefix: str
 
     def holds(self, bucket: str, key: str) -> bool:
-        """Whether the object lies here."""
+        """Whether the object is one of these."""
         return bucket == self.bucket and key.startswith(self.prefix)
 
 
 class Environment:
-    """Reads one variable at a time and names it in every complaint."""
+    """The environment. Each method reads one variable, and raises ConfigurationError with its name.
+
+    Args:
+        environ: the variables; None: those of this process.
+    """
 
     def __init__(self, environ: Mapping[str, str] | None) -> None:
         self._environ = os.environ if environ is None else environ
 
     def text(self, name: str, default: str = "") -> str:
-        """The value without surrounding space, or ``default``."""
+        """The value without blanks around it, or ``default``."""
         return self._environ.get(name, "").strip() or default
 
     def required(self, name: str) -> str:
-        """A value that must be there."""
+        """A value that must be set."""
         value = self.text(name)
         if not value:
             raise ConfigurationError(f"{name} is not set. Set it in the function's environment.")
         return value
 
     def required_if(self, needed: bool, name: str) -> str:
-        """A value that must be there if it is ``needed``."""
+        """A value that must be set if it is ``needed``."""
         return self.required(name) if needed else self.text(name)
 
     def choice(self, name: str, choices: Sequence[str]) -> str:
@@ -60,7 +64,7 @@ class Environment:
         return value
 
     def flag(self, name: str) -> bool:
-        """Off unless it is set to ``true``."""
+        """A switch, which is off unless it is set to ``true``."""
         return self.choice(name, ("false", "true")) == "true"
 
     def key(self, name: str) -> str | None:
@@ -85,14 +89,14 @@ class Environment:
         return value
 
     def identifier(self, name: str) -> str:
-        """Up to 64 characters that no label or path needs to escape."""
+        """1 to 64 characters that need no escaping in a label or a path."""
         value = self.required(name)
         if not _identifier.fullmatch(value):
             raise ConfigurationError(f"{name} must be 1 to 64 letters, digits, dots, - or _.")
         return value
 
     def url(self, name: str, default: str) -> str:
-        """An origin: https, or http on this machine alone."""
+        """The origin of a URL: https, or http for a loopback address."""
         value = self.text(name, default).rstrip("/")
         parts = urlsplit(value)
         secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
@@ -111,7 +115,7 @@ class Environment:
         return value
 
     def pem(self, name: str) -> bytes | None:
-        """Certificates, as text or in a file, or None."""
+        """PEM certificates, from the variable or from the file that it names, or None."""
         value = self.text(name)
         if not value:
             return None
@@ -151,7 +155,7 @@ class Environment:
         return self.integer(name, 0, least=least, most=most) if self.text(name) else None
 
     def numbers(self, name: str, count: int, form: str) -> tuple[float, ...] | None:
-        """So many numbers, separated by commas, or None; ``form`` says what they are."""
+        """``count`` numbers, separated by commas, or None; ``form`` names them in errors."""
         value = self.text(name)
         if not value:
             return None
@@ -164,7 +168,7 @@ class Environment:
         return numbers
 
     def content(self, name: str, most: int) -> bytes | None:
-        """What is in the file that is named, of up to ``most`` bytes, or None."""
+        """The bytes of the file that is named, ``most`` of them at most, or None."""
         path = self.text(name)
         if not path:
             return None
@@ -180,7 +184,7 @@ class Environment:
         return content
 
     def locations(self, name: str) -> tuple[Location, ...]:
-        """``bucket/prefix`` entries, separated by commas."""
+        """Entries of the form ``bucket`` or ``bucket/prefix``, separated by commas."""
         entries = [entry.strip() for entry in self.required(name).split(",")]
         if not all(entry and not entry.startswith("/") for entry in entries):
             raise ConfigurationError(f"{name} must be bucket or bucket/prefix, comma-separated.")

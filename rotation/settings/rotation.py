@@ -1,4 +1,4 @@
-"""The settings of the functions that have to do with keys: rotation and reconciliation."""
+"""The settings of the rotation function and of the reconcile function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotation.errors import ConfigurationError
 from rotation.settings.environment import Environment
 from rotation.settings.vendor import VendorSettings
 
-#: The issuers: keys made over the administration interface, or by people and kept in a pool.
+#: The issuers: the key administration interface, or a pool of keys that people make.
 ADMIN_API = "admin-api"
 KEY_POOL = "key-pool"
 
@@ -22,19 +22,17 @@ class RotationSettings:
 
     Attributes:
         installation: the id of this installation, written on every key it issues.
-        key_lifetime: how long an issued key may live; a day less than the vendor's year at most,
-            since the vendor's clock decides.
-        grace: how long a displaced key goes on working; longer than any client's cache.
+        key_lifetime: how long an issued key may live. The vendor allows a year by its own clock, so
+            it is a day less at most.
+        grace: how long a displaced key goes on working; it must be longer than any client's cache.
         propagation_limit: how long a new key may take to be accepted everywhere.
         admin_url: the origin of the key administration interface.
         admin_keys_path: its path for keys.
         key_issuer: where keys come from: ``ADMIN_API`` or ``KEY_POOL``.
-        admin_secret: the name or ARN of the secret that holds the admin credential; the key pool
-            needs none.
-        pool_secret: the name or ARN of the secret that holds the key pool; the administration
-            interface needs none.
-        notification_topic: the ARN of the SNS topic for what a person has to do, or None.
-        reconcile_function: the name of the function that is asked after a promotion, or None.
+        admin_secret: the name or ARN of the secret with the admin credential; empty with a pool.
+        pool_secret: the name or ARN of the secret with the key pool; empty without one.
+        notification_topic: the ARN of the SNS topic for messages to people, or None.
+        reconcile_function: the name of the function to invoke after a promotion, or None.
     """
 
     vendor: VendorSettings

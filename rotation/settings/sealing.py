@@ -23,15 +23,16 @@ class SealingSettings:
     Attributes:
         sources: where documents may be read.
         destinations: where sealed documents may be written.
-        destination_kms_key: the ARN of the KMS key that sealed documents are encrypted under;
-            None: as their bucket is set.
+        destination_kms_key: the ARN of the KMS key that encrypts sealed documents; None: the
+            bucket's default encryption.
         copy_metadata: whether a sealed document gets the source's user metadata.
         copy_tags: whether it gets the source's object tags.
         max_document_bytes: the largest document accepted.
-        max_pdf_objects: entries of its cross-reference tables, all revisions together.
-        max_pdf_decoded_bytes: what the streams of its structure may unpack to, together.
-        max_pdf_nesting: arrays and dictionaries within one another, or levels of a tree.
-        max_pdf_time: how long its structure may be read.
+        max_pdf_objects: the most entries in a document's cross-reference tables, in all revisions.
+        max_pdf_decoded_bytes: the most bytes that the streams of its structure may decode to.
+        max_pdf_nesting: the deepest nesting of arrays and dictionaries, and the most levels of a
+            tree.
+        max_pdf_time: how long reading its structure may take.
     """
 
     vendor: VendorSettings

@@ -1,4 +1,4 @@
-"""The settings for the vendor, which every function has."""
+"""The settings of every function: where the vendor is, and whose signatures are accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotation.settings.environment import Environment
 
 @dataclass(frozen=True)
 class VendorSettings:
-    """Where the vendor answers and what its signatures must be.
+    """Where the vendor is, and whose signatures are accepted.
 
     Attributes:
         url: the origin, ``https://…``; plain http for a loopback address alone.

@@ -17,6 +17,7 @@ import pytest
 
 from rotation import errors
 from rotation.credential import ApiKey
+from rotation.deadline import RECONCILE_CALLS_RESERVE, SEAL_CALLS_RESERVE, STEP_CALLS_RESERVE
 from rotation.errors import ConfigurationError, RotationError
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import (
@@ -29,10 +30,10 @@ from rotation.sandbox.deployment import (
 )
 from rotation.sandbox.vendor import Fault
 from rotation.settings import (
-    EventSealingSettings,
     ReconcileSettings,
     RotationSettings,
     SealingSettings,
+    UnattendedSettings,
 )
 from rotation.vendor.request_auth import auth_headers
 from tests.artifacts.template import Template
@@ -223,7 +224,7 @@ def settings_rows(*titles: str) -> dict[str, list[str]]:
     return {named(row[0])[0]: row[1:3] for row in found if named(row[0])}
 
 
-BOTH = "Both functions"
+BOTH = "Every function"
 FUNCTIONS: list[tuple[str, Read]] = [
     ("The rotation function", RotationSettings.from_environment),
     ("The sealing function", SealingSettings.from_environment),
@@ -274,6 +275,17 @@ class TestSettings:
                     read(REQUIRED | {name: str(beyond)})
 
 
+def test_the_page_has_the_reserves_of_the_code() -> None:
+    """How long before its own timeout each function stops to ask the vendor."""
+    text = section(page("settings.md"), BOTH)
+    for reserve, where in (
+        (STEP_CALLS_RESERVE, "before it in the rotation function"),
+        (RECONCILE_CALLS_RESERVE, "in the reconcile function"),
+        (SEAL_CALLS_RESERVE, "in the functions that seal"),
+    ):
+        assert f"{reserve.total_seconds():.0f} s {where}" in text
+
+
 RECONCILING = REQUIRED | {
     "ROTATION_FUNCTION": "arn:aws:lambda:us-east-1:012345678912:function:rotate",
     "EVIDENCE_BUCKET": "evidence",
@@ -314,13 +326,13 @@ class TestUnattendedSettings:
         """No variable is missing from the page; the one that is required is required."""
         sealing, unattended = Noting(REQUIRED), Noting(REQUIRED | {"CREDENTIAL_SECRET": "api"})
         SealingSettings.from_environment(sealing)
-        EventSealingSettings.from_environment(unattended)
+        UnattendedSettings.from_environment(unattended)
         table = settings_rows(UNATTENDED)
         assert table.keys() == unattended.asked - sealing.asked
         required = [name for name, (default, _) in table.items() if default == "required"]
         assert required == ["CREDENTIAL_SECRET"]
         with pytest.raises(ConfigurationError, match="CREDENTIAL_SECRET is not set"):
-            EventSealingSettings.from_environment(REQUIRED)
+            UnattendedSettings.from_environment(REQUIRED)
 
 
 def test_what_has_no_default_is_off() -> None:

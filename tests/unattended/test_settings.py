@@ -10,7 +10,7 @@ from rotation.errors import ConfigurationError
 from rotation.handlers.wiring.seal_options import VARIABLES, seal_options
 from rotation.sealing.request import OPTIONS, Certification, SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
-from rotation.settings import EventSealingSettings, Location
+from rotation.settings import Location, UnattendedSettings
 from tests.docs.test_docs import Noting
 from tests.sealing.images import image, png, saved
 
@@ -23,7 +23,7 @@ NEEDED = {
 
 def test_the_sealing_function_s_settings_hold_here_too() -> None:
     """And those of its own: the secret, and how documents are sealed."""
-    settings = EventSealingSettings.from_environment(
+    settings = UnattendedSettings.from_environment(
         NEEDED | {"SEAL_REASON": "Arrived", "SEAL_TIMESTAMP": "true", "COPY_TAGS": "true"}
     )
     assert settings.credential_secret == "trusted-signatures-api"
@@ -50,7 +50,7 @@ def test_a_function_never_writes_where_its_own_trigger_listens(
     """Places that overlap are refused at the start, by name."""
     overlapping = {"SOURCE_LOCATIONS": sources, "DESTINATION_LOCATIONS": destination}
     with pytest.raises(ConfigurationError, match="overlap"):
-        EventSealingSettings.from_environment(NEEDED | overlapping)
+        UnattendedSettings.from_environment(NEEDED | overlapping)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_function_never_writes_where_its_own_trigger_listens(
 def test_places_apart_are_accepted(sources: str, destination: str) -> None:
     """Another bucket, or another prefix of the same one."""
     apart = {"SOURCE_LOCATIONS": sources, "DESTINATION_LOCATIONS": destination}
-    assert EventSealingSettings.from_environment(NEEDED | apart).destination.bucket in "in out"
+    assert UnattendedSettings.from_environment(NEEDED | apart).destination.bucket in "in out"
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_places_apart_are_accepted(sources: str, destination: str) -> None:
 def test_there_is_one_destination_for_each_source(variable: str, value: str) -> None:
     """What would leave a choice, or give two documents one destination, is refused."""
     with pytest.raises(ConfigurationError, match=variable):
-        EventSealingSettings.from_environment(NEEDED | {variable: value})
+        UnattendedSettings.from_environment(NEEDED | {variable: value})
 
 
 def options(**variables: str) -> SealOptions:
     """How documents are sealed with these settings beside those that are needed."""
-    return seal_options(EventSealingSettings.from_environment(NEEDED | variables).options)
+    return seal_options(UnattendedSettings.from_environment(NEEDED | variables).options)
 
 
 def test_everything_that_a_request_may_ask_for_is_a_setting(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def variables() -> set[str]:
 def test_each_option_has_its_variable() -> None:
     """What is read is what the messages name."""
     environment = Noting(NEEDED)
-    EventSealingSettings.from_environment(environment)
+    UnattendedSettings.from_environment(environment)
     read = {name for name in environment.asked if name.startswith("SEAL_")}
     assert read == variables()
 

@@ -12,7 +12,7 @@ from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.handlers.wiring.seal_options import seal_options
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
-from rotation.settings import EventSealingSettings, Location, SealingSettings
+from rotation.settings import Location, SealingSettings, UnattendedSettings
 from tests.artifacts.template import Template, actions
 
 FUNCTIONS = ("SealEventsFunction", "SealBatchFunction")
@@ -63,7 +63,7 @@ def test_nothing_of_it_is_deployed_unless_it_is_asked_for(
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_functions_get_settings_that_they_accept(template: Template, function: str) -> None:
     """The same as the sealing function, and the secret that is rotated."""
-    settings = EventSealingSettings.from_environment(template.environment(function))
+    settings = UnattendedSettings.from_environment(template.environment(function))
     assert settings.credential_secret == "Secret"
     assert settings.destination == Location("outbox", "sealed/")
     environment = template.environment("SealingFunction")
@@ -76,7 +76,7 @@ def test_how_documents_are_sealed_is_a_matter_of_parameters(function: str) -> No
 
     def options(**parameters: str) -> SealOptions:
         environment = Template.read(UnattendedSealing="events", **parameters).environment(function)
-        return seal_options(EventSealingSettings.from_environment(environment).options)
+        return seal_options(UnattendedSettings.from_environment(environment).options)
 
     assert options() == SealOptions()
     assert options(

@@ -16,7 +16,7 @@ from rotation.deadline import Deadline
 from rotation.errors import ConfigurationError
 from rotation.handlers.wiring.seal_options import seal_options
 from rotation.handlers.wiring.sealing import SealerWiring
-from rotation.settings import EventSealingSettings
+from rotation.settings import UnattendedSettings
 from rotation.unattended.idempotent_sealer import IdempotentSealer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class UnattendedWiring:
         ConfigurationError: a setting is wrong, or the destination's bucket does not exist.
     """
 
-    def __init__(self, settings: EventSealingSettings) -> None:
+    def __init__(self, settings: UnattendedSettings) -> None:
         self._settings = settings
         self._sealers = SealerWiring(settings.sealing)
         self._credentials = CredentialCache()
