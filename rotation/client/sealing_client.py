@@ -52,7 +52,7 @@ class Invoker(Protocol):
 
 
 @dataclass(frozen=True)
-class _FailedAttempt:
+class _FailedSeal:
     """An attempt without a seal as its result.
 
     Attributes:
@@ -171,20 +171,20 @@ class SealingClient:
         destination: ObjectLocation,
         options: SealOptions,
         rejected: str | None,
-    ) -> Seal | _FailedAttempt:
+    ) -> Seal | _FailedSeal:
         try:
             credential = self._credential(rejected)
         except RotationError as error:
-            return _FailedAttempt(error)
+            return _FailedSeal(error)
         if credential.version == rejected:
-            return _FailedAttempt(self._no_other(credential), credential)
+            return _FailedSeal(self._no_other(credential), credential)
         request = SealRequest(source, destination, credential.key, options)
         try:
             answer = self._invoker.invoke(request)
         except RotationError as error:
-            return _FailedAttempt(error, credential)
+            return _FailedSeal(error, credential)
         outcome = read_answer(answer, request)
-        return outcome if isinstance(outcome, Seal) else _FailedAttempt(outcome, credential)
+        return outcome if isinstance(outcome, Seal) else _FailedSeal(outcome, credential)
 
     def _credential(self, rejected: str | None) -> CachedCredential:
         if rejected is None:

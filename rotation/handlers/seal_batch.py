@@ -51,10 +51,10 @@ def _wiring() -> UnattendedWiring:
 @logger.inject_lambda_context(log_event=False)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Seal the document that the task names, and say what came of it.
+    """Seal the document that the task names, and return the task's result.
 
     Raises:
-        InvalidEventError: it is not S3 Batch Operations that asks.
+        InvalidEventError: the event is not one of S3 Batch Operations.
     """
     set_function_dimension(context.function_name)
     count("BulkTasks")
@@ -65,9 +65,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def answer(event: dict[str, Any], sealing: Callable[[], IdempotentSealer]) -> dict[str, Any]:
     """The answer to an invocation of schema 1.0 or 2.0.
 
-    1.0 gives the bucket by its ARN, 2.0 by its name, with the job's user arguments
-    (API_control_LambdaInvokeOperation); keys are encoded as in the manifest. A task that the answer
-    left out would be tried again.
+    Schema 1.0 gives the bucket's ARN, schema 2.0 its name and the job's user arguments
+    (API_control_LambdaInvokeOperation). Keys are encoded as in the manifest. S3 would repeat a task
+    that the answer leaves out.
     """
     try:
         invocation = S3BatchOperationEvent(event)
@@ -118,7 +118,7 @@ def _result(seal: Callable[[], SealResult], ids: Mapping[str, str]) -> tuple[Res
 
 
 def _options(options: SealOptions, arguments: Mapping[str, str]) -> SealOptions:
-    """``options``, but for what the job's user arguments say."""
+    """``options``, changed by the job's user arguments."""
     if not arguments.keys() <= ARGUMENTS:
         raise InvalidRequestError(
             field=None,

@@ -1,7 +1,9 @@
-"""The function that seals what arrives: S3, EventBridge, a queue, and this; ``docs/bulk.md``.
+"""The function that seals documents as they arrive in a bucket; ``docs/bulk.md``.
 
-A message whose document could not be sealed is returned to its queue, whatever the reason, and to
-the dead-letter queue in the end: nothing is dropped, and one bad message repeats no other.
+S3 announces each document to EventBridge, which puts a message into a queue, which invokes this
+function. A message whose document could not be sealed returns to its queue, whatever the reason,
+and goes to the dead-letter queue in the end. So nothing is lost, and one bad message does not cause
+the others to be repeated.
 """
 
 from __future__ import annotations
@@ -42,10 +44,10 @@ def _wiring() -> UnattendedWiring:
 @logger.inject_lambda_context(log_event=False)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Seal the documents that the messages name, and say which messages have to come again.
+    """Seal the documents that the messages name, and return the messages that failed.
 
     Raises:
-        ConfigurationError: a setting is missing or wrong; all messages come again.
+        ConfigurationError: a setting is missing or wrong; all messages are delivered again.
     """
     set_function_dimension(context.function_name)
     return answer(event, _wiring().sealing(Deadline.of(context)))

@@ -1,15 +1,16 @@
-"""A version of a document is sealed once, however often and in whatever order it is named.
+"""Seals each version of a document once, however often and in whatever order events name it.
 
-Where the sealed document lies follows from what it is made of:
+The destination follows from the source:
 
-- version ``V`` of ``KEY`` goes to ``PREFIX`` ``KEY/V.pdf``. A version never changes, and another
-  one has another place: an event that comes late overwrites nothing;
-- where the source's bucket keeps no versions, ``KEY`` goes to ``PREFIX`` ``KEY``. An event is then
-  a reason to look at what is there now, whatever was there when it was sent.
+- Version ``V`` of ``KEY`` goes to ``PREFIX`` ``KEY/V.pdf``. A version never changes, and each has a
+  destination of its own, so an event that comes late overwrites nothing.
+- In a bucket without versions, ``KEY`` goes to ``PREFIX`` ``KEY``. An event is then only a reason
+  to look at the object as it is now, whatever it was when the event was sent.
 
-The sealer writes on each sealed document what it was made of (``source-etag``,
-``source-version-id``), and a HEAD reads it. So a repeat costs two HEADs and no signature. Two that
-come at the same moment may buy one each; nothing else comes of it.
+The sealer stores with each sealed document what it was made from, as the metadata ``source-etag``
+and ``source-version-id``, and a HEAD reads them. So a repeat costs two HEADs and no signature. If
+two functions take the same document at the same moment, each may buy a signature, and the result is
+the same.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ _REPLACEABLE: Final = frozenset({None, "null"})
 
 @dataclass(frozen=True)
 class SealResult:
-    """What came of a source.
+    """The result for one source.
 
     Attributes:
-        destination: where the sealed document lies; None: the source only marks a folder.
-        sealed_before: whether it was there already, and nothing was bought.
+        destination: where the sealed document is; None: the source only marks a folder.
+        sealed_before: whether it was sealed already, and no signature was bought.
     """
 
     destination: ObjectLocation | None
@@ -53,8 +54,8 @@ class IdempotentSealer:
     """Seals documents of one bucket into one place.
 
     Attributes:
-        s3: looks at sources and at what is sealed.
-        client: has them sealed.
+        s3: reads the metadata of sources and of sealed documents.
+        client: has documents sealed.
         bucket: where sealed documents go.
         prefix: what their keys begin with.
         options: how documents are sealed unless something else is asked for.
@@ -78,16 +79,17 @@ class IdempotentSealer:
         return place.bucket == self.bucket and place.key.startswith(self.prefix)
 
     def seal(self, source: ObjectLocation, options: SealOptions | None = None) -> SealResult:
-        """Have ``source`` sealed, unless it is; a seal that is there stays, whatever ``options``.
+        """Have ``source`` sealed, unless it is sealed already, with whatever options.
 
         Args:
             source: the document; without a version, as it is now.
             options: how this document is to be sealed; None: as all of them.
 
         Raises:
-            SealingError: it was not begun, because too little time is left; retryable.
-            SourceChangedError: it was replaced meanwhile, in a bucket without versions; retryable.
-            DestinationError: what is sealed could not be looked at, or stored.
+            SealingError: the seal was not begun, because too little time is left; retryable.
+            SourceChangedError: the source was replaced meanwhile, in a bucket without versions;
+                retryable.
+            DestinationError: the destination could not be read or written.
             RotationError: as `SealingClient.seal`.
         """
         self._refuse_late(source)
@@ -122,7 +124,7 @@ class IdempotentSealer:
         raise problem
 
     def _metadata(self, destination: ObjectLocation) -> Mapping[str, str]:
-        """What was written on the document at ``destination``; nothing if there is none.
+        """The metadata of the document at ``destination``; empty if there is none.
 
         API_HeadObject: whether a missing object is 404 or 403 depends on s3:ListBucket. A 403 must
         not pass for a missing one, or every repeat would buy another signature.
@@ -142,23 +144,23 @@ class IdempotentSealer:
         return answer["Metadata"]
 
     def _refuse_replaced(self, source: ObjectLocation, etag: str) -> None:
-        # Of two that sealed at once, the one with the older content may have stored its own last.
+        # If two functions seal at once, the one with the older content may be the last to store.
         try:
             found = RangedObject.find(self.s3, source)
         except SourceNotFoundError:
-            # Whoever waits for sealed documents may have removed it by now.
+            # The application may have removed the source once it saw the sealed document.
             return
         if found.etag != etag:
             raise changed(source)
 
 
 def _marks_folder(source: RangedObject) -> bool:
-    """Whether it is what S3's console makes for a folder (UserGuide using-folders)."""
+    """Whether it is an object that S3's console makes for a folder (UserGuide using-folders)."""
     return source.size == 0 and source.location.key.endswith("/")
 
 
 def _is_sealed_from(source: RangedObject, metadata: Mapping[str, str]) -> bool:
-    """Whether a sealed document with this ``metadata`` was made of ``source`` as it is."""
+    """Whether a sealed document with this ``metadata`` was made from ``source`` as it is now."""
     if metadata.get("source-etag") != source.etag:
         return False
     return source.version_id in {None, metadata.get("source-version-id")}

@@ -1,7 +1,8 @@
-"""What S3 says of new objects: EventBridge's events, and S3's own notifications. Pure.
+"""Reads the messages by which S3 announces new objects.
 
-S3 User Guide ev-events and notification-content-structure. Both are delivered at least once, and in
-any order. S3's own encode keys as a form does; EventBridge's have them as they are.
+There are two kinds: EventBridge's events (S3 User Guide ev-events) and S3's own notifications
+(notification-content-structure). Both are delivered at least once, and in any order. S3's own
+notifications encode keys like the fields of a form; EventBridge's events hold keys as they are.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ _NO_VERSION: Final = frozenset({None, "", "null"})
 
 
 def new_objects(message: str) -> Sequence[ObjectLocation]:
-    """The objects whose creation ``message`` tells, each in the version that it names.
+    """The new objects that ``message`` announces, each in the version that it names.
 
-    None where S3 tells something else: a deletion, tags, a restore, or that a notification was
+    Empty if S3 announces something else: a deletion, tags, a restore, or that a notification was
     configured (``s3:TestEvent``).
 
     Raises:
-        InvalidEventError: it is not a message of S3's. What it is, is not repeated.
+        InvalidEventError: the message is not one of S3's. The error does not repeat it.
     """
     try:
         event = json.loads(message)

@@ -1,6 +1,6 @@
 """The options of documents that are sealed unattended, made from the settings.
 
-They are checked when the function starts, for a wrong one would fail every document, one by one.
+They are checked when the function starts: a wrong one would fail every document, one by one.
 """
 
 from __future__ import annotations

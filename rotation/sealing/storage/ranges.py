@@ -1,11 +1,11 @@
-"""One version of an S3 object, read in ranges.
+"""Reads one version of an S3 object in ranges.
 
 Every GET names the entity tag that was seen first (If-Match, API_GetObject), and the version where
-the bucket keeps versions. So all ranges are of one and the same content, or it is an error: a
+the bucket keeps versions. So all ranges are of the same content, or reading ends with an error: a
 mixture of two documents is never sealed.
 
-Memory: `RangedObject.stream` holds ``ahead + 1`` chunks of ``chunk`` bytes, 16 MiB unless told
-otherwise, and 256 KiB for its thread. Nothing here keeps more.
+Memory: `RangedObject.stream` holds ``ahead + 1`` chunks of ``chunk`` bytes, 16 MiB by default, and
+256 KiB for its thread. Nothing else here is kept.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RangedObject:
 
     @classmethod
     def find(cls, s3: S3Client, location: ObjectLocation) -> RangedObject:
-        """The object as it is now, by one HEAD; whoever has had a GET answered needs none.
+        """The object as it is now, by one HEAD. A caller that has the answer to a GET needs none.
 
         Raises:
             SourceNotFoundError: it does not exist, or the function may not read it.
@@ -85,7 +85,7 @@ class RangedObject:
         )
 
     def tags(self) -> dict[str, str]:
-        """Its object tags; needs s3:GetObjectTagging, or s3:GetObjectVersionTagging.
+        """The object's tags; the call needs s3:GetObjectTagging or s3:GetObjectVersionTagging.
 
         Raises:
             SealingError: as `read`, without SourceChangedError.
@@ -115,10 +115,11 @@ class RangedObject:
     def stream(
         self, start: int, end: int, *, chunk: int = CHUNK, ahead: int = AHEAD, span: int = SPAN
     ) -> Generator[memoryview]:
-        """The bytes from ``start`` up to ``end``, in order, while the next ones are being fetched.
+        """The bytes from ``start`` up to ``end``, in order, while a thread fetches the next.
 
-        Each view is good until the next one is asked for: its memory is used again. Whoever does
-        not read to the end closes the generator, which ends its thread; `contextlib.closing`.
+        Each view is valid until the next one is asked for, since its memory is used again. A
+        caller that does not read to the end closes the generator, which ends its thread
+        (`contextlib.closing`).
 
         Args:
             start: the first byte, from 0.
@@ -180,7 +181,7 @@ class RangedObject:
 
 
 class _RangeReader:
-    """Reads straight on, and goes on from where a body breaks off. Not for several threads."""
+    """Reads a range in order, and continues where a body breaks off. For one thread at a time."""
 
     def __init__(self, source: RangedObject, start: int, end: int, span: int) -> None:
         self._source = source
@@ -218,17 +219,17 @@ class _RangeReader:
         raise unreadable(self._source.location, failed) from failed
 
     def stop(self) -> None:
-        """End `fill` soon; to be called from another thread."""
+        """Make `fill` end soon; called from another thread."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Let go of the connection; reading on makes another."""
+        """Close the connection; reading further opens another."""
         if self._body is not None:
             self._body.close()
         self._body = None
 
     def _some(self, view: memoryview) -> int:
-        """At least one byte of what comes next."""
+        """Read at least one of the next bytes into ``view``; how many they are."""
         if self._body is None:
             self._left = min(self._span, self._end - self._position)
             self._body = self._source.get(self._position, self._position + self._left - 1)

@@ -1,11 +1,11 @@
-"""A document in S3 as a file: read in ranges, never held.
+"""A document in S3 as a seekable file, which is read in ranges and never held in memory.
 
-A PDF is sealed by an incremental update (ISO 32000-2, 7.5.6), which only adds to its end: the
-source needs to be read, and nothing else.
+A PDF is sealed by an incremental update (ISO 32000-2, 7.5.6), which only adds to its end. So the
+source is read and never written.
 
-A reader of PDFs jumps about while it follows references, so blocks that were read lately are kept,
-and reading straight on starts reading ahead. The digest takes all of it, from the first byte to the
-last: `RemoteDocument.chunks`, which hands out the buffers that were read into.
+A reader of PDFs jumps from place to place while it follows references. So the blocks that were read
+last are kept, and reading in order starts to read ahead. The digest needs all bytes in order:
+`RemoteDocument.chunks` gives them, in the buffers that they were read into.
 
 Memory: `BLOCKS` blocks of `BLOCK` bytes (4 MiB), and the window of `RangedObject.stream` (16 MiB)
 while reading straight on.
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 BLOCK: Final = 256 * 1024
 BLOCKS: Final = 16
 
-# Bytes read in a row after which reading is taken for going straight through.
+# After so many bytes in order, reading is expected to go on in order.
 _FORWARD: Final = 4 * BLOCK
 # pyHanko reads cross-reference streams byte by byte.
 _BUFFER: Final = 64 * 1024
 
 
 class RemoteStream(io.RawIOBase):
-    """The raw stream. Not for several threads."""
+    """The raw stream. For one thread at a time."""
 
     def __init__(self, source: RangedObject) -> None:
         self._source = source
@@ -83,12 +83,12 @@ class RemoteStream(io.RawIOBase):
         return len(view)
 
     def close(self) -> None:
-        """End reading ahead and let go of what was read."""
+        """End reading ahead, drop what was read, and close the stream."""
         self.rest()
         super().close()
 
     def rest(self) -> None:
-        """The same, for now: it can be read on."""
+        """End reading ahead and drop what was read; reading may go on later."""
         self._stop()
         self._blocks.clear()
 

@@ -1,9 +1,9 @@
-"""Documents in S3: small ones whole, large ones in ranges.
+"""Documents in S3: small ones are read as a whole, large ones in ranges.
 
 A document of up to `IN_MEMORY` bytes is read with one GetObject, whose answer names the version
 that was read, and stored with one PutObject, which is atomic (UserGuide Welcome, "Amazon S3 data
-consistency model"). A larger one is never held: it is read in ranges, and S3 itself copies it to
-its destination (`remote_file`, `multipart`). Either way the destination holds all of the
+consistency model"). A larger one is never held in memory: it is read in ranges (`remote_file`), and
+S3 itself copies it to its destination (`multipart`). Either way the destination holds all of the
 sealed document or nothing.
 """
 
