@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Run ``rotation``; says what to install where the command line's libraries are missing."""
+    """Run ``rotation``; if a library is missing, say what to install."""
     try:
         from rotation.cli.commands import rotation
     except ModuleNotFoundError as error:
@@ -15,6 +15,6 @@ def main() -> None:
             f"rotation: the module {error.name} is missing. Install what the command line needs, "
             "with the extra that has it; in a checkout: pip install '.[cli]'"
         )
-    # Commands speak for themselves; what libraries log would stand between their lines.
+    # What libraries log would stand between the lines that commands print.
     logging.getLogger().addHandler(logging.NullHandler())
     rotation(prog_name="rotation")

@@ -1,7 +1,7 @@
-"""The commands, each taught by its ``--help``.
+"""The table of commands. Each explains itself with ``--help``.
 
-Exit codes: 0 it was done; 1 it was tried and failed, and the message says what to do; 2 the command
-line was wrong; 130 interrupted.
+Exit codes: 0 the command succeeded; 1 it failed, and the message says what to do; 2 the command
+line was wrong; 130 it was interrupted.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _folder = click.option(
 )
 
 
-class LaterCommands(click.Group):
-    """A group whose further commands are imported when they are asked for."""
+class LazyCommands(click.Group):
+    """A group that imports each of its commands only when it is used."""
 
-    later: ClassVar[dict[str, str]] = {
+    modules: ClassVar[dict[str, str]] = {
         "doctor": "rotation.cli.doctor.command",
         "evidence": "rotation.cli.evidence",
         "force": "rotation.cli.force.command",
@@ -44,18 +44,18 @@ class LaterCommands(click.Group):
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, whether it was imported or not."""
-        return sorted({*super().list_commands(ctx), *self.later})
+        """The names of all commands."""
+        return sorted({*super().list_commands(ctx), *self.modules})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now if need be."""
-        if cmd_name in self.later:
-            command: click.Command = getattr(import_module(self.later[cmd_name]), cmd_name)
+        """The command of that name; imports it."""
+        if cmd_name in self.modules:
+            command: click.Command = getattr(import_module(self.modules[cmd_name]), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
 
 
-@click.group(cls=LaterCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package.__version__, message="%(version)s")
 def rotation() -> None:
     """Rotate a Trusted Signatures API key in AWS Secrets Manager, and seal PDFs with it."""
@@ -76,9 +76,9 @@ def demo(folder: Path, as_json: bool, svg: Path | None) -> None:
     through the real rotation function, seals again, and verifies everything. Takes a few seconds
     and leaves the sealed documents and the logs in the folder.
     """
-    from rotation.cli.demo import show_demo
+    from rotation.cli.demo import run_demo
 
-    show_demo(folder, as_json=as_json, svg=svg)
+    run_demo(folder, as_json=as_json, svg=svg)
 
 
 @rotation.command()
@@ -96,6 +96,6 @@ def sandbox(folder: Path, as_json: bool, empty: bool) -> None:
     Ctrl-C. `aws secretsmanager rotate-secret --secret-id trusted-signatures-api` then drives the
     real rotation function, asynchronously and with AWS's retries.
     """
-    from rotation.cli.sandbox import keep_sandbox
+    from rotation.cli.sandbox import run_sandbox
 
-    keep_sandbox(folder, as_json=as_json, empty=empty)
+    run_sandbox(folder, as_json=as_json, empty=empty)

@@ -1,4 +1,4 @@
-"""``rotation demo``: the timeline, or one JSON object."""
+"""``rotation demo``: prints the demo's timeline, or one JSON object."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _WHO = 17
 _WHAT = WIDTH - 8 - 2 - _WHO - 2 - 9
 
 
-def show_demo(
+def run_demo(
     folder: Path,
     *,
     as_json: bool,
     svg: Path | None,
     deploy: Callable[[Path], Deployment] = Deployment,
 ) -> None:
-    """Run the demo and tell it; exits 1 if it fails."""
+    """Run the demo and print it; exits 1 if it fails."""
     console = Console(
         width=WIDTH, highlight=False, soft_wrap=True, quiet=as_json, record=svg is not None
     )
@@ -37,18 +37,18 @@ def show_demo(
     console.print()
     interrupted = _remember_interrupts()
 
-    def tell(moment: Moment) -> None:
+    def print_moment(moment: Moment) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
         console.print(line(moment))
 
     try:
-        result = Demo(folder, tell, deploy).run()
+        result = Demo(folder, print_moment, deploy).run()
     except (DemoFailedError, KeyboardInterrupt) as error:
         if interrupted.is_set() or isinstance(error, KeyboardInterrupt):
             sys.exit(130)
         _fail(error)
-    _close(console, result, folder)
+    _print_files(console, result, folder)
     if svg is not None:
         svg.write_text(console.export_svg(title="rotation demo"))
     if as_json:
@@ -56,9 +56,9 @@ def show_demo(
 
 
 def _remember_interrupts() -> Event:
-    """Ctrl-C ends the demo at its next moment, a second one at once.
+    """The first Ctrl-C ends the demo at its next moment, the second one at once.
 
-    A KeyboardInterrupt that falls into a destructor is printed and lost; this one is not.
+    A KeyboardInterrupt that is raised in a destructor is printed and lost; an Event is not.
     """
     interrupted = Event()
 
@@ -72,7 +72,7 @@ def _remember_interrupts() -> Event:
 
 
 def line(moment: Moment) -> Text:
-    """One moment as one line of fixed columns: when, who, what, how long."""
+    """A line of fixed columns for one moment: when, who, what, how long."""
     return Text.assemble(
         (f"{moment.at.total_seconds():6.2f} s", "dim"),
         "  ",
@@ -91,14 +91,14 @@ def _duration(took: timedelta | None) -> str:
     return "" if took is None else f"{took / timedelta(milliseconds=1):.0f} ms"
 
 
-def _close(console: Console, result: DemoResult, folder: Path) -> None:
+def _print_files(console: Console, result: DemoResult, folder: Path) -> None:
     console.print()
-    places = {
+    files = {
         "sealed PDF": result.sealed_pdf,
         "trust root": result.trust_root,
         "logs": folder.resolve() / "logs",
     }
-    for name, path in places.items():
+    for name, path in files.items():
         console.print(Text.assemble((f"{name:<12}", "dim"), _short(path)))
 
 

@@ -1,4 +1,4 @@
-"""``rotation sandbox``: the deployment kept running for other programs."""
+"""``rotation sandbox``: keeps a deployment on this machine running for other programs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rotation.sandbox.aws.rotations import StepRun
 from rotation.sandbox.deployment import SECRET, Deployment
 
 
-def keep_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
-    """Start, say how to use it, and tell each step until interrupted."""
+def run_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
+    """Start the sandbox, print how to use it, and print each rotation step until interrupted."""
     console = plain_console(stderr=as_json)
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -27,7 +27,7 @@ def keep_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
         if not empty:
             deployment.store_first_key()
         deployment.turn_on_rotation()
-        # The functions have the same: `rotation seal` and its like are to meet the same vendor.
+        # As for the functions, so that `rotation seal` and other commands use the same vendor.
         environment = deployment.environment() | {
             "VENDOR_URL": deployment.vendor.url,
             "SIGNER_TRUST_ANCHORS": str(deployment.trust_root),
@@ -35,13 +35,15 @@ def keep_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
         if as_json:
             click.echo(json.dumps(environment))
             sys.stdout.flush()
-        _explain(console, environment, deployment)
-        deployment.cloud.watch_rotations(lambda run: _tell(console, run))
+        _print_instructions(console, environment, deployment)
+        deployment.cloud.watch_rotations(lambda run: _print_step(console, run))
         ended.wait()
     console.print("The sandbox has ended; nothing is left running.")
 
 
-def _explain(console: Console, environment: dict[str, str], deployment: Deployment) -> None:
+def _print_instructions(
+    console: Console, environment: dict[str, str], deployment: Deployment
+) -> None:
     exports = deployment.folder / "env.sh"
     exports.write_text(
         "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
@@ -54,7 +56,7 @@ def _explain(console: Console, environment: dict[str, str], deployment: Deployme
     console.print("Ctrl-C ends it. Rotation steps as they happen:\n")
 
 
-def _tell(console: Console, run: StepRun) -> None:
+def _print_step(console: Console, run: StepRun) -> None:
     outcome = "ok" if run.error is None else f"failed: {run.error}"
     milliseconds = run.duration.total_seconds() * 1000
     console.print(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rotation.cli.demo import WIDTH, line, show_demo
+from rotation.cli.demo import WIDTH, line, run_demo
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.demo import Moment
 from rotation.sandbox.deployment import Deployment
@@ -195,7 +195,7 @@ def test_a_failed_demo_names_cause_next_command_and_log(
         return deployment
 
     with pytest.raises(SystemExit) as ended:
-        show_demo(tmp_path, as_json=as_json, svg=None, deploy=deploy)
+        run_demo(tmp_path, as_json=as_json, svg=None, deploy=deploy)
     assert ended.value.code == 1
     said = capsys.readouterr()
     assert "VendorRefusedError" in said.err

@@ -125,7 +125,7 @@ def _signers(report: FileReport | None) -> str:
     names = dict.fromkeys(seal.organization or seal.subject or "nobody" for seal in seals)
     named = f"sealed by {' and '.join(names)}"
     known = all(seal.trusted for seal in seals)
-    return named if known else f"{named}, if the name is right: it was held against nothing"
+    return named if known else f"{named}; this name was not checked"
 
 
 def _print_signature(console: Console, field: str, facts: Iterator[tuple[str, str]]) -> None:
@@ -158,23 +158,23 @@ def _stamp_lines(stamp: DocumentTimestampReport, size: int) -> Iterator[tuple[st
 
 def _trust_text(trusted: bool | None) -> str:
     if trusted is None:
-        return "unknown: the name was held against nothing; give --trust"
+        return "unknown: the name was not checked; give --trust"
     return "the certificate chains to a given one" if trusted else "not trusted"
 
 
 def _timestamp_text(timestamp: Timestamp | None) -> str:
     if timestamp is None:
         return "none: no time is proven"
-    told = f"{_time(timestamp.time)}, by {timestamp.authority}"
+    text = f"{_time(timestamp.time)}, by {timestamp.authority}"
     if timestamp.proven:
-        return f"{told}: proven"
+        return f"{text}: proven"
     if not timestamp.intact:
-        return f"{told}: worthless, for it is damaged, forged, or of something else"
-    return f"{told}: not proven, for the authority is {_unproven(timestamp)}"
+        return f"{text}: worthless, because it is damaged, forged, or belongs to something else"
+    return f"{text}: not proven, because the authority is {_unproven(timestamp)}"
 
 
 def _unproven(timestamp: Timestamp) -> str:
-    return "not trusted" if timestamp.trusted is False else "held against nothing; give --trust"
+    return "not trusted" if timestamp.trusted is False else "not checked; give --trust"
 
 
 def _coverage_text(covered: int, added: AddedContent, size: int) -> str:
