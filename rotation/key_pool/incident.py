@@ -8,25 +8,22 @@ pool, and so in every report, until it was proven dead.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from rotation.core.ports import CondemnedKey, Notifier
-from rotation.errors import RotationError
 from rotation.key_pool.document import (
     KeyState,
     Notice,
     PoolDocument,
     PoolEntry,
-    mark_sent,
     whole_milliseconds,
 )
-from rotation.key_pool.issuer import NOTICE_TIMEOUT
+from rotation.key_pool.messages import PoolMessages, nobody_asked
 from rotation.key_pool.pool_secret import PoolSecret
-from rotation.privacy.observability import count, logger
+from rotation.privacy.observability import logger
 
 _DAY: Final = timedelta(days=1)
 _BY_HAND: Final = "by hand"
@@ -58,7 +55,7 @@ class PoolIncident:
 
     def __init__(self, pool: PoolSecret, notifier: Notifier, clock: Callable[[], datetime]) -> None:
         self._pool = pool
-        self._notifier = notifier
+        self._messages = PoolMessages(pool, notifier, clock)
         self._clock = clock
 
     @property
@@ -81,7 +78,7 @@ class PoolIncident:
             InvalidCredentialError: the pool secret's value is not a key pool.
             SecretStoreError: AWS refused or failed; asking again is safe.
         """
-        notice = self._notice()
+        notice = self._messages.new_notice()
         pool = self._pool.change(lambda found: _with_notice(found, notice, declared, again=again))
         asked = self._ask(pool, notice)
         keys = tuple(entry.key.id for entry in _condemned(pool))
@@ -100,8 +97,8 @@ class PoolIncident:
 
     def ask_for_revocation(self) -> None:
         """Ask a person to revoke the condemned keys that nobody was asked about yet."""
-        notice = self._notice()
-        if any(_nobody_asked(entry, notice) for entry in _condemned(self._pool.read())):
+        notice = self._messages.new_notice()
+        if any(nobody_asked(entry, notice) for entry in _condemned(self._pool.read())):
             self._ask(self._pool.change(lambda pool: _with_notice(pool, notice, None)), notice)
 
     def note_alive(self, key_ids: Sequence[str]) -> None:
@@ -130,9 +127,6 @@ class PoolIncident:
         if self._pool.change(forgotten):
             logger.info("dead key taken out of the pool", pool=self.name, key_id=key_id)
 
-    def _notice(self) -> Notice:
-        return Notice(str(uuid.uuid4()), whole_milliseconds(self._clock()), sent=False)
-
     def _ask(self, pool: PoolDocument, notice: Notice) -> bool:
         """Send one message about all entries with ``notice``, and note that it was sent.
 
@@ -140,24 +134,12 @@ class PoolIncident:
             whether a person was asked, now or before, about every condemned key.
         """
         ours = [entry for entry in _condemned(pool) if entry.notice == notice]
-        if ours:
-            try:
-                self._notifier.notify(*_revocation_message(ours, self.name))
-            except RotationError as error:
-                count("NotificationsFailed")
-                logger.error("nobody was notified", pool=self.name, reason=str(error))
-                return False
-            self._note_sent(notice)
+        if ours and not self._messages.ask(notice, *_revocation_message(ours, self.name)):
+            return False
         return all(
             entry in ours or (entry.notice is not None and entry.notice.sent)
             for entry in _condemned(pool)
         )
-
-    def _note_sent(self, notice: Notice) -> None:
-        try:
-            self._pool.change(lambda pool: mark_sent(pool, notice))
-        except RotationError as error:
-            logger.warning("a person will be asked again", pool=self.name, reason=error.code)
 
 
 def _condemned(pool: PoolDocument) -> list[PoolEntry]:
@@ -179,17 +161,11 @@ def _with_notice(
         if free and opened is not None and not again:
             # A key that was added later replaces one that leaked.
             free = entry.added_at is None or entry.added_at <= opened
-        if free or (entry.state is KeyState.COMPROMISED and _nobody_asked(entry, notice)):
+        if free or (entry.state is KeyState.COMPROMISED and nobody_asked(entry, notice)):
             told = entry.declared or declared
             condemned = replace(entry, state=KeyState.COMPROMISED, declared=told, notice=notice)
             changed = changed.with_entry(condemned)
     return (None if changed is pool else changed), changed
-
-
-def _nobody_asked(entry: PoolEntry, notice: Notice) -> bool:
-    """Whether nobody was asked about this key, and no other call is sending a message about it."""
-    asked = entry.notice
-    return asked is None or not (asked.sent or notice.at - asked.at < NOTICE_TIMEOUT)
 
 
 def _due(entry: PoolEntry, now: datetime) -> bool:

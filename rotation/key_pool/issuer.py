@@ -12,7 +12,6 @@ takes it out.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -21,23 +20,20 @@ from typing import Final
 from rotation.core.policy import POOL_RESERVE
 from rotation.core.ports import KeyLabel, KeyListing, Notifier, Revocation, VendorKey
 from rotation.credential import ApiKey, iso_utc
-from rotation.errors import KeyPoolEmptyError, RotationError
+from rotation.errors import KeyPoolEmptyError
 from rotation.key_pool.document import (
     KeyState,
     Lease,
     Notice,
     PoolDocument,
     PoolEntry,
-    mark_sent,
     whole_milliseconds,
 )
+from rotation.key_pool.messages import PoolMessages, nobody_asked
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.privacy.observability import count, logger
 from rotation.privacy.redaction import hide_value
 
-#: A call that sends a message is over after this time. If its notice is not marked as sent by
-#: then, the next call sends the message again.
-NOTICE_TIMEOUT: Final = timedelta(minutes=5)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -76,7 +72,7 @@ class KeyPoolIssuer:
     ) -> None:
         self._pool = pool
         self._needed = needed
-        self._notifier = notifier
+        self._messages = PoolMessages(pool, notifier, clock)
         self._clock = clock
 
     def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:  # noqa: ARG002
@@ -135,12 +131,12 @@ class KeyPoolIssuer:
         The key goes on working until that person has acted, so the answer is never that it was
         revoked. If the message could not be sent, a later call sends it.
         """
-        notice = Notice(str(uuid.uuid4()), whole_milliseconds(self._clock()), sent=False)
+        notice = self._messages.new_notice()
         entry = self._pool.change(lambda pool: _retire(pool, key_id, notice))
         if entry is None:
             return Revocation.ALREADY_GONE
-        if entry.notice == notice and self._notify(_revocation_message(entry, self._pool.name)):
-            self._note_sent(key_id, notice)
+        if entry.notice == notice:
+            self._messages.ask(notice, *_revocation_message(entry, self._pool.name))
         return Revocation.MANUAL_ACTION_NEEDED
 
     def find(self, key_id: str) -> ApiKey | None:
@@ -172,23 +168,7 @@ class KeyPoolIssuer:
             "pool": self._pool.name,
             "free keys left": str(found.keys_left),
         }
-        self._notify(("Add Trusted Signatures API keys to the pool", facts))
-
-    def _notify(self, message: tuple[str, Mapping[str, str]]) -> bool:
-        """Notify a person; whether the message went out. A failure is only logged."""
-        try:
-            self._notifier.notify(*message)
-        except RotationError as error:
-            count("NotificationsFailed")
-            logger.error("nobody was notified", pool=self._pool.name, reason=str(error))
-            return False
-        return True
-
-    def _note_sent(self, key_id: str, notice: Notice) -> None:
-        try:
-            self._pool.change(lambda pool: mark_sent(pool, notice))
-        except RotationError as error:
-            logger.warning("a person will be asked again", key_id=key_id, reason=error.code)
+        self._messages.send("Add Trusted Signatures API keys to the pool", facts)
 
 
 class LeaseOnlyIssuer:
@@ -251,11 +231,8 @@ def _retire(
     entry = pool.find(key_id)
     if entry is None:
         return None, None
-    asked = entry.notice
-    if entry.state is KeyState.RETIRED and asked is not None:
-        under_way = asked == notice or notice.at - asked.at < NOTICE_TIMEOUT
-        if asked.sent or under_way:
-            return None, entry
+    if entry.state is KeyState.RETIRED and not nobody_asked(entry, notice):
+        return None, entry
     retired = replace(entry, state=KeyState.RETIRED, notice=notice)
     return pool.with_entry(retired), retired
 

@@ -13,7 +13,7 @@ from rotation.credential import ApiKey, iso_utc
 from rotation.errors import KeyPoolEmptyError
 from rotation.key_pool.document import add_key
 from rotation.key_pool.incident import PoolIncident
-from rotation.key_pool.issuer import NOTICE_TIMEOUT
+from rotation.key_pool.messages import NOTICE_TIMEOUT
 from rotation.sandbox.aws.traffic import AwsError
 from tests.key_pool.pool_fixture import NAME, PoolFixture
 
