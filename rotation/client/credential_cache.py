@@ -53,7 +53,7 @@ class CredentialCache:
             no newer one; between 90 % and all of it. Keep it shorter than the grace of rotation.
         fallback: by secret id, the key to use until that secret has answered once: for the time in
             which hard-coded keys move into secrets.
-        metrics: told what happens.
+        metrics: hooks that the cache calls.
         clock: seconds that never run backwards. ``time.monotonic`` does not count the time for
             which a machine was suspended.
         jitter: a random number between its two arguments.

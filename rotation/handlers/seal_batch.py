@@ -32,7 +32,7 @@ _LONGEST_RESULT: Final = 1024
 _TEXTS: Final = frozenset({"reason", "location", "contact", "fieldName"})
 _SWITCHES: Final = frozenset({"timestamp", "repair"})
 _CERTIFY: Final = "certify"
-#: What the job may say of how its documents are sealed.
+#: The user arguments that a job may have.
 ARGUMENTS: Final = frozenset({*_TEXTS, *_SWITCHES, _CERTIFY})
 # What sets each option, by its path in a request.
 _NAMES: Final = VARIABLES | {

@@ -1,4 +1,4 @@
-"""What was found out about the signatures of one file: facts, and what follows from them. Pure."""
+"""The report on the signatures of one file: the facts, and the conclusions from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rotation.sealing.request import Certification
 
 
 class AddedContent(Enum):
-    """What was added to a file after a signature."""
+    """The kind of content that was added to a file after a signature."""
 
     NOTHING = "nothing"
     PROOF = "validation data or timestamps"
@@ -21,13 +21,14 @@ class AddedContent(Enum):
 
 @dataclass(frozen=True)
 class Timestamp:
-    """What a time-stamping authority says.
+    """A timestamp of a time-stamping authority.
 
     Attributes:
-        time: when that which it covers existed, aware UTC.
+        time: a time at which the covered content existed, aware UTC.
         authority: the subject of the authority's certificate.
-        intact: it is genuine, and covers what it is enclosed with.
-        trusted: the authority chains to one of the given anchors; None: none was given.
+        intact: the timestamp is genuine, and covers the signature or the file that it belongs to.
+        trusted: the authority's certificate chains to one of the given anchors; None: no anchors
+            were given.
     """
 
     time: datetime
@@ -43,23 +44,24 @@ class Timestamp:
 
 @dataclass(frozen=True)
 class SealReport:
-    """What one signature in a file is worth.
+    """The report on one signature.
 
     Attributes:
         field: the signature field's name.
-        intact: the signature is genuine, and the bytes that it covers are as they were.
-        trusted: its signer's certificate chains to one of the given anchors; None: none was given,
-            so that the signer's name was held against nothing.
-        covers_whole_file: nothing was added to the file after it.
-        subject: the signer's subject, where it can be read.
-        organization: the signer's organisation (O), where it names one.
-        claimed_time: when the signer says it signed; not proven by this alone.
-        problem: what is wrong, in words; None if the file is as the signer left it, or was only
-            extended in a way that the signature allows.
-        timestamp: the timestamp that the signature encloses, or None.
-        allows: what it lets be added after it, where it says so; an ordinary signature does not.
-        covered: it covers the file from its beginning up to here, bytes; 0 where it does not.
-        added: what came after it.
+        intact: the signature is genuine, and the bytes that it covers are unchanged.
+        trusted: the signer's certificate chains to one of the given anchors; None: no anchors were
+            given, so nothing proves the signer's name.
+        covers_whole_file: nothing was added to the file after the signature.
+        subject: the signer's subject, if it can be read.
+        organization: the signer's organisation (O), if the certificate names one.
+        claimed_time: the time that the signer claims; this alone proves nothing.
+        problem: what is wrong, as a sentence; None if the file is unchanged, or was only extended
+            in a way that the signature allows.
+        timestamp: the timestamp in the signature, or None.
+        allows: which later changes a certification allows; None for an ordinary signature.
+        covered: how many bytes the signature covers, from the beginning of the file; 0 if it does
+            not cover the beginning.
+        added: what was added after the signature.
     """
 
     field: str
@@ -78,14 +80,14 @@ class SealReport:
 
 @dataclass(frozen=True)
 class DocumentTimestampReport:
-    """What a document timestamp is worth: it says when the file existed, and not who sealed it.
+    """The report on a document timestamp, which proves when the file existed, not who sealed it.
 
     Attributes:
         field: the signature field's name.
-        timestamp: what it says; None if it cannot be read.
+        timestamp: the timestamp; None if it cannot be read.
         covered: as in `SealReport`.
         added: as in `SealReport`.
-        problem: what is wrong, in words, or None.
+        problem: what is wrong, as a sentence, or None.
     """
 
     field: str
@@ -97,12 +99,12 @@ class DocumentTimestampReport:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What one file is worth.
+    """The report on one file.
 
     Attributes:
-        size: its bytes.
-        seals: its signatures, in the order in which they were made.
-        document_timestamps: its document timestamps, likewise.
+        size: the file's size in bytes.
+        seals: the signatures, in the order in which they were made.
+        document_timestamps: the document timestamps, in the same order.
     """
 
     size: int
@@ -111,7 +113,7 @@ class FileReport:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with it, the first thing that is; None: it is sealed, and nothing is."""
+        """The first problem of the file; None if it is sealed and has no problem."""
         if not self.seals:
             return "The file bears no signature."
         for report in self._all():
@@ -123,7 +125,7 @@ class FileReport:
         return [*self.seals, *self.document_timestamps]
 
     def _unsigned(self) -> str | None:
-        """Each signature allows what came after it, and the last of it may be signed by nobody."""
+        """The problem of content that was added after the last signature, if there is any."""
         last = max(self._all(), key=lambda report: report.covered)
         if last.added in {AddedContent.NOTHING, AddedContent.PROOF}:
             return None

@@ -1,9 +1,9 @@
-"""What a sealed file is worth, in words.
+"""Verifies the signatures of a sealed file, and reports on them.
 
-Nothing is fetched: certificates are those in the file and the given anchors, and revocation is
+Nothing is fetched: the certificates are those in the file and the given anchors, and revocation is
 NOT checked. For a legal judgement use a qualified validation service.
 
-A file is read and never held, so that its size does not matter.
+A file is read and never held in memory, so its size does not matter.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -93,16 +93,16 @@ def verify(
 def examine(
     file: BinaryIO, trust_anchors: bytes | None, *, at: datetime | None = None
 ) -> FileReport:
-    """What is to be said of ``file``.
+    """The report on ``file``.
 
-    A signer is judged by the time of its proven timestamp, and by ``at`` where it has none: a
-    certificate that has expired since then was good when it signed.
+    A signer's certificate must be valid at the time of a proven timestamp, or at ``at`` if the
+    signature has none: a certificate that has expired since the signing was good when it signed.
 
     Args:
         file: the whole PDF, readable and seekable; it is read from its beginning to its end once
             for each signature.
         trust_anchors: PEM, one certificate or more, for signers and time-stamping authorities
-            alike; None: nobody's name is held against anything.
+            alike; None: no certificate is checked.
         at: when certificates must be valid, aware; None: now.
 
     Raises:
@@ -124,13 +124,13 @@ def examine(
 
 
 class _Signature(EmbeddedPdfSignature):
-    """A signature whose digest is computed in large pieces, and of no more than the file holds."""
+    """A signature whose digest is computed in large chunks."""
 
     reader: PdfDocument
 
     @property
     def fits(self) -> bool:
-        """Whether its ByteRange is of this file; an absurd one could be read without end."""
+        """Whether its ByteRange lies within the file; another one could be read without end."""
         numbers = [int(number) for number in self.byte_range]
         return min(numbers) >= 0 and sum(numbers[1::2]) <= self.reader.size
 
@@ -172,7 +172,7 @@ def _reports(
 
 @dataclass(frozen=True)
 class _SignatureValidator:
-    """Judges signatures by the same anchors, and at the same time."""
+    """Validates signatures by the same anchors and at the same time."""
 
     anchors: list[x509.Certificate] | None
     at: datetime
@@ -226,7 +226,7 @@ class _SignatureValidator:
         )
 
     def _context(self, moment: datetime) -> ValidationContext:
-        # A context keeps the certificates that it meets: each signature gets one of its own.
+        # A context keeps the certificates that it sees, so each signature gets its own.
         return ValidationContext(
             trust_roots=self.anchors or [], allow_fetching=False, moment=moment
         )
@@ -255,7 +255,7 @@ class _SignatureValidator:
 
 
 def _damage(status: Any) -> str | None:
-    """What is wrong whoever signed."""
+    """What is wrong with the signature, whoever the signer is."""
     if not status.intact:
         return "The document was changed after it was sealed."
     if not status.valid:

@@ -20,7 +20,7 @@ SOURCE = large(IN_MEMORY)
 
 
 @dataclass
-class Scene:
+class KilledFunctionFixture:
     """A large document in S3, and functions that seal it."""
 
     server: S3Server
@@ -53,15 +53,17 @@ class Scene:
 
 
 @pytest.fixture
-def scene(
+def killed_fixture(
     s3_server: S3Server, emulator: VendorEmulator, pki: Pki, tmp_path: Path
-) -> Iterator[Scene]:
+) -> Iterator[KilledFunctionFixture]:
     """`SOURCE` in a bucket, and an empty one for the seal."""
     s3_server.store.buckets |= {"incoming": Bucket(), "outgoing": Bucket()}
     client = s3_server.client()
     client.put_object(Bucket="incoming", Key="a.pdf", Body=SOURCE)
     sealer_fixture = SealerFixture(client, emulator, pki, incoming="incoming", outgoing="outgoing")
-    yield Scene(s3_server, sealer_fixture, environment_of(sealer_fixture, s3_server.url, tmp_path))
+    yield KilledFunctionFixture(
+        s3_server, sealer_fixture, environment_of(sealer_fixture, s3_server.url, tmp_path)
+    )
     sealer_fixture.http.close()
     client.close()
 
@@ -77,30 +79,32 @@ def scene(
         ("CompleteMultipartUpload", 0),
     ],
 )
-def test_a_kill_at_a_call_to_s3(call: str, skip: int, scene: Scene) -> None:
+def test_a_kill_at_a_call_to_s3(
+    call: str, skip: int, killed_fixture: KilledFunctionFixture
+) -> None:
     """S3 carries the call out, and nobody is there to hear of it."""
-    function = scene.function()
-    scene.server.faults.before(call, function.kill, skip=skip)
-    function.begin(scene.sealer_fixture.event())
+    function = killed_fixture.function()
+    killed_fixture.server.faults.before(call, function.kill, skip=skip)
+    function.begin(killed_fixture.sealer_fixture.event())
     assert function.died()
-    assert scene.sealed_or_nothing()
-    assert scene.clean_up() <= 1
-    assert scene.nothing_unfinished()
-    assert scene.a_repeat_succeeds()
-    assert scene.nothing_unfinished()
+    assert killed_fixture.sealed_or_nothing()
+    assert killed_fixture.clean_up() <= 1
+    assert killed_fixture.nothing_unfinished()
+    assert killed_fixture.a_repeat_succeeds()
+    assert killed_fixture.nothing_unfinished()
 
 
-def test_a_kill_while_the_vendor_signs(scene: Scene) -> None:
+def test_a_kill_while_the_vendor_signs(killed_fixture: KilledFunctionFixture) -> None:
     """A signature was bought and is lost; the copy is cleared by the bucket's rule."""
-    function = scene.function()
-    faults = scene.sealer_fixture.emulator.faults
+    function = killed_fixture.function()
+    faults = killed_fixture.sealer_fixture.emulator.faults
     faults.next("sign", Fault.HANG)
-    function.begin(scene.sealer_fixture.event())
+    function.begin(killed_fixture.sealer_fixture.event())
     assert faults.wait_until_holding()
     function.kill()
     assert function.died()
     faults.release()
-    assert scene.sealed_or_nothing()
-    assert scene.clean_up() == 1
-    assert scene.a_repeat_succeeds()
-    assert scene.nothing_unfinished()
+    assert killed_fixture.sealed_or_nothing()
+    assert killed_fixture.clean_up() == 1
+    assert killed_fixture.a_repeat_succeeds()
+    assert killed_fixture.nothing_unfinished()
