@@ -11,7 +11,7 @@
     ├─ SecretStoreError                  Secrets Manager refused or failed; retryable if it says so
     ├─ VendorError                       operation, status, request id; never a body
     │  ├─ VendorUnavailableError         unreachable, timeout, 429, 5xx: retryable
-    │  ├─ VendorRefusedError             any other 4xx: understood, and refused
+    │  ├─ VendorRefusedError             any other 4xx: the vendor refuses the request
     │  ├─ CredentialRejectedError        401: the vendor does not accept this key
     │  ├─ ClockSkewError                 401, and the clocks differ: says nothing of the key
     │  └─ MalformedResponseError         an answer that is not what the interface promises
@@ -24,12 +24,12 @@
     ├─ SealVerificationError             the CMS does not cover our digest, or is not our signer's
     └─ SealingError                      a document could not be sealed
        ├─ InvalidRequestError            the request itself cannot be carried out
-       ├─ UnsupportedPdfError            this file cannot be sealed honestly
-       │  ├─ DamagedPdfError             because it is damaged; a repair may help
-       │  ├─ EncryptedPdfError           because it opens with a password or a private key alone
-       │  ├─ CertifiedPdfError           because a signature in it allows no changes
-       │  └─ NoPagesError                because it has no pages
-       ├─ DocumentTooLargeError          larger or more intricate than this function accepts
+       ├─ UnsupportedPdfError            not a PDF, or one that cannot be sealed
+       │  ├─ DamagedPdfError             it is damaged; a repair may help
+       │  ├─ EncryptedPdfError           only a password or a private key opens it
+       │  ├─ CertifiedPdfError           a signature in it allows no changes
+       │  └─ NoPagesError                it has no pages
+       ├─ DocumentTooLargeError          larger or more complex than this function accepts
        ├─ SourceNotFoundError            no such object, or no right to read it
        ├─ SourceUnavailableError          the source could not be read just now: retryable
        ├─ SourceChangedError             the source was replaced while it was being sealed
@@ -37,8 +37,9 @@
        ├─ SignatureTooLargeError         the signature does not fit its placeholder
        └─ SealingUnavailableError        the sealing function was not run: retryable
 
-``code`` is stable: machines may compare it. ``retryable``: the same call may succeed later without
-anybody changing anything. Messages say what was attempted, and what to do; never key material.
+``code`` is stable: programs may compare it. ``retryable`` says whether the same call may succeed
+later without anybody changing anything. A message says what was attempted and what to do, and never
+holds key material.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class InvalidCredentialError(RotationError):
 
 
 class VersionStateError(RotationError):
-    """A secret or one of its versions is not in the state that the act needs."""
+    """A secret or one of its versions is not in the state that the operation needs."""
 
     code = "version_state"
 
@@ -181,13 +182,13 @@ class KeyPoolEmptyError(KeyIssueError):
 
 
 class KeyPoolError(RotationError):
-    """The pool cannot be changed in this way: a key is leased, known, missing, or one too many."""
+    """The pool cannot be changed in this way: it is full, or a key is leased, known or missing."""
 
     code = "key_pool"
 
 
 class NotificationError(RotationError):
-    """A message to a person could not be handed over."""
+    """A message to a person could not be sent."""
 
     code = "notification"
 
@@ -233,7 +234,7 @@ class InvalidRequestError(SealingError):
 
 
 class UnsupportedPdfError(SealingError):
-    """The file is no PDF, or one that cannot be sealed honestly."""
+    """The file is not a PDF, or not one that can be sealed."""
 
     code = "unsupported_pdf"
 
@@ -245,13 +246,13 @@ class DamagedPdfError(UnsupportedPdfError):
 
 
 class EncryptedPdfError(UnsupportedPdfError):
-    """The file opens with a password or a private key alone."""
+    """Only a password or a private key opens the file."""
 
     code = "encrypted_pdf"
 
 
 class CertifiedPdfError(UnsupportedPdfError):
-    """The file bears a signature that allows no changes at all."""
+    """A signature in the file allows no changes at all."""
 
     code = "certified_no_changes"
 
@@ -263,7 +264,7 @@ class NoPagesError(UnsupportedPdfError):
 
 
 class DocumentTooLargeError(SealingError):
-    """The document is larger, or more intricate, than this function accepts."""
+    """The document is larger, or more complex, than this function accepts."""
 
     code = "document_too_large"
 
