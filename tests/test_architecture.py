@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,3 +116,17 @@ def test_importing_the_package_loads_no_third_party_module() -> None:
         cwd=ROOT,
     )
     assert loaded.stdout.split() == ["rotation"]
+
+
+@pytest.mark.parametrize("room", ["core", "incident", "reconciliation"])
+def test_the_life_of_a_key_names_no_vendor_and_no_client(room: str) -> None:
+    """No line of these rooms names a vendor, an AWS client or another AWS service."""
+    foreign = re.compile(
+        r"Trusted Signatures|\bboto3\b|\bbotocore\b|\bSNS\b|\bS3\b|rotation\.aws\b"
+    )
+    named = {
+        (path.name, found.group())
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for found in foreign.finditer(path.read_text())
+    }
+    assert named == set()

@@ -1,4 +1,4 @@
-"""One invocation of one step: whose it is, and whether its token is staged."""
+"""One invocation of one step: whether it is legitimate, and what its token stands for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Rotation:
     """One invocation of one step: the secret, the token, and what they need.
 
     Attributes:
-        secret: the secret being rotated.
+        secret: the secret that is rotated.
         token: the ClientRequestToken, which is the id of the version being made.
         function_arn: the ARN of the function that runs; the secret must name it.
         deadline: when this invocation ends.
@@ -74,7 +74,7 @@ def classify(rotation: Rotation) -> Snapshot | None:
 
 
 def current_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
-    """What the AWSCURRENT version holds, or None where there is none with a value."""
+    """The document of the AWSCURRENT version; None: there is none, or it has no value."""
     current = snapshot.version_with(AWSCURRENT)
     return None if current is None else rotation.secret.read(current)
 
@@ -85,13 +85,13 @@ def statement(rotation: Rotation) -> str:
 
 
 def log_step(fact: str, rotation: Rotation, **ids: object) -> None:
-    """One line in the log, with the secret and the version it speaks of."""
+    """Log one fact about a step, with its secret and version."""
     where = {"secret": rotation.secret.arn, "version": rotation.token}
     logger.info(fact, extra=where | ids, stacklevel=3)
 
 
 def require_staged(rotation: Rotation) -> Snapshot:
-    """Look again whether the token is staged, and hand on what was seen.
+    """Look again whether the token is staged, and return the snapshot.
 
     Raises:
         VersionStateError: it was unstaged while the step was at work.

@@ -1,8 +1,8 @@
-"""A new key for a token, stored once: issue, store, read back, and only then clear the strays.
+"""Makes a new key for a token: issue, store, read back, and only then revoke the strays.
 
 The vendor's answer can be lost after a key was made, and two invocations can make one each. So the
-stored value decides: whatever bears this token and was not stored is revoked after it was read
-back, never before.
+stored value decides. A key that bears this token and was not stored is a stray; it is revoked
+after the stored value was read back, and never before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rotation.secrets_manager.snapshot import Snapshot
 
 
 def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
-    """A new key. If the vendor's quota stands in the way, this token's old strays go first."""
+    """Issue a key. If the vendor's quota is full, revoke this token's old strays and try again."""
     label = KeyLabel(rotation.policy.installation, snapshot.arn, rotation.token)
     try:
         key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
@@ -55,7 +55,7 @@ def store(rotation: Rotation, document: SecretDocument) -> None:
 
 
 def read_back(rotation: Rotation) -> SecretDocument:
-    """The stored value; reads are eventually consistent, so a fresh one may need a moment."""
+    """Read the stored value. Reads are eventually consistent, so it may need a moment to show."""
     for pause in (0.2, 0.5, 1.0, None):
         document = rotation.secret.read(rotation.token)
         if document is not None:
@@ -69,7 +69,7 @@ def read_back(rotation: Rotation) -> SecretDocument:
 
 
 def revoke_strays_of_token(rotation: Rotation, kept: str) -> None:
-    """Revoke every other key that bears this token: a value is stored, so none can win now."""
+    """Revoke every key that bears this token but the stored one, which can no longer change."""
     listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
     for stray in listing.keys:
         if stray.active and stray.label.token == rotation.token and stray.id != kept:
@@ -77,7 +77,7 @@ def revoke_strays_of_token(rotation: Rotation, kept: str) -> None:
 
 
 def discard(rotation: Rotation, key_id: str, reason: str) -> None:
-    """Revoke a key that no version names and none will; says what came of it."""
+    """Revoke a key that no version names and that none ever will, and log the outcome."""
     outcome = rotation.issuer.revoke(key_id)
     if outcome is Revocation.REVOKED:
         count("StrayKeysRevoked")
@@ -85,10 +85,10 @@ def discard(rotation: Rotation, key_id: str, reason: str) -> None:
 
 
 def _make_room(rotation: Rotation) -> bool:
-    """Revoke this token's own strays if they are old; whether there was any.
+    """Revoke this token's old strays, and return whether there were any.
 
-    Keys of other tokens are left to reconciliation, which sees every version; from here a version
-    without labels, and with it a key in its grace, would look like no version at all.
+    Does NOT revoke keys of other tokens. Reconciliation does: it sees the versions without labels
+    too, and so it knows which keys are in their grace.
     """
     listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
     stored = rotation.secret.read(rotation.token)

@@ -15,7 +15,7 @@ _DAY: Final = timedelta(days=1)
 
 # How long a key lives.
 
-#: Keys of Trusted Signatures live one year at most (its documentation).
+#: A key lives one year at most, unless the organisation's policy names another time.
 LONGEST_KEY_LIFE: Final = timedelta(days=366)
 #: Secrets Manager may repeat the steps of a failed rotation hours after the key was issued. A new
 #: key has this much time to spare, so that setSecret does not find its life too short by then.

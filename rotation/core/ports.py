@@ -55,7 +55,7 @@ class KeyListing:
 
 
 class Revocation(Enum):
-    """What came of asking for a key to be revoked."""
+    """The issuer's answer to a request to revoke a key."""
 
     REVOKED = "revoked"
     ALREADY_GONE = "unknown or already gone"
@@ -64,12 +64,12 @@ class Revocation(Enum):
 
 @dataclass(frozen=True)
 class IssuerCondition:
-    """How an issuer itself is doing.
+    """The condition of an issuer: its credential, and how many keys it can still give.
 
     Attributes:
-        credential_id: the id of the admin credential, where it needs one.
-        credential_expires_at: when that stops working, aware UTC, where known.
-        keys_left: how many keys it can still give, where that is limited.
+        credential_id: the id of the admin credential, if the issuer needs one.
+        credential_expires_at: when that stops working, aware UTC, if known.
+        keys_left: how many keys it can still give, if that is limited.
     """
 
     credential_id: str | None = None
@@ -93,10 +93,10 @@ class KeyIssuer(Protocol):
         """The keys that bear a label of this installation and this secret, and no others."""
 
     def revoke(self, key_id: str) -> Revocation:
-        """Ask that the key stop working. Idempotent. Does NOT prove that it did."""
+        """Have the vendor or a person make the key stop working. Does NOT prove it. Idempotent."""
 
     def forget(self, key_id: str) -> None:
-        """Drop what the issuer itself keeps of a key that was proven dead. Idempotent."""
+        """Remove a key that was proven dead from what the issuer keeps. Idempotent."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ class Proof:
 
 @dataclass(frozen=True)
 class CondemnedKey:
-    """A key that no secret holds and that has to die, as one of a pool that leaked.
+    """A key that has to die although no secret holds it, as one of a pool that leaked.
 
     Attributes:
         key: the key.
-        declared: when, why and by whom it was declared compromised, in words; never empty.
+        declared: when, why and by whom it was declared compromised, as text; never empty.
         due: whether it is time to ask the vendor whether it is dead; asking buys a signature
             while it is not.
     """
@@ -141,7 +141,7 @@ class CondemnedKeys(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name of the pool, as people know it."""
 
     def condemned(self) -> Sequence[CondemnedKey]:
         """The keys that were declared compromised and are not proven dead."""
@@ -153,7 +153,7 @@ class CondemnedKeys(Protocol):
         """Note that the vendor still accepted these keys just now."""
 
     def forget(self, key_id: str) -> None:
-        """Drop a key that was proven dead. Idempotent."""
+        """Remove a key that was proven dead. Idempotent."""
 
 
 class KeyProver(Protocol):
@@ -175,7 +175,7 @@ class KeyProver(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells a person that something is left for them to do."""
+    """Sends a message to a person who has to do something."""
 
     def notify(self, subject: str, facts: Mapping[str, str]) -> None:
         """Send ``subject``, one line, with ``facts``. Never key material.
@@ -196,7 +196,7 @@ class EvidenceStore(Protocol):
         """
 
     def records(self, folder: str) -> Sequence[tuple[str, bytes]]:
-        """The newest records whose names begin with ``folder``, newest first: where, and what.
+        """The newest records whose names begin with ``folder``, newest first: place and content.
 
         Raises:
             EvidenceError: they could not be read.

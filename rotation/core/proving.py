@@ -1,4 +1,4 @@
-"""Is the pending key worth promoting? Proven, waited for, or abandoned."""
+"""Decides whether the pending key may be promoted: it proves, waits for or abandons the key."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pending_key(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
 
 
 def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
-    """A proof of the pending key, waiting out its propagation; a hopeless key is abandoned."""
+    """Prove the pending key, and wait while it propagates. Abandon it if it can never work."""
     refuse_compromised(rotation, snapshot)
     if key.expired(rotation.clock()):
         abandon(rotation, VersionStateError(f"Pending key {key.id} expired at {key.expires_at}."))
@@ -49,7 +49,7 @@ def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
 
 
 def prove_first(rotation: Rotation, key: ApiKey) -> None:
-    """Prove a key that is not stored yet, waiting out its propagation.
+    """Prove a key that is not stored yet, and wait while it propagates.
 
     API_PutSecretValue: the first version of a secret gets AWSCURRENT, whatever labels are asked
     for. So in a secret without a current version, storing is promoting, and the proof comes first.
@@ -62,7 +62,7 @@ def prove_first(rotation: Rotation, key: ApiKey) -> None:
 
 
 def _prove_until_propagated(
-    rotation: Rotation, key: ApiKey, hopeless: Callable[[CredentialRejectedError], NoReturn]
+    rotation: Rotation, key: ApiKey, on_limit: Callable[[CredentialRejectedError], NoReturn]
 ) -> Proof:
     pause = 0.25
     while True:
@@ -70,7 +70,7 @@ def _prove_until_propagated(
             return rotation.prover.prove(key, statement(rotation))
         except CredentialRejectedError as rejection:
             if _past_propagation(rotation, key):
-                hopeless(rejection)
+                on_limit(rejection)
             if rotation.deadline.before(NEW_KEY_RESERVE).left() < timedelta(seconds=pause):
                 raise
         rotation.sleep(pause)
@@ -78,7 +78,7 @@ def _prove_until_propagated(
 
 
 def _past_propagation(rotation: Rotation, key: ApiKey) -> bool:
-    """Counted from the key's birth, so that it adds up over invocations and retries."""
+    """Whether the key had its propagation time, counted from its issue, over all retries."""
     if key.issued_at is None:
         return True
     return rotation.clock() - key.issued_at > rotation.policy.propagation_limit

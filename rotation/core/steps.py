@@ -161,7 +161,7 @@ def finish_secret(rotation: Rotation) -> None:
     try:
         rotation.secret.promote(rotation.token, displaced)
     except SecretStoreError:
-        # A lost answer, or botocore's own retry of it: the label tells whether it moved.
+        # A lost answer, or a retry by the AWS client: the label tells whether it moved.
         if not rotation.secret.snapshot().has(rotation.token, AWSCURRENT):
             raise
     count("KeysPromoted")

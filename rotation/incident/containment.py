@@ -1,7 +1,7 @@
-"""A forced rotation from the declaration to the proof, for whoever waits for it.
+"""Waits for a forced rotation, from the declaration to the proof that the old keys are dead.
 
-Every act is `rotation.incident.declaration`'s or reconciliation's and is written on the secret, so
-the process that waits here may die at any point: run again it goes on, and left alone
+`rotation.incident.declaration` and reconciliation do every act, and write it on the secret. So the
+process that waits here may die at any point: if it is run again it goes on, and if it is not,
 reconciliation finishes.
 """
 
@@ -15,15 +15,20 @@ from typing import Any, Final
 
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
-from rotation.incident.declaration import Declaration, Progress, Stage, advance, declare
+from rotation.incident.declaration import (
+    SETTLING_TIME,
+    Declaration,
+    Progress,
+    Stage,
+    advance,
+    declare,
+)
 from rotation.secrets_manager.versions import SecretVersions
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _RECONCILE_EVERY: Final = timedelta(seconds=5)
 #: A rotation that takes longer may find the vendor's quota full of older suspects, which can die.
 _ROOM_EVERY: Final = timedelta(seconds=45)
-#: DescribeSecret is eventually consistent: so long after a declaration it may not show it.
-_SETTLING: Final = timedelta(seconds=10)
 
 #: Reconciles one secret, by its ARN, and gives its part of the report (docs/reconciliation.md).
 Reconcile = Callable[[str], Mapping[str, Any]]
@@ -31,11 +36,11 @@ Reconcile = Callable[[str], Mapping[str, Any]]
 
 @dataclass
 class Containment:
-    """How a forced rotation went.
+    """The result of a forced rotation.
 
     Attributes:
         arn: the secret.
-        declaration: what was declared, and holds.
+        declaration: the declaration that holds.
         suspects: the versions that were declared compromised.
         current: the version that is current at the end.
         contained: whether every suspect key was proven dead.
@@ -58,7 +63,7 @@ class Containment:
 
 @dataclass(frozen=True)
 class WaitClock:
-    """Time for whoever waits: the calendar's, seconds that only grow, and waiting itself."""
+    """The clocks of a process that waits: UTC, seconds that never run backwards, and sleep."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
@@ -81,9 +86,9 @@ def contain(
         secret: the secret, by its full ARN.
         declaration: what to declare, unless an incident is open.
         reconcile: has the secret reconciled.
-        tell: called with each act, in words.
+        tell: called with a sentence about each act.
         limit: how long to wait for the new key, and then for the proofs.
-        clocks: time.
+        clocks: the clocks of this process.
         again: declare it even if an incident is open, for the keys that came after that one.
 
     Raises:
@@ -128,8 +133,8 @@ def _rotate(
         held.current = progress.current
         waited = timedelta(seconds=clocks.monotonic() - begun)
         if progress.stage is Stage.NONE:
-            # Reconciliation has finished the incident in the meantime; or this look was too early.
-            if seen or waited >= _SETTLING:
+            # Either reconciliation has closed the incident, or this look came too early to show it.
+            if seen or waited >= SETTLING_TIME:
                 return Progress(Stage.RETIRING, current=progress.current)
         elif progress.stage is not Stage.ROTATING or waited > limit:
             return progress
@@ -142,9 +147,9 @@ def _rotate(
 
 
 def _make_room(held: Containment, reconcile: Reconcile, tell: Callable[[str], None]) -> None:
-    """Have suspects that are not current revoked now: a full quota would let no new key be made."""
+    """Have the suspects that are not current revoked: they may fill the vendor's quota of keys."""
     try:
-        _note(held, reconcile(held.arn), tell)
+        _record_progress(held, reconcile(held.arn), tell)
     except RotationError as error:
         tell(f"reconciliation failed, and the rotation goes on: {error} [{error.code}]")
 
@@ -159,7 +164,7 @@ def _retire(
     until = clocks.monotonic() + limit.total_seconds()
     while True:
         report = reconcile(held.arn)
-        _note(held, report, tell)
+        _record_progress(held, report, tell)
         held.left = _left(report)
         if not held.left:
             held.contained = True
@@ -169,8 +174,10 @@ def _retire(
         clocks.sleep(_RECONCILE_EVERY.total_seconds())
 
 
-def _note(held: Containment, report: Mapping[str, Any], tell: Callable[[str], None]) -> None:
-    """Tell what a reconciliation did, and keep it."""
+def _record_progress(
+    held: Containment, report: Mapping[str, Any], tell: Callable[[str], None]
+) -> None:
+    """Report what a reconciliation did, and keep it in ``held``."""
     done = report.get("done", {})
     for revoked in done.get("revoked", ()):
         tell(f"key {revoked['keyId']}: {revoked['outcome']}")
@@ -182,7 +189,7 @@ def _note(held: Containment, report: Mapping[str, Any], tell: Callable[[str], No
 
 
 def _left(report: Mapping[str, Any]) -> list[str]:
-    """What stands between this report and the end of the incident."""
+    """What is left to do before the incident is over, by this report."""
     # An older function does not say which versions are compromised: then any of them may be.
     suspects = [v for v in report.get("versions", ()) if v.get("compromised", True)]
     # The report shows what the run found, not what it did: the next run's report shows that.
@@ -193,8 +200,8 @@ def _left(report: Mapping[str, Any]) -> list[str]:
         else [f"the key of version {v['versionId']} is not proven dead" for v in suspects]
     )
     if report.get("incident") and not suspects and not finished:
-        # It was declared a moment ago, and the labels do not show yet.
-        left.append("the incident is open still")
+        # It was declared a moment ago, and its tags and labels do not show yet.
+        left.append("the incident is still open")
     left += [failure["message"] for failure in report.get("failures", ())]
     if left:
         left += [

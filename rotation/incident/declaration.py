@@ -1,7 +1,7 @@
-"""Forced rotation: every key that a secret holds at one moment is declared compromised, and dies.
+"""Declares every key of a secret compromised, and does what the open incident needs next.
 
-What was decided is written on the secret itself before anything else happens, so that whoever
-comes next (this command run again, another laptop, the hourly reconciliation) can go on from there:
+The declaration is written on the secret before anything else happens. So the same command run
+again, another laptop or the hourly reconciliation can go on from there. The acts, in their order:
 
 1. tags, in one call: when, why and by whom, and the ids of all versions that are suspect, which is
    every version with a label at that moment. From here on the incident is open, and no clock is
@@ -12,7 +12,7 @@ comes next (this command run again, another laptop, the hourly reconciliation) c
 5. once a key that is not suspect is current, reconciliation revokes the suspects, proves them dead,
    keeps the evidence, and removes labels and tag.
 
-`advance` does the next of these acts and nothing that was done before; it reads no value and needs
+`advance` does the next of these acts, and repeats none. It reads no value, so the responder needs
 no right to read one.
 """
 
@@ -40,14 +40,14 @@ from rotation.secrets_manager.versions import SecretVersions
 
 #: How many rotations an incident begins, one after the other, before it needs a person.
 MOST_ATTEMPTS: Final = 5
-#: How soon after that another one is begun, by whoever looks then: an outage ends some time.
-AGAIN: Final = timedelta(minutes=50)
-#: How long a rotation of an incident may take before the next one is begun: AWS retries a failed
-#: rotation several times.
-PATIENCE: Final = timedelta(minutes=5)
+#: After that, the next look begins another rotation when this time has passed: an outage ends.
+RETRY_AFTER: Final = timedelta(minutes=50)
+#: How long a rotation of an incident may take before the next one is begun: Secrets Manager repeats
+#: the steps of a failed rotation several times.
+ROTATION_TIME_LIMIT: Final = timedelta(minutes=5)
 
-# DescribeSecret is eventually consistent: a rotation that was begun may not show at once.
-_SETTLING: Final = timedelta(seconds=10)
+#: DescribeSecret is eventually consistent: for so long it may not show what was just written.
+SETTLING_TIME: Final = timedelta(seconds=10)
 _NO_SUCH_VERSION: Final = frozenset({"InvalidParameterException", "ResourceNotFoundException"})
 _NAMESPACE: Final = uuid.UUID("6d1c1c0e-6f5e-5d0c-9a58-4f1f0f0a7f11")
 # API_Tag: 256 characters at most. A version's id has 32 to 64, and a secret has 20 labels at most.
@@ -70,7 +70,7 @@ class Declaration:
 
     @classmethod
     def from_free_text(cls, at: datetime, reason: str, actor: str) -> Declaration:
-        """What somebody said, as `rotation.incident.tag_text` writes it."""
+        """Make a declaration of what somebody typed; `rotation.incident.tag_text` cleans it."""
         return cls(at, reason_for_tag(reason), actor_for_tag(actor))
 
     def tag(self) -> str:
@@ -81,7 +81,7 @@ class Declaration:
 
     @classmethod
     def read(cls, tag: str) -> Declaration:
-        """What a tag's value says.
+        """Read a declaration from the value of the tag.
 
         Raises:
             VersionStateError: the tag is not ours.
@@ -100,7 +100,7 @@ class Declaration:
 
 
 class Stage(Enum):
-    """What an incident waits for."""
+    """The stage of an incident: what it waits for."""
 
     NONE = "no incident is open"
     ROTATING = "the new key is being made, proven and promoted"
@@ -110,12 +110,12 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an incident stands after an act.
+    """How far an incident has come.
 
     Attributes:
         stage: what it waits for.
         declaration: what was declared, while the incident is open.
-        acts: what was done just now, in words.
+        acts: what was done just now, each as a sentence.
         suspects: the versions that were declared compromised.
         current: the version that is current.
         attempt: the number of the last rotation, from 1; 0: none yet.
@@ -132,11 +132,12 @@ class Progress:
 def declare(
     secret: SecretVersions, declaration: Declaration, *, again: bool = False
 ) -> Declaration:
-    """Open an incident, or find the one that is open: the declaration that holds.
+    """Open an incident, unless one is open. Returns the declaration that holds.
 
-    An incident can be open for days, where a person has to revoke keys; what came after it is not
-    suspect. With ``again`` this declaration takes its place: every version of now is suspect, and
-    those that were stay so. Nothing is marked or rotated by this; `advance` does that.
+    An incident can be open for days, while a person has to revoke keys. Versions that were made
+    after it are not suspect. With ``again`` this declaration replaces the open one: every version
+    that exists now is suspect, and those that were suspect stay so. Does NOT label or rotate
+    anything; `advance` does.
 
     Raises:
         VersionStateError: the secret is scheduled for deletion, or no function rotates it.
@@ -190,21 +191,21 @@ def advance(secret: SecretVersions, now: datetime) -> Progress:
     stage = Stage.RETIRING
     if current is None or current in suspects:
         stage = Stage.ROTATING
-        patience = PATIENCE if pending is not None else _SETTLING
+        limit = ROTATION_TIME_LIMIT if pending is not None else SETTLING_TIME
         begun = pending is not None or attempt.number > 0
         waited = now - attempt.begun
-        if not begun or waited >= patience:
-            if attempt.number < MOST_ATTEMPTS or waited >= AGAIN:
+        if not begun or waited >= limit:
+            if attempt.number < MOST_ATTEMPTS or waited >= RETRY_AFTER:
                 _unstick(secret, pending, acts)
                 attempt = _rotate(secret, snapshot.arn, declaration, before=attempt, now=now)
-                acts.append(attempt.story)
+                acts.append(attempt.act)
             else:
                 stage = Stage.EXHAUSTED
     return Progress(stage, declaration, tuple(acts), tuple(suspects), current, attempt.number)
 
 
 def mark(secret: SecretVersions) -> tuple[str, ...]:
-    """Label the suspect versions of the open incident, and nothing else: every suspect version.
+    """Label the suspect versions of the open incident, and do nothing else. Returns them all.
 
     Idempotent; `advance` does it too.
 
@@ -215,14 +216,14 @@ def mark(secret: SecretVersions) -> tuple[str, ...]:
 
 
 def attempt_token(arn: str, declaration: Declaration, attempt: int) -> str:
-    """The ClientRequestToken of an incident's rotation, so that all who work on it use one."""
+    """The ClientRequestToken of an incident's rotation. Everybody who works on it gets the same."""
     return str(uuid.uuid5(_NAMESPACE, f"{arn} {iso_utc(declaration.at)} {attempt}"))
 
 
 def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
-    """Tags that hold the ids of every labelled version; as many ids in each as fit.
+    """The tags that name every labelled version, and every suspect of an open incident.
 
-    Those of an incident that is open are held too, labelled or not.
+    Each tag holds as many ids as fit.
     """
     texts = [""]
     for version in sorted({*snapshot.labels, *snapshot.suspect_versions}):
@@ -233,7 +234,7 @@ def _suspect_tags(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[str]:
-    """Label what was declared and is not labelled yet; every suspect version."""
+    """Label the suspect versions that are not labelled yet. Returns every suspect version."""
     marked = [
         version
         for version, labels in snapshot.labels.items()
@@ -259,11 +260,11 @@ def _mark(secret: SecretVersions, snapshot: Snapshot, acts: list[str]) -> list[s
 class _Attempt:
     number: int
     begun: datetime
-    story: str = ""
+    act: str = ""
 
 
 def _attempt(snapshot: Snapshot, declaration: Declaration) -> _Attempt:
-    """The incident's last rotation, as the tag tells; an earlier incident's does not count."""
+    """The incident's last rotation, by its tag. One of an earlier incident does not count."""
     words = snapshot.tags.get(ATTEMPT_TAG, "").split()
     try:
         number, begun, declared = words
@@ -285,18 +286,20 @@ def _rotate(
 ) -> _Attempt:
     """Begin the next rotation; a refused one does not count."""
     number = before.number + 1
-    # Written first: whoever is killed between the two has only lost a moment's patience.
-    _note(secret, declaration, number, now)
+    # The tag comes first: a process that is killed here only makes the next one wait.
+    _write_attempt(secret, declaration, number, now)
     try:
         secret.rotate(attempt_token(arn, declaration, number))
     except SecretStoreError as error:
         if error.aws_code != "InvalidRequestException":
             raise
         # A step that was running put its pending version back; the next look takes it off again.
-        _note(secret, declaration, before.number, now)
+        _write_attempt(secret, declaration, before.number, now)
         return _Attempt(before.number, now, "a rotation was refused: another is under way")
     return _Attempt(number, now, f"began rotation {number}")
 
 
-def _note(secret: SecretVersions, declaration: Declaration, number: int, now: datetime) -> None:
+def _write_attempt(
+    secret: SecretVersions, declaration: Declaration, number: int, now: datetime
+) -> None:
     secret.tag({ATTEMPT_TAG: f"{number} {iso_utc(now)} {iso_utc(declaration.at)}"})

@@ -1,4 +1,4 @@
-"""Going back to the previous key: proven first, and not if it is dead, suspect or dying."""
+"""Goes back to the previous key, if it signs and is neither compromised nor about to be revoked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rotation.secrets_manager.versions import SecretVersions
 
 @dataclass(frozen=True)
 class RollbackResult:
-    """What was done.
+    """What a rollback did.
 
     Attributes:
         arn: the secret.
@@ -45,7 +45,7 @@ class RollbackResult:
     at: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as JSON members, none of them confidential."""
+        """The result as JSON members, none of them confidential."""
         return {
             "arn": self.arn,
             "displaced": self.displaced,
@@ -60,9 +60,9 @@ def roll_back(
 ) -> RollbackResult:
     """Move AWSCURRENT back to the version that bears AWSPREVIOUS, once its key has signed.
 
-    The displaced key is revoked by nothing here; as a displaced key it gets its grace. So does the
-    one that comes back, when it is displaced again: the mark of its first displacement goes before
-    it is current.
+    Does NOT revoke the displaced key: it gets its grace, like every displaced key. So does the key
+    that comes back, when it is displaced again: its old retirement mark is removed before it is
+    current.
 
     Raises:
         VersionStateError: there is no previous key, it is dead or about to be retired, a rotation
@@ -113,7 +113,7 @@ def keep_record(done: RollbackResult, secret_name: str, evidence: EvidenceStore)
 
 
 def _versions(snapshot: Snapshot, now: datetime) -> tuple[str, str]:
-    """The previous and the current version, if going back is possible."""
+    """The previous and the current version; raises an error if a rollback is not possible."""
     _refuse_unsettled(snapshot)
     previous, current = snapshot.version_with(AWSPREVIOUS), snapshot.version_with(AWSCURRENT)
     if previous is None or current is None or previous == current:

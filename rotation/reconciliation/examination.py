@@ -142,10 +142,10 @@ class Examiner:
         return True in states or (not states and self._may_hold_unlisted_key(version, situation))
 
     def _may_hold_unlisted_key(self, version: ExaminedVersion, situation: Situation) -> bool:
-        """Whether a deprecated version that no listed key names is looked at in this run.
+        """Whether to read a deprecated version that no listed key names in this run.
 
-        A key made by hand bears no label at the vendor, and two promotions in a row may have taken
-        its version out of sight: so for a day after a version was made, and once a day later.
+        It may hold a key that a person made, which bears no label at the vendor, after two
+        promotions in a row. It is read for a day after a version was made, and then once a day.
         """
         made = [v.created_at for v in situation.versions if v.created_at is not None]
         if (
@@ -182,7 +182,7 @@ class Examiner:
         if expired:
             return False
         if version.current:
-            # Once a day, at the hour at which it was made, whatever the vendor's list says.
+            # The current key is asked about once a day, whatever the vendor's list says.
             return version.created_at is not None and once_a_day(version.created_at, now)
         deprecated = not version.labels and version.key_id not in situation.protected
         return deprecated and situation.listed(version.key_id) is None

@@ -266,7 +266,7 @@ class Execution:
         if self._listed_dead(key_id) if death is None else death.verdict is DeathVerdict.DEAD:
             self.result.dead.add(key_id)
             if retirement.reason is not Reason.COMPROMISED:
-                # The issuer forgets last: a key that it does not list nobody would mark dead.
+                # The issuer forgets last: the next run could not find a key that it does not list.
                 for version in retirement.versions:
                     self._mark_dead(version)
                 self._services.issuer.forget(key_id)
@@ -280,7 +280,7 @@ class Execution:
             )
 
     def _listed_dead(self, key_id: str) -> bool:
-        """Whether the vendor lists a key as not active whose material nobody ever stored."""
+        """Whether the vendor lists a key as not active; False if its material is known."""
         if key_id in self._examination.keys or self._services.find_key(key_id) is not None:
             return False
         listing = self._services.issuer.list_keys(
@@ -297,21 +297,21 @@ class Execution:
         )
         if self.result.revoked.get(key_id) is not Revocation.ALREADY_GONE:
             return
-        # The issuer does not know this key, as when it was made by hand: nobody was asked yet.
+        # The issuer does not know this key, because a person made it: nobody was asked yet.
         facts = {
             "what to do": "Revoke this API key in the vendor's portal. It works until you do.",
             "key id": key_id,
             "secret": self._secret.arn,
         }
         if not compromised:
-            # The mark is the memory: this key is asked, and a person told, once a day.
+            # The later mark makes reconciliation ask about this key, and tell a person, once a day.
             for version in retirement.versions:
                 until = self._services.clock() + REMIND_AFTER
                 self._postpone(version, until)
         self._services.notifier.notify(f"Revoke API key {key_id}", facts)
 
     def _incident_over(self) -> bool:
-        """Whether every compromised key of this secret is proven dead, in this very run."""
+        """Whether this run has proven that every compromised key of this secret is dead."""
         compromised = [version for version in self._situation.versions if version.compromised]
         again = plan(self._situation, self._services.policy)
         wanted = (*again.retire, *again.waiting)
@@ -323,7 +323,7 @@ class Execution:
         return bool(keys) and clear and keys <= self.result.dead
 
     def _close_incident(self) -> None:
-        """Keep the record first; only then may what tells of the incident and its keys go."""
+        """Keep the record first; only then remove the labels, the pool's entries and the tags."""
         retirements = [one for one in self._due if one.reason is Reason.COMPROMISED]
         versions = [v for v in self._situation.versions if v.compromised and v.key_id is not None]
         facts = record(
@@ -343,7 +343,7 @@ class Execution:
             self._mark_dead(version.id)
         for one in retirements:
             self._services.issuer.forget(one.key_id)
-        # Another incident may have been declared meanwhile: then the tag is that one's.
+        # Another incident may have been declared meanwhile; then the tags are of that one.
         closed = {version.id for version in self._situation.versions if version.compromised}
         again = self._secret.snapshot()
         if not any(again.compromised(version) for version in again.labels.keys() - closed):

@@ -1,7 +1,7 @@
-"""The record of an incident: that every key which was declared compromised is dead. Pure.
+"""The record of an incident, which proves that every compromised key is dead. It does no IO.
 
-One record for one set of compromised versions: its name comes from them, so that two runs which
-finish at the same time, or a run that is repeated, mean the same record.
+Each set of compromised versions has one record. Its name follows from the versions, so two runs
+that finish at the same time, or a run that is repeated, write the same record.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def record(
     Args:
         situation: what was found in the run that finished the incident.
         retirements: the compromised keys.
-        deaths: what was seen of each key of which the material is known, by key id.
+        deaths: the probes of each key of which the material is known, by key id.
         installation: the id of this installation.
         completed_at: our clock, aware UTC.
     """
@@ -85,7 +85,7 @@ def pool_record(pool: str, key_id: str, declared: str, death: ProbeHistory) -> b
 
 
 def _declared(tag: str | None) -> dict[str, str | None]:
-    """When, why and by whom, as far as the tag tells: its first word, the middle, its last."""
+    """When, why and by whom: the first word of the tag, the words between, and the last one."""
     words = (tag or "").split()
     return {
         "at": words[0] if words else None,
@@ -118,7 +118,7 @@ def _key(
 
 
 def death_facts(death: ProbeHistory) -> dict[str, Any]:
-    """What a death watch saw, as JSON members."""
+    """The probes of one key, as JSON members."""
     return {
         "by": "rejections between accepted calls of the control key",
         "controlKeyId": death.control_id,
@@ -136,5 +136,5 @@ def death_facts(death: ProbeHistory) -> dict[str, Any]:
 
 
 def time_text(time: datetime | None) -> str | None:
-    """A time in UTC as JSON has it here, or None."""
+    """A time in UTC as text, or None."""
     return None if time is None else iso_utc(time)

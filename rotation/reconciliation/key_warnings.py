@@ -1,4 +1,4 @@
-"""What people should know of a secret's keys: warnings with codes for machines to compare. Pure."""
+"""Warnings about keys, for people to read, each with a stable code. This module does no IO."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rotation.reconciliation.situation import Reading, Situation
 
 
 class WarningCode(Enum):
-    """What a warning is about. Values are stable."""
+    """The code of a warning. Values are stable."""
 
     KEY_EXPIRING = "key_expiring"
     CURRENT_KEY_DEAD = "current_key_dead"
@@ -48,7 +48,7 @@ class WarningCode(Enum):
     NOT_REACHED = "not_reached"
 
 
-#: What somebody must look at today.
+#: Somebody must look at these today.
 URGENT: Final = frozenset(
     {
         WarningCode.CURRENT_KEY_DEAD,
@@ -63,7 +63,7 @@ URGENT: Final = frozenset(
 
 @dataclass(frozen=True)
 class KeyWarning:
-    """One warning: its code, and a sentence that says what it means here and what to do."""
+    """One warning: its code, and a sentence that says what is wrong and what to do."""
 
     code: WarningCode
     message: str
@@ -113,7 +113,7 @@ def _current(situation: Situation) -> Iterator[KeyWarning]:
     if expires is not None and expires <= now:
         problem = f"expired at {iso_utc(expires)}"
     elif listed is not None and not listed.active:
-        problem = "is revoked or has expired, says the vendor"
+        problem = "is revoked or has expired, as the vendor's list says"
     elif current.answers is False:
         problem = "is not accepted by the vendor"
     else:

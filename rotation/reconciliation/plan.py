@@ -1,19 +1,19 @@
-"""Which keys must die, and when: a pure plan.
+"""Decides which keys of one secret must die, and when. It does no IO.
 
-Level-triggered: every run plans anew from what it finds, and whatever a run did not finish the next
-one finds again. Reconciliation alone retires keys. Invariants of a plan:
+Every run plans anew from what it finds, so the next run finds again what this one did not finish
+(it is level-triggered). Only reconciliation retires keys. Invariants of a plan:
 
 1. Outside incidents it revokes no key that is current, in flight or in its grace, whatever version
    holds it; in an incident it revokes no key that is current.
 2. Nothing is marked and revoked in one plan (a compromised key excepted): labels are eventually
    consistent, and a mark that was read in a later run was there for everybody to see.
-3. More than three ordinary revocations of one secret are none: something is wrong, and a person
-   has to look.
+3. If more than `MOST_REVOCATIONS` ordinary revocations of one secret are due, it revokes none of
+   them: something is wrong, and a person has to look.
 4. A key that does not bear our label is revoked only if a version of this secret holds it, and,
    outside incidents, no rotation of another secret issued it and no other secret uses it.
 
-Carrying it out is `rotation.reconciliation.execution`'s; what people should know of it,
-`rotation.reconciliation.key_warnings`'s.
+`rotation.reconciliation.execution` carries a plan out. `rotation.reconciliation.key_warnings` says
+what people should know of it.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ class Plan:
 
     Attributes:
         mark: retirement marks for versions that are seen displaced for the first time.
-        remove: labels that no longer say what is so.
-        untag: whether the tag of an incident was left behind.
+        remove: labels that are out of date.
+        untag: whether to remove the tags of an incident, which were left behind.
         abandon: versions whose AWSPENDING blocks every later rotation.
         retire: the keys whose time has come.
         waiting: the keys whose time will come, and when.
         refused: ordinary retirements that are too many to be right.
         suspended: why no key is retired unless compromised, or None.
-        unmarked: how many versions wait for a mark because the secret has no room for labels.
+        unmarked: how many versions have to wait for a mark, because there is no room for labels.
     """
 
     mark: tuple[Label, ...] = ()
@@ -113,7 +113,7 @@ class Plan:
 
 
 def plan(situation: Situation, policy: ReconciliationPolicy) -> Plan:
-    """What to do about the keys of one secret. Decides; does NOT do it."""
+    """Decide what to do about the keys of one secret. Does NOT do it."""
     if situation.snapshot.deleted_at is not None:
         return Plan(suspended="the secret is scheduled for deletion")
     suspended = _suspension(situation)
@@ -122,7 +122,8 @@ def plan(situation: Situation, policy: ReconciliationPolicy) -> Plan:
     refused: tuple[Retirement, ...] = ()
     if sum(one.revoke for one in due) > MOST_REVOCATIONS:
         refused = tuple(one for one in due if one.revoke)
-        # A person may have revoked them meanwhile; of a key that is not listed only asking tells.
+        # A person may have revoked them meanwhile. The list tells it of the listed keys; the vendor
+        # has to be asked about the others.
         due = [
             replace(one, revoke=False)
             for one in due
@@ -190,7 +191,7 @@ def _retirable(situation: Situation, version: ExaminedVersion) -> bool:
         return False
     if version.labels:
         return True
-    # Deprecated: a key that the vendor calls dead, or that it does not accept, needs no label.
+    # A deprecated version needs no mark if the vendor lists its key as dead, or rejects it.
     listed = situation.listed(version.key_id)
     return version.answers is True if listed is None else listed.active
 
@@ -200,22 +201,26 @@ def _removals(situation: Situation) -> Iterator[Label]:
         stale = not version.displaced or version.key_id in situation.protected
         if version.dead or (stale and not version.compromised):
             yield from (
-                Label(version.id, mark) for mark in sorted(_ours(version, RETIRE_AFTER_PREFIX))
+                Label(version.id, mark) for mark in sorted(_labels_of(version, RETIRE_AFTER_PREFIX))
             )
-        if version.dead and version.displaced and version.labels == _ours(version, DEAD_PREFIX):
+        if (
+            version.dead
+            and version.displaced
+            and version.labels == _labels_of(version, DEAD_PREFIX)
+        ):
             yield from (Label(version.id, dead) for dead in sorted(version.labels))
-        labelled = bool(_ours(version, COMPROMISED_PREFIX))
+        labelled = bool(_labels_of(version, COMPROMISED_PREFIX))
         if labelled and version.displaced and AWSPREVIOUS in version.labels:
             # So that no rollback revives it. The label of the incident keeps the version from
             # being deleted; as long as there is none, AWSPREVIOUS has to.
             yield Label(version.id, AWSPREVIOUS)
         if version.compromised and situation.never_got_a_value(version):
             yield from (
-                Label(version.id, one) for one in sorted(_ours(version, COMPROMISED_PREFIX))
+                Label(version.id, one) for one in sorted(_labels_of(version, COMPROMISED_PREFIX))
             )
 
 
-def _ours(version: ExaminedVersion, prefix: str) -> frozenset[str]:
+def _labels_of(version: ExaminedVersion, prefix: str) -> frozenset[str]:
     return frozenset(label for label in version.labels if label.startswith(prefix))
 
 
@@ -230,21 +235,21 @@ def _ordinary(
 ) -> tuple[list[Retirement], list[Retirement]]:
     """The retirements outside of incidents: those that are due, and those that wait."""
     retirements = [*_over_grace(situation), *_strays(situation, policy)]
-    now = [one for one in retirements if one.due <= situation.now and _now(situation, one)]
+    now = [one for one in retirements if one.due <= situation.now and _may_go_ahead(situation, one)]
     return now, [one for one in retirements if one not in now]
 
 
-def _now(situation: Situation, retirement: Retirement) -> bool:
-    """Whether a retirement that is due is for this run."""
+def _may_go_ahead(situation: Situation, retirement: Retirement) -> bool:
+    """Whether a retirement that is due may go ahead in this run."""
     listed = situation.listed(retirement.key_id)
     if listed is None and not situation.all_seen:
-        # Made by hand, and perhaps put into another secret too, which this run could not look at.
+        # A person made this key, and may have put it into a secret that this run did not see.
         return False
     return _is_time_to_ask(situation, retirement)
 
 
 def _is_time_to_ask(situation: Situation, retirement: Retirement) -> bool:
-    """A key that waits for a person's hand is not asked for every time."""
+    """Whether to ask about the key in this run: not every time, while a person is to revoke it."""
     listed = situation.listed(retirement.key_id)
     asked = listed is not None and listed.revocation_asked
     return not asked or time_to_ask(retirement.due, situation.now)
@@ -258,7 +263,7 @@ def _over_grace(situation: Situation) -> Iterator[Retirement]:
     for key_id, versions in holders.items():
         if not all(_retirable(situation, version) for version in versions):
             continue
-        # Marked versions only: a version that is seen for the first time has all its grace left.
+        # A version without a mark is seen displaced for the first time and has its grace ahead.
         times = [version.retire_after for version in versions]
         marked = [time for time in times if time is not None]
         if len(marked) == len(times):
@@ -279,7 +284,7 @@ def _strays(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Reti
         return
     named = {version.key_id for version in situation.versions}
     unclear = any(version.reading is Reading.UNREADABLE for version in situation.versions)
-    for key in _alive_and_ours(situation, policy):
+    for key in _alive_and_labels_of(situation, policy):
         spared = key.id in named | situation.protected or unclear
         if not spared and not _of_compromised(situation, key):
             # By the vendor's clock throughout: the age that it has there is counted back from now.
@@ -287,7 +292,7 @@ def _strays(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Reti
             yield Retirement(key.id, (), Reason.STRAY, situation.now - age + STRAY_AGE)
 
 
-def _alive_and_ours(situation: Situation, policy: ReconciliationPolicy) -> Iterator[VendorKey]:
+def _alive_and_labels_of(situation: Situation, policy: ReconciliationPolicy) -> Iterator[VendorKey]:
     """The active keys with our label, even if the list was of more than was asked for."""
     for key in situation.listing.keys if situation.listing else ():
         whose = (key.label.installation, key.label.secret_arn)
@@ -300,12 +305,12 @@ def _of_compromised(situation: Situation, key: VendorKey) -> bool:
 
 
 def _compromised(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Retirement]:
-    """Every key that was declared compromised and is not current: at once, hold or no hold."""
+    """Retire every compromised key that is not current at once, even during a hold."""
     holders: dict[str, list[str]] = {}
     for version in situation.versions:
         if version.compromised and version.key_id is not None:
             holders.setdefault(version.key_id, []).append(version.id)
-    for key in _alive_and_ours(situation, policy):
+    for key in _alive_and_labels_of(situation, policy):
         if _of_compromised(situation, key):
             holders.setdefault(key.id, [])
     for key_id, versions in holders.items():

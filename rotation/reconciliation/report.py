@@ -1,6 +1,6 @@
 """The report of a reconciliation, as JSON members. ``docs/reconciliation.md`` describes each.
 
-Nothing in it is key material: it is what an operator sees who may not read the secret.
+An operator who may not read the secret sees it, so it holds no key material.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def secret_report(
     """
     snapshot = situation.snapshot
     hold = situation.hold_until
-    # A hold that is no time has no year that JSON could carry.
+    # A hold that is not a time is held as the year 9999.
     held = None if hold is None else "unreadable" if hold.year == 9999 else iso_utc(hold)
     refused = {one.key_id for one in plan.refused}
     facts: dict[str, Any] = {
@@ -81,7 +81,7 @@ def unexamined(
 
 
 def issuer_report(condition: IssuerCondition) -> dict[str, Any]:
-    """How the issuer is doing."""
+    """The condition of the issuer, as JSON members."""
     return {
         "credentialId": condition.credential_id,
         "credentialExpiresAt": time_text(condition.credential_expires_at),
@@ -90,12 +90,12 @@ def issuer_report(condition: IssuerCondition) -> dict[str, Any]:
 
 
 def warnings(key_warnings: Iterable[KeyWarning]) -> list[dict[str, str]]:
-    """Warnings, each code once or more often."""
+    """Warnings, as JSON members. A code may occur more than once."""
     return [{"code": one.code.value, "message": one.message} for one in key_warnings]
 
 
 def failure(error: RotationError) -> dict[str, Any]:
-    """What went wrong: a code of ``docs/errors.md`` and its message."""
+    """A failure, as JSON members; the codes are those of ``docs/errors.md``."""
     return {"code": error.code, "message": str(error), "retryable": error.retryable}
 
 
@@ -110,7 +110,7 @@ def _version(version: ExaminedVersion, situation: Situation) -> dict[str, Any]:
 
 
 def _state(version: ExaminedVersion, situation: Situation) -> str:
-    """One word; the first that is true."""
+    """The first of these words that is true of the version."""
     states = {
         "current": version.current,
         "compromised": version.compromised,

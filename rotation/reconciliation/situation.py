@@ -1,8 +1,8 @@
-"""What is known of one secret's keys at one moment. Facts, without key material and without IO.
+"""Everything that is known of one secret's keys at one moment, without key material.
 
-Three lists are compared: the vendor's keys, the secret's versions, and the staging labels on them,
-which are reconciliation's only memory. Any of them may be a moment old (Secrets Manager's
-operations are eventually consistent), so what protects a key is believed of whichever says it.
+There are three lists: the vendor's keys, the secret's versions, and the staging labels on them,
+which are reconciliation's only memory. Any of them may be out of date (Secrets Manager's operations
+are eventually consistent), so a key is spared if any of the lists says that it must be.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DAY: Final = timedelta(days=1)
 
 
 class Reading(Enum):
-    """What came of reading a version's value."""
+    """Whether the value of a version could be read."""
 
     READ = "read"
     EMPTY = "empty"
@@ -49,7 +49,7 @@ class ExaminedVersion:
         id: the version's id.
         labels: its staging labels; none: deprecated.
         created_at: when it was made, aware UTC, where known.
-        reading: what came of reading it.
+        reading: whether its value could be read.
         key_id: the key that it holds, where it was read.
         issued_at: when that key was issued, where known.
         expires_at: when that key stops working, where known.
@@ -107,8 +107,9 @@ class Situation:
         versions: its versions, deprecated ones too, in the order of their making.
         listing: the vendor's keys of this secret; None: they could not be listed.
         now: our clock, aware UTC.
-        in_use_elsewhere: the keys that other secrets use or are about to, as far as they were seen.
-        all_seen: whether all secrets were.
+        in_use_elsewhere: the keys that other secrets use, or are about to use, as far as this run
+            saw those secrets.
+        all_seen: whether this run saw every secret.
     """
 
     snapshot: Snapshot
@@ -123,7 +124,7 @@ class Situation:
         return {key.id: key for key in self.listing.keys} if self.listing else {}
 
     def listed(self, key_id: str | None) -> VendorKey | None:
-        """The key as the vendor lists it, or None: not listed, as a key made by hand is."""
+        """The key as the vendor lists it. None: it is not listed, as a key that a person made."""
         return self._listed.get(key_id or "")
 
     @property
@@ -157,20 +158,20 @@ class Situation:
 
     @property
     def hold_until(self) -> datetime | None:
-        """Until when a person paused ordinary retirement; a hold that is no time never ends."""
+        """Until when a person paused ordinary retirement. A hold that is not a time never ends."""
         text = self.snapshot.tags.get(HOLD_TAG)
         return None if text is None else _time(text) or datetime.max.replace(tzinfo=UTC)
 
     @property
     def declared_at(self) -> datetime | None:
-        """When keys were declared compromised, as far as the secret's tag tells."""
+        """When keys were declared compromised, if the secret's tag says it."""
         return _time(self.snapshot.tags.get(INCIDENT_TAG, ""))
 
     @property
     def stale_incident(self) -> bool:
-        """Whether the tag of an incident is left without any version that is compromised.
+        """Whether the tags of an incident were left behind: no version is compromised any more.
 
-        Whoever declares an incident may write the tag first, so it is given a day.
+        A declaration writes its tags first, so it is given a day.
         """
         open_still = any(version.compromised for version in self.versions)
         if open_still or INCIDENT_TAG not in self.snapshot.tags:
@@ -186,25 +187,25 @@ class Situation:
     def issued_for_another_secret(self, version: ExaminedVersion) -> bool:
         """Whether a rotation of another secret issued the key that ``version`` holds.
 
-        Our rotations note when they issued a key, and the vendor lists what was issued for this
-        secret. So a key with such a note that is not listed was issued under another label, as
-        those that a replica holds when it is promoted: the primary may be using it.
+        Our rotations note in the value when they issued the key, and the vendor lists the keys that
+        were issued for this secret. So a key with such a note that is not listed was issued for
+        another secret. A promoted replica holds such keys, and its former primary may use them.
         """
         if self.listing is None or version.key_id is None or version.issued_at is None:
             return False
         return self.listed(version.key_id) is None
 
     def stuck(self, version: ExaminedVersion) -> bool:
-        """Whether ``version`` is in flight for so long that nothing will finish it."""
+        """Whether ``version`` has been in flight for so long that nothing will finish it."""
         return version.pending and self._old(version)
 
     def never_got_a_value(self, version: ExaminedVersion) -> bool:
-        """Whether ``version`` never got a value, and no step can be about to give it one."""
+        """Whether ``version`` has no value, and is so old that no step will store one."""
         empty = version.reading is Reading.EMPTY and version.displaced
         return empty and self._old(version)
 
     def _old(self, version: ExaminedVersion) -> bool:
-        # A version without a value may not be listed with its date; it is at least as old as the
+        # A version without a value may be listed without its date. It is at least as old as the
         # last change of anything in the secret.
         since = version.created_at or self.snapshot.changed_at
         return since is not None and self.now - since > STUCK_AGE
@@ -224,11 +225,11 @@ def _keys(versions: Iterable[ExaminedVersion]) -> frozenset[str]:
 
 
 def time_to_ask(since: datetime, now: datetime) -> bool:
-    """Whether this run is one in which a key that may well be alive is asked again.
+    """Whether to ask in this run about a key that may be alive.
 
-    Asking a live key buys a signature, and nobody remembers when it was asked last. So the time
-    itself decides: in the first run after ``since``, then when 1, 2, 4 and 8 hours and each whole
-    day after it went by since the last hourly run.
+    Asking about a living key buys a signature, and nothing remembers when it was asked last. So the
+    time decides: in the first run after ``since``, then in the first run after 1, 2, 4 and 8 hours,
+    and then once a day.
     """
     elapsed = now - since
     before = elapsed - RECONCILIATION_INTERVAL
@@ -238,6 +239,6 @@ def time_to_ask(since: datetime, now: datetime) -> bool:
 
 
 def once_a_day(since: datetime, now: datetime) -> bool:
-    """Whether a whole number of days after ``since`` went by since the last hourly run."""
+    """Whether a whole number of days since ``since`` has passed within the last hour."""
     elapsed = now - since
     return elapsed // _DAY > max(timedelta(0), elapsed - RECONCILIATION_INTERVAL) // _DAY

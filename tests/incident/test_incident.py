@@ -11,9 +11,9 @@ from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
 from rotation.errors import CompromisedKeyError, SecretStoreError, VersionStateError
 from rotation.incident.declaration import (
-    AGAIN,
     MOST_ATTEMPTS,
-    PATIENCE,
+    RETRY_AFTER,
+    ROTATION_TIME_LIMIT,
     Declaration,
     Stage,
     advance,
@@ -192,7 +192,7 @@ def test_a_rotation_that_does_not_get_through_is_followed_by_another(
         token = attempt_token(rotated.arn, declaration, attempt)
         assert not rotated.cloud.wait_for_rotation(rotated.arn, token).succeeded
         assert rotated.version("AWSPENDING") == token
-        rotated.later(PATIENCE)
+        rotated.later(ROTATION_TIME_LIMIT)
     assert advance(versions(rotated), rotated.now()).stage is Stage.EXHAUSTED
     assert len(marked(rotated)) == 2
 
@@ -205,9 +205,9 @@ def test_after_a_long_outage_an_hourly_look_begins_another_rotation(
     for _ in range(MOST_ATTEMPTS):
         advance(versions(rotated), rotated.now())
         settle(rotated)
-        rotated.later(PATIENCE)
+        rotated.later(ROTATION_TIME_LIMIT)
     assert advance(versions(rotated), rotated.now()).stage is Stage.EXHAUSTED
-    rotated.later(AGAIN)
+    rotated.later(RETRY_AFTER)
     progress = advance(versions(rotated), rotated.now())
     assert (progress.stage, progress.attempt) == (Stage.ROTATING, MOST_ATTEMPTS + 1)
 
