@@ -79,7 +79,13 @@ def test_the_rotation_artifact_knows_no_pdf(built: Path, package_name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "module", ["steps.py", "versions.py", "handlers/rotate.py", "vendor/admin_api.py"]
+    "module",
+    [
+        "core/steps.py",
+        "secrets_manager/versions.py",
+        "handlers/rotate.py",
+        "vendor/admin_api.py",
+    ],
 )
 def test_the_sealing_artifact_cannot_rotate(built: Path, module: str) -> None:
     """The function that reads documents carries none of the code that issues or stores keys."""

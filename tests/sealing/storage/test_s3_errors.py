@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
 from rotation.aws.errors import AwsCallError, error_code
 from rotation.errors import (
@@ -31,6 +32,7 @@ def refusal(status: int, code: str) -> ClientError:
         (refusal(503, "SlowDown"), False),
         (refusal(404, "NoSuchUpload"), False),
         (IncompleteReadError(actual_bytes=1, expected_bytes=2), False),
+        (ResponseParserError("half of an XML document"), False),
         (refusal(403, "AccessDenied"), True),
         (refusal(404, "NoSuchKey"), True),
         (NoCredentialsError(), True),
