@@ -118,7 +118,7 @@ class Faults:
             self._releases += 1
             self._condition.notify_all()
 
-    def wait_until_holding(self, timeout: timedelta = timedelta(seconds=10)) -> bool:
+    def wait_until_holding(self, timeout: timedelta = timedelta(seconds=60)) -> bool:
         """Wait until an answer is being withheld; False if none is after ``timeout``."""
         with self._condition:
             return self._condition.wait_for(lambda: self._holding > 0, timeout.total_seconds())
