@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import hypothesis
 import pytest
 
 from rotation.sandbox.aws.cloud import Cloud
@@ -23,6 +24,9 @@ FOUND: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to listen before the first test."""
+    # How long an example takes says something of the machine, not of the code.
+    hypothesis.settings.register_profile("no-deadline", deadline=None)
+    hypothesis.settings.load_profile("no-deadline")
     config.addinivalue_line("markers", "last: runs after all other tests")
     WHOLE_RUN.listen()
 

@@ -17,12 +17,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from rotation.deadline import Deadline
-from rotation.errors import RotationError
-from rotation.handlers.reconcile_actions import ACTIONS, parse
+from rotation.handlers.reconcile_actions import run_action
 from rotation.handlers.wiring.reconciliation import ReconcileWiring
 from rotation.privacy.library_logs import protect_process
-from rotation.privacy.observability import count, logger, metrics, set_function_dimension
+from rotation.privacy.observability import logger, metrics
 from rotation.settings import ReconcileSettings
 
 protect_process()
@@ -44,23 +42,4 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         InvalidEventError: the event is not one of those above; nothing was done.
         RotationError: no secret could be looked at; nothing confidential in its message or causes.
     """
-    set_function_dimension(context.function_name)
-    count("Reconciliations")
-    failure: RotationError
-    try:
-        request = parse(event, _alias(context))
-        answer = ACTIONS[request.action].run(request, _wiring(), Deadline.of(context))
-        return {"action": request.action} | answer
-    except RotationError as error:
-        failure = error
-        logger.error("nothing reconciled", extra={"code": error.code, "reason": str(error)})
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is scrubbed and named
-        failure = RotationError(f"Reconciliation failed unexpectedly ({type(error).__name__}).")
-        logger.exception("nothing reconciled, unexpectedly")
-    count("ReconciliationsFailed")
-    raise failure
-
-
-def _alias(context: LambdaContext) -> str | None:
-    """Through which alias the function was invoked: the ARN's eighth part, where it has one."""
-    return dict(enumerate(context.invoked_function_arn.split(":"))).get(7)
+    return run_action(event, context, _wiring)

@@ -2,7 +2,7 @@
 
 An event is validated against the table `ACTIONS` before anything is done. To add an action, add a
 row and the function that it names. Nothing here knows a vendor: whoever has the `ReconcileParts`
-can run the actions.
+can run the actions (`docs/examples/payment-gateway.md`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import EvidenceStore, KeyIssuer, KeyProver
 from rotation.deadline import Deadline
-from rotation.errors import InvalidEventError
+from rotation.errors import InvalidEventError, RotationError
 from rotation.incident.declaration import Declaration
 from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.incident.tag_text import ACTOR, REASON
 from rotation.key_pool.incident import PoolIncident
+from rotation.privacy.observability import count, logger, set_function_dimension
 from rotation.reconciliation.incident_record import incidents_of
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.snapshot import Snapshot
@@ -113,6 +116,42 @@ class Action:
     optional: frozenset[str] = frozenset()
     one_secret: bool = False
     alias: str | None = None
+
+
+def run_action(
+    event: Any, context: LambdaContext, open_parts: Callable[[], ReconcileParts]
+) -> dict[str, Any]:
+    """Do what an event asks for, and return the answer. A secret that fails is in the answer.
+
+    Args:
+        event: the event.
+        context: the Lambda context.
+        open_parts: gives the parts. It is called once the event has been validated.
+
+    Raises:
+        InvalidEventError: ``docs/reconciliation.md`` describes no such event; nothing was done.
+        RotationError: no secret could be looked at; nothing confidential in its message or causes.
+    """
+    set_function_dimension(context.function_name)
+    count("Reconciliations")
+    failure: RotationError
+    try:
+        request = parse(event, _alias(context))
+        answer = ACTIONS[request.action].run(request, open_parts(), Deadline.of(context))
+        return {"action": request.action} | answer
+    except RotationError as error:
+        failure = error
+        logger.error("nothing reconciled", extra={"code": error.code, "reason": str(error)})
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is scrubbed and named
+        failure = RotationError(f"Reconciliation failed unexpectedly ({type(error).__name__}).")
+        logger.exception("nothing reconciled, unexpectedly")
+    count("ReconciliationsFailed")
+    raise failure
+
+
+def _alias(context: LambdaContext) -> str | None:
+    """Through which alias the function was invoked: the ARN's eighth part, where it has one."""
+    return dict(enumerate(context.invoked_function_arn.split(":"))).get(7)
 
 
 def parse(event: object, alias: str | None = None) -> ReconcileRequest:

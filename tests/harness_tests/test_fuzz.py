@@ -29,7 +29,6 @@ def signer(pki: Pki) -> SimpleSigner:
 
 
 @settings(
-    deadline=None,
     derandomize=True,
     max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -18,7 +18,7 @@ SAYING = [
     "rotation.reconciliation.reconciler",
     "rotation.reconciliation.condemned_keys",
     "rotation.incident.revoke_first",
-    "rotation.handlers.reconcile",
+    "rotation.handlers.reconcile_actions",
 ]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation.errors import InvalidCredentialError, InvalidRequestError
@@ -289,7 +289,6 @@ paths = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(json_values)
 def test_no_event_raises_anything_but_a_typed_error(event: object) -> None:
     """Whatever JSON arrives, it is refused in words."""
@@ -297,7 +296,6 @@ def test_no_event_raises_anything_but_a_typed_error(event: object) -> None:
         SealRequest.parse(event)
 
 
-@settings(deadline=None)
 @given(paths, json_values)
 def test_no_member_raises_anything_but_a_typed_error(path: str, value: object) -> None:
     """Whatever one member of a good event becomes, it is accepted as it is or refused in words."""

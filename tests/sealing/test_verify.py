@@ -278,7 +278,7 @@ def test_anchors_that_are_no_certificates_are_refused(signer: SimpleSigner) -> N
 SEALED: dict[Pki, bytes] = {}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(place=st.floats(0, 1), value=st.integers(1, 255))
 def test_no_changed_byte_passes(place: float, value: int, pki: Pki) -> None:
     """Whichever byte outside the placeholder changes, the seal no longer passes."""

@@ -19,8 +19,10 @@ from rotation.core.policy import ReconciliationPolicy, RotationPolicy
 from rotation.core.ports import IssuerCondition
 from rotation.credential import Confidential
 from rotation.deadline import Deadline
-from rotation.handlers.reconcile_actions import parse
+from rotation.errors import ConfigurationError
+from rotation.handlers.reconcile_actions import run_action
 from rotation.handlers.step_invocation import StepRequest, run_step
+from rotation.key_pool.incident import PoolIncident
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
 from rotation.reconciliation.execution import ReconciliationServices
@@ -40,30 +42,71 @@ protect_process()
 
 
 class Gateway:
-    """What both functions need; lives as long as the execution environment."""
+    """The parts of both functions; they live as long as the execution environment.
+
+    It is a `rotation.handlers.reconcile_actions.ReconcileParts`.
+    """
 
     def __init__(self) -> None:
         self.secrets = boto3.client("secretsmanager")
         self.evidence = S3EvidenceStore(boto3.client("s3"), os.environ["EVIDENCE_BUCKET"])
-        api = GatewayApi(os.environ["GATEWAY_URL"])
-        self.prover = GatewayProver(api)
-        self.issuer = GatewayIssuer(
-            api,
-            lambda: read_credential(self.secrets, os.environ["ADMIN_SECRET"], GATEWAY_KEY).key,
-        )
+        self._api = GatewayApi(os.environ["GATEWAY_URL"])
 
-    def secret(self, name: str, rotation_token: Confidential | None = None) -> SecretVersions:
+    @property
+    def policy(self) -> ReconciliationPolicy:
+        """What the organisation decided about the end of a key."""
+        function = os.environ.get("ROTATION_FUNCTION", "")
+        return ReconciliationPolicy(INSTALLATION, function, GRACE, PROPAGATION, LONGEST_KEY_LIFE)
+
+    def clock(self) -> datetime:
+        """Our clock."""
+        return datetime.now(UTC)
+
+    def open_secret(self, name: str, rotation_token: Confidential | None = None) -> SecretVersions:
         """The secret ``name``, which holds a key of the gateway."""
         return SecretVersions(self.secrets, name, rotation_token, GATEWAY_KEY)
+
+    def issuer(self, deadline: Deadline) -> GatewayIssuer:  # noqa: ARG002 - a call takes 10 s
+        """Issues, lists and revokes keys with the admin's token, which is read at each call."""
+        admin = os.environ["ADMIN_SECRET"]
+        return GatewayIssuer(
+            self._api, lambda: read_credential(self.secrets, admin, GATEWAY_KEY).key
+        )
+
+    def prover(self, deadline: Deadline) -> GatewayProver:  # noqa: ARG002 - a call takes 10 s
+        """Asks the gateway whether it accepts a key."""
+        return GatewayProver(self._api)
+
+    def pool_incident(self) -> PoolIncident:
+        """The gateway issues keys itself."""
+        raise ConfigurationError("The payment gateway has no key pool.")
+
+    def reconciler(self, deadline: Deadline) -> Reconciler:
+        """One run over the secrets that name the rotation function."""
+        prover = self.prover(deadline)
+        services = ReconciliationServices(
+            issuer=self.issuer(deadline),
+            prover=prover,
+            notifier=LogNotifier(),
+            evidence=self.evidence,
+            policy=self.policy,
+            find_key=lambda _: None,
+            rate_limiter=RateLimiter(),
+            clock=self.clock,
+        )
+        return Reconciler(
+            open_secret=self.open_secret,
+            discover=lambda: secrets_rotated_by(self.secrets, self.policy.rotation_function),
+            condition=IssuerCondition,
+            services=services,
+            death_prover=DeathProver(prover, PROPAGATION, deadline, self.clock, time.sleep),
+            deadline=deadline,
+        )
 
 
 @cache
 def _gateway() -> Gateway:
     return Gateway()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @logger.inject_lambda_context(log_event=False)
@@ -76,11 +119,11 @@ def rotate(event: Any, context: LambdaContext) -> None:
 def _open_rotation(request: StepRequest) -> Rotation:
     gateway = _gateway()
     return Rotation(
-        secret=gateway.secret(request.secret_arn, request.rotation_token),
+        secret=gateway.open_secret(request.secret_arn, request.rotation_token),
         token=request.token,
         function_arn=request.function_arn,
-        issuer=gateway.issuer,
-        prover=gateway.prover,
+        issuer=gateway.issuer(request.deadline),
+        prover=gateway.prover(request.deadline),
         policy=RotationPolicy(INSTALLATION, timedelta(days=180), GRACE, PROPAGATION),
         deadline=request.deadline,
     )
@@ -90,25 +133,4 @@ def _open_rotation(request: StepRequest) -> Rotation:
 @metrics.log_metrics
 def reconcile(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Retire displaced and leaked keys and prove them dead; an hourly schedule calls this."""
-    request, deadline, gateway = parse(event), Deadline.of(context), _gateway()
-    function = os.environ["ROTATION_FUNCTION"]
-    reconciler = Reconciler(
-        open_secret=gateway.secret,
-        discover=lambda: secrets_rotated_by(gateway.secrets, function),
-        condition=IssuerCondition,
-        services=ReconciliationServices(
-            issuer=gateway.issuer,
-            prover=gateway.prover,
-            notifier=LogNotifier(),
-            evidence=gateway.evidence,
-            policy=ReconciliationPolicy(
-                INSTALLATION, function, GRACE, PROPAGATION, LONGEST_KEY_LIFE
-            ),
-            find_key=lambda _: None,
-            rate_limiter=RateLimiter(),
-            clock=_now,
-        ),
-        death_prover=DeathProver(gateway.prover, PROPAGATION, deadline, _now, time.sleep),
-        deadline=deadline,
-    )
-    return reconciler.run(request.secrets, act=request.action == "reconcile")
+    return run_action(event, context, _gateway)

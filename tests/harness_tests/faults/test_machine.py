@@ -194,7 +194,6 @@ TestLife = Life.TestCase
 TestLife.settings = settings(
     max_examples=int(os.environ.get("FAULTS_EXAMPLES", "12")),
     stateful_step_count=12,
-    deadline=None,
     derandomize="FAULTS_EXAMPLES" not in os.environ,
     suppress_health_check=list(HealthCheck),
 )

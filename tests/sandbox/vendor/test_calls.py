@@ -48,9 +48,7 @@ def test_a_signing_request_must_be_right(signer: Caller, body: bytes) -> None:
     assert not signer.emulator.signatures
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary()
     | st.builds(

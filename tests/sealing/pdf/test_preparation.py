@@ -333,7 +333,7 @@ DOCUMENTS = [
 ]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(DOCUMENTS), st.lists(mutations(), min_size=1, max_size=4))
 def test_no_damage_raises_anything_but_a_typed_error(
     document: bytes, damage: list[Callable[[bytes], bytes]]
@@ -349,7 +349,6 @@ def test_no_damage_raises_anything_but_a_typed_error(
         assert sealed.startswith(document)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_a_typed_error(document: bytes) -> None:
     """Bytes that only look like a PDF are refused with a message."""

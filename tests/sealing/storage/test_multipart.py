@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation.errors import (
@@ -93,7 +93,6 @@ def multipart_fixture(s3_server: S3Server) -> Iterator[MultipartFixture]:
     client.close()
 
 
-@settings(deadline=None)
 @given(
     size=st.one_of(
         st.integers(SMALLEST_PART, 6 * PART),

@@ -70,9 +70,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_is_a_file_like_any_other(steps: list[tuple[str, int]], source: RangedObject) -> None:
     """Any reads and seeks do as they do in memory."""
     plain = io.BytesIO(CONTENT)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -139,7 +139,6 @@ def damage() -> st.SearchStrategy[Callable[[bytes], bytes]]:
     return st.builds(flip, st.floats(0, 1), st.integers(0, 255)) | st.builds(cut, st.floats(0, 1))
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([JPEG, PALETTE, saved(image("RGBA")), saved(image("L"), "JPEG")]),
     st.lists(damage(), min_size=1, max_size=3),
