@@ -42,4 +42,4 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         InvalidEventError: the event is not one of those above; nothing was done.
         RotationError: no secret could be looked at; nothing confidential in its message or causes.
     """
-    return run_action(event, context, _wiring)
+    return run_action(event, context, lambda deadline: _wiring().parts(deadline))

@@ -9,27 +9,34 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from rotation.core.policy import ReconciliationPolicy
-from rotation.core.ports import EvidenceStore, KeyIssuer, KeyProver
+from rotation.core.ports import IssuerCondition
+from rotation.credential import TRUSTED_SIGNATURES, KeyFormat
 from rotation.deadline import Deadline
-from rotation.errors import InvalidEventError, RotationError
+from rotation.errors import ConfigurationError, InvalidEventError, RotationError
 from rotation.incident.declaration import Declaration
 from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.incident.tag_text import ACTOR, REASON
 from rotation.key_pool.incident import PoolIncident
 from rotation.privacy.observability import count, logger, set_function_dimension
+from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.incident_record import incidents_of
+from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
+from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 #: The alias of the function through which alone a key is revoked before it is replaced.
 REVOKE_FIRST: Final = "revoke-first"
@@ -65,38 +72,47 @@ class ReconcileRequest:
         return Declaration(at, self.reason, self.actor)
 
 
-class ReconcileParts(Protocol):
-    """What the actions need. `rotation.handlers.wiring.reconciliation` builds it from settings."""
+@dataclass(frozen=True)
+class ReconcileParts:
+    """What the actions need in one invocation. A wiring builds it, for any vendor.
 
-    @property
-    def evidence(self) -> EvidenceStore:
-        """Keeps records of incidents."""
+    Attributes:
+        secrets: a boto3 Secrets Manager client.
+        services: what a reconciliation uses.
+        deadline: when the invocation ends.
+        condition: asks how the issuer is doing.
+        key_format: how a secret holds its key.
+        pool: the leaked keys of the key pool, where there is one.
+    """
 
-    @property
-    def policy(self) -> ReconciliationPolicy:
-        """What the organisation decided."""
-
-    def clock(self) -> datetime:
-        """Our clock, aware UTC."""
+    secrets: SecretsManagerClient
+    services: ReconciliationServices
+    deadline: Deadline
+    condition: Callable[[], IssuerCondition] = IssuerCondition
+    key_format: KeyFormat = TRUSTED_SIGNATURES
+    pool: PoolIncident | None = None
 
     def open_secret(self, name: str) -> SecretVersions:
         """The versions of a secret, by its ARN or name."""
+        return SecretVersions(self.secrets, name, key_format=self.key_format)
 
-    def prover(self, deadline: Deadline) -> KeyProver:
-        """Asks the vendor whether it accepts a key, in one invocation."""
-
-    def issuer(self, deadline: Deadline) -> KeyIssuer:
-        """Lists and revokes keys in one invocation."""
-
-    def reconciler(self, deadline: Deadline) -> Reconciler:
-        """Reconciles secrets in one invocation."""
-
-    def pool_incident(self) -> PoolIncident:
-        """The leaked keys of the pool.
-
-        Raises:
-            ConfigurationError: this deployment has no pool.
-        """
+    def reconciler(self) -> Reconciler:
+        """Reconciles secrets."""
+        services, function = self.services, self.services.policy.rotation_function
+        return Reconciler(
+            open_secret=self.open_secret,
+            discover=lambda: secrets_rotated_by(self.secrets, function),
+            condition=self.condition,
+            services=services,
+            death_prover=DeathProver(
+                prover=services.prover,
+                limit=services.policy.propagation_limit,
+                deadline=self.deadline,
+                clock=services.clock,
+                sleep=time.sleep,
+            ),
+            deadline=self.deadline,
+        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ class Action:
         alias: the alias of the function through which alone it may be asked for; None: any.
     """
 
-    run: Callable[[ReconcileRequest, ReconcileParts, Deadline], dict[str, Any]]
+    run: Callable[[ReconcileRequest, ReconcileParts], dict[str, Any]]
     required: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
     one_secret: bool = False
@@ -119,14 +135,14 @@ class Action:
 
 
 def run_action(
-    event: Any, context: LambdaContext, open_parts: Callable[[], ReconcileParts]
+    event: Any, context: LambdaContext, open_parts: Callable[[Deadline], ReconcileParts]
 ) -> dict[str, Any]:
     """Do what an event asks for, and return the answer. A secret that fails is in the answer.
 
     Args:
         event: the event.
         context: the Lambda context.
-        open_parts: gives the parts. It is called once the event has been validated.
+        open_parts: builds the parts of one invocation, once the event has been validated.
 
     Raises:
         InvalidEventError: ``docs/reconciliation.md`` describes no such event; nothing was done.
@@ -137,7 +153,7 @@ def run_action(
     failure: RotationError
     try:
         request = parse(event, _alias(context))
-        answer = ACTIONS[request.action].run(request, open_parts(), Deadline.of(context))
+        answer = ACTIONS[request.action].run(request, open_parts(Deadline.of(context)))
         return {"action": request.action} | answer
     except RotationError as error:
         failure = error
@@ -227,39 +243,37 @@ def _own_secret(request: ReconcileRequest, parts: ReconcileParts) -> Snapshot:
     """
     [name] = request.secrets or ()
     snapshot = parts.open_secret(name).snapshot()
-    snapshot.require_rotated_by(parts.policy.rotation_function)
+    snapshot.require_rotated_by(parts.services.policy.rotation_function)
     return snapshot
 
 
-def _reconcile(
-    request: ReconcileRequest, parts: ReconcileParts, deadline: Deadline
-) -> dict[str, Any]:
-    return parts.reconciler(deadline).run(request.secrets)
+def _reconcile(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    return parts.reconciler().run(request.secrets)
 
 
-def _report(request: ReconcileRequest, parts: ReconcileParts, deadline: Deadline) -> dict[str, Any]:
-    return parts.reconciler(deadline).run(request.secrets, act=False)
+def _report(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    return parts.reconciler().run(request.secrets, act=False)
 
 
-def _roll_back(
-    request: ReconcileRequest, parts: ReconcileParts, deadline: Deadline
-) -> dict[str, Any]:
+def _roll_back(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    found, services = _own_secret(request, parts), parts.services
+    done = roll_back(parts.open_secret(found.arn), services.prover, services.clock)
+    return keep_record(done, found.name, services.evidence)
+
+
+def _evidence(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
     found = _own_secret(request, parts)
-    done = roll_back(parts.open_secret(found.arn), parts.prover(deadline), parts.clock)
-    return keep_record(done, found.name, parts.evidence)
-
-
-def _evidence(request: ReconcileRequest, parts: ReconcileParts, _: Deadline) -> dict[str, Any]:
-    found = _own_secret(request, parts)
-    kept = parts.evidence.records(incidents_of(found.name))
+    kept = parts.services.evidence.records(incidents_of(found.name))
     return {
         "secret": found.arn,
         "records": [{"where": place, "record": json.loads(record)} for place, record in kept],
     }
 
 
-def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts, _: Deadline) -> dict[str, Any]:
-    pool, declared = parts.pool_incident(), request.declaration(parts.clock()).tag()
+def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    pool, declared = parts.pool, request.declaration(parts.services.clock()).tag()
+    if pool is None:
+        raise ConfigurationError("This deployment issues keys itself; it has no key pool.")
     done = pool.condemn(declared, again=request.again)
     return {
         "pool": pool.name,
@@ -270,12 +284,10 @@ def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts, _: Deadline)
     }
 
 
-def _revoke_first(
-    request: ReconcileRequest, parts: ReconcileParts, deadline: Deadline
-) -> dict[str, Any]:
-    secret = parts.open_secret(_own_secret(request, parts).arn)
-    declaration, issuer = request.declaration(parts.clock()), parts.issuer(deadline)
-    return revoke_first(secret, declaration, issuer, again=request.again).as_json()
+def _revoke_first(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    secret, services = parts.open_secret(_own_secret(request, parts).arn), parts.services
+    declaration = request.declaration(services.clock())
+    return revoke_first(secret, declaration, services.issuer, again=request.again).as_json()
 
 
 _SECRETS: Final = frozenset({"secrets"})

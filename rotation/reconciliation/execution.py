@@ -30,6 +30,7 @@ from rotation.reconciliation.incident_record import record, record_name
 from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
 from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, plan
 from rotation.reconciliation.proof_of_death import DeathVerdict, ProbedKey, ProbeHistory
+from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.reconciliation.situation import Reading, Situation
 from rotation.secrets_manager.labels import (
     AWSPENDING,
@@ -62,9 +63,9 @@ class ReconciliationServices:
     notifier: Notifier
     evidence: EvidenceStore
     policy: ReconciliationPolicy
-    find_key: Callable[[str], ApiKey | None]
-    rate_limiter: Callable[[], None]
     clock: Callable[[], datetime]
+    rate_limiter: Callable[[], None] = field(default_factory=RateLimiter)
+    find_key: Callable[[str], ApiKey | None] = lambda _: None
     condemned_keys: CondemnedKeys | None = None
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 
-def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPoolIssuer:
+def key_pool(
+    settings: RotationSettings, secrets: SecretsManagerClient, notifier: Notifier
+) -> KeyPoolIssuer:
     """The pool of the settings."""
 
     def needed(secret_arn: str) -> timedelta:
@@ -32,7 +34,7 @@ def key_pool(settings: RotationSettings, secrets: SecretsManagerClient) -> KeyPo
         return least_life_when_issued(interval, settings.grace)
 
     pool = PoolSecret(secrets, settings.pool_secret, utc_now)
-    return KeyPoolIssuer(pool, needed, notifier(settings), utc_now)
+    return KeyPoolIssuer(pool, needed, notifier, utc_now)
 
 
 def admin_key_reader(secrets: SecretsManagerClient, secret: str) -> Callable[[], ApiKey]:
@@ -40,7 +42,7 @@ def admin_key_reader(secrets: SecretsManagerClient, secret: str) -> Callable[[],
     return cache(lambda: read_credential(secrets, secret).key)
 
 
-def notifier(settings: RotationSettings) -> Notifier:
+def make_notifier(settings: RotationSettings) -> Notifier:
     """The topic of the settings, or the log where they name none."""
     if settings.notification_topic is None:
         return LogNotifier()

@@ -12,7 +12,7 @@ from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.step_invocation import StepRequest
-from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool
+from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool, make_notifier
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.key_pool.issuer import LeaseOnlyIssuer
 from rotation.secrets_manager.versions import SecretVersions
@@ -64,4 +64,6 @@ class RotationWiring:
 
     @cached_property
     def _pool(self) -> LeaseOnlyIssuer:
-        return LeaseOnlyIssuer(key_pool(self._settings, self._secrets))
+        return LeaseOnlyIssuer(
+            key_pool(self._settings, self._secrets, make_notifier(self._settings))
+        )
