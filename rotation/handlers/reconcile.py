@@ -2,7 +2,7 @@
 
 Events: ``{}`` or an EventBridge scheduled event reconciles every secret that names our rotation
 function; ``{"action": "reconcile" | "report", "secrets": [ARN or name, …]}`` those that are named
-(without ``secrets``: all). The answer is the report; ``docs/reconciliation.md`` describes it.
+(without ``secrets``: all) and answers with the report, which ``docs/reconciliation.md`` describes.
 ``{"action": "rollback", "secrets": [ARN or name]}`` goes back to the previous key of one secret.
 ``{"action": "evidence", "secrets": [ARN or name]}`` brings the newest records of its incidents.
 ``{"action": "condemn-pool", "reason": …, "actor": …}`` declares the pool's free keys compromised.

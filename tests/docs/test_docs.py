@@ -643,7 +643,7 @@ def test_the_words_are_defined_once_and_in_order() -> None:
 
 def test_decisions_are_numbered_and_complete() -> None:
     """Records are numbered without a gap; each has its context, decision and consequences."""
-    records = sorted((DOCS / "adr").glob("*.md"))
+    records = sorted((DOCS / "adr").glob("[0-9]*.md"))
     assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
     for number, record in enumerate(records, start=1):
         text = record.read_text()
