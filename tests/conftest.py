@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from socketserver import ThreadingMixIn
 from typing import Any
 
 import hypothesis
@@ -29,6 +31,19 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("no-deadline")
     config.addinivalue_line("markers", "last: runs after all other tests")
     WHOLE_RUN.listen()
+    if config.getoption("cov_source"):
+        _leave_servers_unmeasured()
+
+
+def _leave_servers_unmeasured() -> None:
+    """Do not trace the threads in which servers of the tests answer; most of their code is moto."""
+    answer = ThreadingMixIn.process_request_thread
+
+    def answer_untraced(server: Any, request: Any, client_address: Any) -> None:
+        sys.settrace(None)
+        answer(server, request, client_address)
+
+    ThreadingMixIn.process_request_thread = answer_untraced  # type: ignore[assignment, method-assign]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -67,7 +67,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the slow tests of a fast run."""
+    """Leave out the slow tests of a fast run.
+
+    In a whole run the coverage of the slow folders is not measured: their code runs in other
+    processes or in the harnesses, so a tracer would make them slower and count nothing.
+    """
+    for item in items:
+        if any(folder in item.path.parents for folder in SLOW_FOLDERS):
+            item.add_marker("no_cover")
     if not config.getoption("fast"):
         return
     slow = [item for item in items if _is_slow(item)]
