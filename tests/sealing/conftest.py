@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from pyhanko.sign.signers.pdf_cms import SimpleSigner
 
 from rotation.credential import ApiKey
+from rotation.sandbox.aws.server import LocalServer, MotoApplication
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, SignFunction, VerifyFunction
@@ -38,10 +38,8 @@ LARGEST = 64 * 1024
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     """The address of an S3 of this process's own."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    server = LocalServer(MotoApplication())
+    yield server.url
     server.stop()
 
 

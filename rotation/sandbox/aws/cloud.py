@@ -26,7 +26,6 @@ import botocore.session
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.core.base_backend import AccountSpecificBackend, BackendDict
 from moto.core.config import default_user_config
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.secretsmanager import urls as secretsmanager_urls
 from moto.secretsmanager.models import secretsmanager_backends
 
@@ -41,7 +40,7 @@ from rotation.sandbox.aws.functions import (
 from rotation.sandbox.aws.lambda_service import FaithfulLambda
 from rotation.sandbox.aws.rotations import RetryPolicy, RotationOutcome, Rotations, StepRun
 from rotation.sandbox.aws.secrets_manager import FaithfulResponse, FaithfulSecretsManager
-from rotation.sandbox.aws.server import LocalServer
+from rotation.sandbox.aws.server import LocalServer, MotoApplication
 from rotation.sandbox.aws.traffic import Call, Faults, Traffic
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._clock = clock
         self._functions = Functions(event_retries or EventRetries())
         self._rotations = Rotations(self._invoke, retries or RetryPolicy(), clock)
-        self._traffic = Traffic(DomainDispatcherApplication(create_backend_app), self.account)
+        self._traffic = Traffic(MotoApplication(), self.account)
         self._registered: dict[str, tuple[timedelta, int]] = {}
         self._session = isolated_session()
         self._running = ExitStack()
