@@ -8,9 +8,10 @@ import json
 import pickle
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from freezegun import freeze_time
 
 from rotation.credential import (
     ApiKey,
@@ -22,6 +23,7 @@ from rotation.credential import (
     matching,
 )
 from rotation.errors import InvalidCredentialError
+from rotation.handlers.wiring.vendor import utc_now
 from rotation.privacy.redaction import scrub
 
 KEY_ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
@@ -122,12 +124,31 @@ def test_a_new_key_leaves_the_organisation_s_own_members_alone() -> None:
     }
 
 
-def test_a_key_knows_when_it_has_expired() -> None:
-    """A key without a known expiry never has; one with, from that moment on."""
-    assert not ApiKey.from_text(KEY_ID, MATERIAL).expired(NOW)
-    dated = ApiKey.from_text(KEY_ID, MATERIAL, expires_at=iso_utc(NOW))
-    assert dated.expired(NOW)
-    assert not dated.expired(NOW.replace(hour=11))
+def test_a_key_without_a_known_expiry_never_expires() -> None:
+    """The vendor's answer alone tells when such a key has ended."""
+    with freeze_time("9999-01-01"):
+        assert not ApiKey.from_text(KEY_ID, MATERIAL).expired(utc_now())
+
+
+@pytest.mark.parametrize(
+    "expires_at",
+    [
+        pytest.param("2026-03-01T12:00:00Z", id="any day"),
+        pytest.param("2028-02-29T00:00:00Z", id="a leap day"),
+        pytest.param("2028-03-01T00:00:00+00:00", id="the day after a leap day"),
+        pytest.param("2027-01-01T00:00:00.000Z", id="the end of a year"),
+        pytest.param("2026-12-31T23:30:00-02:00", id="the next year by UTC"),
+    ],
+)
+def test_a_key_expires_to_the_second(expires_at: str) -> None:
+    """It is good until the second before its expiry, and has expired from that moment on."""
+    key = ApiKey.from_text(KEY_ID, MATERIAL, expires_at=expires_at)
+    with freeze_time(datetime.fromisoformat(expires_at) - timedelta(seconds=1)) as clock:
+        assert not key.expired(utc_now())
+        clock.tick()
+        assert key.expired(utc_now())
+        clock.tick(timedelta(days=366))
+        assert key.expired(utc_now())
 
 
 OTHER_VENDOR = KeyFormat(

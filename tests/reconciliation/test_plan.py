@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
+from freezegun import freeze_time
 
+from rotation.handlers.wiring.vendor import utc_now
 from rotation.reconciliation.plan import Reason, plan
 from rotation.reconciliation.situation import Reading, Situation, once_a_day, time_to_ask
 from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAG, retirement_label
@@ -445,6 +447,22 @@ def test_the_tag_of_an_incident_is_removed_when_nothing_is_left_of_it() -> None:
         assert plan(situation(NEW, tags=tags), POLICY).untag is untag
         open_still = situation(NEW, held("old", compromised("old")), tags=tags)
         assert plan(open_still, POLICY).untag is False
+
+
+@pytest.mark.parametrize("displaced", ["2026-12-31T23:15:00Z", "2028-02-28T22:30:00Z"])
+def test_a_key_is_retired_at_its_hour(displaced: str) -> None:
+    """It waits until the second before its grace is over, whatever day has begun meanwhile."""
+    with freeze_time(displaced) as clock:
+        mark = retirement_label("old", utc_now() + POLICY.grace)
+        found = situation(NEW, held("old", PREVIOUS, mark))
+        clock.tick(POLICY.grace - timedelta(seconds=1))
+        early = plan(replace(found, now=utc_now()), POLICY)
+        clock.tick()
+        due_now = plan(replace(found, now=utc_now()), POLICY)
+    assert [one.key_id for one in early.waiting] == ["k-old"]
+    assert early.retire == ()
+    assert due_now.waiting == ()
+    assert [(one.key_id, one.reason) for one in due_now.revocations] == [("k-old", GRACE)]
 
 
 def test_a_mark_is_never_early() -> None:

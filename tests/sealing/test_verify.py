@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import pytest
+from freezegun import freeze_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyhanko.pdf_utils.generic import NumberObject, Reference, TextStringObject, pdf_name
@@ -122,9 +123,10 @@ def test_a_timestamp_of_another_signature_is_a_problem(signer: SimpleSigner, pki
 
 def test_a_proven_time_outlives_the_signer_s_certificate(signer: SimpleSigner, pki: Pki) -> None:
     """Years later the seal is trusted by its timestamp, and not trusted without one."""
-    later = pki.made_at + timedelta(days=365 * 5)
-    [proven] = verify(stamped_by(signer, timestamper(pki, pki.made_at)), pki.root_pem, at=later)
-    [claimed] = verify(sealed_by(signer), pki.root_pem, at=later)
+    stamped, plain = stamped_by(signer, timestamper(pki, pki.made_at)), sealed_by(signer)
+    with freeze_time(pki.made_at + timedelta(days=365 * 5)):
+        [proven] = verify(stamped, pki.root_pem)
+        [claimed] = verify(plain, pki.root_pem)
     assert (proven.trusted, proven.problem) == (True, None)
     assert claimed.problem is not None
     assert claimed.problem.startswith("The signer's certificate is valid from ")

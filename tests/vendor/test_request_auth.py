@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+
+import pytest
+from freezegun import freeze_time
 
 from rotation.credential import ApiKey
+from rotation.handlers.wiring.vendor import utc_now
+from rotation.sandbox.vendor.keys import KeyStore
+from rotation.sandbox.vendor.request_auth import authenticated
 from rotation.vendor.request_auth import auth_headers
 
 KEY = ApiKey.from_text(
@@ -30,3 +37,22 @@ def test_an_empty_body_is_signed_over_the_time_alone() -> None:
     one = auth_headers(KEY, b"", AT)
     other = auth_headers(KEY, b"", AT.replace(second=45))
     assert one["X-Authorization"] != other["X-Authorization"]
+
+
+@pytest.mark.parametrize("begin", ["2027-12-31T23:59:30Z", "2028-02-28T23:59:59Z"])
+def test_a_request_is_good_for_one_minute(begin: str) -> None:
+    """The vendor's rule accepts it up to a minute later, over the end of a year or a leap day."""
+    body = b"{}"
+    with freeze_time(begin) as clock:
+        keys = KeyStore(utc_now, propagation_delay=timedelta(0), quota=1)
+        key = keys.create()
+        headers = Message()
+        ours = auth_headers(ApiKey.from_text(key.id, key.material), body, utc_now())
+        for name, value in ours.items():
+            headers[name] = value
+        clock.tick(60)
+        assert authenticated(headers, body, utc_now(), keys.get) == key
+        clock.tick(1)
+        assert authenticated(headers, body, utc_now(), keys.get) is None
+        clock.tick(-122)
+        assert authenticated(headers, body, utc_now(), keys.get) is None
