@@ -143,6 +143,8 @@ package-rotation package-sealing: package-%: runtime-python | $(UV)
 		&& find . \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' \
 		-o -name '_testcapi.*' -o -path '*.dist-info/RECORD' -o -path '*.dist-info/INSTALLER' \
 		-o -path '*.dist-info/REQUESTED' \) -type f -exec rm -f {} +
+	@# The headers of METADATA are read at run time (versions); the page for PyPI after them is not.
+	@find $(BUILD)/.$*/tree -path '*.dist-info/METADATA' -exec sed -i '/^$$/,$$d' {} +
 	@PYTHONHASHSEED=0 "$(RUNTIME_PYTHON)" -S -s -m compileall -q -j 1 -s $(BUILD)/.$*/tree \
 		-p /var/task --invalidation-mode unchecked-hash $(BUILD)/.$*/tree
 	@chmod -R u=rwX,go=rX $(BUILD)/.$*/tree

@@ -21,7 +21,7 @@ from rotation.handlers.reconcile_actions import run_action
 from rotation.handlers.wiring.reconciliation import ReconcileWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
-from rotation.settings import ReconcileSettings
+from rotation.settings.rotation import ReconcileSettings
 
 protect_process()
 

@@ -15,7 +15,7 @@ from rotation.handlers.step_invocation import run_step
 from rotation.handlers.wiring.rotation import RotationWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
-from rotation.settings import RotationSettings
+from rotation.settings.rotation import RotationSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

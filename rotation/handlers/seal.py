@@ -19,7 +19,7 @@ from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, logger, metrics, set_function_dimension
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, error_answer, make_error_answer, recording_failure
-from rotation.settings import SealingSettings
+from rotation.settings.sealing import SealingSettings
 
 protect_process()
 

@@ -23,7 +23,7 @@ from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, logger, metrics, set_function_dimension
 from rotation.sealing.request import ObjectLocation, SealOptions, error_message
-from rotation.settings import UnattendedSettings
+from rotation.settings.unattended import UnattendedSettings
 from rotation.unattended.idempotent_sealer import IdempotentSealer, SealResult
 
 ResultCode: TypeAlias = Literal["Succeeded", "TemporaryFailure", "PermanentFailure"]

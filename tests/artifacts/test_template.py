@@ -17,7 +17,9 @@ from rotation.errors import ConfigurationError
 from rotation.handlers.reconcile_actions import REVOKE_FIRST
 from rotation.privacy.observability import FUNCTION, NAMESPACE, SERVICE
 from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAGS
-from rotation.settings import Location, ReconcileSettings, RotationSettings, SealingSettings
+from rotation.settings.environment import Location
+from rotation.settings.rotation import ReconcileSettings, RotationSettings
+from rotation.settings.sealing import SealingSettings
 from tests.artifacts.template import PSEUDO, Template, actions
 from tests.artifacts.toolchain import succeed
 from tests.paths import ROOT

@@ -29,12 +29,9 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.vendor import Fault
-from rotation.settings import (
-    ReconcileSettings,
-    RotationSettings,
-    SealingSettings,
-    UnattendedSettings,
-)
+from rotation.settings.rotation import ReconcileSettings, RotationSettings
+from rotation.settings.sealing import SealingSettings
+from rotation.settings.unattended import UnattendedSettings
 from rotation.vendor.request_auth import auth_headers
 from tests.artifacts.template import Template
 from tests.paths import ROOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rotation.errors import ConfigurationError
-from rotation.settings import KEY_POOL, RotationSettings
+from rotation.settings.rotation import KEY_POOL, RotationSettings
 
 POOL = {"INSTALLATION_ID": "fixture-1", "KEY_ISSUER": "key-pool", "POOL_SECRET": "our-pool"}
 

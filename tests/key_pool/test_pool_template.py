@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rotation.settings import ADMIN_API, KEY_POOL, RotationSettings
+from rotation.settings.rotation import ADMIN_API, KEY_POOL, RotationSettings
 from tests.artifacts.template import Template, actions
 
 TOPIC = "arn:aws:sns:eu-central-1:012345678912:people"

@@ -20,7 +20,7 @@ from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, SignFunction, VerifyFunction
 from rotation.sealing.storage.s3 import S3Documents
 from rotation.sealing.verify import verify
-from rotation.settings import Location
+from rotation.settings.environment import Location
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.http import VendorHttp
 from rotation.vendor.signer import Signer, SignerPolicy

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from rotation.errors import ConfigurationError
-from rotation.settings import Location, RotationSettings, SealingSettings, VendorSettings
+from rotation.settings.environment import Location
+from rotation.settings.rotation import RotationSettings
+from rotation.settings.sealing import SealingSettings
+from rotation.settings.vendor import VendorSettings
 
 ROTATION = {"INSTALLATION_ID": "fixture-1", "ADMIN_SECRET": "trusted-signatures-admin"}
 SEALING = {"SOURCE_LOCATIONS": "in/incoming/", "DESTINATION_LOCATIONS": "out, archive/sealed/"}

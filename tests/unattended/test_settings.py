@@ -10,7 +10,8 @@ from rotation.errors import ConfigurationError
 from rotation.handlers.wiring.seal_options import VARIABLES, seal_options
 from rotation.sealing.request import OPTIONS, Certification, SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
-from rotation.settings import Location, UnattendedSettings
+from rotation.settings.environment import Location
+from rotation.settings.unattended import UnattendedSettings
 from tests.docs.test_docs import Noting
 from tests.sealing.images import image, png, saved
 

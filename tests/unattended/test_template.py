@@ -12,7 +12,9 @@ from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.handlers.wiring.seal_options import seal_options
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
-from rotation.settings import Location, SealingSettings, UnattendedSettings
+from rotation.settings.environment import Location
+from rotation.settings.sealing import SealingSettings
+from rotation.settings.unattended import UnattendedSettings
 from tests.artifacts.template import Template, actions
 
 FUNCTIONS = ("SealEventsFunction", "SealBatchFunction")

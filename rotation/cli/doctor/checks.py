@@ -49,7 +49,7 @@ from rotation.errors import (
 from rotation.handlers.wiring.vendor import signer_policy, utc_now
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
-from rotation.settings import VendorSettings
+from rotation.settings.vendor import VendorSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.http import MAX_CLOCK_SKEW
 from rotation.vendor.signer import SignerPolicy

@@ -16,7 +16,7 @@ from rotation.credential import ApiKey
 from rotation.deadline import Deadline
 from rotation.errors import RotationError
 from rotation.handlers.wiring.vendor import vendor_http
-from rotation.settings import VendorSettings
+from rotation.settings.vendor import VendorSettings
 from rotation.vendor.http import VendorRequest
 from rotation.vendor.signing_api import SigningApi
 

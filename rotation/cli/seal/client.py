@@ -17,7 +17,8 @@ from rotation.client.sealing_client import Invoker, SealingClient
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.request import SealOptions
 from rotation.sealing.sealer import Sealer
-from rotation.settings import Location, VendorSettings
+from rotation.settings.environment import Location
+from rotation.settings.vendor import VendorSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signing_api import SigningApi
 

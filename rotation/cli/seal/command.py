@@ -101,7 +101,7 @@ def seal(
     from rotation.cli.seal.prefixes import SCHEME, Address, S3Prefixes, s3_client
     from rotation.cli.shared.errors import readable_errors
     from rotation.client.lambda_invoker import LambdaInvoker
-    from rotation.settings import VendorSettings
+    from rotation.settings.vendor import VendorSettings
 
     options = read_options({**asked, "function": function})
     remote = source.startswith(SCHEME)

@@ -20,7 +20,7 @@ from rotation.credential import (
 )
 from rotation.errors import CredentialRejectedError, InvalidCredentialError
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
-from rotation.settings import VendorSettings
+from rotation.settings.vendor import VendorSettings
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signing_api import SigningApi
 

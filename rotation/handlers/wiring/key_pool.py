@@ -18,7 +18,7 @@ from rotation.handlers.wiring.vendor import utc_now
 from rotation.key_pool.issuer import KeyPoolIssuer
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.secrets_manager.versions import SecretVersions, read_credential
-from rotation.settings import RotationSettings
+from rotation.settings.rotation import RotationSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient

@@ -19,7 +19,7 @@ from rotation.key_pool.document import KeyState, PoolDocument
 from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation.execution import ReconciliationServices
-from rotation.settings import KEY_POOL, ReconcileSettings
+from rotation.settings.rotation import KEY_POOL, ReconcileSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signing_api import SigningApi

@@ -16,7 +16,7 @@ from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool, make_n
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.key_pool.issuer import LeaseOnlyIssuer
 from rotation.secrets_manager.versions import SecretVersions
-from rotation.settings import KEY_POOL, RotationSettings
+from rotation.settings.rotation import KEY_POOL, RotationSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signing_api import SigningApi

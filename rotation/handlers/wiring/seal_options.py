@@ -13,7 +13,7 @@ from rotation.errors import ConfigurationError, InvalidRequestError
 from rotation.sealing.request import Certification, SealOptions, error_message, option_names
 from rotation.sealing.validate_options import validate_options
 from rotation.sealing.visible_seal import VisibleSeal
-from rotation.settings import SealOptionSettings
+from rotation.settings.unattended import SealOptionSettings
 
 
 def _variable(path: str) -> str:

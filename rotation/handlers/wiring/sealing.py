@@ -10,7 +10,7 @@ from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
 from rotation.sealing.sealer import Sealer
 from rotation.sealing.storage.s3 import DestinationPolicy, S3Documents
-from rotation.settings import SealingSettings
+from rotation.settings.sealing import SealingSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signing_api import SigningApi
 

@@ -16,7 +16,7 @@ from rotation.deadline import Deadline
 from rotation.errors import ConfigurationError
 from rotation.handlers.wiring.seal_options import seal_options
 from rotation.handlers.wiring.sealing import SealerWiring
-from rotation.settings import UnattendedSettings
+from rotation.settings.unattended import UnattendedSettings
 from rotation.unattended.idempotent_sealer import IdempotentSealer
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from rotation.settings import VendorSettings
+from rotation.settings.vendor import VendorSettings
 from rotation.vendor.http import VendorHttp
 from rotation.vendor.signer import SignerPolicy
 

@@ -15,7 +15,7 @@ from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Fault, Outage, Role
 from rotation.sandbox.vendor.listener import _Handler
-from rotation.settings import VendorSettings
+from rotation.settings.vendor import VendorSettings
 from tests.cli.doctor.doctor_fixture import SECRET, DoctorFixture
 from tests.cli.doctor.faulty_ports import closed_port, hanging_up_port, self_signed, silent_port
 

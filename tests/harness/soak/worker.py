@@ -66,7 +66,7 @@ def own_sealer() -> Invoker:
     from rotation.client.in_process import InProcessInvoker
     from rotation.deadline import Deadline
     from rotation.handlers.wiring.sealing import SealerWiring
-    from rotation.settings import SealingSettings
+    from rotation.settings.sealing import SealingSettings
 
     settings = SealingSettings.from_environment()
     return InProcessInvoker(SealerWiring(settings).sealer(Deadline.after(timedelta(days=1))))

@@ -20,7 +20,8 @@ from rotation.sealing.pdf import PreparedPdf
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.sealer import Sealer
 from rotation.sealing.storage.s3 import IN_MEMORY
-from rotation.settings import Location, SealingSettings
+from rotation.settings.environment import Location
+from rotation.settings.sealing import SealingSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signer import SignerPolicy
 from tests.harness.bench.canned import DIGEST, Canned

@@ -22,7 +22,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from rotation.credential import ApiKey
 from rotation.handlers.wiring.vendor import vendor_http
-from rotation.settings import VendorSettings
+from rotation.settings.vendor import VendorSettings
 from rotation.vendor.signing_api import SigningApi
 from tests.harness.bench.canned import Canned
 
