@@ -20,7 +20,7 @@ from rotation.cli.demo import WIDTH, line, run_demo
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.demo import Moment
 from rotation.sandbox.deployment import Deployment
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.sealing.verify import verify
 from tests.cli.processes import commands_below
 
@@ -191,7 +191,7 @@ def test_a_failed_demo_names_cause_next_command_and_log(
 
     def deploy(folder: Path) -> Deployment:
         deployment = Deployment(folder, retries=RetryPolicy(()))
-        deployment.vendor.faults.next("create", Fault.FORBIDDEN, times=None)
+        deployment.vendor.faults.next("create", VendorFault.FORBIDDEN, times=None)
         return deployment
 
     with pytest.raises(SystemExit) as ended:

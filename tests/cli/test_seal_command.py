@@ -23,7 +23,7 @@ from rotation.sandbox.deployment import (
     SOURCE_BUCKET,
     Deployment,
 )
-from rotation.sandbox.vendor import Fault, Outage, PortalKey
+from rotation.sandbox.vendor import Outage, PortalKey, VendorFault
 from rotation.sealing.request import Certification
 from rotation.sealing.verify import verify
 from tests.cli.operator_terminal import OperatorTerminal
@@ -236,7 +236,7 @@ def test_killed_in_the_middle_it_goes_on_when_it_is_run_again(sealing: SealFixtu
     sealing.seal()
     sealing.put("b.pdf", "c.pdf", content=large(2 * 1024**2))
     sealing.put("d.pdf")
-    sealing.vendor.faults.next("sign", Fault.HANG)
+    sealing.vendor.faults.next("sign", VendorFault.HANG)
     process = sealing.start("--jobs", "1")
     assert sealing.vendor.faults.wait_until_holding()
     process.send_signal(signal.SIGKILL)
@@ -254,7 +254,7 @@ def test_an_interrupt_finishes_what_is_under_way(
 ) -> None:
     """The document that the vendor signs is sealed, no other is begun, and the exit code is 130."""
     sealing.put("a.pdf", "b.pdf", "c.pdf")
-    sealing.vendor.faults.next("sign", Fault.HANG)
+    sealing.vendor.faults.next("sign", VendorFault.HANG)
     process = sealing.start("--jobs", "1")
     assert sealing.vendor.faults.wait_until_holding()
     process.send_signal(number)
@@ -273,7 +273,7 @@ def test_an_interrupt_finishes_what_is_under_way(
 def test_a_second_interrupt_ends_at_once(sealing: SealFixture) -> None:
     """The vendor hangs, and nobody waits for it; nothing stands under a file's name."""
     sealing.put("a.pdf", "b.pdf")
-    sealing.vendor.faults.next("sign", Fault.HANG)
+    sealing.vendor.faults.next("sign", VendorFault.HANG)
     process = sealing.start("--jobs", "1")
     assert sealing.vendor.faults.wait_until_holding()
     process.send_signal(signal.SIGINT)
@@ -292,7 +292,7 @@ def test_a_key_that_is_rejected_in_the_middle_is_fetched_anew(sealing: SealFixtu
     """Rotated and revoked while documents are being sealed: none of them fails."""
     sealing.put("a.pdf", "b.pdf", "c.pdf")
     old = sealing.operator.deployment.key_id("AWSCURRENT")
-    sealing.vendor.faults.next("sign", Fault.HANG)
+    sealing.vendor.faults.next("sign", VendorFault.HANG)
     process = sealing.start("--jobs", "1", "--json")
     assert sealing.vendor.faults.wait_until_holding()
     new = sealing.new_key()
@@ -308,7 +308,12 @@ def test_a_key_that_is_rejected_in_the_middle_is_fetched_anew(sealing: SealFixtu
 def test_trouble_at_the_vendor_that_passes_is_not_noticed(sealing: SealFixture) -> None:
     """A few errors, a lost answer, a throttled call: every document is sealed."""
     sealing.put("a.pdf", "b.pdf", "c.pdf")
-    for fault in (Fault.UNAVAILABLE, Fault.LOSE_REPLY, Fault.THROTTLED, Fault.SERVER_ERROR):
+    for fault in (
+        VendorFault.UNAVAILABLE,
+        VendorFault.LOSE_REPLY,
+        VendorFault.THROTTLED,
+        VendorFault.SERVER_ERROR,
+    ):
         sealing.vendor.faults.next("sign", fault)
     assert statuses(sealing.lines()) == {"sealed": 3}
     assert sealing.all_sealed()
@@ -318,7 +323,7 @@ def test_an_outage_ends_the_run_and_another_run_goes_on(sealing: SealFixture) ->
     """After five failures in a row that are no document's own, the rest is not even begun."""
     names = [f"{number:02}.pdf" for number in range(12)]
     sealing.put(*names)
-    sealing.vendor.faults.next("sign", Fault.HANG)
+    sealing.vendor.faults.next("sign", VendorFault.HANG)
     process = sealing.start("--jobs", "3", "--json")
     assert sealing.vendor.faults.wait_until_holding()
     sealing.vendor.outage = Outage.REFUSED

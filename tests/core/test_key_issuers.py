@@ -18,7 +18,7 @@ from rotation.core.ports import KeyIssuer, KeyLabel, Revocation
 from rotation.credential import ApiKey
 from rotation.errors import CredentialRejectedError, KeyIssueError, RotationError
 from rotation.sandbox.aws.traffic import AwsError
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from tests.key_pool.pool_fixture import PoolFixture
 from tests.privacy.canary import Canary, everything_said
 from tests.rotation_fixture import RotationFixture, new_token
@@ -54,7 +54,7 @@ def over_admin_api(rotation_fixture: RotationFixture) -> Contract:
         rotation_fixture,
         rotation_fixture.issuer,
         run_out,
-        lambda: rotation_fixture.vendor.faults.next("create", Fault.FORBIDDEN),
+        lambda: rotation_fixture.vendor.faults.next("create", VendorFault.FORBIDDEN),
     )
 
 

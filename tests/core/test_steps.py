@@ -24,7 +24,7 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.sandbox.aws.traffic import AwsError, Dropped
-from rotation.sandbox.vendor import Fault, Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions
 from tests.rotation_fixture import RotationFixture, new_token
@@ -90,7 +90,7 @@ def test_the_first_key_of_an_empty_secret_is_proven_before_it_is_stored(
 ) -> None:
     """The first version is current at once, so an unproven key never gets that far."""
     token = rotation_fixture.stage()
-    rotation_fixture.vendor.faults.next("sign", Fault.STRANGER)
+    rotation_fixture.vendor.faults.next("sign", VendorFault.STRANGER)
     with pytest.raises(SealVerificationError):
         create_secret(rotation_fixture.rotation(token))
     assert rotation_fixture.version("AWSCURRENT") is None
@@ -221,7 +221,7 @@ def test_a_lost_answer_of_the_issuer_leaves_no_stray(rotation_fixture: RotationF
     """The key of the lost answer is revoked once the next attempt's key is stored."""
     rotation_fixture.store()
     token = rotation_fixture.stage()
-    rotation_fixture.vendor.faults.next("create", Fault.LOSE_REPLY)
+    rotation_fixture.vendor.faults.next("create", VendorFault.LOSE_REPLY)
     with pytest.raises(VendorUnavailableError):
         create_secret(rotation_fixture.rotation(token))
     assert len(rotation_fixture.active_keys()) == 1
@@ -301,7 +301,7 @@ def test_a_full_quota_is_cleared_of_this_token_s_old_strays_only(
     rotated = rotation_fixture.active_keys()
     assert len(rotated) == 3
     token = rotation_fixture.stage()
-    rotation_fixture.vendor.faults.next("create", Fault.LOSE_REPLY)
+    rotation_fixture.vendor.faults.next("create", VendorFault.LOSE_REPLY)
     with pytest.raises(VendorUnavailableError):
         create_secret(rotation_fixture.rotation(token))
     (stray,) = rotation_fixture.active_keys() - rotated
@@ -325,7 +325,7 @@ def test_a_first_key_that_cannot_be_proven_does_not_pile_up(
     """A wrong setting on the first day: attempts leave no key, and the mended one succeeds."""
     token = rotation_fixture.stage()
     rotation_fixture.vendor.keys.quota = 2
-    rotation_fixture.vendor.faults.next("sign", Fault.NEIGHBOUR, times=5)
+    rotation_fixture.vendor.faults.next("sign", VendorFault.NEIGHBOUR, times=5)
     for _ in range(5):
         with pytest.raises(SealVerificationError):
             create_secret(rotation_fixture.rotation(token))
@@ -427,19 +427,19 @@ def test_a_key_is_not_abandoned_while_the_current_one_is_rejected_too(
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault.SERVER_ERROR,
-        Fault.THROTTLED,
-        Fault.HTML,
-        Fault.TRUNCATED_JSON,
-        Fault.OTHER_DIGEST,
-        Fault.STRANGER,
-        Fault.NEIGHBOUR,
-        Fault.FORBIDDEN,
+        VendorFault.SERVER_ERROR,
+        VendorFault.THROTTLED,
+        VendorFault.HTML,
+        VendorFault.TRUNCATED_JSON,
+        VendorFault.OTHER_DIGEST,
+        VendorFault.STRANGER,
+        VendorFault.NEIGHBOUR,
+        VendorFault.FORBIDDEN,
     ],
 )
 @pytest.mark.parametrize("step", ["testSecret", "finishSecret"])
 def test_a_vendor_that_misbehaves_promotes_nothing(
-    rotation_fixture: RotationFixture, step: str, fault: Fault
+    rotation_fixture: RotationFixture, step: str, fault: VendorFault
 ) -> None:
     """Whatever it answers instead of a good seal: the current key stays, a retry succeeds."""
     rotation_fixture.store()
@@ -485,7 +485,7 @@ def test_finishing_proves_the_key_in_the_same_act(rotation_fixture: RotationFixt
     rotation_fixture.store()
     token = rotation_fixture.stage()
     create_secret(rotation_fixture.rotation(token))
-    rotation_fixture.vendor.faults.next("sign", Fault.STRANGER)
+    rotation_fixture.vendor.faults.next("sign", VendorFault.STRANGER)
     with pytest.raises(SealVerificationError):
         finish_secret(rotation_fixture.rotation(token))
     assert rotation_fixture.version("AWSPENDING") == token

@@ -28,7 +28,7 @@ from rotation.sandbox.deployment import (
     SOURCE_BUCKET,
     Deployment,
 )
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.settings.rotation import ReconcileSettings, RotationSettings
 from rotation.settings.sealing import SealingSettings
 from rotation.settings.unattended import UnattendedSettings
@@ -521,7 +521,7 @@ class TestRotation:
         look, remove, rotate = blocks(
             section(page("rotation.md"), "When AWSPENDING is stuck"), "sh"
         )
-        sandbox.vendor.faults.next("sign", Fault.STRANGER, times=None)
+        sandbox.vendor.faults.next("sign", VendorFault.STRANGER, times=None)
         environment = sandbox.environment()
         stuck = json.loads(shell(rotate, tmp_path, environment))["VersionId"]
         assert not sandbox.cloud.wait_for_rotation(SECRET, stuck).succeeded
@@ -615,7 +615,7 @@ class TestSandbox:
         """The table of faults is the emulator's."""
         faults = section(page("sandbox.md"), "The emulated vendor").partition("| faults |")[2]
         listed = [name for row in rows(faults) for name in named(row[0])]
-        assert sorted(listed) == sorted(fault.name for fault in Fault)
+        assert sorted(listed) == sorted(fault.name for fault in VendorFault)
 
     def test_every_correction_has_a_test_that_names_the_page(self) -> None:
         """The AWS pages in the table are cited by the sandbox's own tests."""

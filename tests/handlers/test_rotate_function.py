@@ -14,7 +14,7 @@ from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.deployment import ROTATE, SECRET, Deployment
-from rotation.sandbox.vendor import Fault, Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 
 TOKEN = "11111111-2222-4333-8444-555555555555"
 
@@ -90,7 +90,7 @@ def test_an_event_that_is_no_object_is_an_error_and_no_crash(deployment: Deploym
 
 def test_a_step_that_fails_is_logged_with_its_code(deployment: Deployment) -> None:
     """One line says which step failed and why, and a metric counts it."""
-    deployment.vendor.faults.next("create", Fault.FORBIDDEN, times=None)
+    deployment.vendor.faults.next("create", VendorFault.FORBIDDEN, times=None)
     outcome = rotate(deployment)
     deployment.vendor.faults.clear()
     unstage(deployment)
@@ -106,7 +106,7 @@ def test_a_step_that_fails_is_logged_with_its_code(deployment: Deployment) -> No
 def test_a_failing_rotation_is_repeated_whole_and_ends_well(deployment: Deployment) -> None:
     """A vendor outage and a throttled put on the way: the third attempt promotes."""
     deployment.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
-    deployment.vendor.faults.next("sign", Fault.STRANGER)
+    deployment.vendor.faults.next("sign", VendorFault.STRANGER)
     outcome = rotate(deployment)
     assert outcome.succeeded, outcome.error
     assert outcome.steps[-1].attempt == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.soak.size import SHORT, Size
+from tests.harness.soak.settings import SHORT, SoakSettings
 from tests.harness.soak.soak import Soak
 
 _CALM = replace(SHORT, seals=40, rotations=2, every=100, troubles=0, restarts=0, failures=12)
@@ -25,7 +25,7 @@ _PATIENT = replace(
 
 
 def test_no_seal_fails_through_rotations_outages_and_kills(tmp_path: Path) -> None:
-    """Some hundred seals, five rotations, two of them forced, and every kind of trouble once."""
+    """Some hundred seals, five rotations, two of them forced, and every disturbance once."""
     result = Soak(tmp_path, SHORT).run()
     assert result.missed == (), result.beside["failures"]
     assert result.forced == 2
@@ -43,7 +43,7 @@ def test_no_seal_fails_through_rotations_outages_and_kills(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("size", "bars"),
+    ("settings", "bars"),
     [
         pytest.param(
             replace(_CALM, every=2, settles=True, cache="keeps the rejected"),
@@ -67,7 +67,7 @@ def test_no_seal_fails_through_rotations_outages_and_kills(tmp_path: Path) -> No
         ),
     ],
 )
-def test_the_soak_bites(tmp_path: Path, size: Size, bars: set[str]) -> None:
+def test_the_soak_bites(tmp_path: Path, settings: SoakSettings, bars: set[str]) -> None:
     """Each defect makes it miss the bars that it is about."""
-    missed = Soak(tmp_path, size).run().missed
+    missed = Soak(tmp_path, settings).run().missed
     assert all(any(bar in one for one in missed) for bar in bars), missed

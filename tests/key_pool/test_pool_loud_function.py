@@ -17,7 +17,7 @@ from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.deployment import ROTATE, SECRET, Deployment
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from tests.privacy.canary import Canary, debug_log
 
 TOPIC = "arn:aws:sns:us-east-1:012345678912:people"
@@ -73,7 +73,7 @@ def test_a_loud_rotation_with_a_pool_says_no_key(
         deployment.stock_pool(*(deployment.vendor.keys.create() for _ in range(2)))
         deployment.turn_on_rotation()
         deployment.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
-        deployment.vendor.faults.next("sign", Fault.STRANGER)
+        deployment.vendor.faults.next("sign", VendorFault.STRANGER)
         started = deployment.cloud.client("secretsmanager").rotate_secret(SecretId=SECRET)
         outcome = deployment.cloud.wait_for_rotation(SECRET, started["VersionId"])
         assert outcome.succeeded, outcome.error

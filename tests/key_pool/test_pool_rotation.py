@@ -17,7 +17,7 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.key_pool.issuer import LeaseOnlyIssuer
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from tests.key_pool.pool_fixture import PoolFixture
 
@@ -158,7 +158,7 @@ def test_the_first_key_of_an_empty_secret_comes_from_the_pool(key_pool: PoolFixt
     """A vendor that cannot prove it just now costs no key: the retry gets the same one."""
     key_pool.fill([YEAR] * 2)
     token = key_pool.rotation.stage()
-    key_pool.rotation.vendor.faults.next("sign", Fault.STRANGER)
+    key_pool.rotation.vendor.faults.next("sign", VendorFault.STRANGER)
     with pytest.raises(RotationError):
         create_secret(rotation(key_pool, token))
     run_all(key_pool, token)

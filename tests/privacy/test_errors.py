@@ -17,7 +17,7 @@ from rotation.credential import ApiKey, Confidential, SecretDocument
 from rotation.errors import RotationError
 from rotation.privacy.library_logs import protect_process
 from rotation.sandbox.aws.traffic import AwsError, Dropped
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.secrets_manager.versions import SecretVersions
 from tests.privacy.canary import Canary, debug_log, everything_said
 from tests.rotation_fixture import RotationFixture, new_token
@@ -32,7 +32,12 @@ def failing_acts(rotation_fixture: RotationFixture) -> Iterator[tuple[str, Calla
         return lambda: STEPS[name](rotation_fixture.rotation(token))
 
     token = rotation_fixture.stage()
-    for fault in (Fault.TRUNCATED_JSON, Fault.HTML, Fault.CUT_BODY, Fault.LOSE_REPLY):
+    for fault in (
+        VendorFault.TRUNCATED_JSON,
+        VendorFault.HTML,
+        VendorFault.CUT_BODY,
+        VendorFault.LOSE_REPLY,
+    ):
         rotation_fixture.vendor.faults.next("create", fault)
         yield f"create: {fault.name}", step("createSecret", token)
     for failure in (AwsError("AccessDeniedException"), AwsError("InternalServiceError"), Dropped()):
@@ -40,9 +45,14 @@ def failing_acts(rotation_fixture: RotationFixture) -> Iterator[tuple[str, Calla
         yield f"put: {failure}", step("createSecret", token)
         rotation_fixture.cloud.faults.clear()
     create_secret(rotation_fixture.rotation(token))
-    for fault in (Fault.UNAUTHORIZED, Fault.HTML, Fault.STRANGER, Fault.OTHER_DIGEST):
+    for fault in (
+        VendorFault.UNAUTHORIZED,
+        VendorFault.HTML,
+        VendorFault.STRANGER,
+        VendorFault.OTHER_DIGEST,
+    ):
         rotation_fixture.vendor.faults.next("sign", fault)
-        if fault is Fault.UNAUTHORIZED:
+        if fault is VendorFault.UNAUTHORIZED:
             rotation_fixture.time_left = timedelta(0)
         yield f"sign: {fault.name}", step("finishSecret", token)
     rotation_fixture.cloud.faults.before("GetSecretValue", Dropped(), times=20)

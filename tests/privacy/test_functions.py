@@ -16,7 +16,7 @@ from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.deployment import ROTATE, SECRET, SOURCE_BUCKET, Deployment
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from tests.privacy.canary import PIECE, Canary, debug_log, everything_said
 
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
@@ -68,8 +68,8 @@ def test_a_loud_rotation_and_seal_say_no_key(
     ):
         deployment.store_first_key()
         deployment.turn_on_rotation()
-        deployment.vendor.faults.next("create", Fault.TRUNCATED_JSON)
-        deployment.vendor.faults.next("sign", Fault.STRANGER)
+        deployment.vendor.faults.next("create", VendorFault.TRUNCATED_JSON)
+        deployment.vendor.faults.next("sign", VendorFault.STRANGER)
         deployment.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
         token = deployment.cloud.client("secretsmanager").rotate_secret(SecretId=SECRET)
         outcome = deployment.cloud.wait_for_rotation(SECRET, token["VersionId"])

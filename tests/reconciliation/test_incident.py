@@ -15,7 +15,7 @@ from rotation.errors import EvidenceError
 from rotation.incident.declaration import Declaration, declare
 from rotation.reconciliation.incident_record import record_name
 from rotation.sandbox.aws.traffic import AwsError
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.secrets_manager.versions import SecretVersions
 from tests.reconciliation.reconciliation_fixture import (
     BUCKET,
@@ -174,7 +174,7 @@ def test_the_label_stays_until_the_death_is_proven(reconciliation: Reconciliatio
     assert before is not None
     reconciliation.rotate()
     reconciliation.declare(before)
-    reconciliation.rotation.vendor.faults.next("sign", Fault.SERVER_ERROR, times=None)
+    reconciliation.rotation.vendor.faults.next("sign", VendorFault.SERVER_ERROR, times=None)
     report = reconciliation.reconcile(failing=True)
     assert outcomes(report) == {old.id: "revoked"}
     assert reconciliation.evidence() == []

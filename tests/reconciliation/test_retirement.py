@@ -11,7 +11,7 @@ import pytest
 
 from rotation.errors import SecretStoreError, VendorUnavailableError
 from rotation.sandbox.aws.traffic import AwsError
-from rotation.sandbox.vendor import Fault, Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 from rotation.secrets_manager.labels import retirement_label
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
@@ -356,9 +356,11 @@ def test_a_run_without_time_begins_nothing(reconciliation: ReconciliationFixture
     assert "done" not in report
 
 
-@pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.DISCONNECT, Fault.FORBIDDEN])
+@pytest.mark.parametrize(
+    "fault", [VendorFault.SERVER_ERROR, VendorFault.DISCONNECT, VendorFault.FORBIDDEN]
+)
 def test_a_vendor_that_fails_after_the_revocation_proves_nothing(
-    reconciliation: ReconciliationFixture, fault: Fault
+    reconciliation: ReconciliationFixture, fault: VendorFault
 ) -> None:
     """No label changes; the next run proves what this one could not."""
     old = reconciliation.rotation.store()
@@ -404,8 +406,8 @@ def test_a_lost_answer_of_the_revocation_is_made_good(
     reconciliation.rotate()
     reconciliation.reconcile()
     reconciliation.pass_grace()
-    reconciliation.rotation.vendor.faults.next("delete", Fault.SERVER_ERROR, times=3)
-    reconciliation.rotation.vendor.faults.next("delete", Fault.LOSE_REPLY)
+    reconciliation.rotation.vendor.faults.next("delete", VendorFault.SERVER_ERROR, times=3)
+    reconciliation.rotation.vendor.faults.next("delete", VendorFault.LOSE_REPLY)
     report = reconciliation.reconcile(failing=True)
     assert [one["code"] for one in report["failures"]] == [VendorUnavailableError.code]
     assert not reconciliation.alive(old.id)

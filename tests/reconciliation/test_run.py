@@ -13,7 +13,7 @@ from rotation.core.steps import STEPS
 from rotation.errors import InvalidCredentialError
 from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.sandbox.aws.traffic import AwsError
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes
 from tests.rotation_fixture import RotationFixture
@@ -170,7 +170,7 @@ def test_a_dead_admin_credential_is_a_warning_and_no_crash(
     """Nothing can be revoked; versions are marked all the same, and the report says why."""
     reconciliation.rotation.store()
     reconciliation.rotate()
-    reconciliation.rotation.vendor.faults.next("list", Fault.UNAUTHORIZED, times=None)
+    reconciliation.rotation.vendor.faults.next("list", VendorFault.UNAUTHORIZED, times=None)
     report = reconciliation.reconcile()
     assert "admin_credential_dead" in codes(report)
     assert report["vendorKeys"] is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.sandbox.vendor import Fault, Pki, VendorEmulator
+from rotation.sandbox.vendor import Pki, VendorEmulator, VendorFault
 from rotation.sealing.storage.s3 import IN_MEMORY
 from tests.harness.s3_server import S3Server
 from tests.harness.s3_server.store import Bucket
@@ -98,7 +98,7 @@ def test_a_kill_while_the_vendor_signs(killed_fixture: KilledFunctionFixture) ->
     """A signature was bought and is lost; the copy is cleared by the bucket's rule."""
     function = killed_fixture.function()
     faults = killed_fixture.sealer_fixture.emulator.faults
-    faults.next("sign", Fault.HANG)
+    faults.next("sign", VendorFault.HANG)
     function.begin(killed_fixture.sealer_fixture.event())
     assert faults.wait_until_holding()
     function.kill()

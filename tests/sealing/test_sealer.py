@@ -23,7 +23,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.privacy.observability import metrics, set_function_dimension
-from rotation.sandbox.vendor import Fault, Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 from rotation.sealing.request import SealRequest
 from rotation.sealing.verify import verify
 from rotation.vendor.cms import verify_cms
@@ -156,7 +156,7 @@ def test_a_pinned_version_is_the_one_that_is_sealed(sealer_fixture: SealerFixtur
 def test_a_signature_too_large_is_bought_anew_with_more_room(sealer_fixture: SealerFixture) -> None:
     """The document is prepared again, larger, and signed once more: two signatures, one seal."""
     sealer_fixture.put("a.pdf", pdf())
-    sealer_fixture.emulator.faults.next("sign", Fault.LARGE, times=2)
+    sealer_fixture.emulator.faults.next("sign", VendorFault.LARGE, times=2)
     sealed = sealer_fixture.sealer.seal(sealer_fixture.request())
     (report,) = verify(sealer_fixture.sealed(), sealer_fixture.pki.root_pem)
     assert (report.problem, report.covers_whole_file) == (None, True)
@@ -184,16 +184,16 @@ def test_a_signature_that_never_fits_is_given_up(sealer_fixture: SealerFixture) 
 @pytest.mark.parametrize(
     ("fault", "problem"),
     [
-        (Fault.OTHER_DIGEST, "another digest"),
-        (Fault.STRANGER, "does not chain"),
-        (Fault.IMPOSTOR, "does not chain"),
-        (Fault.NEIGHBOUR, "not of the organisation"),
-        (Fault.CORRUPTED_SIGNATURE, "does not verify"),
-        (Fault.NOT_CMS, "not a detached CMS"),
+        (VendorFault.OTHER_DIGEST, "another digest"),
+        (VendorFault.STRANGER, "does not chain"),
+        (VendorFault.IMPOSTOR, "does not chain"),
+        (VendorFault.NEIGHBOUR, "not of the organisation"),
+        (VendorFault.CORRUPTED_SIGNATURE, "does not verify"),
+        (VendorFault.NOT_CMS, "not a detached CMS"),
     ],
 )
 def test_a_signature_that_is_not_ours_is_not_embedded(
-    fault: Fault, problem: str, sealer_fixture: SealerFixture
+    fault: VendorFault, problem: str, sealer_fixture: SealerFixture
 ) -> None:
     """Another digest, another signer, a damaged signature: checked before it is stored."""
     sealer_fixture.put("a.pdf", pdf())

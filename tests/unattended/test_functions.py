@@ -12,7 +12,7 @@ import pytest
 
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.processes import ProcessFunction
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.sealing.request import Certification
 from rotation.sealing.verify import verify
 from tests.client.fixtures import NAME
@@ -178,7 +178,7 @@ def test_loud_functions_say_no_key(
     loud = "tests.privacy.loud.handler"
     events = start("seal_events", loud, LOUD_MODULE="rotation.handlers.seal_events")
     job = start("seal_batch", loud, LOUD_MODULE="rotation.handlers.seal_batch")
-    rotation_fixture.vendor.faults.next("sign", Fault.STRANGER)
+    rotation_fixture.vendor.faults.next("sign", VendorFault.STRANGER)
     for name, content in (("a.pdf", pdf()), ("b.pdf", pdf()), ("c.pdf", b"no PDF")):
         sealer_fixture.put(name, content)
     said = [arrival_queue.deliver(lambda event: invoke(events, event)), arrival_queue.answers]

@@ -11,7 +11,7 @@ import pytest
 
 from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.sandbox.aws.traffic import AwsError, Dropped
-from rotation.sandbox.vendor import Fault, Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 from rotation.sealing.verify import verify
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
@@ -269,7 +269,7 @@ class TestKeys:
         material = rotation_fixture.value("AWSCURRENT")["apiKey"]
         arrival_queue.sealer_fixture.put("a.pdf", pdf())
         arrival_queue.sealer_fixture.put("b.pdf", b"no PDF")
-        rotation_fixture.vendor.faults.next("sign", Fault.STRANGER)
+        rotation_fixture.vendor.faults.next("sign", VendorFault.STRANGER)
         failed = arrival_queue.deliver()
         assert len(failed) == 2
         canary = Canary()

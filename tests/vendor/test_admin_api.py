@@ -18,7 +18,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from rotation.sandbox.vendor import Fault, Outage, VendorEmulator
+from rotation.sandbox.vendor import Outage, VendorEmulator, VendorFault
 from rotation.vendor.admin_api import AdminApi, _page
 from rotation.vendor.http import VendorResponse
 from tests.vendor.conftest import Act, Client
@@ -87,8 +87,12 @@ def test_a_life_that_the_vendor_refuses_names_the_setting(client: Client) -> Non
         client.admin.issue(label(), timedelta(days=400))
 
 
-@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.SERVER_ERROR, Fault.CUT_BODY])
-def test_issuing_is_never_repeated_once_it_may_have_begun(client: Client, fault: Fault) -> None:
+@pytest.mark.parametrize(
+    "fault", [VendorFault.LOSE_REPLY, VendorFault.SERVER_ERROR, VendorFault.CUT_BODY]
+)
+def test_issuing_is_never_repeated_once_it_may_have_begun(
+    client: Client, fault: VendorFault
+) -> None:
     """A lost answer leaves at most one stray, never two."""
     client.emulator.faults.next("create", fault)
     with pytest.raises(VendorUnavailableError):
@@ -98,7 +102,7 @@ def test_issuing_is_never_repeated_once_it_may_have_begun(client: Client, fault:
 
 def test_issuing_is_repeated_when_it_cannot_have_begun(client: Client) -> None:
     """429 means that nothing was made."""
-    client.emulator.faults.next("create", Fault.THROTTLED, times=2)
+    client.emulator.faults.next("create", VendorFault.THROTTLED, times=2)
     client.admin.issue(label(), LIFE)
     assert len(client.admin.list_keys("fixture", ARN).keys) == 1
 
@@ -159,10 +163,12 @@ def test_issuing_does_not_ride_on_a_connection_that_may_be_dead(client: Client) 
     assert connections.num_requests == 1
 
 
-@pytest.mark.parametrize("fault", [Fault.HTML, Fault.TRUNCATED_JSON, Fault.EMPTY_JSON])
+@pytest.mark.parametrize(
+    "fault", [VendorFault.HTML, VendorFault.TRUNCATED_JSON, VendorFault.EMPTY_JSON]
+)
 @pytest.mark.parametrize("operation", ["create", "list"])
 def test_an_answer_of_another_shape_is_typed_and_hidden(
-    client: Client, operation: str, fault: Fault
+    client: Client, operation: str, fault: VendorFault
 ) -> None:
     """The error names the document that describes the shape; the body, a key perhaps, stays out."""
     client.emulator.faults.next(operation, fault)  # type: ignore[arg-type]
@@ -177,10 +183,13 @@ def test_an_answer_of_another_shape_is_typed_and_hidden(
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [(Fault.UNAUTHORIZED, CredentialRejectedError), (Fault.FORBIDDEN, VendorRefusedError)],
+    [
+        (VendorFault.UNAUTHORIZED, CredentialRejectedError),
+        (VendorFault.FORBIDDEN, VendorRefusedError),
+    ],
 )
 def test_a_refused_admin_credential_is_typed(
-    client: Client, fault: Fault, error: type[VendorError]
+    client: Client, fault: VendorFault, error: type[VendorError]
 ) -> None:
     """401 and 403 on the administration interface name the operation."""
     client.emulator.faults.next("list", fault)

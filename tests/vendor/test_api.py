@@ -21,7 +21,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from rotation.sandbox.vendor import Fault, Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.http import VendorResponse
 from rotation.vendor.signing_api import SigningApi
@@ -52,17 +52,17 @@ def test_two_calls_share_one_connection(client: Client) -> None:
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (Fault.UNAUTHORIZED, CredentialRejectedError),
-        (Fault.FORBIDDEN, VendorRefusedError),
-        (Fault.REDIRECT, MalformedResponseError),
-        (Fault.HTML, MalformedResponseError),
-        (Fault.TRUNCATED_JSON, MalformedResponseError),
-        (Fault.EMPTY_JSON, MalformedResponseError),
-        (Fault.NOT_BASE64, MalformedResponseError),
+        (VendorFault.UNAUTHORIZED, CredentialRejectedError),
+        (VendorFault.FORBIDDEN, VendorRefusedError),
+        (VendorFault.REDIRECT, MalformedResponseError),
+        (VendorFault.HTML, MalformedResponseError),
+        (VendorFault.TRUNCATED_JSON, MalformedResponseError),
+        (VendorFault.EMPTY_JSON, MalformedResponseError),
+        (VendorFault.NOT_BASE64, MalformedResponseError),
     ],
 )
 def test_an_answer_that_will_not_change_is_not_asked_for_again(
-    client: Client, fault: Fault, error: type[VendorError]
+    client: Client, fault: VendorFault, error: type[VendorError]
 ) -> None:
     """A refusal or nonsense ends the call at once, with a typed error and no body in it."""
     client.emulator.faults.next("sign", fault, times=None)
@@ -78,15 +78,15 @@ def test_an_answer_that_will_not_change_is_not_asked_for_again(
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault.THROTTLED,
-        Fault.SERVER_ERROR,
-        Fault.UNAVAILABLE,
-        Fault.DISCONNECT,
-        Fault.LOSE_REPLY,
-        Fault.CUT_BODY,
+        VendorFault.THROTTLED,
+        VendorFault.SERVER_ERROR,
+        VendorFault.UNAVAILABLE,
+        VendorFault.DISCONNECT,
+        VendorFault.LOSE_REPLY,
+        VendorFault.CUT_BODY,
     ],
 )
-def test_a_passing_fault_is_survived(client: Client, fault: Fault) -> None:
+def test_a_passing_fault_is_survived(client: Client, fault: VendorFault) -> None:
     """A seal harms nothing twice, so the call is repeated until it succeeds."""
     client.emulator.faults.next("sign", fault, times=2)
     der = client.signing.sign(client.key, DIGEST)
@@ -96,7 +96,7 @@ def test_a_passing_fault_is_survived(client: Client, fault: Fault) -> None:
 
 def test_a_lasting_fault_ends_after_four_attempts(client: Client) -> None:
     """Retries are bounded, their pauses grow, and the error says that it may pass."""
-    client.emulator.faults.next("sign", Fault.SERVER_ERROR, times=None)
+    client.emulator.faults.next("sign", VendorFault.SERVER_ERROR, times=None)
     with pytest.raises(VendorUnavailableError) as failed:
         client.signing.sign(client.key, DIGEST)
     assert len(client.emulator.requests) == 4
@@ -114,7 +114,7 @@ def test_each_attempt_is_signed_at_its_own_time(client: Client) -> None:
         client.emulator.clock_offset += timedelta(minutes=5)
 
     client.http._sleep = pause
-    client.emulator.faults.next("sign", Fault.UNAVAILABLE)
+    client.emulator.faults.next("sign", VendorFault.UNAVAILABLE)
     assert client.signing.sign(client.key, DIGEST)
     assert [record.status for record in client.emulator.requests] == [503, 200]
 
@@ -149,7 +149,7 @@ def test_an_unreachable_vendor_is_named_with_what_to_check(client: Client) -> No
 
 def test_a_silent_vendor_does_not_hold_the_caller(client: Client) -> None:
     """An answer that never comes ends at the read timeout, four times."""
-    client.emulator.faults.next("sign", Fault.HANG, times=None)
+    client.emulator.faults.next("sign", VendorFault.HANG, times=None)
     signing = SigningApi(client.session(client.emulator.url, read_timeout=0.1), "/v1/sign")
     with pytest.raises(VendorUnavailableError, match=r"no whole answer|lost the connection"):
         signing.sign(client.key, DIGEST)
@@ -159,7 +159,7 @@ def test_a_silent_vendor_does_not_hold_the_caller(client: Client) -> None:
 
 def test_a_call_ends_within_the_time_that_is_left(client: Client) -> None:
     """A hanging vendor cannot outlast the function: no attempt begins that could not end."""
-    client.emulator.faults.next("sign", Fault.HANG, times=None)
+    client.emulator.faults.next("sign", VendorFault.HANG, times=None)
     session = client.session(client.emulator.url, read_timeout=30)
     http = session.until(Deadline.after(timedelta(seconds=0.6)))
     begun = time.monotonic()
@@ -184,7 +184,7 @@ def test_a_deadline_stays_with_its_own_calls(client: Client) -> None:
 
 def test_a_dripping_answer_does_not_hold_the_caller(client: Client) -> None:
     """Each piece comes in time and the whole does not: the call ends."""
-    client.emulator.faults.next("sign", Fault.SLOW, times=None)
+    client.emulator.faults.next("sign", VendorFault.SLOW, times=None)
     client.emulator.faults.pace = timedelta(seconds=0.15)
     signing = SigningApi(client.session(client.emulator.url, read_timeout=0.3), "/v1/sign")
     with pytest.raises(VendorUnavailableError, match="TimeoutError"):
@@ -224,15 +224,15 @@ def test_the_environment_s_proxy_is_not_used(
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault.OTHER_DIGEST,
-        Fault.CORRUPTED_SIGNATURE,
-        Fault.NOT_CMS,
-        Fault.STRANGER,
-        Fault.IMPOSTOR,
-        Fault.NEIGHBOUR,
+        VendorFault.OTHER_DIGEST,
+        VendorFault.CORRUPTED_SIGNATURE,
+        VendorFault.NOT_CMS,
+        VendorFault.STRANGER,
+        VendorFault.IMPOSTOR,
+        VendorFault.NEIGHBOUR,
     ],
 )
-def test_a_test_seal_is_judged_whole(client: Client, fault: Fault) -> None:
+def test_a_test_seal_is_judged_whole(client: Client, fault: VendorFault) -> None:
     """A signature over something else, damaged, or by somebody else proves nothing."""
     client.emulator.faults.next("sign", fault)
     with pytest.raises(SealVerificationError):

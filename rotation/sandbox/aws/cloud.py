@@ -41,7 +41,7 @@ from rotation.sandbox.aws.lambda_service import FaithfulLambda
 from rotation.sandbox.aws.rotations import RetryPolicy, RotationOutcome, Rotations, StepRun
 from rotation.sandbox.aws.secrets_manager import FaithfulResponse, FaithfulSecretsManager
 from rotation.sandbox.aws.server import LocalServer, MotoApplication
-from rotation.sandbox.aws.traffic import Call, Faults, Traffic
+from rotation.sandbox.aws.traffic import AwsCall, AwsFaults, Traffic
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -114,12 +114,12 @@ class Cloud(AbstractContextManager["Cloud"]):
         return self._server.url
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[AwsCall]:
         """Every request so far, in the order of their arrival."""
         return self._traffic.calls
 
     @property
-    def faults(self) -> Faults:
+    def faults(self) -> AwsFaults:
         """Which of the next calls fail."""
         return self._traffic.faults
 

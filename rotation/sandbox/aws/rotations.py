@@ -63,7 +63,7 @@ class RotationOutcome:
 
 
 @dataclass
-class Rotation:
+class SandboxRotation:
     """One rotation under way or over.
 
     Attributes:
@@ -102,7 +102,7 @@ class Rotations:
         self._invoke = invoke
         self._policy = policy
         self._clock = clock
-        self._rotations: dict[tuple[str, str], Rotation] = {}
+        self._rotations: dict[tuple[str, str], SandboxRotation] = {}
         self._history: list[StepRun] = []
         self.watch: Callable[[StepRun], None] = lambda _: None
         self._workers: list[Thread] = []
@@ -132,7 +132,7 @@ class Rotations:
         With ``test_alone`` it is testSecret without retries: RotateSecret's check of a new
         configuration, of which AWS documents no retry.
         """
-        rotation = Rotation(
+        rotation = SandboxRotation(
             secret_arn=secret_arn,
             token=token,
             function_arn=function_arn,
@@ -189,7 +189,7 @@ class Rotations:
         for worker in workers:
             worker.join(timeout.total_seconds())
 
-    def _run(self, rotation: Rotation) -> None:
+    def _run(self, rotation: SandboxRotation) -> None:
         error = self._attempt(rotation, 1)
         for attempt, delay in enumerate(rotation.delays, start=2):
             if error is None or rotation.ended.wait(delay.total_seconds()):
@@ -202,7 +202,7 @@ class Rotations:
             rotation.over = True
             self._changed.notify_all()
 
-    def _attempt(self, rotation: Rotation, attempt: int) -> str | None:
+    def _attempt(self, rotation: SandboxRotation, attempt: int) -> str | None:
         for step in rotation.steps:
             if rotation.ended.is_set():
                 return None
@@ -228,7 +228,7 @@ class Rotations:
         return None
 
 
-def _event(rotation: Rotation, step: str) -> bytes:
+def _event(rotation: SandboxRotation, step: str) -> bytes:
     # User Guide rotate-secrets_lambda-functions: the members of the rotation event.
     return json.dumps(
         {

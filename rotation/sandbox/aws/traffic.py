@@ -24,7 +24,7 @@ _invocation: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 
 @dataclass(frozen=True)
-class Call:
+class AwsCall:
     """One request, whatever became of it.
 
     Attributes:
@@ -57,22 +57,22 @@ class Dropped:
     """The connection ends without an answer."""
 
 
-Fault = AwsError | Dropped
+AwsFault = AwsError | Dropped
 
 
-class Faults:
+class AwsFaults:
     """Which of the next calls fail, and how. Each is used once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._planned: list[tuple[str, Literal["before", "after"], Fault]] = []
+        self._planned: list[tuple[str, Literal["before", "after"], AwsFault]] = []
 
-    def before(self, operation: str, fault: Fault, times: int = 1) -> None:
+    def before(self, operation: str, fault: AwsFault, times: int = 1) -> None:
         """Fail the next ``times`` calls of ``operation``; they never reach the service."""
         with self._lock:
             self._planned.extend([(operation, "before", fault)] * times)
 
-    def after(self, operation: str, fault: Fault, times: int = 1) -> None:
+    def after(self, operation: str, fault: AwsFault, times: int = 1) -> None:
         """Let the next ``times`` calls of ``operation`` take effect, and answer with a fault."""
         with self._lock:
             self._planned.extend([(operation, "after", fault)] * times)
@@ -82,7 +82,7 @@ class Faults:
         with self._lock:
             self._planned.clear()
 
-    def take(self, operation: str) -> tuple[Literal["before", "after"], Fault] | None:
+    def take(self, operation: str) -> tuple[Literal["before", "after"], AwsFault] | None:
         """Use up the first fault that is planned for ``operation``."""
         with self._lock:
             for index, (planned, when, fault) in enumerate(self._planned):
@@ -96,11 +96,11 @@ class Traffic:
     """Records each call, applies planned faults, and names the account to moto."""
 
     def __init__(self, application: Application, account: str) -> None:
-        self.faults = Faults()
+        self.faults = AwsFaults()
         self._application = application
         self._account = account
         self._lock = Lock()
-        self._calls: list[Call] = []
+        self._calls: list[AwsCall] = []
         self._next_index = 0
         self._denied: dict[str, frozenset[str]] = {}
 
@@ -109,7 +109,7 @@ class Traffic:
         self._denied[caller] = self._denied.get(caller, frozenset()) | {*operations}
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[AwsCall]:
         """Every call since the start or the last reset, in the order of their arrival."""
         with self._lock:
             return list(self._calls)
@@ -145,7 +145,7 @@ class Traffic:
     def _record(self, environ: Environ) -> str:
         operation, members = _read(environ)
         with self._lock:
-            call = Call(
+            call = AwsCall(
                 caller=_caller(environ),
                 index=self._next_index,
                 operation=operation,

@@ -3,15 +3,13 @@
 The independent judge of ``rotation.vendor``: it shares no code with it.
 """
 
-from rotation.sandbox.vendor.faults import Fault, Faults
+from rotation.sandbox.vendor.faults import VendorFault, VendorFaults
 from rotation.sandbox.vendor.keys import KeyPage, KeyQuotaReachedError, KeyStore, PortalKey, Role
 from rotation.sandbox.vendor.pki import Identity, Pki
 from rotation.sandbox.vendor.server import Outage, VendorEmulator
 from rotation.sandbox.vendor.service import RequestRecord
 
 __all__ = [
-    "Fault",
-    "Faults",
     "Identity",
     "KeyPage",
     "KeyQuotaReachedError",
@@ -22,4 +20,6 @@ __all__ = [
     "RequestRecord",
     "Role",
     "VendorEmulator",
+    "VendorFault",
+    "VendorFaults",
 ]

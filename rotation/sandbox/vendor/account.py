@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any, Final
 
 from rotation.sandbox.vendor import cms
-from rotation.sandbox.vendor.faults import Fault
+from rotation.sandbox.vendor.faults import VendorFault
 from rotation.sandbox.vendor.keys import KeyQuotaReachedError, KeyStore, PortalKey, Role
 from rotation.sandbox.vendor.messages import (
     RefusedError,
@@ -55,7 +55,7 @@ class Account:
         self._page_size = page_size
         self._lock = Lock()
         self._signatures: Counter[str] = Counter()
-        self._other_signers: dict[Fault, Identity] = {}
+        self._other_signers: dict[VendorFault, Identity] = {}
 
     @property
     def signatures(self) -> Counter[str]:
@@ -63,7 +63,7 @@ class Account:
         with self._lock:
             return Counter(self._signatures)
 
-    def sign(self, key: PortalKey, request: Request, fault: Fault | None) -> Reply:
+    def sign(self, key: PortalKey, request: Request, fault: VendorFault | None) -> Reply:
         """``POST /v1/sign``: a CMS over the digest, spoilt as ``fault`` says."""
         content = members(
             request, required={"digestAlgorithm", "digest"}, optional=["tsaTimestamp"]
@@ -118,26 +118,26 @@ class Account:
             raise RefusedError(404, "There is no such key, or it was revoked before.")
         return Reply(204)
 
-    def _signature(self, digest: bytes, timestamp: bool, fault: Fault | None) -> str:
-        if fault is Fault.NOT_BASE64:
+    def _signature(self, digest: bytes, timestamp: bool, fault: VendorFault | None) -> str:
+        if fault is VendorFault.NOT_BASE64:
             return "this is *not* base64"
-        if fault is Fault.NOT_CMS:
+        if fault is VendorFault.NOT_CMS:
             return base64.b64encode(secrets.token_bytes(64)).decode()
-        if fault is Fault.OTHER_DIGEST:
+        if fault is VendorFault.OTHER_DIGEST:
             digest = hashlib.sha256(digest).digest()
         stamp = (self._pki.tsa, self._clock()) if timestamp else None
         der = cms.sign(digest, self._signer(fault), timestamp=stamp)
-        if fault is Fault.CORRUPTED_SIGNATURE:
+        if fault is VendorFault.CORRUPTED_SIGNATURE:
             der = cms.with_corrupted_signature(der)
-        elif fault is Fault.LARGE:
+        elif fault is VendorFault.LARGE:
             der = cms.with_padding(der, _PADDING)
         return base64.b64encode(der).decode()
 
-    def _signer(self, fault: Fault | None) -> Identity:
+    def _signer(self, fault: VendorFault | None) -> Identity:
         make = {
-            Fault.STRANGER: self._pki.stranger,
-            Fault.IMPOSTOR: self._pki.impostor,
-            Fault.NEIGHBOUR: self._pki.neighbour,
+            VendorFault.STRANGER: self._pki.stranger,
+            VendorFault.IMPOSTOR: self._pki.impostor,
+            VendorFault.NEIGHBOUR: self._pki.neighbour,
         }
         if fault not in make:
             return self._pki.signer

@@ -18,7 +18,7 @@ from typing import Final, Literal
 Operation = Literal["sign", "create", "list", "delete"]
 
 
-class Fault(Enum):
+class VendorFault(Enum):
     """One way to fail. "Took effect" means that the key exists, is dead, or the seal is billed."""
 
     UNAUTHORIZED = "a bare 401, whoever asks; no effect"
@@ -30,8 +30,8 @@ class Fault(Enum):
     DISCONNECT = "the connection is closed without an answer; no effect"
 
     LOSE_REPLY = "took effect, and the connection is closed without an answer"
-    HANG = "took effect, and the answer is withheld until `Faults.release`"
-    SLOW = "took effect; the body comes in ten pieces, `Faults.pace` apart"
+    HANG = "took effect, and the answer is withheld until `VendorFaults.release`"
+    SLOW = "took effect; the body comes in ten pieces, `VendorFaults.pace` apart"
     CUT_BODY = "took effect; the connection is closed halfway through the body"
     HTML = "took effect; 200 with a page of HTML"
     TRUNCATED_JSON = "took effect; a complete HTTP answer with half of the JSON"
@@ -48,38 +48,40 @@ class Fault(Enum):
 
 
 STATUSES: Final = {
-    Fault.UNAUTHORIZED: 401,
-    Fault.FORBIDDEN: 403,
-    Fault.THROTTLED: 429,
-    Fault.SERVER_ERROR: 500,
-    Fault.UNAVAILABLE: 503,
+    VendorFault.UNAUTHORIZED: 401,
+    VendorFault.FORBIDDEN: 403,
+    VendorFault.THROTTLED: 429,
+    VendorFault.SERVER_ERROR: 500,
+    VendorFault.UNAVAILABLE: 503,
 }
 SIGNATURE_FAULTS: Final = frozenset(
     {
-        Fault.NOT_BASE64,
-        Fault.NOT_CMS,
-        Fault.OTHER_DIGEST,
-        Fault.CORRUPTED_SIGNATURE,
-        Fault.STRANGER,
-        Fault.IMPOSTOR,
-        Fault.NEIGHBOUR,
-        Fault.LARGE,
+        VendorFault.NOT_BASE64,
+        VendorFault.NOT_CMS,
+        VendorFault.OTHER_DIGEST,
+        VendorFault.CORRUPTED_SIGNATURE,
+        VendorFault.STRANGER,
+        VendorFault.IMPOSTOR,
+        VendorFault.NEIGHBOUR,
+        VendorFault.LARGE,
     }
 )
-_NEEDS_A_BODY: Final = frozenset({Fault.CUT_BODY, Fault.TRUNCATED_JSON, Fault.EMPTY_JSON})
+_NEEDS_A_BODY: Final = frozenset(
+    {VendorFault.CUT_BODY, VendorFault.TRUNCATED_JSON, VendorFault.EMPTY_JSON}
+)
 
 
 @dataclass
 class _Planned:
-    fault: Fault
+    fault: VendorFault
     left: int | None
 
 
-class Faults:
+class VendorFaults:
     """The faults in waiting.
 
     Attributes:
-        pace: how long `Fault.SLOW` pauses between two pieces.
+        pace: how long `VendorFault.SLOW` pauses between two pieces.
     """
 
     def __init__(self) -> None:
@@ -89,7 +91,7 @@ class Faults:
         self._releases = 0
         self._condition = Condition()
 
-    def next(self, operation: Operation, fault: Fault, *, times: int | None = 1) -> None:
+    def next(self, operation: Operation, fault: VendorFault, *, times: int | None = 1) -> None:
         """Queue ``fault`` for the next ``times`` requests of ``operation``; None: until cleared.
 
         Raises:
@@ -123,7 +125,7 @@ class Faults:
         with self._condition:
             return self._condition.wait_for(lambda: self._holding > 0, timeout.total_seconds())
 
-    def take(self, operation: str) -> Fault | None:
+    def take(self, operation: str) -> VendorFault | None:
         """The fault of the request that has just arrived. For the server."""
         with self._condition:
             queue = self._planned.get(operation)

@@ -16,7 +16,7 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Any, Final
 
-from rotation.sandbox.vendor.faults import Fault, Faults
+from rotation.sandbox.vendor.faults import VendorFault, VendorFaults
 from rotation.sandbox.vendor.messages import Reply, Request, refusal
 
 HOST: Final = "127.0.0.1"
@@ -42,8 +42,8 @@ class Listener(ThreadingHTTPServer):
     def __init__(
         self,
         bound: socket.socket,
-        answer: Callable[[Request], tuple[Reply, Fault | None]],
-        faults: Faults,
+        answer: Callable[[Request], tuple[Reply, VendorFault | None]],
+        faults: VendorFaults,
         clock: Callable[[], datetime],
     ) -> None:
         super().__init__(bound.getsockname(), _Handler, bind_and_activate=False)
@@ -111,16 +111,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         request = Request(self.command, self.path, self.headers, body)
         reply, fault = self.server.answer(request)
-        if fault in {Fault.DISCONNECT, Fault.LOSE_REPLY}:
+        if fault in {VendorFault.DISCONNECT, VendorFault.LOSE_REPLY}:
             self.close_connection = True
             return
-        if fault is Fault.HANG:
+        if fault is VendorFault.HANG:
             self.server.faults.hold()
         self._head(reply)
-        if fault is Fault.CUT_BODY:
+        if fault is VendorFault.CUT_BODY:
             self.wfile.write(reply.body[: len(reply.body) // 2])
             self.close_connection = True
-        elif fault is Fault.SLOW:
+        elif fault is VendorFault.SLOW:
             size = max(1, -(-len(reply.body) // 10))
             for start in range(0, max(1, len(reply.body)), size):
                 self.server.faults.pause()

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final, Self
 
 from rotation.sandbox.vendor.account import Account
-from rotation.sandbox.vendor.faults import Fault, Faults
+from rotation.sandbox.vendor.faults import VendorFault, VendorFaults
 from rotation.sandbox.vendor.keys import KeyStore
 from rotation.sandbox.vendor.listener import HOST, Listener, bound_socket
 from rotation.sandbox.vendor.messages import Reply, Request
@@ -63,7 +63,7 @@ class VendorEmulator:
         self.clock_offset = timedelta(0)
         self._clock = clock
         self.keys = KeyStore(self.now, propagation_delay=propagation_delay, quota=key_quota)
-        self.faults = Faults()
+        self.faults = VendorFaults()
         self._account = Account(pki, self.keys, self.now, page_size=page_size)
         self._service = Service(
             self._account, self.keys, self.faults, self.now, sign_paths=sign_paths
@@ -138,7 +138,7 @@ class VendorEmulator:
     def _listen(self, bound: socket.socket) -> Listener:
         return Listener(bound, self._answer, self.faults, self.now)
 
-    def _answer(self, request: Request) -> tuple[Reply, Fault | None]:
+    def _answer(self, request: Request) -> tuple[Reply, VendorFault | None]:
         return self._service.answer(request, down=self._outage is Outage.UNAVAILABLE)
 
     def _close_listener(self) -> None:

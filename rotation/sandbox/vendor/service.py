@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Final
 
 from rotation.sandbox.vendor.account import Account
-from rotation.sandbox.vendor.faults import STATUSES, Fault, Faults
+from rotation.sandbox.vendor.faults import STATUSES, VendorFault, VendorFaults
 from rotation.sandbox.vendor.keys import KeyStore, PortalKey, Role
 from rotation.sandbox.vendor.messages import RefusedError, Reply, Request, refusal
 from rotation.sandbox.vendor.request_auth import authenticated, claimed_key_id
@@ -18,7 +18,7 @@ from rotation.sandbox.vendor.request_auth import authenticated, claimed_key_id
 KEYS_PATH: Final = "/v1/keys"
 
 _html = b"<!doctype html><title>Sandbox</title><p>A page where an answer was expected.</p>"
-_unanswered = frozenset({Fault.DISCONNECT, Fault.LOSE_REPLY})
+_unanswered = frozenset({VendorFault.DISCONNECT, VendorFault.LOSE_REPLY})
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Service:
         self,
         account: Account,
         keys: KeyStore,
-        faults: Faults,
+        faults: VendorFaults,
         clock: Callable[[], datetime],
         *,
         sign_paths: tuple[str, ...],
@@ -74,7 +74,7 @@ class Service:
         with self._lock:
             return tuple(self._records)
 
-    def answer(self, request: Request, *, down: bool) -> tuple[Reply, Fault | None]:
+    def answer(self, request: Request, *, down: bool) -> tuple[Reply, VendorFault | None]:
         """The reply, recorded, and the fault with which it is to be delivered."""
         operation = self._operation(request)
         fault = None if down else self._faults.take(operation)
@@ -82,9 +82,9 @@ class Service:
             reply = refusal(503, "The service is down.")
         elif fault in STATUSES:
             reply = _failure(STATUSES[fault])
-        elif fault is Fault.REDIRECT:
+        elif fault is VendorFault.REDIRECT:
             reply = Reply(302, headers={"Location": "/elsewhere"})
-        elif fault is Fault.DISCONNECT:
+        elif fault is VendorFault.DISCONNECT:
             reply = refusal(503, "This is never sent.")
         else:
             reply = self._handle(operation, request, fault)
@@ -111,7 +111,7 @@ class Service:
             return "delete"
         return "unknown"
 
-    def _handle(self, operation: str, request: Request, fault: Fault | None) -> Reply:
+    def _handle(self, operation: str, request: Request, fault: VendorFault | None) -> Reply:
         if operation == "unknown":
             return self._nothing_here(request)
         key = authenticated(request.headers, request.body, self._clock(), self._keys.accepted)
@@ -126,7 +126,7 @@ class Service:
             return refused.reply
 
     def _carry_out(
-        self, operation: str, key: PortalKey, request: Request, fault: Fault | None
+        self, operation: str, key: PortalKey, request: Request, fault: VendorFault | None
     ) -> Reply:
         match operation:
             case "sign":
@@ -157,13 +157,13 @@ def _failure(status: int) -> Reply:
     return replace(refusal(status, "The sandbox was told to answer so."), headers=headers)
 
 
-def _spoilt(reply: Reply, fault: Fault | None) -> Reply:
+def _spoilt(reply: Reply, fault: VendorFault | None) -> Reply:
     match fault:
-        case Fault.HTML:
+        case VendorFault.HTML:
             return replace(reply, status=200, body=_html, content_type="text/html; charset=utf-8")
-        case Fault.TRUNCATED_JSON:
+        case VendorFault.TRUNCATED_JSON:
             return replace(reply, body=reply.body[: len(reply.body) // 2])
-        case Fault.EMPTY_JSON:
+        case VendorFault.EMPTY_JSON:
             return replace(reply, body=b"{}")
         case _:
             return reply

@@ -13,7 +13,7 @@ from rotation.cli.doctor.vendor import SignedTestSeal, contact_vendor
 from rotation.credential import ApiKey
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.traffic import AwsError, Dropped
-from rotation.sandbox.vendor import Fault, Outage, Role
+from rotation.sandbox.vendor import Outage, Role, VendorFault
 from rotation.sandbox.vendor.listener import _Handler
 from rotation.settings.vendor import VendorSettings
 from tests.cli.doctor.doctor_fixture import SECRET, DoctorFixture
@@ -128,19 +128,19 @@ def test_a_vendor_with_a_strange_certificate(doctor: DoctorFixture, tmp_path: Pa
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        (Fault.SERVER_ERROR, "vendor_failing"),
-        (Fault.HTML, "vendor_malformed"),
-        (Fault.REDIRECT, "vendor_malformed"),
-        (Fault.FORBIDDEN, "key_refused"),
-        (Fault.STRANGER, "signer_not_accepted"),
-        (Fault.IMPOSTOR, "signer_not_accepted"),
-        (Fault.NEIGHBOUR, "signer_not_accepted"),
-        (Fault.OTHER_DIGEST, "signature_invalid"),
-        (Fault.CORRUPTED_SIGNATURE, "signature_invalid"),
-        (Fault.NOT_CMS, "signature_invalid"),
+        (VendorFault.SERVER_ERROR, "vendor_failing"),
+        (VendorFault.HTML, "vendor_malformed"),
+        (VendorFault.REDIRECT, "vendor_malformed"),
+        (VendorFault.FORBIDDEN, "key_refused"),
+        (VendorFault.STRANGER, "signer_not_accepted"),
+        (VendorFault.IMPOSTOR, "signer_not_accepted"),
+        (VendorFault.NEIGHBOUR, "signer_not_accepted"),
+        (VendorFault.OTHER_DIGEST, "signature_invalid"),
+        (VendorFault.CORRUPTED_SIGNATURE, "signature_invalid"),
+        (VendorFault.NOT_CMS, "signature_invalid"),
     ],
 )
-def test_what_the_vendor_does_wrong(doctor: DoctorFixture, fault: Fault, code: str) -> None:
+def test_what_the_vendor_does_wrong(doctor: DoctorFixture, fault: VendorFault, code: str) -> None:
     """An outage, a page of HTML, a refusal, and signatures that are nobody's or somebody else's."""
     doctor.store_healthy_key()
     doctor.rotation_fixture.vendor.faults.next("sign", fault, times=None)
@@ -196,7 +196,7 @@ def test_a_rejection_without_the_vendor_s_time(
 def test_the_clock_is_read_when_the_answered_request_is_signed(doctor: DoctorFixture) -> None:
     """Not before the attempts that failed, whose pauses would pass for a clock that is off."""
     key = doctor.store_healthy_key()
-    doctor.rotation_fixture.vendor.faults.next("sign", Fault.UNAVAILABLE, times=2)
+    doctor.rotation_fixture.vendor.faults.next("sign", VendorFault.UNAVAILABLE, times=2)
     looked: list[datetime] = []
 
     def clock() -> datetime:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rotation.sandbox.aws.cloud import Cloud
-from rotation.sandbox.aws.traffic import Call
+from rotation.sandbox.aws.traffic import AwsCall
 from rotation.sandbox.deployment import Deployment
 from tests.docs.runbooks.page import Page, pages, planted
 from tests.docs.runbooks.reader import Reader
@@ -66,7 +66,7 @@ def test_a_page_says_what_is_printed(name: str, deployment: Deployment, tmp_path
     assert done - {None} == page.rights()
 
 
-def _by_reader(call: Call) -> bool:
+def _by_reader(call: AwsCall) -> bool:
     return call.caller == CALLER
 
 

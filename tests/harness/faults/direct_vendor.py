@@ -22,7 +22,7 @@ from rotation.core.ports import Proof
 from rotation.credential import ApiKey
 from rotation.errors import SealVerificationError
 from rotation.sandbox.vendor.account import Account
-from rotation.sandbox.vendor.faults import Fault, Faults
+from rotation.sandbox.vendor.faults import VendorFault, VendorFaults
 from rotation.sandbox.vendor.keys import KeyStore
 from rotation.sandbox.vendor.messages import Request
 from rotation.sandbox.vendor.server import SIGN_PATHS
@@ -41,7 +41,7 @@ class DirectVendor(BaseAdapter):
         self._clock = clock
         self.keys = KeyStore(clock, propagation_delay=timedelta(0), quota=50)
         account = _QuickAccount(None, self.keys, clock, page_size=100)  # type: ignore[arg-type]
-        self._service = Service(account, self.keys, Faults(), clock, sign_paths=SIGN_PATHS)
+        self._service = Service(account, self.keys, VendorFaults(), clock, sign_paths=SIGN_PATHS)
         self._down = False
 
     def go_down(self, down: bool) -> None:
@@ -67,7 +67,7 @@ class DirectVendor(BaseAdapter):
 
 
 class _QuickAccount(Account):
-    def _signature(self, digest: bytes, timestamp: bool, fault: Fault | None) -> str:
+    def _signature(self, digest: bytes, timestamp: bool, fault: VendorFault | None) -> str:
         return base64.b64encode(_MARK + digest).decode()
 
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tests.harness.soak.size import SHORT, Size
+from tests.harness.soak.settings import SHORT, SoakSettings
 from tests.harness.soak.soak import Soak
 from tests.paths import ROOT
 
@@ -26,11 +26,13 @@ def main() -> int:
     parser.add_argument("--rotations", type=int, metavar="N")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the logs here")
     chosen = parser.parse_args()
-    size = SHORT if chosen.short else Size()
+    settings = SHORT if chosen.short else SoakSettings()
     asked = {name: getattr(chosen, name) for name in ("seals", "rotations")}
-    size = replace(size, **{name: value for name, value in asked.items() if value is not None})
+    settings = replace(
+        settings, **{name: value for name, value in asked.items() if value is not None}
+    )
     with TemporaryDirectory() as folder:
-        result = Soak(chosen.logs or Path(folder), size).run(_progress)
+        result = Soak(chosen.logs or Path(folder), settings).run(_progress)
     if sys.stderr.isatty():
         click.echo(err=True)
     RESULTS.parent.mkdir(exist_ok=True)

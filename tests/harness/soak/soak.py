@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from rotation.sandbox.deployment import DESTINATION_BUCKET
 from rotation.sealing.verify import verify
-from tests.harness.soak.crew import CALLER, Crew
-from tests.harness.soak.size import Size
-from tests.harness.soak.town import Town
-from tests.harness.soak.trouble import Trouble
-from tests.harness.soak.turning import Turned, Turner
+from tests.harness.soak.client_processes import CALLER, ClientProcesses
+from tests.harness.soak.disturbances import Disturbances
+from tests.harness.soak.rotator import RotationCounts, Rotator
+from tests.harness.soak.settings import SoakSettings
+from tests.harness.soak.soak_deployment import SoakDeployment
 
 #: How many calls to Secrets Manager may be made for each that is due: throttled ones are repeated.
 ROOM: Final = 1.1
@@ -72,68 +72,70 @@ class Result:
 class Soak:
     """One soak, in ``folder``; `run` it once."""
 
-    def __init__(self, folder: Path, size: Size) -> None:
-        self._size = size
-        self._town = Town(folder, size)
+    def __init__(self, folder: Path, settings: SoakSettings) -> None:
+        self._settings = settings
+        self._deployment = SoakDeployment(folder, settings)
         self._over = Event()
         self._errors: list[str] = []
 
     def run(self, progress: Callable[[str], None] = lambda _: None) -> Result:
-        """Seal and rotate until the size is reached; ``progress`` hears of it now and then."""
-        size = self._size
+        """Seal and rotate as the settings say; ``progress`` hears of it now and then."""
+        settings = self._settings
         begun = monotonic()
-        until = begun + size.at_most.total_seconds()
-        with self._town as town:
-            town.settle()
-            turners = [Turner(town, name, until) for name in town.secrets]
-            crew = Crew(town, size)
-            trouble = Trouble(town, crew, size)
+        until = begun + settings.at_most.total_seconds()
+        with self._deployment as deployment:
+            deployment.settle()
+            rotators = [Rotator(deployment, name, until) for name in deployment.secrets]
+            clients = ClientProcesses(deployment, settings)
+            disturbances = Disturbances(deployment, clients, settings)
             try:
                 acting = [
-                    self._thread(partial(self._turn, turner, place, crew, until))
-                    for place, turner in enumerate(turners)
+                    self._thread(partial(self._turn, rotator, place, clients, until))
+                    for place, rotator in enumerate(rotators)
                 ]
-                acting.append(self._thread(partial(self._trouble, trouble, crew, until)))
+                acting.append(self._thread(partial(self._disturb, disturbances, clients, until)))
                 hourly = self._thread(self._hourly)
                 while any(thread.is_alive() for thread in acting):
                     for thread in acting:
                         thread.join(0.2)
-                    progress(_told(crew, turners))
-                crew.wait_for(size.seals, until)
-                if size.settles:
-                    crew.wait_until(lambda: not town.unretired(), until)
-                    crew.go_on(until)
-                crew.stop()
+                    progress(_told(clients, rotators))
+                clients.wait_for(settings.seals, until)
+                if settings.settles:
+                    clients.wait_until(lambda: not deployment.unretired(), until)
+                    clients.go_on(until)
+                clients.stop()
             finally:
                 self._over.set()
-                crew.kill()
+                clients.kill()
             hourly.join()
-            return self._result(town, crew, [one.turned for one in turners], trouble, begun)
+            return self._result(
+                deployment, clients, [one.counts for one in rotators], disturbances, begun
+            )
 
-    def _turn(self, turner: Turner, place: int, crew: Crew, until: float) -> None:
+    def _turn(self, rotator: Rotator, place: int, clients: ClientProcesses, until: float) -> None:
         """This secret's share of the rotations, spread over the seals."""
-        size = self._size
-        for number in range(place, size.rotations, size.secrets):
-            if not crew.wait_for(number * size.seals // size.rotations, until):
+        settings = self._settings
+        for number in range(place, settings.rotations, settings.secrets):
+            if not clients.wait_for(number * settings.seals // settings.rotations, until):
                 return
             # The forced ones fall on every secret in turn.
-            turn = number + number // (size.every * size.secrets)
-            if turn % size.every == size.every - 1:
-                turner.forced()
+            turn = number + number // (settings.every * settings.secrets)
+            if turn % settings.every == settings.every - 1:
+                rotator.forced()
             else:
-                turner.ordinary(by_schedule=turn % 2 == 0)
+                rotator.ordinary(by_schedule=turn % 2 == 0)
 
-    def _trouble(self, trouble: Trouble, crew: Crew, until: float) -> None:
-        acts = list(trouble.all_of_them())
+    def _disturb(self, disturbances: Disturbances, clients: ClientProcesses, until: float) -> None:
+        acts = list(disturbances.all_of_them())
         for place, act in enumerate(acts):
-            if not crew.wait_for((place + 1) * self._size.seals // (len(acts) + 1), until):
+            if not clients.wait_for((place + 1) * self._settings.seals // (len(acts) + 1), until):
                 return
             act()
 
     def _hourly(self) -> None:
         """Reconciliation on its schedule."""
-        while not self._over.wait(self._size.reconciled.total_seconds()):
-            self._town.reconcile()
+        while not self._over.wait(self._settings.reconciled.total_seconds()):
+            self._deployment.reconcile()
 
     def _thread(self, act: Callable[[], None]) -> Thread:
         def run() -> None:
@@ -147,46 +149,51 @@ class Soak:
         return thread
 
     def _result(
-        self, town: Town, crew: Crew, turned: list[Turned], trouble: Trouble, begun: float
+        self,
+        deployment: SoakDeployment,
+        clients: ClientProcesses,
+        rotations: list[RotationCounts],
+        disturbances: Disturbances,
+        begun: float,
     ) -> Result:
-        size, tally = self._size, crew.tally
-        soft = size.soft.total_seconds()
-        due = sum(life.refreshes_due(soft) for life in crew.lives)
-        rejections = sum(life.rejected for life in crew.lives)
-        calls = [call for call in town.cloud.calls if call.caller.startswith(CALLER)]
-        suspects = set().union(*(one.suspects for one in turned))
-        early = sum(tally.rejected[key] for key in tally.rejected.keys() - suspects)
+        settings, counts = self._settings, clients.counts
+        soft = settings.soft.total_seconds()
+        due = sum(history.refreshes_due(soft) for history in clients.histories)
+        rejections = sum(history.rejected for history in clients.histories)
+        calls = [call for call in deployment.cloud.calls if call.caller.startswith(CALLER)]
+        suspects = set().union(*(one.suspects for one in rotations))
+        early = sum(counts.rejected[key] for key in counts.rejected.keys() - suspects)
         result = Result(
-            seals=tally.sealed,
-            failed=len(tally.failures),
-            rotations=sum(one.done for one in turned),
-            forced=sum(one.forced for one in turned),
-            dead_key_seals=tally.dead,
+            seals=counts.sealed,
+            failed=len(counts.failures),
+            rotations=sum(one.done for one in rotations),
+            forced=sum(one.forced for one in rotations),
+            dead_key_seals=counts.dead,
             gets=sum(call.operation == "GetSecretValue" for call in calls),
             gets_allowed=int(ROOM * (due + rejections)),
             early_rejections=early,
-            unretired=len(town.unretired()),
-            unverified=_unverified(town),
+            unretired=len(deployment.unretired()),
+            unverified=_unverified(deployment),
             missed=(),
             beside={
                 "seconds": round(monotonic() - begun),
-                "processes": len(crew.lives),
+                "processes": len(clients.histories),
                 "refreshes_due": due,
                 "rejections": rejections,
-                "rejected_requests": sum(tally.rejected.values()),
-                "rotations_repeated": sum(one.repeated for one in turned),
-                "troubles": dict(trouble.brought),
-                "failures": tally.failures[:20],
+                "rejected_requests": sum(counts.rejected.values()),
+                "rotations_repeated": sum(one.repeated for one in rotations),
+                "troubles": dict(disturbances.brought),
+                "failures": counts.failures[:20],
             },
         )
-        return Result(**{**vars(result), "missed": tuple(self._missed(result, crew))})
+        return Result(**{**vars(result), "missed": tuple(self._missed(result, clients))})
 
-    def _missed(self, result: Result, crew: Crew) -> Iterable[str]:
-        size = self._size
+    def _missed(self, result: Result, clients: ClientProcesses) -> Iterable[str]:
+        settings = self._settings
         for what, found, wanted in (
-            ("seals", result.seals, size.seals),
-            ("rotations", result.rotations, size.rotations),
-            ("forced rotations", result.forced, size.forced),
+            ("seals", result.seals, settings.seals),
+            ("rotations", result.rotations, settings.rotations),
+            ("forced rotations", result.forced, settings.forced),
         ):
             if found < wanted:
                 yield f"{found} {what} of {wanted}"
@@ -194,9 +201,9 @@ class Soak:
             ("failed seals", result.failed),
             ("seals with a dead key", result.dead_key_seals),
             ("rejections of keys in their grace", result.early_rejections),
-            ("displaced keys that still sign", result.unretired if size.settles else 0),
+            ("displaced keys that still sign", result.unretired if settings.settles else 0),
             ("sealed documents that do not verify", result.unverified),
-            ("application processes that ended by themselves", crew.unasked_ends),
+            ("application processes that ended by themselves", clients.unasked_ends),
         ):
             if found:
                 yield f"{found} {what}"
@@ -205,15 +212,15 @@ class Soak:
         yield from self._errors
 
 
-def _told(crew: Crew, turners: list[Turner]) -> str:
-    done = sum(turner.turned.done for turner in turners)
-    return f"{crew.tally.sealed} seals, {len(crew.tally.failures)} failed, {done} rotations"
+def _told(clients: ClientProcesses, rotators: list[Rotator]) -> str:
+    done = sum(rotator.counts.done for rotator in rotators)
+    return f"{clients.counts.sealed} seals, {len(clients.counts.failures)} failed, {done} rotations"
 
 
-def _unverified(town: Town) -> int:
+def _unverified(deployment: SoakDeployment) -> int:
     """How many of the threads' last documents bear no valid seal."""
-    s3 = town.cloud.client("s3")
-    root = town.trust_root.read_bytes()
+    s3 = deployment.cloud.client("s3")
+    root = deployment.trust_root.read_bytes()
     bad = 0
     for stored in s3.list_objects_v2(Bucket=DESTINATION_BUCKET)["Contents"]:
         content = s3.get_object(Bucket=DESTINATION_BUCKET, Key=stored["Key"])["Body"].read()

@@ -22,11 +22,18 @@ from rotation.client.contract import Seal
 from rotation.client.sealing_client import Invoker
 from rotation.errors import RotationError
 from tests.harness.soak.mutants import CACHES
-from tests.harness.soak.watch import Tell, Watch, WatchedInvoker, WatchedSource, teller, watched
+from tests.harness.soak.rejected_keys import (
+    ObservedInvoker,
+    ObservedSource,
+    RejectedKeys,
+    Report,
+    observed,
+    reporter,
+)
 
 
 @dataclass(frozen=True)
-class Duty:
+class ClientTask:
     """What one application process is to do.
 
     Attributes:
@@ -72,39 +79,41 @@ def own_sealer() -> Invoker:
     return InProcessInvoker(SealerWiring(settings).sealer(Deadline.after(timedelta(days=1))))
 
 
-def seal_until(stop: Event, seal: Callable[[], Seal], watch: Watch, tell: Tell) -> None:
+def seal_until(
+    stop: Event, seal: Callable[[], Seal], rejected_keys: RejectedKeys, report: Report
+) -> None:
     """Seal the document again and again, and tell what came of it each time."""
     while not stop.is_set():
         try:
             sealed = seal()
         except RotationError as error:
-            tell("failed", f"{error.code}: {error}".replace("\n", " ")[:400])
+            report("failed", f"{error.code}: {error}".replace("\n", " ")[:400])
         else:
-            tell("sealed", sealed.key_id)
-        watch.settles()
+            report("sealed", sealed.key_id)
+        rejected_keys.settles()
 
 
 def main(argument: str) -> None:
     """Work until stdin ends."""
-    duty = Duty.read(argument)
-    tell = teller(os.dup(1))
+    task = ClientTask.read(argument)
+    report = reporter(os.dup(1))
     os.dup2(2, 1)
-    watch = Watch(tell)
-    cache = watched(CACHES[duty.cache], watch)(
-        WatchedSource(SecretsManager(), watch),
-        soft_ttl=timedelta(seconds=duty.soft),
-        hard_ttl=timedelta(seconds=duty.hard),
+    rejected_keys = RejectedKeys(report)
+    cache = observed(CACHES[task.cache], rejected_keys)(
+        ObservedSource(SecretsManager(), rejected_keys),
+        soft_ttl=timedelta(seconds=task.soft),
+        hard_ttl=timedelta(seconds=task.hard),
     )
-    invoker = LambdaInvoker(duty.function) if duty.function else own_sealer()
-    client = SealingClient(WatchedInvoker(invoker, watch), cache, duty.secret)
+    invoker = LambdaInvoker(task.function) if task.function else own_sealer()
+    client = SealingClient(ObservedInvoker(invoker, rejected_keys), cache, task.secret)
     stop = Event()
-    source = ObjectLocation(*duty.source)
+    source = ObjectLocation(*task.source)
     threads = []
-    for place in range(duty.threads):
-        destination = ObjectLocation(duty.destination, f"{duty.name}/{place}.pdf")
+    for place in range(task.threads):
+        destination = ObjectLocation(task.destination, f"{task.name}/{place}.pdf")
         seal = partial(client.seal, source, destination)
-        threads.append(Thread(target=seal_until, args=(stop, seal, watch, tell)))
-    tell("begun", "")
+        threads.append(Thread(target=seal_until, args=(stop, seal, rejected_keys, report)))
+    report("begun", "")
     for thread in threads:
         thread.start()
     sys.stdin.read()

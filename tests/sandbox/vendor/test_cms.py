@@ -23,7 +23,7 @@ from pyhanko.sign.signers.pdf_byterange import SignatureObject
 from pyhanko.sign.validation.generic_cms import async_validate_detached_cms
 from pyhanko_certvalidator import ValidationContext
 
-from rotation.sandbox.vendor import Fault, Identity, Pki
+from rotation.sandbox.vendor import Identity, Pki, VendorFault
 from rotation.sandbox.vendor.cms import sign
 from rotation.sandbox.vendor.pki import ORGANIZATION
 from tests.sandbox.vendor.caller import DIGEST, STATEMENT, Caller, sign_body, signature_of
@@ -171,13 +171,15 @@ def test_private_keys_are_in_no_repr(pki: Pki) -> None:
     assert "RSAPrivateKey" not in repr(pki)
 
 
-@pytest.mark.parametrize("fault", [Fault.STRANGER, Fault.IMPOSTOR, Fault.NEIGHBOUR])
-def test_a_wrong_signer_signs_well(signer: Caller, pki: Pki, fault: Fault) -> None:
+@pytest.mark.parametrize(
+    "fault", [VendorFault.STRANGER, VendorFault.IMPOSTOR, VendorFault.NEIGHBOUR]
+)
+def test_a_wrong_signer_signs_well(signer: Caller, pki: Pki, fault: VendorFault) -> None:
     """The signature itself is good; only who made it is wrong, and the same one each time."""
     signer.emulator.faults.next("sign", fault, times=2)
     first, second = (judge(signature_of(signer.sign()), pki) for _ in range(2))
     assert (first.intact, first.valid) == (True, True)
-    assert first.trusted == (fault is Fault.NEIGHBOUR)
+    assert first.trusted == (fault is VendorFault.NEIGHBOUR)
     assert first.signing_cert.dump() == second.signing_cert.dump()
     assert first.signing_cert.dump() != pki.signer.certificate.public_bytes(Encoding.DER)
     assert judge(signature_of(signer.sign()), pki).trusted
@@ -185,7 +187,7 @@ def test_a_wrong_signer_signs_well(signer: Caller, pki: Pki, fault: Fault) -> No
 
 def test_a_signature_over_another_digest(signer: Caller, pki: Pki, tmp_path: Path) -> None:
     """The CMS is good, and not for our bytes."""
-    signer.emulator.faults.next("sign", Fault.OTHER_DIGEST)
+    signer.emulator.faults.next("sign", VendorFault.OTHER_DIGEST)
     der = signature_of(signer.sign())
     assert openssl(der, STATEMENT, pki.root_pem, tmp_path).returncode != 0
     assert openssl(der, DIGEST, pki.root_pem, tmp_path).returncode == 0
@@ -193,7 +195,7 @@ def test_a_signature_over_another_digest(signer: Caller, pki: Pki, tmp_path: Pat
 
 def test_a_corrupted_signature_value(signer: Caller, pki: Pki) -> None:
     """Digest and certificates are right, and the signature does not verify."""
-    signer.emulator.faults.next("sign", Fault.CORRUPTED_SIGNATURE)
+    signer.emulator.faults.next("sign", VendorFault.CORRUPTED_SIGNATURE)
     status = judge(signature_of(signer.sign()), pki)
     assert (status.intact, status.valid) == (True, False)
 
@@ -201,7 +203,7 @@ def test_a_corrupted_signature_value(signer: Caller, pki: Pki) -> None:
 @pytest.mark.parametrize("timestamp", [False, True])
 def test_a_large_signature_is_a_good_one(signer: Caller, pki: Pki, timestamp: bool) -> None:
     """More than 48 KiB, timestamp and all, and valid."""
-    signer.emulator.faults.next("sign", Fault.LARGE)
+    signer.emulator.faults.next("sign", VendorFault.LARGE)
     der = signature_of(signer.sign(tsaTimestamp=timestamp))
     assert len(der) > 48 * 1024
     status = judge(der, pki)

@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from rotation.sandbox.vendor import Fault, Faults
+from rotation.sandbox.vendor import VendorFault, VendorFaults
 from rotation.sandbox.vendor.faults import Operation
 from tests.sandbox.vendor.caller import Answer, Caller
 
@@ -19,15 +19,15 @@ GONE = (http.client.RemoteDisconnected, ConnectionResetError)
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
     [
-        (Fault.UNAUTHORIZED, 401, None),
-        (Fault.FORBIDDEN, 403, "forbidden"),
-        (Fault.THROTTLED, 429, "rate_limited"),
-        (Fault.SERVER_ERROR, 500, "internal_error"),
-        (Fault.UNAVAILABLE, 503, "unavailable"),
+        (VendorFault.UNAUTHORIZED, 401, None),
+        (VendorFault.FORBIDDEN, 403, "forbidden"),
+        (VendorFault.THROTTLED, 429, "rate_limited"),
+        (VendorFault.SERVER_ERROR, 500, "internal_error"),
+        (VendorFault.UNAVAILABLE, 503, "unavailable"),
     ],
 )
 def test_a_status_fault_answers_so_and_does_nothing(
-    admin: Caller, signer: Caller, fault: Fault, status: int, code: str | None
+    admin: Caller, signer: Caller, fault: VendorFault, status: int, code: str | None
 ) -> None:
     """Each call fails with the status and has no effect; the next is as ever."""
     operations: list[Operation] = ["sign", "create", "list", "delete"]
@@ -49,7 +49,7 @@ def every_call(admin: Caller, signer: Caller) -> list[Answer]:
 
 def test_a_redirect_leads_to_a_place_that_is_watched(signer: Caller) -> None:
     """A client that follows, and carries its headers there, shows in the log."""
-    signer.emulator.faults.next("sign", Fault.REDIRECT)
+    signer.emulator.faults.next("sign", VendorFault.REDIRECT)
     answer = signer.sign()
     assert (answer.status, answer.body) == (302, b"")
     assert not signer.emulator.signatures
@@ -59,8 +59,8 @@ def test_a_redirect_leads_to_a_place_that_is_watched(signer: Caller) -> None:
 
 def test_a_page_of_html_where_an_answer_was_due(admin: Caller, signer: Caller) -> None:
     """200, HTML, and the call has taken effect."""
-    admin.emulator.faults.next("sign", Fault.HTML)
-    admin.emulator.faults.next("delete", Fault.HTML)
+    admin.emulator.faults.next("sign", VendorFault.HTML)
+    admin.emulator.faults.next("delete", VendorFault.HTML)
     for answer in (signer.sign(), admin.revoke(signer.key.id)):
         assert answer.status == 200
         assert answer.headers["Content-Type"].startswith("text/html")
@@ -71,7 +71,7 @@ def test_a_page_of_html_where_an_answer_was_due(admin: Caller, signer: Caller) -
 
 def test_half_of_the_json(admin: Caller) -> None:
     """A complete HTTP answer that is no JSON; the key exists, and nobody knows its material."""
-    admin.emulator.faults.next("create", Fault.TRUNCATED_JSON)
+    admin.emulator.faults.next("create", VendorFault.TRUNCATED_JSON)
     answer = admin.create("stray")
     assert answer.status == 201
     with pytest.raises(json.JSONDecodeError):
@@ -82,14 +82,14 @@ def test_half_of_the_json(admin: Caller) -> None:
 
 def test_an_empty_object(admin: Caller, signer: Caller) -> None:
     """JSON without the members that it should have."""
-    admin.emulator.faults.next("sign", Fault.EMPTY_JSON)
-    admin.emulator.faults.next("list", Fault.EMPTY_JSON)
+    admin.emulator.faults.next("sign", VendorFault.EMPTY_JSON)
+    admin.emulator.faults.next("list", VendorFault.EMPTY_JSON)
     assert [signer.sign().json(), admin.list_keys().json()] == [{}, {}]
 
 
 def test_a_refusal_is_not_spoilt_further(signer: Caller) -> None:
     """The bare 401 stays bare, and the fault is spent."""
-    signer.emulator.faults.next("sign", Fault.HTML)
+    signer.emulator.faults.next("sign", VendorFault.HTML)
     answer = signer.call("POST", "/v1/sign", headers={})
     assert (answer.status, answer.body) == (401, b"")
     assert signer.sign().json().keys() == {"signature"}
@@ -97,7 +97,7 @@ def test_a_refusal_is_not_spoilt_further(signer: Caller) -> None:
 
 def test_a_signature_that_is_not_base64(signer: Caller) -> None:
     """Text that no strict decoder takes."""
-    signer.emulator.faults.next("sign", Fault.NOT_BASE64)
+    signer.emulator.faults.next("sign", VendorFault.NOT_BASE64)
     with pytest.raises(ValueError, match="base64"):
         base64.b64decode(signer.sign().json()["signature"], validate=True)
     assert signer.emulator.signatures[signer.key.id] == 1
@@ -105,13 +105,13 @@ def test_a_signature_that_is_not_base64(signer: Caller) -> None:
 
 def test_a_signature_that_is_no_cms(signer: Caller) -> None:
     """Good base64 of bytes that mean nothing."""
-    signer.emulator.faults.next("sign", Fault.NOT_CMS)
+    signer.emulator.faults.next("sign", VendorFault.NOT_CMS)
     assert len(base64.b64decode(signer.sign().json()["signature"], validate=True)) == 64
 
 
 def test_a_disconnect_before_the_effect(admin: Caller) -> None:
     """No answer and no key."""
-    admin.emulator.faults.next("create", Fault.DISCONNECT)
+    admin.emulator.faults.next("create", VendorFault.DISCONNECT)
     with pytest.raises(GONE):
         admin.create()
     assert admin.list_keys().json()["keys"] == []
@@ -121,7 +121,7 @@ def test_a_disconnect_before_the_effect(admin: Caller) -> None:
 def test_a_lost_reply(admin: Caller, signer: Caller) -> None:
     """No answer, and the key exists, or is dead, or the signature is billed."""
     for operation in ("sign", "create", "delete"):
-        admin.emulator.faults.next(operation, Fault.LOSE_REPLY)
+        admin.emulator.faults.next(operation, VendorFault.LOSE_REPLY)
     with pytest.raises(GONE):
         signer.sign()
     with pytest.raises(GONE):
@@ -135,7 +135,7 @@ def test_a_lost_reply(admin: Caller, signer: Caller) -> None:
 
 def test_a_body_that_breaks_off(admin: Caller) -> None:
     """The head promises more bytes than come."""
-    admin.emulator.faults.next("create", Fault.CUT_BODY)
+    admin.emulator.faults.next("create", VendorFault.CUT_BODY)
     with pytest.raises(http.client.IncompleteRead):
         admin.create()
     assert len(admin.list_keys().json()["keys"]) == 1
@@ -143,7 +143,7 @@ def test_a_body_that_breaks_off(admin: Caller) -> None:
 
 def test_an_answer_withheld(admin: Caller) -> None:
     """The call has taken effect while its caller still waits; on release it gets its answer."""
-    admin.emulator.faults.next("create", Fault.HANG)
+    admin.emulator.faults.next("create", VendorFault.HANG)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(admin.create, "slow")
         assert admin.emulator.faults.wait_until_holding()
@@ -156,7 +156,7 @@ def test_an_answer_withheld(admin: Caller) -> None:
 
 def test_stopping_lets_a_withheld_answer_go(signer: Caller) -> None:
     """A hanging request does not outlive the emulator."""
-    signer.emulator.faults.next("sign", Fault.HANG)
+    signer.emulator.faults.next("sign", VendorFault.HANG)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(signer.sign)
         assert signer.emulator.faults.wait_until_holding()
@@ -167,7 +167,7 @@ def test_stopping_lets_a_withheld_answer_go(signer: Caller) -> None:
 def test_a_slow_answer_comes_in_pieces(signer: Caller) -> None:
     """Every piece arrives before a read times out, and the whole takes ten times the pace."""
     signer.emulator.faults.pace = timedelta(milliseconds=20)
-    signer.emulator.faults.next("sign", Fault.SLOW)
+    signer.emulator.faults.next("sign", VendorFault.SLOW)
     connection = signer.connect()
     connection.timeout = 5
     begun = monotonic()
@@ -179,14 +179,14 @@ def test_a_slow_answer_comes_in_pieces(signer: Caller) -> None:
 
 def test_a_slow_answer_without_a_body(admin: Caller, signer: Caller) -> None:
     """A 204 is slow too, and still a 204."""
-    admin.emulator.faults.next("delete", Fault.SLOW)
+    admin.emulator.faults.next("delete", VendorFault.SLOW)
     assert admin.revoke(signer.key.id).status == 204
 
 
 def test_faults_are_taken_in_order_and_used_up(signer: Caller) -> None:
     """Twice this, once that, and then all is well."""
-    signer.emulator.faults.next("sign", Fault.THROTTLED, times=2)
-    signer.emulator.faults.next("sign", Fault.SERVER_ERROR)
+    signer.emulator.faults.next("sign", VendorFault.THROTTLED, times=2)
+    signer.emulator.faults.next("sign", VendorFault.SERVER_ERROR)
     assert [signer.sign().status for _ in range(4)] == [429, 429, 500, 200]
 
 
@@ -194,7 +194,7 @@ def test_a_fault_lasts_until_cleared(admin: Caller, signer: Caller) -> None:
     """Clearing one operation leaves the others as they are; clearing all leaves none."""
     faults = signer.emulator.faults
     for operation in ("sign", "list", "create"):
-        faults.next(operation, Fault.UNAVAILABLE, times=None)
+        faults.next(operation, VendorFault.UNAVAILABLE, times=None)
     assert [signer.sign().status for _ in range(3)] == [503] * 3
     faults.clear("sign")
     assert (signer.sign().status, admin.list_keys().status) == (200, 503)
@@ -205,14 +205,16 @@ def test_a_fault_lasts_until_cleared(admin: Caller, signer: Caller) -> None:
 @pytest.mark.parametrize(
     ("operation", "fault", "times"),
     [
-        ("create", Fault.NOT_BASE64, 1),
-        ("list", Fault.STRANGER, 1),
-        ("delete", Fault.CUT_BODY, 1),
-        ("delete", Fault.TRUNCATED_JSON, 1),
-        ("sign", Fault.HTML, 0),
+        ("create", VendorFault.NOT_BASE64, 1),
+        ("list", VendorFault.STRANGER, 1),
+        ("delete", VendorFault.CUT_BODY, 1),
+        ("delete", VendorFault.TRUNCATED_JSON, 1),
+        ("sign", VendorFault.HTML, 0),
     ],
 )
-def test_an_impossible_fault_is_refused(operation: Operation, fault: Fault, times: int) -> None:
+def test_an_impossible_fault_is_refused(
+    operation: Operation, fault: VendorFault, times: int
+) -> None:
     """A test that asks for what cannot happen is told so, not ignored."""
     with pytest.raises(ValueError, match=r"\."):
-        Faults().next(operation, fault, times=times)
+        VendorFaults().next(operation, fault, times=times)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rotation.sandbox.vendor import Fault
+from rotation.sandbox.vendor import VendorFault
 from rotation.sandbox.vendor.faults import Operation
 from rotation.sandbox.vendor.request_auth import (
     ALGORITHM_HEADER,
@@ -34,7 +34,7 @@ DOCUMENTED = [
     for method, operation in methods.items()
     for status in operation["responses"]
 ]
-FAULTS = {429: Fault.THROTTLED, 500: Fault.SERVER_ERROR, 503: Fault.UNAVAILABLE}
+FAULTS = {429: VendorFault.THROTTLED, 500: VendorFault.SERVER_ERROR, 503: VendorFault.UNAVAILABLE}
 
 
 def test_the_document_says_first_that_it_is_our_assumption() -> None:

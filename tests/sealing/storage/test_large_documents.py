@@ -16,7 +16,7 @@ from rotation.errors import (
     SourceChangedError,
     VendorUnavailableError,
 )
-from rotation.sandbox.vendor import Fault, Outage, Pki, VendorEmulator
+from rotation.sandbox.vendor import Outage, Pki, VendorEmulator, VendorFault
 from rotation.sealing.storage.s3 import IN_MEMORY
 from tests.harness.s3_server import S3Server, Trouble
 from tests.harness.s3_server.store import Bucket
@@ -184,7 +184,7 @@ def test_a_signature_too_large_is_bought_anew_for_the_same_copy(
     large_fixture: LargeDocumentFixture,
 ) -> None:
     """The source is read again for another digest; the upload goes on."""
-    large_fixture.sealer_fixture.emulator.faults.next("sign", Fault.LARGE, times=2)
+    large_fixture.sealer_fixture.emulator.faults.next("sign", VendorFault.LARGE, times=2)
     large_fixture.seal()
     assert large_fixture.sealed_whole()
     assert (

@@ -13,16 +13,16 @@ from time import monotonic
 from typing import Final
 
 from rotation.sandbox.deployment import DESTINATION_BUCKET, SEAL, SOURCE_BUCKET
-from tests.harness.soak.size import Size
-from tests.harness.soak.town import DOCUMENT, Town
-from tests.harness.soak.worker import Duty
+from tests.harness.soak.settings import SoakSettings
+from tests.harness.soak.soak_deployment import DOCUMENT, SoakDeployment
+from tests.harness.soak.worker import ClientTask
 
 #: How the access key ids of the applications begin; the functions sign with another one.
 CALLER: Final = "AKIASOAK"
 
 
 @dataclass
-class Life:
+class ProcessHistory:
     """One process, from its first seal to its end; seconds of the machine's monotonic clock.
 
     Attributes:
@@ -48,7 +48,7 @@ class Life:
 
 
 @dataclass
-class Tally:
+class ClientCounts:
     """What the processes told, all of them together."""
 
     sealed: int = 0
@@ -60,16 +60,18 @@ class Tally:
 class _Client:
     """One process and the thread that listens to it."""
 
-    def __init__(self, crew: Crew, duty: Duty, caller: str, town: Town) -> None:
-        self.duty = duty
-        self.life = Life()
-        self._crew = crew
-        self._told_to_end = False
-        log = (town.logs / f"client-{duty.name}.log").open("ab")
+    def __init__(
+        self, clients: ClientProcesses, task: ClientTask, caller: str, deployment: SoakDeployment
+    ) -> None:
+        self.task = task
+        self.history = ProcessHistory()
+        self._clients = clients
+        self._asked_to_end = False
+        log = (deployment.logs / f"client-{task.name}.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.harness.soak.worker", duty.argument()],
-                env=town.client_environment(caller),
+                [sys.executable, "-m", "tests.harness.soak.worker", task.argument()],
+                env=deployment.client_environment(caller),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -80,13 +82,13 @@ class _Client:
 
     def kill(self) -> None:
         """End it as a crash does."""
-        self._told_to_end = True
+        self._asked_to_end = True
         self._process.kill()
         self._end(10)
 
     def stop(self) -> None:
         """Let it finish the documents it is at."""
-        self._told_to_end = True
+        self._asked_to_end = True
         assert self._process.stdin is not None
         self._process.stdin.close()
 
@@ -102,7 +104,7 @@ class _Client:
 
     def gone(self) -> bool:
         """Whether it has ended, though nobody asked it to."""
-        return not self._told_to_end and self._process.poll() is not None
+        return not self._asked_to_end and self._process.poll() is not None
 
     def _end(self, seconds: float) -> None:
         self._process.wait(seconds)
@@ -115,39 +117,39 @@ class _Client:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             at, word, fact = line.decode().rstrip("\n").split(" ", 2)
-            self._crew.hear(self, float(at), word, fact)
+            self._clients.hear(self, float(at), word, fact)
 
 
-class Crew:
+class ClientProcesses:
     """Every application process of the soak.
 
     Attributes:
-        lives: of all processes that ever ran.
-        tally: what they told.
+        histories: of all processes that ever ran.
+        counts: what they told.
         changed: notified with each thing told.
     """
 
-    def __init__(self, town: Town, size: Size) -> None:
-        self._town = town
-        self._most_failures = size.failures
+    def __init__(self, deployment: SoakDeployment, settings: SoakSettings) -> None:
+        self._deployment = deployment
+        self._most_failures = settings.failures
         self._callers = count()
-        self.lives: list[Life] = []
-        self.tally = Tally()
+        self.histories: list[ProcessHistory] = []
+        self.counts = ClientCounts()
         self.changed = Condition()
         self.unasked_ends = 0
-        kinds = [False] * size.lambda_clients + [True] * size.own_clients
+        kinds = [False] * settings.lambda_clients + [True] * settings.own_clients
         self._clients = [
             self._start(
-                Duty(
+                ClientTask(
                     name=f"{'own' if own else 'lambda'}-{place}",
-                    secret=town.secrets[place % len(town.secrets)],
+                    secret=deployment.secrets[place % len(deployment.secrets)],
                     source=(SOURCE_BUCKET, DOCUMENT),
                     destination=DESTINATION_BUCKET,
                     function=None if own else SEAL,
-                    threads=size.threads,
-                    soft=size.soft.total_seconds(),
-                    hard=size.hard.total_seconds(),
-                    cache=size.cache,
+                    threads=settings.threads,
+                    soft=settings.soft.total_seconds(),
+                    hard=settings.hard.total_seconds(),
+                    cache=settings.cache,
                 )
             )
             for place, own in enumerate(kinds)
@@ -156,26 +158,26 @@ class Crew:
     def hear(self, client: _Client, at: float, word: str, fact: str) -> None:
         """Take notice of one line of one process."""
         with self.changed:
-            tally, life = self.tally, client.life
-            life.ended = at
+            counts, history = self.counts, client.history
+            history.ended = at
             if word == "begun":
-                life.begun = at
+                history.begun = at
             elif word == "sealed":
-                tally.sealed += 1
-                life.outcomes += 1
+                counts.sealed += 1
+                history.outcomes += 1
             elif word == "failed":
-                life.outcomes += 1
-                tally.failures.append(f"{client.duty.name}: {fact}")
+                history.outcomes += 1
+                counts.failures.append(f"{client.task.name}: {fact}")
             elif word == "dead":
-                tally.dead += 1
+                counts.dead += 1
             else:
-                tally.rejected[fact] += 1
-                life.rejected += word == "rejected"
+                counts.rejected[fact] += 1
+                history.rejected += word == "rejected"
             self.changed.notify_all()
 
     def wait_for(self, seals: int, until: float) -> bool:
         """Wait until so many documents were sealed; as `wait_until`."""
-        return self.wait_until(lambda: self.tally.sealed >= seals, until)
+        return self.wait_until(lambda: self.counts.sealed >= seals, until)
 
     def wait_until(self, holds: Callable[[], bool], until: float) -> bool:
         """Wait until it holds; whether it did, at ``until`` at the latest.
@@ -193,26 +195,26 @@ class Crew:
 
     def go_on(self, until: float) -> None:
         """Wait until every process has begun and ended a seal, counted from now."""
-        before = {id(client): client.life.outcomes for client in self._clients}
+        before = {id(client): client.history.outcomes for client in self._clients}
 
         def went_on() -> bool:
             # Each thread may end one that it had begun before.
             return all(
-                client.life.outcomes > before[id(client)] + client.duty.threads
+                client.history.outcomes > before[id(client)] + client.task.threads
                 for client in self._clients
             )
 
         self.wait_until(went_on, until)
 
     def _hopeless(self) -> bool:
-        failed = len(self.tally.failures) > self._most_failures
+        failed = len(self.counts.failures) > self._most_failures
         return failed or any(client.gone() for client in self._clients)
 
     def restart(self, place: int) -> None:
         """Kill a process in the middle of its work, and start it anew."""
         client = self._clients[place % len(self._clients)]
         client.kill()
-        self._clients[self._clients.index(client)] = self._start(client.duty)
+        self._clients[self._clients.index(client)] = self._start(client.task)
 
     def stop(self) -> None:
         """Have every process finish what it is at, and end."""
@@ -226,7 +228,7 @@ class Crew:
         for client in self._clients:
             client.kill()
 
-    def _start(self, duty: Duty) -> _Client:
-        client = _Client(self, duty, f"{CALLER}{next(self._callers):012d}", self._town)
-        self.lives.append(client.life)
+    def _start(self, task: ClientTask) -> _Client:
+        client = _Client(self, task, f"{CALLER}{next(self._callers):012d}", self._deployment)
+        self.histories.append(client.history)
         return client

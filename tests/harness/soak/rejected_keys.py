@@ -26,23 +26,23 @@ from rotation.sealing.request import SealRequest
 from rotation.secrets_manager.labels import AWSCURRENT
 
 #: Says one word and its fact to whoever watches the process.
-Tell = Callable[[str, str], None]
+Report = Callable[[str, str], None]
 
 
-def teller(descriptor: int) -> Tell:
+def reporter(descriptor: int) -> Report:
     """Writes lines ``<monotonic seconds> <word> <fact>``, each whole even if the process dies."""
 
-    def tell(word: str, fact: str = "") -> None:
+    def report(word: str, fact: str = "") -> None:
         os.write(descriptor, f"{monotonic():.6f} {word} {fact}\n".encode())
 
-    return tell
+    return report
 
 
-class Watch:
+class RejectedKeys:
     """Which keys this process knows to be dead."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, report: Report) -> None:
+        self._report = report
         self._lock = Lock()
         self._dead: dict[str, float] = {}
         self._rejected: set[str] = set()
@@ -55,7 +55,7 @@ class Watch:
     def sends(self, key_id: str) -> None:
         """This thread is about to send a request with the key it was given."""
         if self._dead.get(key_id, inf) < getattr(self._mine, "asked", -inf):
-            self._tell("dead", key_id)
+            self._report("dead", key_id)
 
     def hears(self, answer: Mapping[str, Any], key_id: str) -> None:
         """This thread got an answer."""
@@ -66,7 +66,7 @@ class Watch:
         with self._lock:
             first = key_id not in self._rejected
             self._rejected.add(key_id)
-        self._tell("rejected" if first else "rejected-again", key_id)
+        self._report("rejected" if first else "rejected-again", key_id)
 
     def settles(self) -> None:
         """What this thread saw rejected is known to the whole process from now on."""
@@ -77,53 +77,53 @@ class Watch:
                 self._dead.setdefault(key_id, monotonic())
 
 
-class WatchedSource:
+class ObservedSource:
     """A `SecretSource` that says when a fetch has begun."""
 
-    def __init__(self, source: SecretSource, watch: Watch) -> None:
+    def __init__(self, source: SecretSource, rejected_keys: RejectedKeys) -> None:
         self._source = source
-        self._watch = watch
+        self._rejected_keys = rejected_keys
 
     def fetch(self, secret_id: str, stage: str) -> FetchedSecret:
         """As the source's own."""
-        self._watch.settles()
+        self._rejected_keys.settles()
         return self._source.fetch(secret_id, stage)
 
 
-class WatchedInvoker:
+class ObservedInvoker:
     """An `Invoker` that says which key goes out and what came back."""
 
-    def __init__(self, invoker: Invoker, watch: Watch) -> None:
+    def __init__(self, invoker: Invoker, rejected_keys: RejectedKeys) -> None:
         self._invoker = invoker
-        self._watch = watch
+        self._rejected_keys = rejected_keys
 
     def invoke(self, request: SealRequest) -> Mapping[str, Any]:
         """As the invoker's own."""
-        self._watch.sends(request.key.id)
+        self._rejected_keys.sends(request.key.id)
         answer = self._invoker.invoke(request)
-        self._watch.hears(answer, request.key.id)
+        self._rejected_keys.hears(answer, request.key.id)
         return answer
 
 
-def watched(cache: type[CredentialCache], watch: Watch) -> type[CredentialCache]:
+def observed(cache: type[CredentialCache], rejected_keys: RejectedKeys) -> type[CredentialCache]:
     """A class of caches that say when a key is asked for."""
 
-    class Watched(cache):  # type: ignore[misc, valid-type]
+    class Observed(cache):  # type: ignore[misc, valid-type]
         def get(self, secret_id: str, stage: str = AWSCURRENT) -> CachedCredential:
-            watch.asks()
+            rejected_keys.asks()
             credential: CachedCredential = super().get(secret_id, stage)
             return credential
 
         def refresh(
             self, secret_id: str, *, if_version: str, stage: str = AWSCURRENT
         ) -> CachedCredential:
-            watch.asks()
+            rejected_keys.asks()
             try:
                 credential: CachedCredential = super().refresh(
                     secret_id, if_version=if_version, stage=stage
                 )
             finally:
-                watch.settles()
+                rejected_keys.settles()
             return credential
 
-    return Watched
+    return Observed

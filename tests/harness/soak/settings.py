@@ -17,7 +17,7 @@ OUTAGE: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
-class Size:
+class SoakSettings:
     """One soak.
 
     Attributes:
@@ -28,12 +28,12 @@ class Size:
         lambda_clients: application processes that ask the sealing function.
         own_clients: application processes that seal by themselves.
         threads: threads of each.
-        troubles: how often each kind of trouble comes.
+        troubles: how often each kind of disturbances comes.
         throttled: for how long Secrets Manager throttles each time.
         restarts: how often a process of each kind is killed.
         soft: soft TTL of the clients.
         hard: hard TTL of the clients.
-        grace: how long a displaced key lives, as the functions are told.
+        grace: how long a displaced key histories, as the functions are told.
         reconciled: how often reconciliation runs besides; hourly in a deployment.
         late: how long the vendor takes to accept a new key and to refuse a revoked one.
         propagation_limit: how long the functions are told that it may take.
@@ -73,7 +73,7 @@ class Size:
         return self.rotations // self.every
 
 
-SHORT: Final = Size(
+SHORT: Final = SoakSettings(
     seals=250,
     rotations=5,
     every=2,

@@ -29,7 +29,7 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
-from tests.harness.soak.size import Size
+from tests.harness.soak.settings import SoakSettings
 from tests.paths import ROOT
 from tests.sealing.pdfs import pdf
 
@@ -39,17 +39,17 @@ DOCUMENT: Final = "a.pdf"
 _RETRIES: Final = RetryPolicy(tuple(timedelta(seconds=s) for s in (0.5, 1, 2, 4)))
 
 
-class Town(Deployment):
+class SoakDeployment(Deployment):
     """A `Deployment` with any number of secrets, and with hands on its functions' processes."""
 
-    def __init__(self, folder: Path, size: Size) -> None:
-        self._size = size
+    def __init__(self, folder: Path, settings: SoakSettings) -> None:
+        self._settings = settings
         self._runners: dict[str, ProcessFunction] = {}
         super().__init__(
             folder,
             retries=_RETRIES,
             make_runner=self._runner,
-            propagation_limit=size.propagation_limit,
+            propagation_limit=settings.propagation_limit,
         )
         self.secrets: tuple[str, ...] = ()
 
@@ -66,7 +66,7 @@ class Town(Deployment):
         self.turn_on_rotation()
         function = client.describe_secret(SecretId=SECRET)["RotationLambdaARN"]
         names = [SECRET]
-        for number in range(1, self._size.secrets):
+        for number in range(1, self._settings.secrets):
             name = f"{SECRET}-{number}"
             key = self.vendor.keys.create()
             value = {"apiKey": key.material, "apiKeyId": key.id}
@@ -80,7 +80,7 @@ class Town(Deployment):
             assert self.cloud.wait_for_rotation(name, token, timedelta(minutes=1)).succeeded
             names.append(name)
         self.secrets = tuple(names)
-        self.vendor.keys.propagation_delay = self._size.late
+        self.vendor.keys.propagation_delay = self._settings.late
 
     def unretired(self) -> set[str]:
         """The ids of keys that were current or pending, are neither, and are still accepted."""
@@ -128,7 +128,7 @@ class Town(Deployment):
         return True
 
     def _runner(self, name: str, handler: str, environment: Mapping[str, str]) -> ProcessFunction:
-        grace = timedelta(0) if self._size.revokes_early else self._size.grace
+        grace = timedelta(0) if self._settings.revokes_early else self._settings.grace
         runner = ProcessFunction(
             handler,
             environment={**environment, "GRACE_HOURS": str(grace / timedelta(hours=1))},

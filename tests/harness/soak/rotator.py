@@ -16,13 +16,13 @@ from rotation.incident.declaration import Declaration
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions
-from tests.harness.soak.town import Town
+from tests.harness.soak.soak_deployment import SoakDeployment
 
 _PATIENCE = timedelta(seconds=60)
 
 
 @dataclass
-class Turned:
+class RotationCounts:
     """What became of the rotations of one secret.
 
     Attributes:
@@ -40,28 +40,28 @@ class Turned:
     problems: list[str] = field(default_factory=list)
 
 
-class Turner:
+class Rotator:
     """Rotates one secret."""
 
-    def __init__(self, town: Town, name: str, until: float) -> None:
-        self._town = town
+    def __init__(self, deployment: SoakDeployment, name: str, until: float) -> None:
+        self._deployment = deployment
         self._until = until
-        client = town.cloud.client("secretsmanager")
+        client = deployment.cloud.client("secretsmanager")
         self._client = client
         self._secret = SecretVersions(client, client.describe_secret(SecretId=name)["ARN"])
-        self.turned = Turned()
+        self.counts = RotationCounts()
 
     def ordinary(self, *, by_schedule: bool) -> None:
         """One rotation without an incident; begun again if it did not get through."""
         begin = self._scheduled if by_schedule else self._by_hand
         self._persist(lambda: self._went_through(begin))
-        self.turned.done += 1
+        self.counts.done += 1
 
     def forced(self) -> None:
         """What ``rotation force`` does, run again if it was cut off."""
         self._persist(self._contained)
-        self.turned.done += 1
-        self.turned.forced += 1
+        self.counts.done += 1
+        self.counts.forced += 1
 
     def _contained(self) -> bool:
         self._note_suspects()
@@ -76,7 +76,7 @@ class Turner:
         return held.contained
 
     def _reconcile(self, arn: str) -> dict[str, Any]:
-        report = self._town.reconcile("reconcile", arn)
+        report = self._deployment.reconcile("reconcile", arn)
         if "secrets" not in report:
             # Its process was killed: what the command line says of it, and ends.
             raise SecretStoreError(
@@ -99,7 +99,7 @@ class Turner:
 
     def _went_through(self, begin: Callable[[], str]) -> bool:
         token = begin()
-        if self._town.cloud.wait_for_rotation(self._secret.arn, token, _PATIENCE).succeeded:
+        if self._deployment.cloud.wait_for_rotation(self._secret.arn, token, _PATIENCE).succeeded:
             return True
         # As ``rotation unstick`` does.
         self._secret.unstage_pending(token)
@@ -111,7 +111,7 @@ class Turner:
         for version in snapshot.labels:
             document = self._secret.read(version)
             if document is not None:
-                self.turned.suspects.add(document.key.id)
+                self.counts.suspects.add(document.key.id)
 
     def _persist(self, act: Callable[[], bool]) -> None:
         """Do it again until it is done, as a person or the next hour would."""
@@ -124,5 +124,5 @@ class Turner:
                 problem = f"{type(error).__name__}: {error}"
             if monotonic() > self._until:
                 raise TimeoutError(problem)
-            self.turned.repeated += 1
+            self.counts.repeated += 1
             sleep(0.5)
