@@ -14,6 +14,7 @@ import pytest
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, VendorEmulator
+from tests.coverage_by_room import coverage_by_room
 from tests.privacy.whole_run import WholeRun
 from tests.rotation_fixture import FailsOnce, RotationFixture
 
@@ -75,7 +76,10 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what holds a key."""
+    """Name what holds a key, and tell what was covered where that was measured."""
+    if terminalreporter.config.getoption("cov_source"):
+        for line in coverage_by_room():
+            terminalreporter.write_line(line)
     for found in FOUND:
         terminalreporter.write_line(f"LEAK: a key is in what this run wrote or printed: {found}")
 
