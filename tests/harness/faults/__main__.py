@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tests.harness.faults.runner import SHORT, Size, Tally, run_all, tally
+from tests.harness.faults.runner import SHORT, ScenarioCounts, Size, run_all, tally
 from tests.harness.faults.sigkill import deployed, kills
 
 
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="draws other pairs")
     chosen = parser.parse_args()
     size = SHORT if chosen.short else Size(pairs=chosen.pairs, seed=chosen.seed)
-    begun, so_far = time.monotonic(), Tally()
+    begun, so_far = time.monotonic(), ScenarioCounts()
     printed = 0
     for so_far in tally(run_all(size, chosen.processes)):
         for violation in so_far.violated[printed:]:
@@ -41,7 +41,7 @@ def main() -> int:
     return bool(so_far.violated)
 
 
-def _kill(so_far: Tally, number: int) -> None:
+def _kill(so_far: ScenarioCounts, number: int) -> None:
     with TemporaryDirectory() as folder, deployed(Path(folder)) as deployment:
         for kill in kills(deployment, number):
             violations = deployment.run(kill)
@@ -51,7 +51,7 @@ def _kill(so_far: Tally, number: int) -> None:
                 click.echo(f"{so_far.violated[-1]}\n")
 
 
-def _told(so_far: Tally) -> str:
+def _told(so_far: ScenarioCounts) -> str:
     return (
         f"{so_far.singles} singles in process, {so_far.singles_over_sockets} singles over sockets, "
         f"{so_far.pairs} pairs, {so_far.kills} with SIGKILL"

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from rotation.core.steps import STEPS
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
-from tests.harness.faults.boundary import Way
+from tests.harness.faults.boundary import FaultKind
 from tests.harness.faults.service import Service
 from tests.harness.faults.world import GRACE, World
 
@@ -30,13 +30,13 @@ class Activity:
         name: for people and for scenario names.
         prepare: brings the world into the state before.
         act: the activity, with its repetitions by AWS or by the operator.
-        ways: what somebody else may do just before one of its calls.
+        kinds: what somebody else may do just before one of its calls.
     """
 
     name: str
     prepare: Callable[[Service], None]
     act: Callable[[Service], None]
-    ways: tuple[Way, ...] = ()
+    kinds: tuple[FaultKind, ...] = ()
 
 
 def _rotated(service: Service) -> None:
@@ -144,8 +144,8 @@ def rotate_again(service: Service) -> None:
         judge.find("3 stuck", f"the next rotation failed: {service.world.errors[-3:]}")
 
 
-def interlopers(world: World, service: Service) -> dict[Way, Callable[[], None]]:
-    """What somebody else does just before a call, by way."""
+def interlopers(world: World, service: Service) -> dict[FaultKind, Callable[[], None]]:
+    """What somebody else does just before a call, by the kind of fault."""
 
     def race() -> None:
         state = world.judge.state()
@@ -175,19 +175,24 @@ def interlopers(world: World, service: Service) -> dict[Way, Callable[[], None]]
             world.move_current(older[0])
 
     return {
-        Way.RACED: race,
-        Way.FORCED: service.declare,
-        Way.OVERTAKEN: overtake,
-        Way.ROLLED_BACK: roll_back,
+        FaultKind.RACED: race,
+        FaultKind.FORCED: service.declare,
+        FaultKind.OVERTAKEN: overtake,
+        FaultKind.ROLLED_BACK: roll_back,
     }
 
 
 ACTIVITIES = {
     activity.name: activity
     for activity in (
-        Activity("rotation", _staged, Service.finish, (Way.RACED, Way.FORCED, Way.OVERTAKEN)),
-        Activity("first", _empty, Service.finish, (Way.RACED,)),
-        Activity("reconcile", _much_to_do, _reconciled, (Way.ROLLED_BACK,)),
+        Activity(
+            "rotation",
+            _staged,
+            Service.finish,
+            (FaultKind.RACED, FaultKind.FORCED, FaultKind.OVERTAKEN),
+        ),
+        Activity("first", _empty, Service.finish, (FaultKind.RACED,)),
+        Activity("reconcile", _much_to_do, _reconciled, (FaultKind.ROLLED_BACK,)),
         Activity("idle", _nothing_to_do, _reconciled),
         Activity("force", _rotated, _forced),
         Activity("force-pending", _half_rotated, _forced),

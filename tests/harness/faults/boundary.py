@@ -18,7 +18,7 @@ from rotation.secrets_manager.labels import COMPROMISED_PREFIX, SUSPECT_TAGS
 T = TypeVar("T")
 
 
-class Way(Enum):
+class FaultKind(Enum):
     """How a call goes wrong, or what happens just before it."""
 
     BEFORE = "before"
@@ -38,10 +38,16 @@ class Way(Enum):
 
 #: What can happen to any call.
 COMMON = (
-    *(Way.BEFORE, Way.AFTER, Way.REPEATED, Way.THROTTLED, Way.TIMED_OUT),
-    *(Way.KILLED_BEFORE, Way.KILLED_AFTER),
+    *(
+        FaultKind.BEFORE,
+        FaultKind.AFTER,
+        FaultKind.REPEATED,
+        FaultKind.THROTTLED,
+        FaultKind.TIMED_OUT,
+    ),
+    *(FaultKind.KILLED_BEFORE, FaultKind.KILLED_AFTER),
 )
-_EFFECTIVE = frozenset({Way.AFTER, Way.REPEATED, Way.KILLED_AFTER})
+_EFFECTIVE = frozenset({FaultKind.AFTER, FaultKind.REPEATED, FaultKind.KILLED_AFTER})
 STALE_READS = frozenset({"DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "list keys"})
 
 
@@ -54,10 +60,10 @@ class Fault:
     """What goes wrong: the number of the call, and how."""
 
     call: int
-    way: Way
+    kind: FaultKind
 
     def __str__(self) -> str:
-        return f"call {self.call} {self.way.value}"
+        return f"call {self.call} {self.kind.value}"
 
 
 @dataclass
@@ -69,7 +75,7 @@ class Call:
         name: the operation, such as ``PutSecretValue`` or ``sign``.
         subject: what it is about: a key's id, a version's id, a label.
         process: the process that made it; each has a number of its own.
-        way: how it was made to fail, or None.
+        kind: how it was made to fail, or None.
         outcome: what our code was answered.
         effective: whether the service saw it.
     """
@@ -79,21 +85,21 @@ class Call:
     subject: str
     process: int
     actor: str
-    way: Way | None
+    kind: FaultKind | None
     outcome: str = ""
     effective: bool = False
 
     def __str__(self) -> str:
-        fault = f" [{self.way.value}]" if self.way else ""
+        fault = f" [{self.kind.value}]" if self.kind else ""
         number = f"{self.number:3}" if self.number >= 0 else "  ·"
         asked = f"{self.actor}#{self.process} {self.name} {self.subject}"
         return f"{number} {asked}{fault} -> {self.outcome}"
 
     @property
-    def ways(self) -> tuple[Way, ...]:
+    def kinds(self) -> tuple[FaultKind, ...]:
         """How this call can fail."""
-        stale = (Way.STALE,) if self.name in STALE_READS else ()
-        rejected = (Way.REJECTED,) if self.name == "sign" else ()
+        stale = (FaultKind.STALE,) if self.name in STALE_READS else ()
+        rejected = (FaultKind.REJECTED,) if self.name == "sign" else ()
         return (*COMMON, *stale, *rejected)
 
 
@@ -108,7 +114,7 @@ class Wire(Protocol[T]):
     def labels(self, answer: T) -> Mapping[str, Sequence[str]] | None: ...
 
 
-class Witness(Protocol):
+class CallObserver(Protocol):
     """Who looks on: told of each call just before it reaches a service, and after it did."""
 
     def before(self, call: Call) -> None: ...
@@ -131,15 +137,15 @@ class Boundary:
     Attributes:
         calls: every call so far.
         faults: what is to go wrong, by number.
-        witness: who looks on.
-        others: what somebody else does just before a call, by way.
+        observer: who looks on.
+        others: what somebody else does just before a call, by the kind of fault.
         tick: called before each call; time passes there.
     """
 
     calls: list[Call] = field(default_factory=list)
-    faults: dict[int, Way] = field(default_factory=dict)
-    witness: Witness | None = None
-    others: dict[Way, Callable[[], None]] = field(default_factory=dict)
+    faults: dict[int, FaultKind] = field(default_factory=dict)
+    observer: CallObserver | None = None
+    others: dict[FaultKind, Callable[[], None]] = field(default_factory=dict)
     tick: Callable[[], None] = lambda: None
     _next: int = -1
     _processes: int = 0
@@ -148,7 +154,7 @@ class Boundary:
     def arm(self, faults: Sequence[Fault]) -> None:
         """Number the calls from here on, and have ``faults`` happen."""
         self.calls.clear()
-        self.faults = {fault.call: fault.way for fault in faults}
+        self.faults = {fault.call: fault.kind for fault in faults}
         self._next = 0
 
     def disarm(self) -> None:
@@ -172,23 +178,23 @@ class Boundary:
         finally:
             self._process = outer
 
-    def open(self, name: str, subject: str) -> Crossing:
+    def open(self, name: str, subject: str) -> InterceptedCall:
         """Begin a call."""
         process = self._process
         if process.dead:
             raise Killed
         self.tick()
-        number, way = self._next, None
+        number, kind = self._next, None
         if number >= 0:
             self._next += 1
-            way = self.faults.pop(number, None)
-        call = Call(number, name, subject, process.number, process.actor, way)
-        if way not in call.ways and way not in self.others:
-            call.way = way = None
+            kind = self.faults.pop(number, None)
+        call = Call(number, name, subject, process.number, process.actor, kind)
+        if kind not in call.kinds and kind not in self.others:
+            call.kind = kind = None
         self.calls.append(call)
-        if way in self.others:
-            self.others[way]()
-        return Crossing(self, call)
+        if kind in self.others:
+            self.others[kind]()
+        return InterceptedCall(self, call)
 
     def kill(self) -> None:
         """The process that runs is gone."""
@@ -196,7 +202,7 @@ class Boundary:
         raise Killed
 
 
-class Crossing:
+class InterceptedCall:
     """One call on its way."""
 
     def __init__(self, boundary: Boundary, call: Call) -> None:
@@ -207,38 +213,38 @@ class Crossing:
     def attempt(self, act: Callable[[], T], wire: Wire[T]) -> T:
         """Make the call, or fail as planned. Every attempt but that of ``REPEATED`` fails alike."""
         self._attempts += 1
-        call, way = self.call, self.call.way
-        call.outcome = way.value if way else ""
-        if way is Way.KILLED_BEFORE:
+        call, kind = self.call, self.call.kind
+        call.outcome = kind.value if kind else ""
+        if kind is FaultKind.KILLED_BEFORE:
             self._boundary.kill()
-        if way is Way.REPEATED and self._attempts > 1:
-            way = None
-        if way in _EFFECTIVE:
+        if kind is FaultKind.REPEATED and self._attempts > 1:
+            kind = None
+        if kind in _EFFECTIVE:
             self._effect(act)
-        if way is Way.KILLED_AFTER:
+        if kind is FaultKind.KILLED_AFTER:
             self._boundary.kill()
-        answers: Mapping[Way | None, Callable[[], T]] = {
-            Way.BEFORE: lambda: wire.lost(effect=False),
-            Way.AFTER: lambda: wire.lost(effect=True),
-            Way.REPEATED: lambda: wire.lost(effect=True),
-            Way.THROTTLED: wire.throttled,
-            Way.TIMED_OUT: wire.timed_out,
-            Way.REJECTED: wire.rejected,
-            Way.STALE: lambda: self._answer(self._stale(act), wire),
+        answers: Mapping[FaultKind | None, Callable[[], T]] = {
+            FaultKind.BEFORE: lambda: wire.lost(effect=False),
+            FaultKind.AFTER: lambda: wire.lost(effect=True),
+            FaultKind.REPEATED: lambda: wire.lost(effect=True),
+            FaultKind.THROTTLED: wire.throttled,
+            FaultKind.TIMED_OUT: wire.timed_out,
+            FaultKind.REJECTED: wire.rejected,
+            FaultKind.STALE: lambda: self._answer(self._stale(act), wire),
         }
-        answer = answers.get(way, lambda: self._answer(self._effect(act), wire))
+        answer = answers.get(kind, lambda: self._answer(self._effect(act), wire))
         return answer()
 
     def _stale(self, act: Callable[[], T]) -> T:
-        if self._boundary.witness is None:
+        if self._boundary.observer is None:
             return act()
-        with self._boundary.witness.past():
+        with self._boundary.observer.past():
             return act()
 
     def _effect(self, act: Callable[[], T]) -> T:
-        witness = self._boundary.witness
-        if witness is not None:
-            witness.before(self.call)
+        observer = self._boundary.observer
+        if observer is not None:
+            observer.before(self.call)
         self.call.effective = True
         try:
             return act()
@@ -248,13 +254,13 @@ class Crossing:
             self.call.outcome = code or self.call.outcome
             raise
         finally:
-            if witness is not None:
-                witness.after(self.call)
+            if observer is not None:
+                observer.after(self.call)
 
     def _answer(self, answer: T, wire: Wire[T]) -> T:
         self.call.outcome = wire.outcome(answer)
-        if self._boundary.witness is not None:
-            self._boundary.witness.answered(self.call, wire.labels(answer))
+        if self._boundary.observer is not None:
+            self._boundary.observer.answered(self.call, wire.labels(answer))
         return answer
 
 

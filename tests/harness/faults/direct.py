@@ -81,8 +81,8 @@ class DirectClient:
 
         if self._boundary is None:
             return act()
-        crossing = self._boundary.open(operation, subject_of(operation, members))
-        return again(crossing, lambda: crossing.attempt(act, _DirectWire(operation)))
+        intercepted = self._boundary.open(operation, subject_of(operation, members))
+        return again(intercepted, lambda: intercepted.attempt(act, _DirectWire(operation)))
 
     @staticmethod
     def _describe_secret(backend: Any, given: Mapping[str, Any]) -> Any:
@@ -240,8 +240,8 @@ class DirectBucket:
             self.objects[Key] = Body
             return {}
 
-        crossing = self._boundary.open("PUT object", Key.rpartition("/")[2])
+        intercepted = self._boundary.open("PUT object", Key.rpartition("/")[2])
         answer: dict[str, Any] = again(
-            crossing, lambda: crossing.attempt(act, _DirectWire("PUT object"))
+            intercepted, lambda: intercepted.attempt(act, _DirectWire("PUT object"))
         )
         return answer

@@ -28,7 +28,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from rotation.credential import ApiKey
 from rotation.vendor.http import VendorHttp, VendorRequest, VendorResponse
-from tests.harness.faults.boundary import Boundary, Crossing, Way, labels_told
+from tests.harness.faults.boundary import Boundary, FaultKind, InterceptedCall, labels_told
 
 #: botocore makes one attempt of each call.
 ONE_ATTEMPT = Config(
@@ -47,9 +47,9 @@ def raise_timed_out() -> Any:
     raise ReadTimeoutError(endpoint_url="https://aws.invalid")
 
 
-def again(crossing: Crossing, once: Callable[[], Any]) -> Any:
+def again(intercepted: InterceptedCall, once: Callable[[], Any]) -> Any:
     """One attempt, and what botocore's own retry would be where the reply of the first is lost."""
-    if crossing.call.way is Way.REPEATED:
+    if intercepted.call.kind is FaultKind.REPEATED:
         try:
             return once()
         except HTTPClientError:
@@ -87,10 +87,10 @@ class AwsGate:
             operation, subject = f"{request.method} object", str(request.url).rpartition("/")[2]
         else:
             subject = subject_of(operation, json.loads(body))
-        crossing = self.boundary.open(operation, subject)
+        intercepted = self.boundary.open(operation, subject)
         wire = _SocketWire(self._service)
         answer: AWSResponse = again(
-            crossing, lambda: crossing.attempt(lambda: self._session.send(request), wire)
+            intercepted, lambda: intercepted.attempt(lambda: self._session.send(request), wire)
         )
         return answer
 
@@ -151,7 +151,7 @@ class GatedHttp(VendorHttp):
     def call(self, request: VendorRequest, key: ApiKey) -> VendorResponse:
         """One request of the product's, however many attempts it makes."""
         about = key.id if request.operation == "sign" else request.path.rpartition("/")[2]
-        self._gate.crossing = self._boundary.open(request.operation, about)
+        self._gate.intercepted = self._boundary.open(request.operation, about)
         return super().call(request, key)
 
 
@@ -160,11 +160,11 @@ class _VendorGate(BaseAdapter):
         super().__init__()
         self._below = below
         self._clock = clock
-        self.crossing: Crossing
+        self.intercepted: InterceptedCall
 
     def send(self, request: requests.PreparedRequest, *_: Any, **given: Any) -> requests.Response:
         wire = _VendorWire(request, self._clock())
-        return self.crossing.attempt(lambda: self._below.send(request, **given), wire)
+        return self.intercepted.attempt(lambda: self._below.send(request, **given), wire)
 
     def close(self) -> None:
         self._below.close()

@@ -29,7 +29,7 @@ from rotation.secrets_manager.labels import (
 )
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
-from tests.harness.faults.boundary import Way
+from tests.harness.faults.boundary import FaultKind
 from tests.harness.faults.world import GRACE
 
 
@@ -42,7 +42,7 @@ class Mutant:
         places: where it takes a function's place: owner, name, and what goes there.
         activity: where the harness looks for it first.
         invariant: how a violation that it causes begins.
-        ways: the faults it takes; none: a clean run shows it.
+        kinds: the faults it takes; none: a clean run shows it.
         call: the name of the calls that have to fail so.
     """
 
@@ -50,7 +50,7 @@ class Mutant:
     places: tuple[tuple[Any, str, Any], ...]
     activity: str
     invariant: str
-    ways: tuple[Way, ...] = ()
+    kinds: tuple[FaultKind, ...] = ()
     call: str = ""
 
     @contextmanager
@@ -195,12 +195,12 @@ MUTANTS = (
     Mutant(
         "revokes before the put",
         ((steps, "store", _revokes_before_the_put),),
-        *("rotation", "2 in flight", (Way.RACED,), "DescribeSecret"),
+        *("rotation", "2 in flight", (FaultKind.RACED,), "DescribeSecret"),
     ),
     Mutant(
         "skips the read-back",
         ((steps, "store", _store), (steps, "read_back", _read_back)),
-        *("rotation", "2 in flight", (Way.RACED,), "PutSecretValue"),
+        *("rotation", "2 in flight", (FaultKind.RACED,), "PutSecretValue"),
     ),
     Mutant(
         "revokes the strays of other tokens",
@@ -215,7 +215,7 @@ MUTANTS = (
     Mutant(
         "promotes without compare-and-swap",
         ((SecretVersions, "promote", _promotes_whatever_is_current),),
-        *("rotation", "1 retired", (Way.OVERTAKEN,), "DescribeSecret"),
+        *("rotation", "1 retired", (FaultKind.OVERTAKEN,), "DescribeSecret"),
     ),
     Mutant(
         "promotes a compromised version",
@@ -224,12 +224,12 @@ MUTANTS = (
             (proving, "refuse_compromised", lambda *_: None),
             (issuing, "refuse_compromised", lambda *_: None),
         ),
-        *("force-pending", "1 retired", (Way.KILLED_BEFORE,), "UpdateSecretVersionStage"),
+        *("force-pending", "1 retired", (FaultKind.KILLED_BEFORE,), "UpdateSecretVersionStage"),
     ),
     Mutant(
         "believes the labels of an incident and not its declaration",
         ((Snapshot, "compromised", _by_label_alone),),
-        *("force-pending", "1 retired", (Way.KILLED_BEFORE,), "UpdateSecretVersionStage"),
+        *("force-pending", "1 retired", (FaultKind.KILLED_BEFORE,), "UpdateSecretVersionStage"),
     ),
     Mutant(
         "puts without staging labels, which moves AWSCURRENT",
@@ -254,12 +254,12 @@ MUTANTS = (
     Mutant(
         "takes one 401 for a proof of death",
         ((death_watch.DeathProver, "_verdict", _one_rejection),),
-        *("reconcile", "5 declared dead", (Way.REJECTED,), "sign"),
+        *("reconcile", "5 declared dead", (FaultKind.REJECTED,), "sign"),
     ),
     Mutant(
         "revokes without a second look",
         ((retirement, "look_again", lambda _, examination: examination),),
-        *("reconcile", "2 current", (Way.ROLLED_BACK,), "UpdateSecretVersionStage"),
+        *("reconcile", "2 current", (FaultKind.ROLLED_BACK,), "UpdateSecretVersionStage"),
     ),
     Mutant(
         "leaves strays alone",
@@ -269,6 +269,6 @@ MUTANTS = (
     Mutant(
         "closes an incident before its keys are dead",
         ((Execution, "_incident_over", lambda _: True),),
-        *("force", "5 declared dead", (Way.BEFORE, Way.KILLED_BEFORE), "revoke key"),
+        *("force", "5 declared dead", (FaultKind.BEFORE, FaultKind.KILLED_BEFORE), "revoke key"),
     ),
 )

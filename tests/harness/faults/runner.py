@@ -12,7 +12,7 @@ from functools import partial
 
 from tests.harness.faults.activities import ACTIVITIES
 from tests.harness.faults.scenarios import Outcome, Scenario, pairs, run, singles
-from tests.harness.faults.worlds import Worlds, quick
+from tests.harness.faults.world_factories import WorldFactory, quick
 
 #: Activities whose single faults also happen over sockets; the others differ from them in what
 #: was before or comes after, not in their calls.
@@ -41,7 +41,7 @@ SAMPLE = Size(sockets=251, quick=61, pairs=50)
 
 
 @dataclass
-class Tally:
+class ScenarioCounts:
     """What was run, and what came of it."""
 
     singles: int = 0
@@ -81,7 +81,7 @@ def jobs(size: Size) -> Iterator[Job]:
         yield Job(scenario, sockets=False, pairs=share, seed=size.seed)
 
 
-def perform(job: Job, worlds: Worlds) -> list[Outcome]:
+def perform(job: Job, worlds: WorldFactory) -> list[Outcome]:
     """The outcomes of one job."""
     make = partial(worlds.make, sockets=job.sockets)
     first = run(job.scenario, make)
@@ -94,7 +94,7 @@ def perform(job: Job, worlds: Worlds) -> list[Outcome]:
     return outcomes
 
 
-def run_here(size: Size, worlds: Worlds) -> Iterator[tuple[Job, list[Outcome]]]:
+def run_here(size: Size, worlds: WorldFactory) -> Iterator[tuple[Job, list[Outcome]]]:
     """Run every job in this process."""
     for job in jobs(size):
         yield job, perform(job, worlds)
@@ -108,9 +108,9 @@ def run_all(size: Size, processes: int) -> Iterator[tuple[Job, list[Outcome]]]:
         yield from pool.imap_unordered(_work, todo, chunksize=4)
 
 
-def tally(done: Iterable[tuple[Job, list[Outcome]]]) -> Iterator[Tally]:
+def tally(done: Iterable[tuple[Job, list[Outcome]]]) -> Iterator[ScenarioCounts]:
     """The count after each job."""
-    so_far = Tally()
+    so_far = ScenarioCounts()
     for job, outcomes in done:
         so_far.singles += not job.sockets
         so_far.singles_over_sockets += job.sockets
@@ -119,7 +119,7 @@ def tally(done: Iterable[tuple[Job, list[Outcome]]]) -> Iterator[Tally]:
         yield so_far
 
 
-_worlds: Worlds
+_worlds: WorldFactory
 
 
 def _begin() -> None:
@@ -127,7 +127,7 @@ def _begin() -> None:
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
     # What was imported stays: not to be looked through again and again.
     gc.freeze()
-    _worlds = Worlds()
+    _worlds = WorldFactory()
 
 
 def _work(job: Job) -> tuple[Job, list[Outcome]]:

@@ -86,18 +86,18 @@ def run(scenario: Scenario, make_world: MakeWorld) -> Outcome:
 def singles(calls: list[Call], activity: str) -> Iterator[Scenario]:
     """Every call of a clean run, failing in every way that it can."""
     for call in calls:
-        for way in (*call.ways, *ACTIVITIES[activity].ways):
-            yield Scenario(activity, (Fault(call.number, way),))
+        for kind in (*call.kinds, *ACTIVITIES[activity].kinds):
+            yield Scenario(activity, (Fault(call.number, kind),))
 
 
 def of_mutant(mutant: Mutant, clean: Outcome) -> Iterator[Scenario]:
     """Where the harness looks for a defect first: a clean run, or certain faults of it."""
-    if not mutant.ways:
+    if not mutant.kinds:
         yield clean.scenario
     for call in clean.calls:
         if call.name == mutant.call:
-            for way in mutant.ways:
-                yield Scenario(mutant.activity, (Fault(call.number, way),))
+            for kind in mutant.kinds:
+                yield Scenario(mutant.activity, (Fault(call.number, kind),))
 
 
 def pairs(first: Outcome) -> Iterator[Scenario]:
@@ -106,8 +106,8 @@ def pairs(first: Outcome) -> Iterator[Scenario]:
     [fault] = first.scenario.faults
     for call in first.calls:
         if call.number > fault.call:
-            for way in call.ways:
-                yield Scenario(activity, (fault, Fault(call.number, way)))
+            for kind in call.kinds:
+                yield Scenario(activity, (fault, Fault(call.number, kind)))
 
 
 @contextmanager

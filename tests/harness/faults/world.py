@@ -109,7 +109,7 @@ class World:
         self.judge = Judge(
             self.boundary, secret, self.keys, self.clock, GRACE, frozenset({foreign.id})
         )
-        self.boundary.witness = self.judge
+        self.boundary.observer = self.judge
         self.boundary.tick = lambda: self.clock.later(timedelta(milliseconds=20))
 
     @contextmanager

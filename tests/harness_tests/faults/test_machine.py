@@ -18,14 +18,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rotation.core.steps import STEPS
 from rotation.secrets_manager.labels import AWSPENDING
 from tests.harness.faults.activities import interlopers, rotate_again, settle
-from tests.harness.faults.boundary import COMMON, Fault, Way
+from tests.harness.faults.boundary import COMMON, Fault, FaultKind
 from tests.harness.faults.scenarios import captured
 from tests.harness.faults.service import Service
 from tests.harness.faults.world import GRACE
-from tests.harness.faults.worlds import quick_world
+from tests.harness.faults.world_factories import quick_world
 
 FAULTS = st.lists(
-    st.builds(Fault, st.integers(0, 70), st.sampled_from([*COMMON, Way.STALE, Way.REJECTED])),
+    st.builds(
+        Fault, st.integers(0, 70), st.sampled_from([*COMMON, FaultKind.STALE, FaultKind.REJECTED])
+    ),
     max_size=2,
 )
 TOKEN = st.integers(0, 9)
@@ -81,11 +83,14 @@ class Life(RuleBasedStateMachine):
         for step in STEPS:
             self.service.step(step, versions[which % len(versions)])
 
-    @rule(call=st.integers(0, 8), way=st.sampled_from([Way.RACED, Way.FORCED, Way.OVERTAKEN]))
-    def interrupt(self, call: int, way: Way) -> None:
+    @rule(
+        call=st.integers(0, 8),
+        kind=st.sampled_from([FaultKind.RACED, FaultKind.FORCED, FaultKind.OVERTAKEN]),
+    )
+    def interrupt(self, call: int, kind: FaultKind) -> None:
         """Somebody else acts in the middle of createSecret."""
         self.ask_for_rotation()
-        self.faulty([Fault(call, way)], self.service.attempt)
+        self.faulty([Fault(call, kind)], self.service.attempt)
 
     @rule()
     def cancel(self) -> None:
@@ -111,7 +116,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def roll_back(self) -> None:
         """A person moves AWSCURRENT to an older key that signs."""
-        self.world.boundary.others[Way.ROLLED_BACK]()
+        self.world.boundary.others[FaultKind.ROLLED_BACK]()
 
     @rule(minutes=st.sampled_from([1, 10, 45, 61, 125, 24 * 60, 3 * 24 * 60]))
     def time_passes(self, minutes: int) -> None:

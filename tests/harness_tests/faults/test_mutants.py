@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.faults.mutants import MUTANTS, Mutant
 from tests.harness.faults.scenarios import Scenario, of_mutant, run
-from tests.harness.faults.worlds import quick
+from tests.harness.faults.world_factories import quick
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))

@@ -8,15 +8,15 @@ import pytest
 
 from rotation.sandbox.vendor import Pki
 from tests.harness.faults.activities import ACTIVITIES
-from tests.harness.faults.boundary import Fault, Way
+from tests.harness.faults.boundary import Fault, FaultKind
 from tests.harness.faults.runner import OVER_SOCKETS, SAMPLE, run_here, tally
 from tests.harness.faults.scenarios import MakeWorld, Scenario, run, singles
-from tests.harness.faults.worlds import Worlds, over_sockets, quick
+from tests.harness.faults.world_factories import WorldFactory, over_sockets, quick
 
 
 @pytest.fixture(scope="module")
 def sockets(pki: Pki) -> Iterator[MakeWorld]:
-    """Worlds over sockets."""
+    """WorldFactory over sockets."""
     with over_sockets(pki) as make:
         yield make
 
@@ -40,12 +40,15 @@ def test_both_worlds_see_the_same_calls(activity: str, sockets: MakeWorld) -> No
     assert seen == [(call.actor, call.name, call.outcome) for call in without.calls]
 
 
-@pytest.mark.parametrize("way", [Way.BEFORE, Way.AFTER, Way.REPEATED, Way.THROTTLED, Way.STALE])
-def test_both_worlds_fail_alike(way: Way, sockets: MakeWorld) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [FaultKind.BEFORE, FaultKind.AFTER, FaultKind.REPEATED, FaultKind.THROTTLED, FaultKind.STALE],
+)
+def test_both_worlds_fail_alike(kind: FaultKind, sockets: MakeWorld) -> None:
     """A fault of each kind is answered alike, call for call, until the rotation has ended."""
     clean = run(Scenario("rotation"), quick)
-    able = [call.number for call in clean.calls if way in call.ways]
-    scenario = Scenario("rotation", (Fault(able[len(able) // 2], way),))
+    able = [call.number for call in clean.calls if kind in call.kinds]
+    scenario = Scenario("rotation", (Fault(able[len(able) // 2], kind),))
     over, without = run(scenario, sockets), run(scenario, quick)
     assert over.violations == without.violations == []
     seen = [(call.actor, call.name, call.outcome) for call in over.calls]
@@ -67,7 +70,7 @@ def test_a_sample_of_all_scenarios_violates_nothing(sockets: MakeWorld) -> None:
     """Singles in both worlds and pairs, evenly drawn."""
     violated: list[str] = []
     scenarios = 0
-    for so_far in tally(run_here(SAMPLE, Worlds(sockets))):
+    for so_far in tally(run_here(SAMPLE, WorldFactory(sockets))):
         violated, scenarios = so_far.violated, so_far.scenarios
     assert violated == [], "\n\n".join(violated)
     assert scenarios > 60

@@ -177,7 +177,7 @@ def over_sockets(pki: Pki | None = None) -> Iterator[MakeWorld]:
         yield Sockets(cloud, clock, pki or Pki.create(clock())).world
 
 
-class Worlds:
+class WorldFactory:
     """Both kinds, for a process that runs many scenarios; sockets are opened when needed."""
 
     def __init__(self, sockets: MakeWorld | None = None) -> None:
