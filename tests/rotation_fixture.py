@@ -57,8 +57,8 @@ class RotationFixture:
         self.arn = self.client.create_secret(Name="trusted-signatures-api")["ARN"]
         http = VendorHttp(
             self.vendor.url,
-            connect_timeout=timedelta(seconds=1),
-            read_timeout=timedelta(seconds=5),
+            connect_timeout=timedelta(seconds=60),
+            read_timeout=timedelta(seconds=60),
             clock=self.now,
             sleep=lambda _: None,
         )

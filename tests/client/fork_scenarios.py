@@ -43,10 +43,10 @@ class Source:
 
 
 def fork(act: Callable[[], None]) -> None:
-    """Run ``act`` in a child, which has ten seconds."""
+    """Run ``act`` in a child, which has a minute."""
     child = os.fork()
     if child == 0:
-        signal.alarm(10)
+        signal.alarm(60)
         act()
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -133,7 +133,7 @@ def while_waiting() -> None:
     def on_signal(number: int, frame: object) -> None:
         child = os.fork()
         if child == 0:
-            signal.alarm(10)
+            signal.alarm(60)
         else:
             children.append(child)
             source.released.set()

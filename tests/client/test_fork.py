@@ -27,7 +27,7 @@ def run(scenario: str) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.splitlines()

@@ -54,7 +54,7 @@ def test_eight_leases_at_once_get_eight_keys(key_pool: PoolFixture) -> None:
 
     def lease(token: str) -> str:
         pool = key_pool.issuer(key_pool.over(key_pool.rotation.cloud.client("secretsmanager")))
-        start.wait(30)
+        start.wait(60)
         return pool.issue(key_pool.label(token), YEAR).id
 
     with ThreadPoolExecutor(8) as threads:
@@ -78,7 +78,7 @@ def test_leases_and_additions_at_once_lose_nothing(key_pool: PoolFixture) -> Non
 
     def act(number: int) -> None:
         secret = key_pool.over(key_pool.rotation.cloud.client("secretsmanager"))
-        start.wait(30)
+        start.wait(60)
         if number % 2:
             secret.change(
                 lambda pool: add_key(pool, as_api_key(more[number // 2]), key_pool.rotation.now())
@@ -100,7 +100,7 @@ def test_the_first_additions_to_an_empty_secret_race_well(key_pool: PoolFixture)
 
     def add(number: int) -> bool:
         secret = key_pool.over(key_pool.rotation.cloud.client("secretsmanager"))
-        start.wait(30)
+        start.wait(60)
         return secret.change(
             partial(add_key, key=as_api_key(made[number]), now=key_pool.rotation.now())
         )

@@ -94,8 +94,8 @@ class SealerFixture:
         self.key = ApiKey.from_text(portal_key.id, portal_key.material)
         self.http = VendorHttp(
             self.emulator.url,
-            connect_timeout=timedelta(seconds=2),
-            read_timeout=timedelta(seconds=10),
+            connect_timeout=timedelta(seconds=60),
+            read_timeout=timedelta(seconds=60),
             clock=now,
             sleep=lambda _: None,
         )

@@ -45,7 +45,7 @@ class Client:
     def session(self, origin: str, *, read_timeout: float = 60) -> VendorHttp:
         return VendorHttp(
             origin,
-            connect_timeout=timedelta(seconds=1),
+            connect_timeout=timedelta(seconds=60),
             read_timeout=timedelta(seconds=read_timeout),
             clock=self.now,
             sleep=self.pauses.append,

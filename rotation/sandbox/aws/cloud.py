@@ -178,7 +178,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         name: str,
         runner: FunctionRunner,
         *,
-        timeout: timedelta = timedelta(seconds=30),
+        timeout: timedelta = timedelta(seconds=60),
         memory_mb: int = 512,
     ) -> str:
         """Create the function ``name``, run by ``runner`` until the Cloud stops; return its ARN.

@@ -155,8 +155,8 @@ def _http(boundary: Boundary, below: Any, origin: str, clock: VirtualClock) -> G
         boundary,
         below,
         origin,
-        connect_timeout=timedelta(seconds=1),
-        read_timeout=timedelta(seconds=5),
+        connect_timeout=timedelta(seconds=60),
+        read_timeout=timedelta(seconds=60),
         clock=clock,
         sleep=clock.sleep,
     )

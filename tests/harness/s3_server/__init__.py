@@ -5,7 +5,7 @@ multipart uploads. moto reads a whole object for each range, so that a range of 
 gigabytes would take seconds there, and gigabytes of memory.
 """
 
-from tests.harness.s3_server.faults import Faults, Trouble
+from tests.harness.s3_server.faults import Faults, Trouble, read_timeout
 from tests.harness.s3_server.server import S3Server
 
-__all__ = ["Faults", "S3Server", "Trouble"]
+__all__ = ["Faults", "S3Server", "Trouble", "read_timeout"]

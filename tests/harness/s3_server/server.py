@@ -103,13 +103,13 @@ class S3Server:
     def bytes_served(self) -> int:
         """Bytes of objects that were sent; a client can have them a moment before the server knows.
 
-        What is on its way is waited for, up to ten seconds.
+        What is on its way is waited for, up to a minute.
         """
         with self._sent:
-            self._sent.wait_for(lambda: self._sending == 0, 10)
+            self._sent.wait_for(lambda: self._sending == 0, 60)
             return self._served
 
-    def client(self, *, attempts: int = 1, read_timeout: float = 10) -> S3Client:
+    def client(self, *, attempts: int = 1, read_timeout: float = 60) -> S3Client:
         """An unmodified boto3 client with credentials that open nothing."""
         return boto3.client(
             "s3",
@@ -118,7 +118,7 @@ class S3Server:
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
             config=Config(
-                connect_timeout=2,
+                connect_timeout=60,
                 read_timeout=read_timeout,
                 retries={"mode": "standard", "total_max_attempts": attempts},
             ),

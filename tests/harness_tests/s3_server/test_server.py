@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.harness.s3_server import S3Server, Trouble
+from tests.harness.s3_server import S3Server, Trouble, read_timeout
 from tests.harness.s3_server.wire import combined
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class TestBeyondMoto:
 
     @pytest.fixture
     def s3(self, server: S3Server) -> S3Client:
-        client = server.client(read_timeout=1)
+        client = server.client()
         client.create_bucket(Bucket="b")
         return client
 
@@ -328,8 +328,8 @@ class TestFaults:
     """What a client sees of each trouble."""
 
     @pytest.fixture
-    def s3(self, server: S3Server) -> S3Client:
-        client = server.client(read_timeout=0.5)
+    def s3(self, server: S3Server, request: pytest.FixtureRequest) -> S3Client:
+        client = server.client(read_timeout=read_timeout(request, 0.5))
         client.create_bucket(Bucket="b")
         client.put_object(Bucket="b", Key="a", Body=b"0123456789")
         return client

@@ -94,7 +94,7 @@ def bearer(secrets: "SecretsManagerClient", stage: str, secret: str = "s") -> st
     return next((version for version, labels in labelled if stage in labels), None)
 
 
-def eventually(holds: Callable[[], bool], limit: float = 20) -> bool:
+def eventually(holds: Callable[[], bool], limit: float = 60) -> bool:
     """Whether ``holds`` becomes true within ``limit`` seconds; asks again and again."""
     deadline = time.monotonic() + limit
     while not holds():

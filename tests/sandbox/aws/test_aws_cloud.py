@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient as Client
 
 AwsCli = Callable[..., Any]
-LIMIT = timedelta(seconds=30)
+LIMIT = timedelta(seconds=60)
 
 
 @pytest.fixture

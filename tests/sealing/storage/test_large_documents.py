@@ -18,7 +18,7 @@ from rotation.errors import (
 )
 from rotation.sandbox.vendor import Outage, Pki, VendorEmulator, VendorFault
 from rotation.sealing.storage.s3 import IN_MEMORY
-from tests.harness.s3_server import S3Server, Trouble
+from tests.harness.s3_server import S3Server, Trouble, read_timeout
 from tests.harness.s3_server.store import Bucket
 from tests.sealing.conftest import SealerFixture
 from tests.sealing.pdfs import large
@@ -71,11 +71,11 @@ class LargeDocumentFixture:
 
 @pytest.fixture
 def large_fixture(
-    s3_server: S3Server, emulator: VendorEmulator, pki: Pki
+    s3_server: S3Server, emulator: VendorEmulator, pki: Pki, request: pytest.FixtureRequest
 ) -> Iterator[LargeDocumentFixture]:
     """A large document in S3, and an empty bucket for the result."""
     s3_server.store.buckets |= {"incoming": Bucket(), "outgoing": Bucket()}
-    client = s3_server.client(read_timeout=3)
+    client = s3_server.client(read_timeout=read_timeout(request, 3))
     client.put_object(Bucket="incoming", Key="a.pdf", Body=SOURCE)
     sealer_fixture = SealerFixture(
         client, emulator, pki, incoming="incoming", outgoing="outgoing", largest=2**40
@@ -100,7 +100,7 @@ def test_copying_overlaps_hashing(large_fixture: LargeDocumentFixture) -> None:
     last = large_fixture.ranges_of_a_seal() - 1
     copying = threading.Event()
     large_fixture.server.faults.before("UploadPartCopy", copying.set)
-    large_fixture.server.faults.before("GetObject", lambda: copying.wait(20), skip=last)
+    large_fixture.server.faults.before("GetObject", lambda: copying.wait(60), skip=last)
     large_fixture.seal()
     assert copying.is_set()
     assert large_fixture.sealed_whole()
@@ -112,7 +112,7 @@ def test_copying_overlaps_signing(large_fixture: LargeDocumentFixture) -> None:
     sign = large_fixture.sealer_fixture.sign
 
     def sign_late(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
-        assert copying.wait(20)
+        assert copying.wait(60)
         return sign(key, digest, timestamp=timestamp)
 
     large_fixture.server.faults.before("UploadPartCopy", copying.set)

@@ -59,7 +59,7 @@ class MultipartFixture:
     source: RangedObject
 
     def transfer(
-        self, attempts: int = 1, storing: ObjectProperties = STORING, patience: float = 20
+        self, attempts: int = 1, storing: ObjectProperties = STORING, patience: float = 60
     ) -> StoredDocument:
         """A whole transfer, in two copies and a tail, by a client that tries so often."""
         client = self.server.client(attempts=attempts, read_timeout=patience)
@@ -280,7 +280,7 @@ def test_a_call_that_fails_once_is_ridden_out(
 
 def _patience(trouble: Trouble) -> float:
     """Seconds to wait for an answer: not long for one that never comes."""
-    return 1.5 if trouble is Trouble.HANGS else 20
+    return 1.5 if trouble is Trouble.HANGS else 60
 
 
 def test_an_error_inside_a_200_is_an_error(multipart_fixture: MultipartFixture) -> None:

@@ -17,7 +17,7 @@ from rotation.errors import (
 )
 from rotation.sealing.request import ObjectLocation
 from rotation.sealing.storage.ranges import RangedObject
-from tests.harness.s3_server import S3Server, Trouble
+from tests.harness.s3_server import S3Server, Trouble, read_timeout
 
 CONTENT = random.Random(4711).randbytes(1024 * 1024 + 13)
 PLACE = ObjectLocation("in", "a.pdf")
@@ -31,9 +31,11 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def source(s3_server: S3Server, pauses: list[float]) -> Iterator[RangedObject]:
+def source(
+    s3_server: S3Server, pauses: list[float], request: pytest.FixtureRequest
+) -> Iterator[RangedObject]:
     """`CONTENT`, pinned; the client itself tries each call once."""
-    client = s3_server.client(read_timeout=1.5)
+    client = s3_server.client(read_timeout=read_timeout(request, 1.5))
     client.put_object(Bucket="in", Key="a.pdf", Body=CONTENT)
     found = RangedObject.find(client, PLACE)
     yield RangedObject(client, PLACE, found.size, found.etag, sleep=pauses.append)
