@@ -6,7 +6,6 @@ import ast
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,17 +55,6 @@ def within(module: str, places: list[str]) -> bool:
     return any(
         module == f"rotation.{place}" or module.startswith(f"rotation.{place}.") for place in places
     )
-
-
-def test_no_two_classes_share_a_name() -> None:
-    """Whoever searches for a class finds one."""
-    classes = Counter(
-        node.name
-        for path in MODULES.values()
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-    )
-    assert [name for name, count in classes.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("library", MAY_IMPORT_LIBRARY)

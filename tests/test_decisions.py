@@ -233,3 +233,12 @@ def test_each_constant_of_the_policy_is_defined_once() -> None:
         if isinstance(target, ast.Name) and target.id.lstrip("_") in constants
     }
     assert copies == set()
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """Whoever searches for a class finds one, private and nested classes included."""
+    homes: dict[str, list[str]] = {}
+    for module, node in nodes(ast.ClassDef):
+        if isinstance(node, ast.ClassDef):
+            homes.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}

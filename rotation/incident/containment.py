@@ -47,7 +47,7 @@ class Containment:
         parts: how long each part took, in its order.
         proven_dead: the ids of the keys that were proven dead while this waited.
         evidence: where the record is, once there is one.
-        left: what is left to do, for a person to read; empty when contained.
+        unfinished: what is left to do, for a person to read; empty when contained.
     """
 
     arn: str
@@ -58,7 +58,7 @@ class Containment:
     parts: dict[str, timedelta] = field(default_factory=dict)
     proven_dead: list[str] = field(default_factory=list)
     evidence: str | None = None
-    left: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def contain(
     declaration: Declaration,
     reconcile: Reconcile,
     *,
-    tell: Callable[[str], None],
+    log_act: Callable[[str], None],
     limit: timedelta,
     clocks: WaitClock,
     again: bool = False,
@@ -86,7 +86,7 @@ def contain(
         secret: the secret, by its full ARN.
         declaration: what to declare, unless an incident is open.
         reconcile: has the secret reconciled.
-        tell: called with a sentence about each act.
+        log_act: called with a sentence about each act.
         limit: how long to wait for the new key, and then for the proofs.
         clocks: the clocks of this process.
         again: declare it even if an incident is open, for the keys that came after that one.
@@ -95,30 +95,32 @@ def contain(
         VersionStateError, SecretStoreError: nothing is lost; asking again goes on from there.
     """
     stopwatch = _Stopwatch(clocks.monotonic)
-    held = Containment(secret.arn, declare(secret, declaration, again=again))
-    tell(f"declared at {held.declaration.at:%H:%M:%S} UTC: {held.declaration.reason}")
-    if iso_utc(held.declaration.at) != iso_utc(declaration.at):
-        tell("this incident was open; keys that came after it are suspect only with --again")
-    held.parts["declared"] = stopwatch.lap()
-    progress = _rotate(secret, held, reconcile, tell, limit=limit, clocks=clocks)
-    held.parts["rotated"] = stopwatch.lap()
+    containment = Containment(secret.arn, declare(secret, declaration, again=again))
+    log_act(
+        f"declared at {containment.declaration.at:%H:%M:%S} UTC: {containment.declaration.reason}"
+    )
+    if iso_utc(containment.declaration.at) != iso_utc(declaration.at):
+        log_act("this incident was open; keys that came after it are suspect only with --again")
+    containment.parts["declared"] = stopwatch.lap()
+    progress = _rotate(secret, containment, reconcile, log_act, limit=limit, clocks=clocks)
+    containment.parts["rotated"] = stopwatch.lap()
     if progress.stage is not Stage.RETIRING:
-        held.left.append(
+        containment.unfinished.append(
             f"rotation {progress.attempt} did not get through; the rotation function's log says "
             "why (step failed). When that is mended: rotation unstick, then rotation rotate"
         )
-        return held
-    tell(f"version {progress.current} is current, and its key is not suspect")
-    _retire(held, reconcile, tell, limit, clocks)
-    held.parts["proven dead"] = stopwatch.lap()
-    return held
+        return containment
+    log_act(f"version {progress.current} is current, and its key is not suspect")
+    _retire(containment, reconcile, log_act, limit, clocks)
+    containment.parts["proven dead"] = stopwatch.lap()
+    return containment
 
 
 def _rotate(
     secret: SecretVersions,
-    held: Containment,
+    containment: Containment,
     reconcile: Reconcile,
-    tell: Callable[[str], None],
+    log_act: Callable[[str], None],
     *,
     limit: timedelta,
     clocks: WaitClock,
@@ -128,9 +130,9 @@ def _rotate(
     while True:
         progress = advance(secret, clocks.now())
         for act in progress.acts:
-            tell(act)
-        held.suspects = progress.suspects or held.suspects
-        held.current = progress.current
+            log_act(act)
+        containment.suspects = progress.suspects or containment.suspects
+        containment.current = progress.current
         waited = timedelta(seconds=clocks.monotonic() - begun)
         if progress.stage is Stage.NONE:
             # Either reconciliation has closed the incident, or this look came too early to show it.
@@ -141,33 +143,35 @@ def _rotate(
         else:
             seen = True
             if waited >= room:
-                _make_room(held, reconcile, tell)
+                _make_room(containment, reconcile, log_act)
                 room = timedelta(seconds=clocks.monotonic() - begun) + _ROOM_EVERY
         clocks.sleep(_LOOK_EVERY.total_seconds())
 
 
-def _make_room(held: Containment, reconcile: Reconcile, tell: Callable[[str], None]) -> None:
+def _make_room(
+    containment: Containment, reconcile: Reconcile, log_act: Callable[[str], None]
+) -> None:
     """Have the suspects that are not current revoked: they may fill the vendor's quota of keys."""
     try:
-        _record_progress(held, reconcile(held.arn), tell)
+        _record_progress(containment, reconcile(containment.arn), log_act)
     except RotationError as error:
-        tell(f"reconciliation failed, and the rotation goes on: {error} [{error.code}]")
+        log_act(f"reconciliation failed, and the rotation goes on: {error} [{error.code}]")
 
 
 def _retire(
-    held: Containment,
+    containment: Containment,
     reconcile: Reconcile,
-    tell: Callable[[str], None],
+    log_act: Callable[[str], None],
     limit: timedelta,
     clocks: WaitClock,
 ) -> None:
     until = clocks.monotonic() + limit.total_seconds()
     while True:
-        report = reconcile(held.arn)
-        _record_progress(held, report, tell)
-        held.left = _left(report)
-        if not held.left:
-            held.contained = True
+        report = reconcile(containment.arn)
+        _record_progress(containment, report, log_act)
+        containment.unfinished = _unfinished(report)
+        if not containment.unfinished:
+            containment.contained = True
             return
         if clocks.monotonic() > until or _needs_a_person(report):
             return
@@ -175,41 +179,41 @@ def _retire(
 
 
 def _record_progress(
-    held: Containment, report: Mapping[str, Any], tell: Callable[[str], None]
+    containment: Containment, report: Mapping[str, Any], log_act: Callable[[str], None]
 ) -> None:
-    """Report what a reconciliation did, and keep it in ``held``."""
+    """Report what a reconciliation did, and keep it in ``containment``."""
     done = report.get("done", {})
     for revoked in done.get("revoked", ()):
-        tell(f"key {revoked['keyId']}: {revoked['outcome']}")
+        log_act(f"key {revoked['keyId']}: {revoked['outcome']}")
     for key_id in done.get("provenDead", ()):
-        if key_id not in held.proven_dead:
-            held.proven_dead.append(key_id)
-            tell(f"key {key_id} is proven dead")
-    held.evidence = done.get("evidence") or held.evidence
+        if key_id not in containment.proven_dead:
+            containment.proven_dead.append(key_id)
+            log_act(f"key {key_id} is proven dead")
+    containment.evidence = done.get("evidence") or containment.evidence
 
 
-def _left(report: Mapping[str, Any]) -> list[str]:
+def _unfinished(report: Mapping[str, Any]) -> list[str]:
     """What is left to do before the incident is over, by this report."""
     # An older function does not say which versions are compromised: then any of them may be.
     suspects = [v for v in report.get("versions", ()) if v.get("compromised", True)]
     # The report shows what the run found, not what it did: the next run's report shows that.
     finished = bool(report.get("done", {}).get("evidence"))
-    left = (
+    unfinished = (
         []
         if finished
         else [f"the key of version {v['versionId']} is not proven dead" for v in suspects]
     )
     if report.get("incident") and not suspects and not finished:
         # It was declared a moment ago, and its tags and labels do not show yet.
-        left.append("the incident is still open")
-    left += [failure["message"] for failure in report.get("failures", ())]
-    if left:
-        left += [
+        unfinished.append("the incident is still open")
+    unfinished += [failure["message"] for failure in report.get("failures", ())]
+    if unfinished:
+        unfinished += [
             warning["message"]
             for warning in report.get("warnings", ())
             if warning["code"] in {"manual_revocation_needed", "key_alive_after_incident"}
         ]
-    return left
+    return unfinished
 
 
 def _needs_a_person(report: Mapping[str, Any]) -> bool:

@@ -284,7 +284,7 @@ def _strays(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Reti
         return
     named = {version.key_id for version in situation.versions}
     unclear = any(version.reading is Reading.UNREADABLE for version in situation.versions)
-    for key in _alive_and_labels_of(situation, policy):
+    for key in _active_keys_with_our_label(situation, policy):
         spared = key.id in named | situation.protected or unclear
         if not spared and not _of_compromised(situation, key):
             # By the vendor's clock throughout: the age that it has there is counted back from now.
@@ -292,7 +292,9 @@ def _strays(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Reti
             yield Retirement(key.id, (), Reason.STRAY, situation.now - age + STRAY_AGE)
 
 
-def _alive_and_labels_of(situation: Situation, policy: ReconciliationPolicy) -> Iterator[VendorKey]:
+def _active_keys_with_our_label(
+    situation: Situation, policy: ReconciliationPolicy
+) -> Iterator[VendorKey]:
     """The active keys with our label, even if the list was of more than was asked for."""
     for key in situation.listing.keys if situation.listing else ():
         whose = (key.label.installation, key.label.secret_arn)
@@ -310,7 +312,7 @@ def _compromised(situation: Situation, policy: ReconciliationPolicy) -> Iterator
     for version in situation.versions:
         if version.compromised and version.key_id is not None:
             holders.setdefault(version.key_id, []).append(version.id)
-    for key in _alive_and_labels_of(situation, policy):
+    for key in _active_keys_with_our_label(situation, policy):
         if _of_compromised(situation, key):
             holders.setdefault(key.id, [])
     for key_id, versions in holders.items():

@@ -1,4 +1,4 @@
-"""Proof of history: does the vendor refuse a revoked key everywhere?
+"""Proof of death: does the vendor refuse a revoked key everywhere?
 
 A 401 alone proves nothing: a vendor that is half down, a gateway or a wrong clock answers 401 too.
 So it counts only between two calls that the same endpoint accepted, signed with the secret's

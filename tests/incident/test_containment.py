@@ -48,14 +48,14 @@ class Responder:
     stale_reports: int = 0
     blind_for: float = 0.0
     waited: float = 0.0
-    said: list[str] = field(default_factory=list)
+    acts: list[str] = field(default_factory=list)
 
     def contain(self, secret: SecretVersions) -> Containment:
         return contain(
             secret,
             Declaration(self.rotation_fixture.now(), "key-compromise", "ada"),
             self._reconcile,
-            tell=self.said.append,
+            log_act=self.acts.append,
             limit=timedelta(minutes=10),
             clocks=WaitClock(self.rotation_fixture.now, lambda: self.waited, self._wait),
         )
@@ -106,9 +106,9 @@ def test_a_look_that_is_older_than_the_declaration_is_not_its_end(rotated: Rotat
     responder = Responder(rotated, ReconciliationFixture(rotated), blind_for=2.0)
     secret = Lagging(rotated.client, rotated.arn)
     secret.looks = 2
-    held = responder.contain(secret)
-    assert held.contained
-    assert set(held.proven_dead) == old
+    containment = responder.contain(secret)
+    assert containment.contained
+    assert set(containment.proven_dead) == old
     assert not any(responder.reconciliation.alive(key) for key in old)
 
 
@@ -118,9 +118,9 @@ def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(
     """The incident's tag is there still, so whoever waits goes on waiting."""
     old = keys(rotated)
     responder = Responder(rotated, ReconciliationFixture(rotated), stale_reports=2)
-    held = responder.contain(SecretVersions(rotated.client, rotated.arn))
-    assert held.contained
-    assert held.evidence is not None
+    containment = responder.contain(SecretVersions(rotated.client, rotated.arn))
+    assert containment.contained
+    assert containment.evidence is not None
     assert not any(responder.reconciliation.alive(key) for key in old)
 
 
@@ -132,8 +132,8 @@ def test_an_incident_that_others_have_finished_is_over(rotated: RotationFixture)
             """Declared, rotated, proven and untagged by others, all in this moment."""
 
     responder = Responder(rotated, ReconciliationFixture(rotated))
-    held = responder.contain(Finished(rotated.client, rotated.arn))
-    assert held.contained
+    containment = responder.contain(Finished(rotated.client, rotated.arn))
+    assert containment.contained
     assert 10 <= responder.waited < 30
 
 
@@ -142,7 +142,7 @@ def test_a_quota_that_is_full_of_suspects_holds_nothing_up(rotated: RotationFixt
     old = keys(rotated)
     rotated.vendor.keys.quota = 2
     responder = Responder(rotated, ReconciliationFixture(rotated))
-    held = responder.contain(SecretVersions(rotated.client, rotated.arn))
-    assert held.contained
-    assert set(held.proven_dead) == old
+    containment = responder.contain(SecretVersions(rotated.client, rotated.arn))
+    assert containment.contained
+    assert set(containment.proven_dead) == old
     assert responder.waited < 120

@@ -55,7 +55,7 @@ class _ForceResult:
             "seconds": {
                 part: round(took.total_seconds(), 1) for part, took in containment.parts.items()
             },
-            "left": containment.left,
+            "left": containment.unfinished,
             "error": None,
         }
 
@@ -106,7 +106,7 @@ class _ForceRun:
             self.account.secret(name),
             declaration,
             self._reconcile,
-            tell=log_act,
+            log_act=log_act,
             limit=self.limit,
             clocks=WaitClock(),
             again=self.again,
@@ -252,7 +252,7 @@ def _print_result(console: Console, result: _ForceResult) -> None:
         console.print(f"[bold green]{result.name}: every old key is proven dead.[/] {parts}")
     else:
         console.print(f"[bold yellow]{result.name}: not over yet.[/] {parts}")
-        for one in containment.left:
+        for one in containment.unfinished:
             console.print(f"  left: {one}", markup=False)
         console.print(
             "  The hourly reconciliation goes on with it; so does this command, run again."

@@ -112,7 +112,7 @@ class Service:
                     world.versions(),
                     Declaration(world.clock(), "key-compromise", "ada"),
                     self._asked,
-                    tell=lambda _: None,
+                    log_act=lambda _: None,
                     limit=timedelta(minutes=20),
                     clocks=WaitClock(world.clock, world.clock.monotonic, self._meanwhile),
                 )

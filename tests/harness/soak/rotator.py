@@ -69,7 +69,7 @@ class Rotator:
             self._secret,
             Declaration(datetime.now(UTC), "key-compromise", "soak"),
             self._reconcile,
-            tell=lambda _: None,
+            log_act=lambda _: None,
             limit=_PATIENCE,
             clocks=WaitClock(),
         )

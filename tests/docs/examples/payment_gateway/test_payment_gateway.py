@@ -120,7 +120,7 @@ class GatewayDeployment:
             SecretVersions(self.secrets, self.arn),
             Declaration.from_free_text(datetime.now(UTC), "key-compromise", "ada"),
             self.reconcile,
-            tell=lambda _: None,
+            log_act=lambda _: None,
             limit=timedelta(seconds=60),
             clocks=WaitClock(),
         )
