@@ -104,6 +104,11 @@ class KeyFormat:
     def __post_init__(self) -> None:
         hide_field(self.material.name)
 
+    @property
+    def members(self) -> tuple[str, str]:
+        """The names of the members that hold the id and the key."""
+        return self.id.name, self.material.name
+
 
 def matching(pattern: str) -> Callable[[str], str]:
     """A `KeyMember.normalize` that accepts what ``pattern`` matches as a whole, unchanged."""
@@ -169,6 +174,7 @@ class ApiKey:
         )
         if problem is None:
             text = key_format.material.normalize(str(material))
+            hide_value(str(material))
             hide_value(text)
             return cls(
                 id=key_format.id.normalize(str(key_id)),
@@ -177,7 +183,8 @@ class ApiKey:
                 expires_at=_parse_time(expires_at),
                 key_format=key_format,
             )
-        del material
+        # Who mixes up the two has the key in the place of the id.
+        del key_id, material
         raise InvalidCredentialError(problem)
 
     def expired(self, now: datetime) -> bool:
@@ -193,7 +200,7 @@ class SecretDocument:
 
     def __init__(self, key: ApiKey, members: Mapping[str, Any]) -> None:
         self.key = key
-        ours = {key.key_format.id.name, key.key_format.material.name, ISSUED_AT, EXPIRES_AT}
+        ours = {*key.key_format.members, ISSUED_AT, EXPIRES_AT}
         self.__members = {name: value for name, value in members.items() if name not in ours}
 
     @classmethod

@@ -193,3 +193,26 @@ def test_another_vendor_s_key_is_checked_as_strictly(
 def test_a_key_format_hides_the_member_with_the_key_from_logs() -> None:
     """A value that was never seen before is scrubbed by the name of its member."""
     assert "never-seen" not in scrub('{"tokenName": "tok_0001", "tokenText": "never-seen"}')
+
+
+def test_a_key_is_hidden_as_it_was_written_too() -> None:
+    """A format may normalize the material; a log may show the text that came in."""
+    upper = KeyFormat(
+        id=KeyMember("id", "text", str), material=KeyMember("token", "text", str.lower)
+    )
+    written = "AB-NORMALIZED-TOKEN-OF-A-VENDOR"
+    assert ApiKey.from_text("one", written, key_format=upper).material.reveal() == written.lower()
+    assert "NORMALIZED" not in scrub(f"as it came: {written}")
+    assert "normalized" not in scrub(f"as it is kept: {written.lower()}")
+
+
+def test_a_key_in_the_place_of_the_id_is_in_no_frame() -> None:
+    """Whoever mixes up the two members gets an error that holds neither."""
+    try:
+        ApiKey.from_text(MATERIAL, KEY_ID)
+    except InvalidCredentialError as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+        assert frames
+        assert not any(MATERIAL in repr(frame.f_locals) for frame in frames)
+    else:
+        pytest.fail("a key was taken for an id")

@@ -14,6 +14,7 @@ It does NOT scrub text that other code writes to a file or a socket by itself.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from collections import OrderedDict
@@ -57,9 +58,10 @@ os.register_at_fork(after_in_child=_forked)
 def hide_field(name: str) -> None:
     """From now on, scrub the text of every field called ``name``."""
     global _secret_field  # noqa: PLW0603 - a pattern is compiled once for each new name
-    if name not in _hidden_fields:
-        _hidden_fields.add(name)
-        _secret_field = _hidden_field_pattern()
+    with _lock:
+        if name not in _hidden_fields:
+            _hidden_fields.add(name)
+            _secret_field = _hidden_field_pattern()
 
 
 def hide_value(secret: str) -> None:
@@ -80,7 +82,12 @@ def scrub(text: str) -> str:
     text = _secret_field.sub(rf"\1\2{HIDDEN}\2", text)
     text = _long_hex.sub(HIDDEN, text)
     with _lock:
-        known = tuple(_known.values())
+        secrets, known = tuple(_known), tuple(_known.values())
+    for secret in secrets:
+        if _run_of_key_characters.fullmatch(secret) is None:
+            # Its parts may be too short to be found below. JSON and repr escape some characters.
+            for form in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]):
+                text = text.replace(form, HIDDEN)
     if known:
         text = _run_of_key_characters.sub(lambda run: _hide_pieces(run.group(), known), text)
     return text

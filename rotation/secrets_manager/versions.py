@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat, SecretDocument
-from rotation.errors import SecretStoreError, VersionStateError
+from rotation.errors import ConfigurationError, SecretStoreError, VersionStateError
 from rotation.secrets_manager.calls import call_secrets_manager
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
@@ -94,9 +94,15 @@ class SecretVersions:
         VersionStages the call would move AWSCURRENT.
 
         Raises:
+            ConfigurationError: the key has another format than this secret's; nothing was stored.
             VersionStateError: another value was stored under this token; read it and adopt it.
             SecretStoreError: AWS refused or failed; the value may have been stored all the same.
         """
+        if document.key.key_format.members != self._key_format.members:
+            raise ConfigurationError(
+                f"The new key has the members {_quoted(document.key.key_format)}, and {self.arn} "
+                f"holds {_quoted(self._key_format)}. Give the issuer and the secret one KeyFormat."
+            )
         # Not revealed here, so that no frame below holds the token's text.
         token_of_caller = (
             {} if self._rotation_token is None else {"RotationToken": self._rotation_token}
@@ -222,3 +228,7 @@ def read_credential(
 def _text(answer: Mapping[str, Any]) -> Confidential:
     """The SecretString of an answer; empty if the value is binary, which is no JSON object."""
     return Confidential(answer.get("SecretString", ""))
+
+
+def _quoted(key_format: KeyFormat) -> str:
+    return " and ".join(f'"{name}"' for name in key_format.members)

@@ -40,6 +40,14 @@ def test_a_piece_of_twelve_characters_is_removed(start: int, before: str, after:
     assert piece not in scrub(before + piece + after)
 
 
+def test_a_key_of_short_parts_is_removed() -> None:
+    """A vendor's token may have dots and slashes, so that none of its parts is long enough."""
+    token = 'tok.abcdefgh.ij:klmnop.q"rstuvw.xyz'
+    hide_value(token)
+    for form in (token, json.dumps(token), repr(token)):
+        assert "klmnop" not in scrub(f"before {form} after")
+
+
 def test_a_larger_base64_text_that_holds_the_key_is_cut() -> None:
     """The key inside a base64-encoded document is found at any alignment."""
     for padding in range(3):

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import pytest
 from botocore.stub import Stubber
 
+from rotation.credential import ApiKey, KeyFormat, KeyMember, SecretDocument
+from rotation.errors import ConfigurationError
 from rotation.secrets_manager.versions import SecretVersions
 
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:a-AbCdEf"
@@ -38,3 +41,12 @@ def test_every_page_of_versions_is_read() -> None:
     assert [one.id for one in found] == ids
     assert [one.labels for one in found] == [{"AWSCURRENT"}, set(), set()]
     assert {one.created_at for one in found} == {MADE}
+
+
+def test_a_key_of_another_format_is_not_stored() -> None:
+    """It could not be read back from the secret, and a stored version keeps its value for good."""
+    other = KeyFormat(id=KeyMember("id", "text", str), material=KeyMember("token", "text", str))
+    key = ApiKey.from_text("one", "a-token-of-another-vendor", key_format=other)
+    client = boto3.client("secretsmanager", region_name="us-east-1")
+    with Stubber(client), pytest.raises(ConfigurationError, match="apiKey"):
+        SecretVersions(client, ARN).put_pending("t" * 32, SecretDocument.empty(key))
