@@ -36,6 +36,7 @@ from rotation.secrets_manager.labels import (
     AWSPENDING,
     COMPROMISED_PREFIX,
     DEAD_PREFIX,
+    INCIDENT_TAG,
     INCIDENT_TAGS,
     RETIRE_AFTER_PREFIX,
     retirement_label,
@@ -176,8 +177,13 @@ class Execution:
             self._add_label(label)
             self.result.marked.append(label.version)
             self._log("version marked for retirement", version=label.version, label=label.label)
-        if self._plan.untag:
+        if self._plan.untag and self._incident_tag_is_unchanged():
             self._secret.untag(*INCIDENT_TAGS)
+
+    def _incident_tag_is_unchanged(self) -> bool:
+        """Whether nobody has declared another incident since this run read the tags."""
+        found = self._situation.snapshot.tags.get(INCIDENT_TAG)
+        return self._secret.snapshot().tags.get(INCIDENT_TAG) == found
 
     def _add_label(self, label: Label) -> None:
         self._services.rate_limiter()

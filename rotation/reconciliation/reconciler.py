@@ -137,7 +137,7 @@ class Reconciler:
             # Examine: read versions and values. Then ask the vendor, which buys signatures.
             each(lambda run: self._examine(run, examiner))
             if act:
-                each(lambda run: _ask_vendor(run, examiner))
+                each(lambda run: self._ask_vendor(run, examiner))
             # Plan each secret, knowing which keys the others use.
             self._plan(runs, whole=whole)
             deaths: Mapping[tuple[str, str], ProbeHistory] = {}
@@ -203,6 +203,12 @@ class Reconciler:
         run.examination = run.isolate(lambda: examiner.examine(run.secret, look))
         run.warnings += _listing_warnings(look.listing_error)
 
+    def _ask_vendor(self, run: _SecretRun, examiner: Examiner) -> None:
+        """Ask the vendor, unless a slow vendor has taken the time: the plans are executed then."""
+        examination = run.examination
+        if examination is not None and self._in_time(run):
+            run.examination = run.isolate(lambda: examiner.ask_vendor(examination))
+
     def _in_time(self, run: _SecretRun) -> bool:
         """Whether enough time is left for this secret; if not, a warning says so."""
         if not self.deadline.before(NEXT_SECRET_RESERVE).passed():
@@ -241,12 +247,6 @@ class Reconciler:
 def _without_duplicates(runs: Sequence[_SecretRun]) -> list[_SecretRun]:
     """One of each secret: a secret may have been named twice, by its name and by its ARN."""
     return list({run.arn: run for run in runs}.values())
-
-
-def _ask_vendor(run: _SecretRun, examiner: Examiner) -> None:
-    examination = run.examination
-    if examination is not None:
-        run.examination = run.isolate(lambda: examiner.ask_vendor(examination))
 
 
 def _conclude(run: _SecretRun, deaths: Mapping[tuple[str, str], ProbeHistory]) -> None:

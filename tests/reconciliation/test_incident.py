@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rotation.aws.evidence_bucket import S3EvidenceStore
-from rotation.core.ports import Revocation
+from rotation.core.ports import Proof, Revocation
+from rotation.credential import ApiKey
 from rotation.errors import EvidenceError
 from rotation.incident.declaration import Declaration, declare
 from rotation.reconciliation.incident_record import record_name
@@ -311,3 +312,26 @@ def test_a_record_is_never_overwritten(reconciliation: ReconciliationFixture) ->
         S3EvidenceStore(reconciliation.s3, "nowhere").keep("a", b"{}")
     assert refused.value.retryable
     assert isinstance(refused.value.__cause__, ClientError)
+
+
+def test_an_incident_that_is_declared_meanwhile_keeps_its_tags(
+    reconciliation: ReconciliationFixture,
+) -> None:
+    """Tags that were left behind are removed only while they are still those."""
+    reconciliation.rotation.store()
+    reconciliation.rotate()
+    arn, client = reconciliation.rotation.arn, reconciliation.rotation.client
+    left_behind = (reconciliation.rotation.now() - timedelta(days=2)).isoformat()
+    reconciliation.tag("rotation:incident", f"{left_behind} left-behind ada")
+    reconciliation.rotation.later(timedelta(days=1))
+    prover = reconciliation.prover
+
+    class Meanwhile:
+        def prove(self, key: ApiKey, statement: str) -> Proof:
+            declaration = Declaration(reconciliation.rotation.now(), "a-new-leak", "ada")
+            declare(SecretVersions(client, arn), declaration, again=True)
+            return prover.prove(key, statement)
+
+    reconciliation.prover = Meanwhile()
+    reconciliation.reconcile()
+    assert "a-new-leak" in reconciliation.tags()["rotation:incident"]

@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from rotation.core.ports import IssuerCondition, Revocation
+from rotation.core.ports import IssuerCondition, Proof, Revocation
 from rotation.core.steps import STEPS
+from rotation.credential import ApiKey
 from rotation.errors import InvalidCredentialError
 from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.sandbox.aws.traffic import AwsError
@@ -305,3 +306,25 @@ def test_the_pace_is_kept_by_however_many_threads() -> None:
     now[0] += 60
     pace()
     assert len(waited) == 2
+
+
+def test_a_slow_vendor_leaves_time_for_what_has_to_be_done(
+    reconciliation: ReconciliationFixture,
+) -> None:
+    """Once the time for it is over, no further key is asked about, and the plans are executed."""
+    many(reconciliation, 3)
+    reconciliation.rotation.later(DAY)
+    reconciliation.workers = 1
+    prover, asked = reconciliation.prover, list[str]()
+
+    class Slow:
+        def prove(self, key: ApiKey, statement: str) -> Proof:
+            asked.append(statement)
+            reconciliation.time_left = timedelta(seconds=80)
+            return prover.prove(key, statement)
+
+    reconciliation.prover = Slow()
+    report = reconciliation.run()
+    assert len(asked) == 1
+    assert ["not_reached" in codes(one) for one in report["secrets"]].count(True) == 2
+    assert all("done" in one for one in report["secrets"])
