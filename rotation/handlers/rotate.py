@@ -50,10 +50,12 @@ def _ask_for_reconciliation(function: str | None, secret_arn: str) -> None:
         _lambda().invoke(
             FunctionName=function, InvocationType="Event", Payload=json.dumps(payload).encode()
         )
+        return
     except AWS_CALL_ERRORS as error:
-        logger.warning(
-            "reconciliation was not asked for", secret=secret_arn, reason=error_code(error)
-        )
+        reason = error_code(error)
+    except Exception as error:  # noqa: BLE001 - the key is promoted; the step must not fail now
+        reason = type(error).__name__
+    logger.warning("reconciliation was not asked for", secret=secret_arn, reason=reason)
 
 
 @cache
