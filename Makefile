@@ -42,7 +42,7 @@ sandbox: $(VENV)/.people  ## Keep the sandbox running for the aws command line
 
 # A part of the tests covers a part of the code, so it is measured only where all of them run.
 test: $(VENV)/.developers  ## Run the tests; measure which statements of which room they run
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(or $(PYTEST),--cov --cov-report=)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(PYTEST),--cov --cov-report=)
 
 test-fast: $(VENV)/.developers  ## Run the pure tests, for every save of a file
 	@$(BIN)/python -m pytest -q -n 2 --fast $(PYTEST)

@@ -15,12 +15,14 @@ from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from tests.coverage_by_room import coverage_by_room
+from tests.paths import ROOT
 from tests.privacy.whole_run import WholeRun
 from tests.rotation_fixture import FailsOnce, RotationFixture
 
 pytest_plugins = ("tests.fast_tier",)
 
 WHOLE_RUN = WholeRun()
+HARNESS_TESTS = ROOT / "tests" / "harness_tests"
 #: What the processes of a run in parallel have found.
 FOUND: list[str] = []
 
@@ -55,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if hasattr(config, "workerinput"):
         items[:] = [item for item in items if item.get_closest_marker("last") is None]
+    # A long file that begins last would leave the other processes idle.
+    items.sort(key=lambda item: HARNESS_TESTS not in item.path.parents)
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
