@@ -43,6 +43,7 @@ def test_every_page_of_versions_is_read() -> None:
     assert {one.created_at for one in found} == {MADE}
 
 
+@pytest.mark.slow
 def test_a_key_of_another_format_is_not_stored() -> None:
     """It could not be read back from the secret, and a stored version keeps its value for good."""
     other = KeyFormat(id=KeyMember("id", "text", str), material=KeyMember("token", "text", str))
