@@ -21,6 +21,8 @@
     ├─ KeyPoolError                      the pool cannot be changed in this way
     ├─ NotificationError                 a person could not be notified; retryable if SNS says so
     ├─ EvidenceError                     a record of an incident could not be kept
+    ├─ JournalError                      the journal could not be read or written
+    │  └─ JournalConflictError           somebody else has changed it meanwhile: retryable
     ├─ SealVerificationError             the CMS does not cover our digest, or is not our signer's
     └─ SealingError                      a document could not be sealed
        ├─ InvalidRequestError            the request itself cannot be carried out
@@ -202,6 +204,22 @@ class EvidenceError(RotationError):
 
     code = "evidence"
     retryable = True
+
+
+class JournalError(RotationError):
+    """The journal of a secret could not be read or written. Nothing may be concluded without it."""
+
+    code = "journal"
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class JournalConflictError(JournalError):
+    """Somebody else has changed the journal meanwhile: read it again."""
+
+    code = "journal_conflict"
 
 
 class SealVerificationError(RotationError):
