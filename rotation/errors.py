@@ -210,6 +210,7 @@ class JournalError(RotationError):
     """The journal of a secret could not be read or written. Nothing may be concluded without it."""
 
     code = "journal"
+    retryable = True
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message)

@@ -377,6 +377,8 @@ CODES = {
     "KeyPoolError": "key_pool",
     "NotificationError": "notification",
     "EvidenceError": "evidence",
+    "JournalError": "journal",
+    "JournalConflictError": "journal_conflict",
     "SealVerificationError": "seal_verification",
     "SealingError": "sealing",
     "InvalidRequestError": "invalid_request",
@@ -394,7 +396,7 @@ CODES = {
     "SealingUnavailableError": "sealing_unavailable",
 }
 # Errors that are told by AWS's answer whether they pass.
-DEPENDS = {"secret_store", "destination", "notification"}
+DEPENDS = {"secret_store", "destination", "notification", "journal"}
 
 
 def tree(root: type[RotationError] = RotationError) -> list[type[RotationError]]:
