@@ -8,6 +8,7 @@ after the stored value was read back, and never before.
 from __future__ import annotations
 
 from rotation.core.invocation import Rotation, log_step, require_staged
+from rotation.core.listing import list_own_keys
 from rotation.core.policy import STRAY_AGE
 from rotation.core.ports import KeyLabel, Revocation
 from rotation.core.proving import refuse_compromised
@@ -70,7 +71,7 @@ def read_back(rotation: Rotation) -> SecretDocument:
 
 def revoke_strays_of_token(rotation: Rotation, kept: str) -> None:
     """Revoke every key that bears this token but the stored one, which can no longer change."""
-    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    listing = list_own_keys(rotation.issuer, rotation.policy.installations, rotation.secret.arn)
     for stray in listing.keys:
         if stray.active and stray.label.token == rotation.token and stray.id != kept:
             discard(rotation, stray.id, "stray of this token")
@@ -90,7 +91,7 @@ def _make_room(rotation: Rotation) -> bool:
     Does NOT revoke keys of other tokens. Reconciliation does: it sees the versions without labels
     too, and so it knows which keys are in their grace.
     """
-    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    listing = list_own_keys(rotation.issuer, rotation.policy.installations, rotation.secret.arn)
     stored = rotation.secret.read(rotation.token)
     strays = [
         key

@@ -74,16 +74,23 @@ class RotationPolicy:
     """What the organisation decided about rotation.
 
     Attributes:
-        installation: the id of this installation, written on every key.
+        installation: the id of this installation, written on every key that is issued.
         key_lifetime: how long an issued key may live.
         grace: how long a displaced key goes on working.
         propagation_limit: how long a new key may take to be accepted.
+        former_installations: the ids under which the stack was deployed before.
     """
 
     installation: str
     key_lifetime: timedelta
     grace: timedelta
     propagation_limit: timedelta
+    former_installations: tuple[str, ...] = ()
+
+    @property
+    def installations(self) -> tuple[str, ...]:
+        """The ids whose keys are ours: this installation's, and its former ones."""
+        return (self.installation, *self.former_installations)
 
 
 @dataclass(frozen=True)
@@ -91,12 +98,13 @@ class ReconciliationPolicy:
     """What the organisation decided about the end of a key.
 
     Attributes:
-        installation: the id of this installation, written on every key.
+        installation: the id of this installation, written on every key that is issued.
         rotation_function: the ARN of the function that rotates the secrets to be reconciled.
         grace: how long a displaced key goes on working.
         propagation_limit: how long a revoked key may still be accepted somewhere.
         longest_key_life: how long any key lives at most: an older version of a secret holds no
             living key.
+        former_installations: the ids under which the stack was deployed before.
     """
 
     installation: str
@@ -104,6 +112,12 @@ class ReconciliationPolicy:
     grace: timedelta
     propagation_limit: timedelta
     longest_key_life: timedelta = LONGEST_KEY_LIFE
+    former_installations: tuple[str, ...] = ()
+
+    @property
+    def installations(self) -> tuple[str, ...]:
+        """The ids whose keys are ours: this installation's, and its former ones."""
+        return (self.installation, *self.former_installations)
 
 
 def least_life(interval: timedelta | None, grace: timedelta) -> timedelta:

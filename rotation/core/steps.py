@@ -22,6 +22,7 @@ from typing import Final
 
 from rotation.core.invocation import Rotation, classify, current_document, log_step, statement
 from rotation.core.issuing import discard, issue, read_back, revoke_strays_of_token, store
+from rotation.core.listing import list_own_keys
 from rotation.core.policy import least_life, least_life_when_issued
 from rotation.core.proving import (
     abandon,
@@ -98,7 +99,7 @@ def set_secret(rotation: Rotation) -> None:
             refuse_short_life("The life left to the pending key", life, least, snapshot)
         except ConfigurationError as error:
             abandon(rotation, VersionStateError(str(error)))
-    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    listing = list_own_keys(rotation.issuer, rotation.policy.installations, rotation.secret.arn)
     listed = next((one for one in listing.keys if one.id == key.id), None)
     if listed is not None and not listed.active:
         abandon(rotation, VersionStateError(f"Pending key {key.id} was revoked or has expired."))
@@ -214,7 +215,7 @@ def _remove_leftover(rotation: Rotation) -> None:
 
 
 def _test_configuration(rotation: Rotation, snapshot: Snapshot) -> None:
-    rotation.issuer.list_keys(rotation.policy.installation, snapshot.arn)
+    list_own_keys(rotation.issuer, rotation.policy.installations, snapshot.arn)
     current = current_document(rotation, snapshot)
     if current is not None:
         rotation.prover.prove(current.key, statement(rotation))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from rotation.core.listing import list_own_keys
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import KeyIssuer, KeyListing, KeyProver
 from rotation.credential import ApiKey
@@ -126,7 +127,7 @@ class Examiner:
 
     def _list_keys(self, secret: SecretVersions) -> tuple[KeyListing | None, RotationError | None]:
         try:
-            return self.issuer.list_keys(self.policy.installation, secret.arn), None
+            return list_own_keys(self.issuer, self.policy.installations, secret.arn), None
         except RotationError as error:
             # An issuer that cannot be asked must not keep displaced versions from being marked.
             return None, error

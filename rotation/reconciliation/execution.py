@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from rotation.core.listing import list_own_keys
 from rotation.core.policy import REMIND_AFTER, ReconciliationPolicy
 from rotation.core.ports import (
     CondemnedKeys,
@@ -290,8 +291,8 @@ class Execution:
         """Whether the vendor lists a key as not active; False if its material is known."""
         if key_id in self._examination.keys or self._services.find_key(key_id) is not None:
             return False
-        listing = self._services.issuer.list_keys(
-            self._services.policy.installation, self._secret.arn
+        listing = list_own_keys(
+            self._services.issuer, self._services.policy.installations, self._secret.arn
         )
         return not any(key.id == key_id and key.active for key in listing.keys)
 

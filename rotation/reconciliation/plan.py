@@ -297,8 +297,9 @@ def _active_keys_with_our_label(
 ) -> Iterator[VendorKey]:
     """The active keys with our label, even if the list was of more than was asked for."""
     for key in situation.listing.keys if situation.listing else ():
-        whose = (key.label.installation, key.label.secret_arn)
-        if key.active and whose == (policy.installation, situation.snapshot.arn):
+        label = key.label
+        ours = label.installation in policy.installations
+        if key.active and ours and label.secret_arn == situation.snapshot.arn:
             yield key
 
 

@@ -95,6 +95,17 @@ class Environment:
             raise ConfigurationError(f"{name} must be 1 to 64 letters, digits, dots, - or _.")
         return value
 
+    def identifiers(self, name: str, most: int) -> tuple[str, ...]:
+        """``most`` different identifiers at most, comma-separated; none where nothing is set."""
+        entries = [entry.strip() for entry in self.text(name).split(",")] if self.text(name) else []
+        if not all(map(_identifier.fullmatch, entries)):
+            raise ConfigurationError(
+                f"{name} must be ids of 1 to 64 letters, digits, dots, - or _, comma-separated."
+            )
+        if len(set(entries)) != len(entries) or len(entries) > most:
+            raise ConfigurationError(f"{name} must name {most} ids at most, each of them once.")
+        return tuple(entries)
+
     def url(self, name: str, default: str) -> str:
         """The origin of a URL: https, or http for a loopback address."""
         value = self.text(name, default).rstrip("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Final, Self
 
 from rotation.errors import ConfigurationError
 from rotation.settings.environment import Environment
@@ -14,6 +14,8 @@ from rotation.settings.vendor import VendorSettings
 #: The issuers: the key administration interface, or a pool of keys that people make.
 ADMIN_API = "admin-api"
 KEY_POOL = "key-pool"
+#: Each former id costs a request to the issuer for each secret and run.
+_MOST_FORMER_INSTALLATIONS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class RotationSettings:
         pool_secret: the name or ARN of the secret with the key pool; empty without one.
         notification_topic: the ARN of the SNS topic for messages to people, or None.
         reconcile_function: the name of the function to invoke after a promotion, or None.
+        former_installations: the ids under which the stack was deployed before; keys that bear one
+            of them are retired like this installation's own.
     """
 
     vendor: VendorSettings
@@ -47,6 +51,7 @@ class RotationSettings:
     pool_secret: str
     notification_topic: str | None
     reconcile_function: str | None
+    former_installations: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -54,9 +59,13 @@ class RotationSettings:
         env = Environment(environ)
         vendor = VendorSettings.from_environment(environ)
         issuer = env.choice("KEY_ISSUER", (ADMIN_API, KEY_POOL))
+        installation = env.identifier("INSTALLATION_ID")
+        former = env.identifiers("FORMER_INSTALLATIONS", _MOST_FORMER_INSTALLATIONS)
+        if installation in former:
+            raise ConfigurationError("FORMER_INSTALLATIONS must not name INSTALLATION_ID itself.")
         return cls(
             vendor=vendor,
-            installation=env.identifier("INSTALLATION_ID"),
+            installation=installation,
             key_lifetime=env.days("KEY_LIFETIME_DAYS", 180, least=1, most=364),
             grace=env.hours("GRACE_HOURS", 2, least=0, most=24 * 30),
             propagation_limit=env.seconds("PROPAGATION_LIMIT_SECONDS", 60, least=0, most=3600),
@@ -67,6 +76,7 @@ class RotationSettings:
             pool_secret=env.required_if(issuer == KEY_POOL, "POOL_SECRET"),
             notification_topic=env.topic("NOTIFICATION_TOPIC"),
             reconcile_function=env.text("RECONCILE_FUNCTION") or None,
+            former_installations=former,
         )
 
 

@@ -91,6 +91,18 @@ def test_the_reconcile_function_agrees_with_the_rotation_function(issuer: str) -
     assert rotating.reconcile_function == name == "signatures-reconcile"
 
 
+def test_both_functions_know_the_names_of_the_stacks_that_this_one_replaces() -> None:
+    """What FormerInstallations names is what the code reads, up to the code's limit."""
+    names = [f"stack-{number}" for number in range(10)]
+    template = Template.read(FormerInstallations=", ".join(names))
+    for function in ("RotationFunction", "ReconcileFunction"):
+        settings = RotationSettings.from_environment(template.environment(function))
+        assert settings.former_installations == tuple(names)
+    for refused in (",".join([*names, "stack-10"]), "old,", "a|b"):
+        with pytest.raises(AssertionError, match="FormerInstallations"):
+            Template.read(FormerInstallations=refused)
+
+
 def test_the_sealing_function_gets_settings_that_it_accepts() -> None:
     """Buckets and prefixes arrive as the locations that the code allows."""
     template = Template.read(SourcePrefix="incoming/", DestinationPrefix="")

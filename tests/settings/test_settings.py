@@ -33,6 +33,11 @@ def test_the_defaults_are_the_documented_ones() -> None:
     [
         ("INSTALLATION_ID", ""),
         ("INSTALLATION_ID", "a|b"),
+        ("FORMER_INSTALLATIONS", "a|b"),
+        ("FORMER_INSTALLATIONS", "old,,older"),
+        ("FORMER_INSTALLATIONS", "old,old"),
+        ("FORMER_INSTALLATIONS", "fixture-1"),
+        ("FORMER_INSTALLATIONS", ",".join(f"stack-{number}" for number in range(11))),
         ("ADMIN_SECRET", " "),
         ("VENDOR_URL", "http://api.trusted-signatures.com"),
         ("VENDOR_URL", "http://localhost.example.com"),
@@ -56,6 +61,16 @@ def test_a_wrong_value_is_refused_with_the_variable_s_name(name: str, value: str
     """Nobody has to guess which variable is meant."""
     with pytest.raises(ConfigurationError, match=name):
         RotationSettings.from_environment(ROTATION | {name: value})
+
+
+def test_former_installations_are_ids_separated_by_commas() -> None:
+    """Blanks around an id do not count; by default there is none."""
+    named = ROTATION | {"FORMER_INSTALLATIONS": " fixture-0 , older.stack_1"}
+    assert RotationSettings.from_environment(ROTATION).former_installations == ()
+    assert RotationSettings.from_environment(named).former_installations == (
+        "fixture-0",
+        "older.stack_1",
+    )
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:9/"])

@@ -85,6 +85,7 @@ class ReconcileWiring:
                 rotation_function=self._settings.rotation_function,
                 grace=rotation.grace,
                 propagation_limit=rotation.propagation_limit,
+                former_installations=rotation.former_installations,
             ),
             clock=utc_now,
         )

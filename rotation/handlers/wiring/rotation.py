@@ -50,6 +50,7 @@ class RotationWiring:
                 key_lifetime=settings.key_lifetime,
                 grace=settings.grace,
                 propagation_limit=settings.propagation_limit,
+                former_installations=settings.former_installations,
             ),
             deadline=request.deadline,
         )

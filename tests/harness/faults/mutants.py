@@ -12,6 +12,7 @@ from typing import Any
 
 from rotation.core import issuing, proving, steps
 from rotation.core.invocation import classify
+from rotation.core.listing import list_own_keys
 from rotation.core.ports import Proof
 from rotation.reconciliation import execution as retirement
 from rotation.reconciliation import plan as planning
@@ -117,7 +118,7 @@ def _trusting() -> tuple[Callable[..., None], Callable[..., Any]]:
 
 
 def _revokes_strays_of_all(rotation: Any, kept: str) -> None:
-    listing = rotation.issuer.list_keys(rotation.policy.installation, rotation.secret.arn)
+    listing = list_own_keys(rotation.issuer, rotation.policy.installations, rotation.secret.arn)
     for stray in listing.keys:
         if stray.active and stray.id != kept:
             issuing.discard(rotation, stray.id, "stray")
