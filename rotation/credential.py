@@ -7,7 +7,8 @@ raise TypeError.
 The secret's value is a JSON object ``{"apiKey": "<hex>", "apiKeyId": "<uuid>"}`` (Trusted
 Signatures' documentation); another vendor's keys have a `KeyFormat` of their own. We add
 ``issuedAt`` and ``expiresAt``, ISO 8601 in UTC. Any further member belongs to the organisation and
-survives a rotation untouched.
+survives a rotation to the letter: `SecretDocument` keeps its JSON text and never writes it anew, so
+that ``1.10`` stays ``1.10``, and a number that no float holds stays what it is.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import hmac
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, NoReturn, final
 
 from rotation.errors import InvalidCredentialError
@@ -28,6 +29,11 @@ API_KEY: Final = "apiKey"
 API_KEY_ID: Final = "apiKeyId"
 ISSUED_AT: Final = "issuedAt"
 EXPIRES_AT: Final = "expiresAt"
+
+#: A byte order mark. RFC 8259 section 8.1: a parser may ignore one before the JSON text.
+_BYTE_ORDER_MARK: Final = "\ufeff"
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @final
@@ -49,7 +55,8 @@ class Confidential:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Confidential):
             return NotImplemented
-        return hmac.compare_digest(self.__text.encode(), other.reveal().encode())
+        one, two = (text.encode(errors="surrogatepass") for text in (self.__text, other.reveal()))
+        return hmac.compare_digest(one, two)
 
     def __hash__(self) -> int:
         return hash(self.__text)
@@ -61,11 +68,14 @@ class Confidential:
 def json_object(text: Confidential | str | bytes) -> dict[str, Any] | None:
     """The members of a JSON object, or None if ``text`` is anything else. Never raises.
 
-    Whatever may hold a key is parsed here: JSONDecodeError carries the whole text in its ``doc``,
-    so that exception must not leave this function.
+    Whatever may hold a key is parsed in this module: JSONDecodeError carries the whole text in its
+    ``doc``, so that exception must not leave it. Does NOT keep the text of numbers.
     """
+    revealed = text.reveal() if isinstance(text, Confidential) else text
+    if isinstance(revealed, str):
+        revealed = revealed.removeprefix(_BYTE_ORDER_MARK)
     try:
-        members = json.loads(text.reveal() if isinstance(text, Confidential) else text)
+        members = json.loads(revealed)
     except (ValueError, RecursionError):
         return None
     return members if isinstance(members, dict) else None
@@ -80,11 +90,14 @@ class KeyMember:
         description: what its text must be, in words that follow "is".
         normalize: turns equal texts into the same text; raises ValueError if a text is not as
             described.
+        longest: how many characters the text has at most; a longer one is refused. createSecret
+            reserves so many before it has a key issued.
     """
 
     name: str
     description: str
     normalize: Callable[[str], str]
+    longest: int = 4096
 
 
 @dataclass(frozen=True)
@@ -123,11 +136,12 @@ def matching(pattern: str) -> Callable[[str], str]:
 
 
 TRUSTED_SIGNATURES: Final = KeyFormat(
-    id=KeyMember(API_KEY_ID, "a UUID", lambda text: str(uuid.UUID(text))),
+    id=KeyMember(API_KEY_ID, "a UUID", lambda text: str(uuid.UUID(text)), longest=64),
     material=KeyMember(
         API_KEY,
         "hexadecimal text of 16 to 128 whole bytes",
         matching(r"(?:[0-9A-Fa-f]{2}){16,128}"),
+        longest=256,
     ),
 )
 
@@ -192,67 +206,150 @@ class ApiKey:
         return self.expires_at is not None and self.expires_at <= now
 
 
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A JSON number as its text. No float holds ``1.10``, 25 digits or ``1e400`` to the letter."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One member of a JSON object: its name, its value, and both as they were written."""
+
+    name: str
+    value: Any = field(repr=False)
+    text: str = field(repr=False)
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+
+
 @final
 class SecretDocument:
-    """The JSON object in a secret: an API key and whatever else the organisation keeps there."""
+    """The JSON object in a secret: an API key and whatever else the organisation keeps there.
 
-    __slots__ = ("__members", "key")
+    Attributes:
+        key: the key. A time of it that is not ours to understand is None.
+        warnings: what was not understood beside the key, as sentences that repeat no value.
+    """
 
-    def __init__(self, key: ApiKey, members: Mapping[str, Any]) -> None:
+    __slots__ = ("__members", "key", "warnings")
+
+    def __init__(
+        self, key: ApiKey, members: Iterable[_Member] = (), warnings: tuple[str, ...] = ()
+    ) -> None:
         self.key = key
+        self.warnings = warnings
         ours = {*key.key_format.members, ISSUED_AT, EXPIRES_AT}
-        self.__members = {name: value for name, value in members.items() if name not in ours}
+        self.__members = tuple(one for one in members if one.name not in ours)
 
     @classmethod
     def parse(
-        cls, value: Confidential, *, of: str, key_format: KeyFormat = TRUSTED_SIGNATURES
+        cls,
+        value: Confidential | None,
+        *,
+        of: str,
+        key_format: KeyFormat = TRUSTED_SIGNATURES,
     ) -> SecretDocument:
         """Read a secret's value; ``of`` names the secret in the error.
+
+        What stands beside a good key never makes it unreadable. A byte order mark is ignored. Of
+        several members with one name the last counts, as it does for the usual JSON parsers. A time
+        that is not ISO 8601 with an offset is unknown, with a warning.
+
+        Args:
+            value: the secret's text; None: its value is binary.
+            of: the secret and the version, for the error message.
+            key_format: how the secret holds its key.
 
         Raises:
             InvalidCredentialError: the value is not a JSON object with a usable key.
         """
-        members = json_object(value)
-        key_id, material = key_format.id, key_format.material
-        if members is None:
+        members = _members(value)
+        if isinstance(members, str):
+            key_id, material = key_format.id, key_format.material
             raise InvalidCredentialError(
-                f"The value of {of} is not a JSON object. Store an object there with the members "
-                f'"{material.name}", {material.description}, and "{key_id.name}", '
+                f"The value of {of} {members}. Store a JSON object there, as text, with the "
+                f'members "{material.name}", {material.description}, and "{key_id.name}", '
                 f"{key_id.description}."
             )
+        values = {one.name: one.value for one in members}
+        times = {name: values.get(name) for name in (ISSUED_AT, EXPIRES_AT)}
+        problems = {name: _time_problem(name, time) for name, time in times.items()}
         try:
             key = ApiKey.from_text(
-                members.get(key_id.name),
-                members.get(material.name),
-                issued_at=members.get(ISSUED_AT),
-                expires_at=members.get(EXPIRES_AT),
+                values.get(key_format.id.name),
+                values.get(key_format.material.name),
+                issued_at=None if problems[ISSUED_AT] else times[ISSUED_AT],
+                expires_at=None if problems[EXPIRES_AT] else times[EXPIRES_AT],
                 key_format=key_format,
             )
         except InvalidCredentialError as error:
             problem = str(error)
         else:
-            return cls(key, members)
-        del members
+            warnings = tuple(f"In {of} {said}." for said in problems.values() if said)
+            return cls(key, members, warnings)
+        del members, values, times
         raise InvalidCredentialError(f"The value of {of} holds no usable API key: {problem}")
 
     @classmethod
     def empty(cls, key: ApiKey) -> SecretDocument:
         """A document that holds ``key`` and nothing else."""
-        return cls(key, {})
+        return cls(key)
+
+    @classmethod
+    def added_to(cls, value: Confidential, key: ApiKey, *, of: str) -> SecretDocument:
+        """A document with ``key`` and every other member of ``value``; ``of`` names the secret.
+
+        Raises:
+            InvalidCredentialError: ``value`` is not a JSON object.
+        """
+        members = _members(value)
+        if isinstance(members, str):
+            raise InvalidCredentialError(f"The value of {of} {members}.")
+        return cls(key, members)
 
     def with_key(self, key: ApiKey) -> SecretDocument:
         """The same document with another key; every other member stays as it is."""
         return SecretDocument(key, self.__members)
 
+    def same_other_members(self, other: SecretDocument) -> bool:
+        """Whether both hold the same beside a key and its times, in whatever order."""
+        return {one.name: one.value for one in self.__members} == {
+            one.name: one.value for one in other.__members
+        }
+
     def serialize(self) -> Confidential:
         """The JSON text to store; our four members come last."""
-        members = dict(self.__members)
-        members[self.key.key_format.material.name] = self.key.material.reveal()
-        members[self.key.key_format.id.name] = self.key.id
+        members = [one.text for one in self.__members]
+        ours = {
+            self.key.key_format.material.name: self.key.material.reveal(),
+            self.key.key_format.id.name: self.key.id,
+        }
         for name, time in ((ISSUED_AT, self.key.issued_at), (EXPIRES_AT, self.key.expires_at)):
             if time is not None:
-                members[name] = iso_utc(time)
-        return Confidential(json.dumps(members, ensure_ascii=False))
+                ours[name] = iso_utc(time)
+        members += [
+            f"{json.dumps(name)}:{json.dumps(text, ensure_ascii=False)}"
+            for name, text in ours.items()
+        ]
+        # UTF-8 has no lone surrogates. Only a string of JSON can hold one, and there it may be
+        # escaped.
+        text = _LONE_SURROGATE.sub(lambda one: f"\\u{ord(one[0]):04x}", ",".join(members))
+        return Confidential(f"{{{text}}}")
+
+    def largest_size_with_a_new_key(self) -> int:
+        """How many bytes this document has at most once it holds another key of its format."""
+        key_format = self.key.key_format
+        longest = ApiKey(
+            id="x" * key_format.id.longest,
+            material=Confidential("x" * key_format.material.longest),
+            issued_at=datetime.max.replace(tzinfo=UTC),
+            expires_at=datetime.max.replace(tzinfo=UTC),
+            key_format=key_format,
+        )
+        return len(self.with_key(longest).serialize().reveal().encode())
 
     def __repr__(self) -> str:
         return f"SecretDocument({self.key!r}, …)"
@@ -266,9 +363,66 @@ def iso_utc(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03}Z"
 
 
+def _members(value: Confidential | None) -> tuple[_Member, ...] | str:
+    """The members of a JSON object in their order, or why ``value`` has none. Never raises."""
+    if value is None:
+        return "is binary (SecretBinary)"
+    try:
+        return _split(value.reveal().removeprefix(_BYTE_ORDER_MARK))
+    except RecursionError:
+        return "is nested too deep to be read"
+    except ValueError:
+        return "is not a JSON object"
+
+
+def _split(text: str) -> tuple[_Member, ...]:
+    """The members of a JSON object (RFC 8259 section 4), each with its text.
+
+    Raises:
+        ValueError: ``text`` is anything else. JSONDecodeError, which is one, holds the text.
+        RecursionError: it is nested too deep.
+    """
+    members: list[_Member] = []
+    at = _expect("{", text, 0)
+    if text.startswith("}", at):
+        return _nothing_after(text, at + 1, members)
+    while True:
+        name, name_end = _DECODER.raw_decode(text, at)
+        if not isinstance(name, str):
+            raise ValueError
+        start = _expect(":", text, name_end)
+        value, end = _DECODER.raw_decode(text, start)
+        members.append(_Member(name, value, f"{text[at:name_end]}:{text[start:end]}"))
+        at = _after_space(text, end)
+        if text.startswith("}", at):
+            return _nothing_after(text, at + 1, members)
+        at = _expect(",", text, at)
+
+
+def _expect(mark: str, text: str, at: int) -> int:
+    """Where the text goes on after ``mark`` and the white space around it."""
+    at = _after_space(text, at)
+    if not text.startswith(mark, at):
+        raise ValueError
+    return _after_space(text, at + 1)
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()
+
+
+def _nothing_after(text: str, at: int, members: list[_Member]) -> tuple[_Member, ...]:
+    if _after_space(text, at) != len(text):
+        raise ValueError
+    return tuple(members)
+
+
 def _member_problem(member: KeyMember, value: object) -> str | None:
     if value is None:
         return f'the member "{member.name}" is missing'
+    if isinstance(value, str) and len(value) > member.longest:
+        return f'"{member.name}" has more than {member.longest} characters'
     try:
         if isinstance(value, str):
             member.normalize(value)
@@ -279,9 +433,28 @@ def _member_problem(member: KeyMember, value: object) -> str | None:
 
 
 def _time_problem(name: str, value: object) -> str | None:
+    """Why ``value`` is not a time that we understand; None if it is one, or missing."""
     if value is None or _parse_time(value) is not None:
         return None
-    return f'"{name}" is not an ISO 8601 time with an offset'
+    return f'"{name}" is {_kind_of_time(value)}not an ISO 8601 time with an offset'
+
+
+def _kind_of_time(value: object) -> str:
+    if isinstance(value, int | float | _Number) and not isinstance(value, bool):
+        return "a number, "
+    if not isinstance(value, str):
+        return "no text, "
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        pass
+    else:
+        return "a date without a time of day, "
+    try:
+        without_offset = datetime.fromisoformat(value).tzinfo is None
+    except ValueError:
+        without_offset = False
+    return "a time without an offset, " if without_offset else ""
 
 
 def _parse_time(value: object) -> datetime | None:

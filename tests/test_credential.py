@@ -20,6 +20,7 @@ from rotation.credential import (
     KeyMember,
     SecretDocument,
     iso_utc,
+    json_object,
     matching,
 )
 from rotation.errors import InvalidCredentialError
@@ -55,17 +56,14 @@ def everything_said(error: BaseException) -> str:
         (json.dumps({"apiKey": 7, "apiKeyId": KEY_ID}), "hexadecimal"),
         (json.dumps({"apiKey": MATERIAL, "apiKeyId": "me"}), "not a UUID"),
         (json.dumps({"apiKey": MATERIAL, "apiKeyId": 7}), "not a UUID"),
-        (json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID, "expiresAt": "soon"}), "ISO 8601"),
         (
-            json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID, "expiresAt": "2026-01-01T00:00"}),
-            "ISO 8601",
+            f'{{"apiKey": "{MATERIAL}", "apiKeyId": "{KEY_ID}", "a": {"[" * 9**5}{"]" * 9**5}}}',
+            "nested too deep",
         ),
-        (
-            json.dumps(
-                {"apiKey": MATERIAL, "apiKeyId": KEY_ID, "expiresAt": "9999-12-31T23:59:59-01:00"}
-            ),
-            "ISO 8601",
-        ),
+        (json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID}) + "}", "not a JSON object"),
+        (json.dumps({"apiKey": MATERIAL, "apiKeyId": KEY_ID})[:-1] + ",}", "not a JSON object"),
+        (f'{{"apiKey" "{MATERIAL}"}}', "not a JSON object"),
+        (f'{{7: "{MATERIAL}"}}', "not a JSON object"),
     ],
 )
 def test_a_value_that_is_no_key_is_refused_by_name_and_not_repeated(
@@ -83,7 +81,7 @@ def test_a_refusal_shows_no_material_in_the_frames_of_this_package() -> None:
     """A traceback with locals of a refused document prints no piece of the key."""
 
     def refuse() -> None:
-        SecretDocument.parse(document(expiresAt="soon"), of="a secret")
+        SecretDocument.parse(document(apiKeyId="me"), of="a secret")
 
     with pytest.raises(InvalidCredentialError) as refused:
         refuse()
@@ -122,6 +120,133 @@ def test_a_new_key_leaves_the_organisation_s_own_members_alone() -> None:
         "apiKeyId": "00000000-0000-4000-8000-000000000001",
         "issuedAt": "2026-03-01T12:00:00.000Z",
     }
+
+
+EXACT = r"""{
+  "price": 1.10, "many": 1234567890123456789012345, "large": 1e3, "beyond": -1e400,
+  "half": "\ud800", "note": "\u00fc and ü", "nested": {"b": 1.0,  "a": [1E+2, {"a": 0, "a": 1}]},
+  "apiKey": "KEY", "apiKeyId": "ID", "long": 1%s, "twice": 1, "twice": 2.50
+}""" % ("0" * 5000)
+
+
+def test_members_survive_a_new_key_to_the_letter() -> None:
+    """Numbers, escapes, white space and repeated names stay as they were written; JSON stays JSON.
+
+    25 digits, an exponent and a trailing zero are in no float; 1e400 would become Infinity, which
+    is not JSON; and half of a surrogate pair cannot be encoded unless it is escaped.
+    """
+    text = EXACT.replace("KEY", MATERIAL).replace("ID", KEY_ID)
+    before = SecretDocument.parse(Confidential(text), of="it")
+    after = before.with_key(ApiKey.from_text(KEY_ID, "ab" * 32))
+    written = after.serialize().reveal()
+    for value in ("1.10", "1234567890123456789012345", "1e3", "-1e400", r'"\ud800"', "2.50"):
+        assert f":{value}," in written
+    assert r'"\u00fc and ü"' in written
+    assert '{"b": 1.0,  "a": [1E+2, {"a": 0, "a": 1}]}' in written
+    assert '"twice":1,"twice":2.50' in written
+    written.encode()
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    assert json.loads(written, parse_constant=refuse, parse_int=str)["apiKey"] == "ab" * 32
+    again = SecretDocument.parse(Confidential(written), of="it")
+    assert again.serialize() == after.serialize()
+    assert again.same_other_members(before)
+
+
+def test_half_of_a_surrogate_pair_is_escaped() -> None:
+    """UTF-8 cannot carry one, and a JSON string may spell it."""
+    value = Confidential(f'{{"half": "a\ud800", "apiKey": "{MATERIAL}", "apiKeyId": "{KEY_ID}"}}')
+    written = SecretDocument.parse(value, of="it").serialize().reveal()
+    assert rb'"half":"a\ud800"' in written.encode()
+    assert value != Confidential("else")
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"apiKeyId": "00000000-0000-4000-8000-000000000001", "expiresAt": "soon"}, True),
+        ({"team": "sealing"}, False),
+        ({"limit": 1.1}, True),
+        ({"limit": 1}, False),
+        ({"more": None}, False),
+    ],
+)
+def test_other_members_are_compared_without_the_key_and_its_times(
+    change: dict[str, object], same: bool
+) -> None:
+    """A change of what the organisation keeps is told from one of the key; order does not count."""
+    one = SecretDocument.parse(document(team="archive", limit=1.1), of="it")
+    members = {"limit": 1.1, "apiKeyId": KEY_ID, "apiKey": MATERIAL, "team": "archive"} | change
+    other = SecretDocument.parse(Confidential(json.dumps(members)), of="it")
+    assert one.same_other_members(other) is same
+    assert other.same_other_members(one) is same
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "kind"),
+    [
+        ("2027-01-01", "a date without a time of day, "),
+        ("2026-01-01T00:00", "a time without an offset, "),
+        (1798761600, "a number, "),
+        (1798761600.5, "a number, "),
+        ("soon", ""),
+        ("9999-12-31T23:59:59-01:00", ""),
+        (["2027-01-01T00:00:00Z"], "no text, "),
+        (True, "no text, "),
+    ],
+)
+def test_a_time_that_somebody_else_wrote_does_not_make_the_key_unreadable(
+    expires_at: object, kind: str
+) -> None:
+    """It is unknown, and the warning names the member and what it is, but no value."""
+    for name in ("expiresAt", "issuedAt"):
+        held = SecretDocument.parse(document(**{name: expires_at}), of="a secret")
+        assert held.key.material.reveal() == MATERIAL
+        assert (held.key.issued_at, held.key.expires_at) == (None, None)
+        (warning,) = held.warnings
+        assert f'In a secret "{name}" is {kind}not an ISO 8601 time' in warning
+        assert str(expires_at) not in warning
+        with pytest.raises(InvalidCredentialError, match=f"{kind}not an ISO 8601 time"):
+            ApiKey.from_text(KEY_ID, MATERIAL, expires_at=expires_at)
+    assert SecretDocument.parse(document(), of="a secret").warnings == ()
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    """RFC 8259 section 8.1 allows it; some editors and shells write one before the JSON text."""
+    marked = Confidential("\ufeff" + document(team="archive").reveal())
+    held = SecretDocument.parse(marked, of="it")
+    assert held.key.material.reveal() == MATERIAL
+    assert held.serialize().reveal().startswith('{"team":"archive",')
+    assert json_object(marked) == {"apiKey": MATERIAL, "apiKeyId": KEY_ID, "team": "archive"}
+
+
+def test_a_binary_value_is_called_binary() -> None:
+    """The error says what to store instead."""
+    with pytest.raises(InvalidCredentialError, match=r"binary \(SecretBinary\).*as text"):
+        SecretDocument.parse(None, of="it")
+
+
+def test_of_two_members_with_one_name_the_last_counts() -> None:
+    """As it does for the parsers of the applications; a new key replaces both."""
+    value = Confidential(
+        f'{{"apiKey": "{"cd" * 32}", "apiKey": "{MATERIAL}", "apiKeyId": "{KEY_ID}"}}'
+    )
+    held = SecretDocument.parse(value, of="it")
+    assert held.key.material.reveal() == MATERIAL
+    assert held.serialize().reveal().count('apiKey"') == 1
+
+
+def test_the_size_with_a_new_key_is_never_less_than_it_will_be() -> None:
+    """What is checked before issuing holds for every key that the vendor may give."""
+    held = SecretDocument.parse(document(note="ü" * 100), of="it")
+    largest = ApiKey.from_text(
+        KEY_ID, "ab" * 128, issued_at=iso_utc(NOW), expires_at=iso_utc(NOW + timedelta(days=365))
+    )
+    size = len(held.with_key(largest).serialize().reveal().encode())
+    assert size <= held.largest_size_with_a_new_key() <= size + 64
 
 
 def test_a_key_without_a_known_expiry_never_expires() -> None:

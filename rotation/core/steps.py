@@ -193,6 +193,8 @@ def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | N
             f"The current version {current} of {snapshot.arn} cannot be read yet; Secrets Manager "
             "will try again."
         )
+    for warning in document.warnings if document is not None else ():
+        logger.warning("a time in the current value is unknown", reason=warning)
     return document
 
 

@@ -54,6 +54,24 @@ def test_a_rotation_replaces_the_key_and_keeps_the_old_one_alive(
     assert rotation_fixture.vendor.keys.accepted(old.id)
 
 
+def test_what_stands_beside_the_current_key_survives_a_rotation_to_the_letter(
+    rotation_fixture: RotationFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A number that no float holds, and a date in `expiresAt`, neither stop nor change anything."""
+    key = rotation_fixture.vendor.keys.create()
+    rotation_fixture.put(
+        '\ufeff{"beyond": 1e400, "price": 1.10, "half": "\\ud800", "expiresAt": "2027-01-01", '
+        f'"apiKey": "{key.material}", "apiKeyId": "{key.id}"}}'
+    )
+    token = rotation_fixture.stage()
+    run_all(rotation_fixture, token)
+    assert rotation_fixture.labels()[token] == {"AWSCURRENT"}
+    stored = rotation_fixture.client.get_secret_value(SecretId=rotation_fixture.arn)["SecretString"]
+    assert stored.startswith('{"beyond":1e400,"price":1.10,"half":"\\ud800","apiKey":')
+    assert "expiresAt" in json.loads(stored)
+    assert "a date without a time of day" in str([record.__dict__ for record in caplog.records])
+
+
 def test_an_empty_secret_gets_its_first_key_by_rotation(rotation_fixture: RotationFixture) -> None:
     """Without any current version the first rotation issues, proves and promotes."""
     token = rotation_fixture.stage()

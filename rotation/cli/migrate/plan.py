@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from rotation.credential import (
     API_KEY,
@@ -85,8 +83,9 @@ def plan_migration(name: str, existing: ExistingSecret | None, key: ApiKey) -> M
     if members.get(API_KEY) is None and members.get(API_KEY_ID) is None:
         kept = _members(len(members))
         description = f"Add key {key.id} to the value of {existing.arn}; its {kept}."
-        return MigrationPlan(MigrationAction.STORE, description, SecretDocument(key, members))
-    stored = _same_key(existing, members, key)
+        document = SecretDocument.added_to(existing.value, key, of=existing.arn)
+        return MigrationPlan(MigrationAction.STORE, description, document)
+    stored = _same_key(existing, existing.value, key)
     description = f"{existing.arn} holds key {key.id} already: there is nothing to store."
     return MigrationPlan(MigrationAction.NOTHING, description + _expiry_note(stored, key), None)
 
@@ -100,9 +99,9 @@ def _expiry_note(stored: ApiKey, key: ApiKey) -> str:
     return f" It says that the key expires at {iso_utc(stored.expires_at)}; that stays."
 
 
-def _same_key(existing: ExistingSecret, members: dict[str, Any], key: ApiKey) -> ApiKey:
+def _same_key(existing: ExistingSecret, value: Confidential, key: ApiKey) -> ApiKey:
     """The key in the secret, if it is the given key; otherwise raises."""
-    document = SecretDocument.parse(Confidential(json.dumps(members)), of=existing.arn)
+    document = SecretDocument.parse(value, of=existing.arn)
     stored = document.key
     if stored.id != key.id:
         until = f", until {iso_utc(stored.expires_at)}" if stored.expires_at else ""
