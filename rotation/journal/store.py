@@ -8,7 +8,8 @@ from typing import Protocol
 class JournalStore(Protocol):
     """Keeps one document for each secret. Reads are strongly consistent. Former states are kept.
 
-    Each state of a document has a revision, a short text that no other state of it has.
+    Each state of a document has a revision, a short text. Two states of it have the same revision
+    only if their bodies are equal, byte for byte.
     """
 
     def read(self, secret_arn: str) -> tuple[bytes, str] | None:
@@ -26,12 +27,15 @@ class JournalStore(Protocol):
     def write(self, secret_arn: str, body: bytes, replaces: str | None) -> str:
         """Store ``body`` if the document still has the revision ``replaces``; return its new one.
 
+        Of several writers that replace the same state one succeeds, even if their bodies are equal.
+
         Args:
             secret_arn: the full ARN of the secret.
             body: the document, UTF-8 JSON.
             replaces: the revision that was read; None: there must be no document.
 
         Raises:
-            JournalConflictError: somebody else has written meanwhile; nothing was stored.
+            JournalConflictError: somebody else has written meanwhile: read and decide again. If an
+                answer was lost, the body may have been stored, and that somebody built on it.
             JournalError: the store refused or failed; the body may have been stored all the same.
         """
