@@ -270,8 +270,8 @@ class SecretDocument:
         if isinstance(members, str):
             key_id, material = key_format.id, key_format.material
             raise InvalidCredentialError(
-                f"The value of {of} {members}. Store a JSON object there, as text, with the "
-                f'members "{material.name}", {material.description}, and "{key_id.name}", '
+                f"The value of {of} {members}. Store an object there, as text, with the members "
+                f'"{material.name}", {material.description}, and "{key_id.name}", '
                 f"{key_id.description}."
             )
         values = {one.name: one.value for one in members}
@@ -366,7 +366,7 @@ def iso_utc(time: datetime) -> str:
 def _members(value: Confidential | None) -> tuple[_Member, ...] | str:
     """The members of a JSON object in their order, or why ``value`` has none. Never raises."""
     if value is None:
-        return "is binary (SecretBinary)"
+        return "is binary (SecretBinary) and not a JSON object"
     try:
         return _split(value.reveal().removeprefix(_BYTE_ORDER_MARK))
     except RecursionError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rotation.credential import ApiKey, Confidential, SecretDocument
-from rotation.secrets_manager.calls import call_secrets_manager
+from rotation.secrets_manager.calls import call_secrets_manager, value_of
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -100,6 +100,10 @@ class ProcessLocal(Generic[Client]):
         return made[1]
 
 
-def _read(answer: Mapping[str, Any]) -> tuple[str, str, Confidential]:
-    """The ARN, the version id and the value; a binary value becomes an empty text."""
-    return answer["ARN"], answer["VersionId"], Confidential(answer.get("SecretString", ""))
+def _read(answer: Mapping[str, Any]) -> tuple[str, str, Confidential | None]:
+    """The ARN, the version id and the value, which is None if it is binary.
+
+    Raises:
+        KeyError: the answer is not whole.
+    """
+    return answer["ARN"], answer["VersionId"], value_of(answer)

@@ -13,6 +13,7 @@ from rotation.credential import SecretDocument
 from rotation.deadline import Deadline
 from rotation.errors import VersionStateError
 from rotation.privacy.observability import logger
+from rotation.privacy.printable import printable
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import Snapshot, same_function
 from rotation.secrets_manager.versions import SecretVersions
@@ -38,6 +39,11 @@ class Rotation:
     deadline: Deadline
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def version(self) -> str:
+        """The version being made, as a message names it: whoever rotates chooses the token."""
+        return f"Version {printable(self.token)} of {self.secret.arn}"
 
 
 def classify(rotation: Rotation) -> Snapshot | None:
@@ -67,7 +73,7 @@ def classify(rotation: Rotation) -> Snapshot | None:
         )
     if not snapshot.has(token, AWSPENDING):
         raise VersionStateError(
-            f"Version {token} of {snapshot.arn} is not staged as AWSPENDING. "
+            f"{rotation.version} is not staged as AWSPENDING. "
             "Begin a new rotation with RotateSecret."
         )
     return snapshot
@@ -99,7 +105,7 @@ def require_staged(rotation: Rotation) -> Snapshot:
     snapshot = rotation.secret.snapshot()
     if not snapshot.has(rotation.token, AWSPENDING):
         raise VersionStateError(
-            f"Version {rotation.token} of {rotation.secret.arn} was unstaged while its key was "
-            "being made. Begin a new rotation with RotateSecret."
+            f"{rotation.version} was unstaged while its key was being made. "
+            "Begin a new rotation with RotateSecret."
         )
     return snapshot

@@ -64,8 +64,7 @@ def read_back(rotation: Rotation) -> SecretDocument:
         if pause is not None:
             rotation.sleep(pause)
     raise VersionStateError(
-        f"Version {rotation.token} of {rotation.secret.arn} cannot be read back yet; "
-        "Secrets Manager will try again."
+        f"{rotation.version} cannot be read back yet; Secrets Manager will try again."
     )
 
 

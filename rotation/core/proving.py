@@ -32,8 +32,7 @@ def pending_key(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
     document = rotation.secret.read(rotation.token)
     if document is None:
         raise VersionStateError(
-            f"Version {rotation.token} of {rotation.secret.arn} has no value yet. "
-            "createSecret must succeed first."
+            f"{rotation.version} has no value yet. createSecret must succeed first."
         )
     return document.key
 
@@ -103,8 +102,8 @@ def refuse_compromised(rotation: Rotation, snapshot: Snapshot) -> None:
         abandon(
             rotation,
             CompromisedKeyError(
-                f"The key of version {rotation.token} of {snapshot.arn} was declared compromised "
-                "and will not be promoted. Begin a new rotation with RotateSecret."
+                f"{rotation.version} holds a key that was declared compromised and will not be "
+                "promoted. Begin a new rotation with RotateSecret."
             ),
         )
 

@@ -41,6 +41,7 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.privacy.observability import count, logger
+from rotation.privacy.printable import printable
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
 
@@ -190,8 +191,8 @@ def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | N
     current = snapshot.version_with(AWSCURRENT)
     if document is None and current is not None:
         raise VersionStateError(
-            f"The current version {current} of {snapshot.arn} cannot be read yet; Secrets Manager "
-            "will try again."
+            f"The current version {printable(current)} of {snapshot.arn} cannot be read yet; "
+            "Secrets Manager will try again."
         )
     for warning in document.warnings if document is not None else ():
         logger.warning("a time in the current value is unknown", reason=warning)

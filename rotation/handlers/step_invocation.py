@@ -19,10 +19,16 @@ from rotation.credential import Confidential
 from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError, RotationError
 from rotation.privacy.observability import count, logger, set_function_dimension
+from rotation.privacy.printable import printable
 from rotation.privacy.redaction import hide_value
 
-_ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:\S+")
-_TOKEN = re.compile(r"[A-Za-z0-9-]{32,64}")
+# API_CreateSecret: a name has ASCII letters, digits and /_+=.@-; AWS's own secrets have an "!" too.
+_ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!-]+", re.ASCII)
+# API_RotateSecret names the least and the greatest length of a ClientRequestToken, and no pattern.
+_TOKEN_LENGTHS = range(32, 65)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# As much of an unknown step as a log shows.
+_LONGEST_STEP = 40
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def run_step(
     count("RotationSteps")
     members = event if isinstance(event, dict) else {}
     rotation_token = _take_rotation_token(members)
-    step = str(members.get("Step"))
+    step = printable(_text(members, "Step")[:_LONGEST_STEP])
     try:
         request = _read(members, rotation_token, context)
         STEPS[request.step](open_rotation(request))
@@ -76,15 +82,21 @@ def run_step(
 def _read(
     members: dict[str, Any], rotation_token: Confidential | None, context: LambdaContext
 ) -> StepRequest:
-    step, arn, token = (str(members.get(n)) for n in ("Step", "SecretId", "ClientRequestToken"))
+    step, arn, token = (_text(members, n) for n in ("Step", "SecretId", "ClientRequestToken"))
     if step not in STEPS:
         raise InvalidEventError(f"Step is not one of {', '.join(STEPS)}.")
     if not _ARN.fullmatch(arn):
         raise InvalidEventError("SecretId is not the ARN of a secret.")
-    if not _TOKEN.fullmatch(token):
-        raise InvalidEventError("ClientRequestToken is not 32 to 64 letters, digits and hyphens.")
+    if len(token) not in _TOKEN_LENGTHS:
+        raise InvalidEventError("ClientRequestToken is not a text of 32 to 64 characters.")
     function_arn, deadline = context.invoked_function_arn, Deadline.of(context)
     return StepRequest(step, arn, token, rotation_token, function_arn, deadline)
+
+
+def _text(members: dict[str, Any], name: str) -> str:
+    """The text of a member; empty if it is none, or none that UTF-8 can carry."""
+    value = members.get(name)
+    return value if isinstance(value, str) and _LONE_SURROGATE.search(value) is None else ""
 
 
 def _take_rotation_token(event: dict[str, Any]) -> Confidential | None:

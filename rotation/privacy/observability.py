@@ -8,6 +8,7 @@ log line has a fact and its ids (``secret``, ``version``, ``key_id``, ``step``),
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
@@ -26,8 +27,12 @@ class RedactingFormatter(LambdaPowertoolsFormatter):
     """Scrubs the whole JSON line of Powertools: message, fields, exception and stack."""
 
     def serialize(self, log: Any) -> str:
-        """The line as text, without key material."""
-        return scrub(super().serialize(log))
+        """The line as text, without key material, and as one line for every reader.
+
+        JSON escapes the line breaks of ASCII, and leaves U+2028 and others as they are.
+        """
+        line = scrub(super().serialize(log))
+        return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
 
 
 logger: Final = Logger(

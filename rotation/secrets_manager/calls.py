@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 
@@ -14,7 +14,26 @@ from rotation.aws.errors import (
     got_no_answer,
     is_retryable,
 )
+from rotation.credential import Confidential
 from rotation.errors import SecretStoreError
+
+#: The code of an answer with status 200 that lacks what the API promises.
+INCOMPLETE_ANSWER: Final = "IncompleteAnswer"
+
+# The member by which an answer shows that it is Secrets Manager's ("Response Syntax" of each
+# operation). Whoever needs more reads it within the call.
+_REQUIRED: Final[Mapping[str, str]] = {
+    "CreateSecret": "ARN",
+    "DescribeSecret": "ARN",
+    "ListSecretVersionIds": "Versions",
+    "ListSecrets": "SecretList",
+    "PutSecretValue": "VersionId",
+    "RotateSecret": "VersionId",
+    "UpdateSecretVersionStage": "ARN",
+}
+# What reading an answer raises that has another form than the API promises: our code, and also
+# botocore's where the body is JSON of another kind.
+_UNREADABLE: Final = (AttributeError, LookupError, TypeError, ValueError)
 
 
 def call_secrets_manager(operation: str, secret: str, call: Callable[[], Any]) -> Any:
@@ -23,16 +42,20 @@ def call_secrets_manager(operation: str, secret: str, call: Callable[[], Any]) -
     An exception of botocore can repeat the value of a parameter, and its frames hold requests and
     answers. So it never leaves this function: the error that is raised instead has no cause.
 
+    Something between this process and AWS can cut or rewrite an answer and leave its status 200.
+    botocore then returns an answer without the members. Nothing is concluded from what is missing:
+    the call may have had its effect or not, and may be made again.
+
     Args:
         operation: the API's operation, such as ``PutSecretValue``.
         secret: the secret's name or ARN, for the error message.
-        call: makes the call.
+        call: makes the call, and reads from the answer what it must hold.
 
     Raises:
-        SecretStoreError: Secrets Manager refused the call, or gave no answer.
+        SecretStoreError: Secrets Manager refused the call, or gave no answer, or not a whole one.
     """
     try:
-        return call()
+        answer = call()
     except AWS_CALL_ERRORS as failure:
         error = SecretStoreError(
             f"{operation} on {secret} {_problem(operation, failure)}",
@@ -40,7 +63,36 @@ def call_secrets_manager(operation: str, secret: str, call: Callable[[], Any]) -
             aws_code=error_code(failure),
             retryable=is_retryable(failure),
         )
+    except _UNREADABLE:
+        error = incomplete_answer(operation, secret)
+    else:
+        required = _REQUIRED.get(operation)
+        if required is None or not isinstance(answer, Mapping) or required in answer:
+            return answer
+        error = incomplete_answer(operation, secret)
     raise error
+
+
+def incomplete_answer(operation: str, secret: str) -> SecretStoreError:
+    """The error for an answer that lacks a member which it must have."""
+    return SecretStoreError(
+        f"{operation} on {secret} got an answer that is not whole. Try again. If it happens again, "
+        "check what stands between this process and Secrets Manager, such as a proxy.",
+        operation=operation,
+        aws_code=INCOMPLETE_ANSWER,
+        retryable=True,
+    )
+
+
+def value_of(answer: Mapping[str, Any]) -> Confidential | None:
+    """The SecretString of an answer of GetSecretValue; None if the value is binary.
+
+    Raises:
+        KeyError: the answer holds neither (API_GetSecretValue: it holds one of them).
+    """
+    if "SecretBinary" in answer and "SecretString" not in answer:
+        return None
+    return Confidential(answer["SecretString"])
 
 
 def _problem(operation: str, failure: AwsCallError) -> str:

@@ -10,16 +10,48 @@ or repeated call cannot undo the work of somebody else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat, SecretDocument
-from rotation.errors import ConfigurationError, SecretStoreError, VersionStateError
-from rotation.secrets_manager.calls import call_secrets_manager
+from rotation.errors import (
+    ConfigurationError,
+    InvalidCredentialError,
+    SecretStoreError,
+    VersionStateError,
+)
+from rotation.privacy.printable import printable
+from rotation.secrets_manager.calls import (
+    call_secrets_manager,
+    incomplete_answer,
+    value_of,
+)
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one answer of GetSecretValue says about one version.
+
+    Attributes:
+        document: what the version holds; None: the answer does not tell.
+        created_at: when the version was made; None: the answer does not tell.
+        problem: why there is no document although AWS answered: the value is not an API key, or
+            AWS refuses to give it. None beside no document: AWS found no value. One such answer
+            does not tell whether the version has none (yet), was deleted, or does not show yet,
+            since reads are eventually consistent (API_GetSecretValue). So nothing is concluded
+            from it, least of all that a key is not in the secret.
+    """
+
+    document: SecretDocument | None
+    created_at: datetime | None = None
+    problem: InvalidCredentialError | SecretStoreError | None = None
 
 
 class SecretVersions:
@@ -47,24 +79,35 @@ class SecretVersions:
         self._key_format = key_format
 
     def snapshot(self) -> Snapshot:
-        """Read the labels and the rotation's configuration, but no value."""
-        answer = self._call(
-            "DescribeSecret", lambda: self._client.describe_secret(SecretId=self.arn)
-        )
-        return Snapshot.read(answer)
+        """Read the labels and the rotation's configuration, but no value.
+
+        An answer without VersionIdsToStages is that of a secret without labels, or it was cut. The
+        list of versions tells.
+
+        Raises:
+            SecretStoreError: AWS refused or failed.
+        """
+        snapshot, has_labels = self._call("DescribeSecret", self._describe)
+        if not has_labels and any(one.labels for one in self.list_versions()):
+            raise incomplete_answer("DescribeSecret", self.arn)
+        described: Snapshot = snapshot
+        return described
 
     def list_versions(self) -> tuple[ListedVersion, ...]:
-        """Every version that has a value, deprecated ones too (API_ListSecretVersionIds)."""
+        """Every version that has a value, deprecated ones too (API_ListSecretVersionIds).
+
+        Raises:
+            SecretStoreError: AWS refused or failed.
+        """
         found: list[ListedVersion] = []
         page: dict[str, str] | None = {}
         while page is not None:
-            answer = self._versions_page(page)
-            found += map(ListedVersion.read, answer.get("Versions", ()))
-            page = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
+            more, page = self._call("ListSecretVersionIds", partial(self._versions_page, page))
+            found += more
         return tuple(found)
 
     def read(self, version: str) -> SecretDocument | None:
-        """The document that ``version`` holds, or None if it has no value (yet).
+        """The document that ``version`` holds; None: as of `Reading`, AWS found no value.
 
         The version of a rotation exists before it has a value. GetSecretValue then answers
         ResourceNotFoundException (API_GetSecretValue).
@@ -73,18 +116,31 @@ class SecretVersions:
             InvalidCredentialError: the value is not an API key.
             SecretStoreError: AWS refused or failed.
         """
+        reading = self.reading(version)
+        if reading.problem is not None:
+            raise reading.problem
+        return reading.document
+
+    def reading(self, version: str) -> Reading:
+        """Read one version, and say what came of it.
+
+        Raises:
+            SecretStoreError: AWS could not be asked, or failed in a way that may pass.
+        """
         try:
-            value = self._call(
-                "GetSecretValue",
-                lambda: _text(self._client.get_secret_value(SecretId=self.arn, VersionId=version)),
-            )
+            value, created_at = self._call("GetSecretValue", partial(self._value, version))
         except SecretStoreError as error:
             if error.aws_code == "ResourceNotFoundException":
-                return None
-            raise
-        return SecretDocument.parse(
-            value, of=f"{self.arn} version {version}", key_format=self._key_format
-        )
+                return Reading(None)
+            if error.retryable:
+                raise
+            return Reading(None, problem=error)
+        name = f"{self.arn} version {printable(version)}"
+        try:
+            document = SecretDocument.parse(value, of=name, key_format=self._key_format)
+        except InvalidCredentialError as error:
+            return Reading(None, created_at, error)
+        return Reading(document, created_at)
 
     def put_pending(self, token: str, document: SecretDocument) -> None:
         """Store ``document`` as version ``token`` and label it AWSPENDING. Promotes nothing.
@@ -107,13 +163,14 @@ class SecretVersions:
         token_of_caller = (
             {} if self._rotation_token is None else {"RotationToken": self._rotation_token}
         )
+        value = document.serialize()
         try:
             self._call(
                 "PutSecretValue",
                 lambda: self._client.put_secret_value(
                     SecretId=self.arn,
                     ClientRequestToken=token,
-                    SecretString=document.serialize().reveal(),
+                    SecretString=value.reveal(),
                     VersionStages=[AWSPENDING],
                     **{name: value.reveal() for name, value in token_of_caller.items()},
                 ),
@@ -121,7 +178,7 @@ class SecretVersions:
         except SecretStoreError as error:
             if error.aws_code == "ResourceExistsException":
                 raise VersionStateError(
-                    f"Version {token} of {self.arn} already has another value."
+                    f"Version {printable(token)} of {self.arn} already has another value."
                 ) from error
             raise
 
@@ -183,13 +240,27 @@ class SecretVersions:
             lambda: self._client.untag_resource(SecretId=self.arn, TagKeys=list(names)),
         )
 
-    def _versions_page(self, page: Mapping[str, str]) -> Any:
-        return self._call(
-            "ListSecretVersionIds",
-            lambda: self._client.list_secret_version_ids(
-                SecretId=self.arn, IncludeDeprecated=True, MaxResults=100, **page
-            ),
+    def _describe(self) -> tuple[Snapshot, bool]:
+        """The snapshot, and whether the answer tells the labels; KeyError if it is not whole."""
+        answer = self._client.describe_secret(SecretId=self.arn)
+        return Snapshot.read(answer), "VersionIdsToStages" in answer
+
+    def _versions_page(
+        self, page: Mapping[str, str]
+    ) -> tuple[list[ListedVersion], dict[str, str] | None]:
+        """One page of versions, and what asks for the next; KeyError if it is not whole."""
+        answer = self._client.list_secret_version_ids(
+            SecretId=self.arn, IncludeDeprecated=True, MaxResults=100, **page
         )
+        found = [ListedVersion.read(one) for one in answer["Versions"]]
+        return found, {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
+
+    def _value(self, version: str) -> tuple[Confidential | None, datetime | None]:
+        """A version's value and when it was made; KeyError if the answer is not whole."""
+        answer = self._client.get_secret_value(SecretId=self.arn, VersionId=version)
+        if answer["VersionId"] != version:
+            raise LookupError
+        return value_of(answer), answer.get("CreatedDate")
 
     def _move(self, label: str, *, remove_from: str | None, move_to: str | None) -> None:
         versions: dict[str, Any] = {}
@@ -220,14 +291,9 @@ def read_credential(
     value = call_secrets_manager(
         "GetSecretValue",
         secret_id,
-        lambda: _text(client.get_secret_value(SecretId=secret_id, VersionStage=AWSCURRENT)),
+        lambda: value_of(client.get_secret_value(SecretId=secret_id, VersionStage=AWSCURRENT)),
     )
     return SecretDocument.parse(value, of=secret_id, key_format=key_format)
-
-
-def _text(answer: Mapping[str, Any]) -> Confidential:
-    """The SecretString of an answer; empty if the value is binary, which is no JSON object."""
-    return Confidential(answer.get("SecretString", ""))
 
 
 def _quoted(key_format: KeyFormat) -> str:

@@ -26,6 +26,8 @@ from rotation.vendor.http import VendorHttp, VendorRequest, VendorResponse
 
 _SEPARATOR: Final = "|"
 _MOST_PAGES: Final = 1000
+# API_RotateSecret, ClientRequestToken, "Length Constraints".
+_TOKEN_LENGTHS: Final = range(32, 65)
 
 
 class AdminApi:
@@ -148,8 +150,11 @@ def _page(response: VendorResponse) -> tuple[list[VendorKey], str | None] | None
 
 def _listed(entry: dict[str, Any]) -> VendorKey | None:
     """One entry of a listing; None for a key whose label is not of our form."""
-    parts = (entry["label"] or "").split(_SEPARATOR)
+    parts = (entry["label"] or "").split(_SEPARATOR, 2)
     if len(parts) != 3:
+        return None
+    # Whoever rotates chooses the token, so it may hold a separator. No id and no ARN does.
+    if _SEPARATOR in parts[2] and len(parts[2]) not in _TOKEN_LENGTHS:
         return None
     expires = entry.get("expiresAt")
     return VendorKey(

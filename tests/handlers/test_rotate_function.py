@@ -62,6 +62,14 @@ def unstage(deployment: Deployment) -> None:
         ({"SecretId": 7}, "InvalidEventError"),
         ({"ClientRequestToken": "short"}, "InvalidEventError"),
         ({"ClientRequestToken": None}, "InvalidEventError"),
+        ({"ClientRequestToken": "t" * 65}, "InvalidEventError"),
+        ({"ClientRequestToken": "\ud800" * 32}, "InvalidEventError"),
+        ({"ClientRequestToken": ["t" * 32]}, "InvalidEventError"),
+        ({"ClientRequestToken": "t" * 32 + "\n[ERROR] forged"}, "VersionStateError"),
+        (
+            {"SecretId": "arn:aws:secretsmanager:us-east-1:012345678912:secret:a\x1b[2J"},
+            "InvalidEventError",
+        ),
         ({}, "VersionStateError"),
         (
             {"SecretId": "arn:aws:secretsmanager:us-east-1:012345678912:secret:other-AbCdEf"},
@@ -86,6 +94,31 @@ def test_an_event_that_is_no_object_is_an_error_and_no_crash(deployment: Deploym
     for event in events:
         answer = invoke(deployment, event)
         assert answer["errorType"] == "InvalidEventError"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "a token with spaces, and more than that",
+        "installation|arn:aws:secretsmanager:eu-west-1|x",
+        "../../../../../etc/passwd?versionId=%00",
+        "line\nbreak\r\n[ERROR] forged \x1b[2J\t\u2028.......",
+        "\"quotes\" 'and' {braces} $(and) `more` \\ <tag>",
+        "zażółć gęślą jaźń, 鍵のローテーション, 🔑🔑🔑🔑",
+    ],
+)
+def test_a_token_of_any_characters_rotates(deployment: Deployment, token: str) -> None:
+    """API_RotateSecret: 32 to 64 characters and no pattern. One key is made, and no stray."""
+    client = deployment.cloud.client("secretsmanager")
+    client.rotate_secret(SecretId=SECRET, ClientRequestToken=token)
+    outcome = deployment.cloud.wait_for_rotation(SECRET, token, timedelta(seconds=60))
+    assert outcome.succeeded, outcome.error
+    assert client.get_secret_value(SecretId=SECRET)["VersionId"] == token
+    label = f"sandbox|{deployment.secret_arn}|{token}"
+    key_id = deployment.key_id("AWSCURRENT")
+    assert [key.id for key in deployment.vendor.keys.all() if key.label == label] == [key_id]
+    log = (deployment.logs / f"{ROTATE}.log").read_text()
+    assert not any(line.startswith("[ERROR] forged") for line in log.splitlines())
 
 
 def test_a_step_that_fails_is_logged_with_its_code(deployment: Deployment) -> None:

@@ -31,7 +31,7 @@ def test_every_page_of_versions_is_read() -> None:
     with Stubber(client) as stub:
         answers: list[tuple[dict[str, Any], dict[str, Any]]] = [
             ({"Versions": [first | {"VersionStages": ["AWSCURRENT"]}], "NextToken": "x"}, {}),
-            ({"NextToken": "y"}, {"NextToken": "x"}),
+            ({"Versions": [], "NextToken": "y"}, {"NextToken": "x"}),
             ({"Versions": [second, third]}, {"NextToken": "y"}),
         ]
         for answer, page in answers:

@@ -53,6 +53,14 @@ def test_only_this_secret_s_keys_are_listed(client: Client) -> None:
     assert [key.id for key in client.admin.list_keys("fixture", ARN).keys] == [mine.id]
 
 
+def test_a_token_that_holds_a_separator_is_found_again(client: Client) -> None:
+    """Whoever rotates chooses the token, and its key must not be lost from sight."""
+    wanted = KeyLabel("fixture", ARN, "|installation|arn:aws|" + "t" * 32)
+    key = client.admin.issue(wanted, LIFE)
+    (listed,) = client.admin.list_keys("fixture", ARN).keys
+    assert (listed.id, listed.label) == (key.id, wanted)
+
+
 def test_every_page_is_read(pki: object, client: Client) -> None:
     """A listing longer than a page is whole."""
     client.emulator.keys.quota = 300

@@ -28,8 +28,9 @@ from rotation.cli.seal.run import (
     SealRun,
     planned_result,
 )
-from rotation.cli.shared.output import plain_console, printable, progress_shown
+from rotation.cli.shared.output import plain_console, progress_shown
 from rotation.client.contract import Seal
+from rotation.privacy.printable import printable
 
 INTERRUPTED: Final = 130
 

@@ -33,10 +33,3 @@ def progress_shown(*columns: str | ProgressColumn) -> Iterator[Progress]:
         timer.cancel()
         timer.join()
         progress.stop()
-
-
-def printable(text: str) -> str:
-    """Text from a file, or its name, without characters that could control a terminal."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )

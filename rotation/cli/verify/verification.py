@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from rotation.cli.shared.output import printable, progress_shown
+from rotation.cli.shared.output import progress_shown
 from rotation.errors import RotationError
+from rotation.privacy.printable import printable
 from rotation.sealing.request import Certification
 from rotation.sealing.verification_report import (
     AddedContent,
