@@ -85,6 +85,14 @@ def current_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument |
     return None if current is None else rotation.secret.read(current)
 
 
+def unreadable_yet(rotation: Rotation, current: str) -> VersionStateError:
+    """The error for a current version that does not show yet: reads are eventually consistent."""
+    return VersionStateError(
+        f"The current version {printable(current)} of {rotation.secret.arn} cannot be read yet; "
+        "Secrets Manager will try again."
+    )
+
+
 def statement(rotation: Rotation) -> str:
     """Why a step uses a key: a sentence that describes itself and can be no document."""
     return f"rotation test seal for {rotation.secret.arn} {rotation.token}"

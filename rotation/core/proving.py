@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import NoReturn
 
-from rotation.core.invocation import Rotation, current_document, statement
+from rotation.core.invocation import Rotation, current_document, statement, unreadable_yet
+from rotation.core.policy import CLOCK_TOLERANCE
 from rotation.core.ports import Proof
-from rotation.credential import ApiKey
+from rotation.credential import ApiKey, SecretDocument
 from rotation.deadline import NEW_KEY_RESERVE
 from rotation.errors import (
     CompromisedKeyError,
@@ -18,11 +19,12 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.privacy.observability import count, logger
+from rotation.secrets_manager.labels import AWSPREVIOUS
 from rotation.secrets_manager.snapshot import Snapshot
 
 
-def pending_key(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
-    """The key that is to be promoted.
+def pending_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument:
+    """The document with the key that is to be promoted.
 
     Raises:
         CompromisedKeyError: it was declared compromised; it was abandoned.
@@ -34,7 +36,7 @@ def pending_key(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
         raise VersionStateError(
             f"{rotation.version} has no value yet. createSecret must succeed first."
         )
-    return document.key
+    return document
 
 
 def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
@@ -94,6 +96,78 @@ def _abandon_if_current_signs(
     except RotationError:
         raise rejection from None
     abandon(rotation, rejection)
+
+
+def refuse_leftover(
+    rotation: Rotation, snapshot: Snapshot, once_current: Collection[str] = ()
+) -> None:
+    """Take AWSPENDING off a version that was current before, and fail.
+
+    AWS is known to leave AWSPENDING on the version that a rotation promoted. If something else
+    becomes current then, by a rollback for instance, a replay of the steps would promote again what
+    was current before: an old key, perhaps a revoked one.
+
+    Args:
+        rotation: the invocation.
+        snapshot: the secret, with AWSPENDING on the token's version.
+        once_current: the ids of versions that are known to have been current.
+
+    Raises:
+        VersionStateError: the version was current before.
+    """
+    if not snapshot.has(rotation.token, AWSPREVIOUS) and rotation.token not in once_current:
+        return
+    abandon(
+        rotation,
+        VersionStateError(
+            f"{rotation.version} was current before, so its AWSPENDING was left by a rotation that "
+            "is over. It was taken off. Begin a new rotation with RotateSecret."
+        ),
+    )
+
+
+def refuse_undoing(rotation: Rotation, current: str | None, pending: SecretDocument) -> None:
+    """Abandon the rotation if somebody stored another value while it was pending.
+
+    createSecret carried over what was current then. Promoting that would undo what somebody changed
+    since. The next rotation carries the change over.
+
+    Args:
+        rotation: the invocation.
+        current: the version that bears AWSCURRENT, and from which the label is to be moved; None:
+            there is none.
+        pending: what the pending version holds.
+
+    Raises:
+        VersionStateError: the other members differ, or the current version is newer than the
+            pending key, and the rotation was abandoned; or the current version cannot be read yet.
+    """
+    if current is None:
+        return
+    reading = rotation.secret.reading(current)
+    if reading.problem is not None:
+        # Nothing that a rotation could carry over can be read. The version stays as AWSPREVIOUS.
+        logger.warning(
+            "the current value could not be compared", version=current, reason=reading.problem.code
+        )
+        return
+    if reading.document is None:
+        raise unreadable_yet(rotation, current)
+    issued_at = pending.key.issued_at
+    newer = (
+        issued_at is not None
+        and reading.created_at is not None
+        and reading.created_at - issued_at > CLOCK_TOLERANCE
+    )
+    if newer or not pending.same_other_members(reading.document):
+        abandon(
+            rotation,
+            VersionStateError(
+                f"Somebody stored another value in {rotation.secret.arn} while its rotation was "
+                "pending. The rotation was abandoned, so that the change is not undone. Begin a "
+                "new rotation with RotateSecret; it carries the change over."
+            ),
+        )
 
 
 def refuse_compromised(rotation: Rotation, snapshot: Snapshot) -> None:

@@ -7,6 +7,7 @@ step may run twice, concurrently, or after success; each begins by classifying i
 - on AWSCURRENT: the rotation is over, the step succeeds and changes nothing (finishSecret removes
   a leftover AWSPENDING);
 - on AWSPENDING: the step proceeds;
+- on AWSPENDING, and current before: the label is a leftover, and is taken off; VersionStateError;
 - anything else, AWSPREVIOUS included: VersionStateError, so that no replay, late retry or hostile
   event promotes a retired key.
 
@@ -20,18 +21,27 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from rotation.core.invocation import Rotation, classify, current_document, log_step, statement
+from rotation.core.invocation import (
+    Rotation,
+    classify,
+    current_document,
+    log_step,
+    statement,
+    unreadable_yet,
+)
 from rotation.core.issuing import discard, issue, read_back, revoke_strays_of_token, store
 from rotation.core.listing import list_own_keys
 from rotation.core.policy import least_life, least_life_when_issued
 from rotation.core.proving import (
     abandon,
     compare_identities,
-    pending_key,
+    pending_document,
     prove_first,
     prove_pending,
     refuse_compromised,
+    refuse_leftover,
     refuse_short_life,
+    refuse_undoing,
 )
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import (
@@ -41,7 +51,6 @@ from rotation.errors import (
     VersionStateError,
 )
 from rotation.privacy.observability import count, logger
-from rotation.privacy.printable import printable
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
 
@@ -60,7 +69,7 @@ def create_secret(rotation: Rotation) -> None:
         InvalidCredentialError: the current value cannot be carried over; nothing was issued.
         ConfigurationError: the key would not outlive the next rotation; nothing was issued.
     """
-    snapshot = classify(rotation)
+    snapshot = _staged(rotation)
     if snapshot is None:
         return
     refuse_compromised(rotation, snapshot)
@@ -89,10 +98,10 @@ def set_secret(rotation: Rotation) -> None:
     Raises:
         VersionStateError: as in create_secret; or the key was abandoned.
     """
-    snapshot = classify(rotation)
+    snapshot = _staged(rotation)
     if snapshot is None:
         return
-    key = pending_key(rotation, snapshot)
+    key = pending_document(rotation, snapshot).key
     if key.expires_at is not None:
         life = key.expires_at - rotation.clock()
         least = least_life(snapshot.rotation_interval, rotation.policy.grace)
@@ -123,7 +132,7 @@ def test_secret(rotation: Rotation) -> None:
         SealVerificationError: the vendor answers, but not as the configured signer.
         VendorError: the vendor could not be asked.
     """
-    snapshot = classify(rotation)
+    snapshot = _staged(rotation)
     if snapshot is None:
         return
     pending = rotation.secret.read(rotation.token)
@@ -139,27 +148,29 @@ def test_secret(rotation: Rotation) -> None:
 def finish_secret(rotation: Rotation) -> None:
     """Promote the pending key. Promotion is last; nothing after it is needed for safety.
 
-    The key is proven once more here, since a step can be called on its own. Does NOT revoke the
-    key that it displaces: that key goes on working for the grace period.
+    The key is proven once more here, since a step can be called on its own. What somebody stored
+    while the rotation was pending is not undone: the rotation is abandoned. Does NOT revoke the key
+    that it displaces: that key goes on working for the grace period.
 
     Raises:
-        VersionStateError: the pending version has no value yet, or is not staged.
+        VersionStateError: the pending version has no value yet, is not staged, or was abandoned.
         CompromisedKeyError: the pending key was declared compromised; it was abandoned.
         SecretStoreError: AWSCURRENT was moved by somebody else meanwhile.
     """
-    snapshot = classify(rotation)
+    snapshot = _staged(rotation)
     if snapshot is None:
         _remove_leftover(rotation)
         return
-    key = pending_key(rotation, snapshot)
-    prove_pending(rotation, snapshot, key)
+    pending = pending_document(rotation, snapshot)
+    prove_pending(rotation, snapshot, pending.key)
     # The proof took time: look again, then swap only from the version that was looked at.
-    snapshot = classify(rotation)
+    snapshot = _staged(rotation)
     if snapshot is None:
         _remove_leftover(rotation)
         return
     refuse_compromised(rotation, snapshot)
     displaced = snapshot.version_with(AWSCURRENT)
+    refuse_undoing(rotation, displaced, pending)
     try:
         rotation.secret.promote(rotation.token, displaced)
     except SecretStoreError:
@@ -168,7 +179,7 @@ def finish_secret(rotation: Rotation) -> None:
             raise
     count("KeysPromoted")
     _remove_leftover(rotation)
-    log_step("key promoted", rotation, key_id=key.id, displaced_version=displaced)
+    log_step("key promoted", rotation, key_id=pending.key.id, displaced_version=displaced)
 
 
 STEPS: Final[Mapping[str, Callable[[Rotation], None]]] = MappingProxyType(
@@ -181,6 +192,14 @@ STEPS: Final[Mapping[str, Callable[[Rotation], None]]] = MappingProxyType(
 )
 
 
+def _staged(rotation: Rotation) -> Snapshot | None:
+    """As `classify`, and a leftover AWSPENDING is taken off."""
+    snapshot = classify(rotation)
+    if snapshot is not None:
+        refuse_leftover(rotation, snapshot)
+    return snapshot
+
+
 def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
     """What is current, with everything that the organisation keeps in it; None: nothing ever was.
 
@@ -190,10 +209,7 @@ def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | N
     document = current_document(rotation, snapshot)
     current = snapshot.version_with(AWSCURRENT)
     if document is None and current is not None:
-        raise VersionStateError(
-            f"The current version {printable(current)} of {snapshot.arn} cannot be read yet; "
-            "Secrets Manager will try again."
-        )
+        raise unreadable_yet(rotation, current)
     for warning in document.warnings if document is not None else ():
         logger.warning("a time in the current value is unknown", reason=warning)
     return document

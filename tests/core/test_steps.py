@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from rotation.core import steps
+from rotation.core.proving import refuse_leftover
 from rotation.core.steps import STEPS, create_secret, finish_secret, set_secret
 from rotation.credential import SecretDocument
 from rotation.deadline import Deadline
@@ -161,6 +163,126 @@ def test_a_replay_never_promotes_a_retired_key(
     with pytest.raises(VersionStateError, match="not staged"):
         STEPS[step](rotation_fixture.rotation(first))
     assert rotation_fixture.labels() == before
+
+
+def leave_pending(rotation_fixture: RotationFixture, token: str) -> None:
+    """AWSPENDING stays on the promoted version, as AWS leaves it at times."""
+    rotation_fixture.client.update_secret_version_stage(
+        SecretId=rotation_fixture.arn, VersionStage="AWSPENDING", MoveToVersionId=token
+    )
+
+
+def roll_back(rotation_fixture: RotationFixture, token: str) -> None:
+    """Somebody moves AWSCURRENT back to the version before."""
+    rotation_fixture.client.update_secret_version_stage(
+        SecretId=rotation_fixture.arn,
+        VersionStage="AWSCURRENT",
+        RemoveFromVersionId=token,
+        MoveToVersionId=str(rotation_fixture.version("AWSPREVIOUS")),
+    )
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("how", ["a rollback", "a manual PutSecretValue"])
+def test_a_leftover_on_a_version_that_was_current_is_taken_off(
+    rotation_fixture: RotationFixture, how: str, step: str
+) -> None:
+    """A replay of the steps promotes nothing that was current before; the next rotation is free."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    run_all(rotation_fixture, token)
+    leave_pending(rotation_fixture, token)
+    if how == "a rollback":
+        roll_back(rotation_fixture, token)
+    else:
+        rotation_fixture.store()
+    current = rotation_fixture.version("AWSCURRENT")
+    assert rotation_fixture.labels()[token] == {"AWSPREVIOUS", "AWSPENDING"}
+    with pytest.raises(VersionStateError, match="was current before"):
+        STEPS[step](rotation_fixture.rotation(token))
+    assert rotation_fixture.labels()[token] == {"AWSPREVIOUS"}
+    assert rotation_fixture.version("AWSCURRENT") == current
+    run_all(rotation_fixture, rotation_fixture.stage())
+    rotation_fixture.promoted()
+
+
+def test_a_leftover_is_known_by_what_was_current_once(rotation_fixture: RotationFixture) -> None:
+    """A version may have lost AWSPREVIOUS to a later one; whoever remembers it says so."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    rotation = rotation_fixture.rotation(token)
+    refuse_leftover(rotation, rotation.secret.snapshot(), {"another version"})
+    assert rotation_fixture.version("AWSPENDING") == token
+    with pytest.raises(VersionStateError, match="was current before"):
+        refuse_leftover(rotation, rotation.secret.snapshot(), {token})
+    assert rotation_fixture.version("AWSPENDING") is None
+
+
+def test_a_leftover_older_than_what_is_current_is_not_promoted(
+    rotation_fixture: RotationFixture,
+) -> None:
+    """Two values were stored by hand since it was current, so it has not even AWSPREVIOUS."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    rotation_fixture.stage_key(token, issued_at="2020-01-01T00:00:00Z")
+    rotation_fixture.store()
+    current = rotation_fixture.version("AWSCURRENT")
+    with pytest.raises(VersionStateError, match="Somebody stored another value"):
+        finish_secret(rotation_fixture.rotation(token))
+    assert rotation_fixture.version("AWSPENDING") is None
+    assert rotation_fixture.version("AWSCURRENT") == current
+
+
+@pytest.mark.parametrize("when", ["before the put", "after createSecret", "during the last proof"])
+@pytest.mark.parametrize("change", ["changed", "added", "removed"])
+def test_members_that_somebody_changes_meanwhile_are_not_undone(
+    rotation_fixture: RotationFixture, change: str, when: str
+) -> None:
+    """The rotation is abandoned, and the next one carries the change over."""
+    key = rotation_fixture.store(team="archive")
+    held = {"apiKey": key.material, "apiKeyId": key.id}
+    members: dict[str, dict[str, Any]] = {
+        "changed": {"team": "sealing"},
+        "added": {"team": "archive", "more": 1.10},
+    }
+    edited = members.get(change, {})
+    token = rotation_fixture.stage()
+
+    class Editing:
+        """Lets somebody store the other members before the call goes on."""
+
+        def __init__(self, port: object, method: str) -> None:
+            self._port, self._method = port, method
+
+        def __getattr__(self, name: str) -> object:
+            if name == self._method:
+                rotation_fixture.put(held | edited)
+            return getattr(self._port, name)
+
+    issuer = Editing(rotation_fixture.issuer, "issue" if when == "before the put" else "")
+    create_secret(rotation_fixture.rotation(token, issuer=issuer))
+    if when == "after createSecret":
+        rotation_fixture.put(held | edited)
+    prover = Editing(rotation_fixture.prover, "prove" if when == "during the last proof" else "")
+    with pytest.raises(VersionStateError, match="it carries the change over"):
+        finish_secret(rotation_fixture.rotation(token, prover=prover))
+    assert rotation_fixture.version("AWSPENDING") is None
+    assert rotation_fixture.value(AWSCURRENT) == held | edited
+    run_all(rotation_fixture, rotation_fixture.stage())
+    after = rotation_fixture.value(AWSCURRENT)
+    assert after["apiKeyId"] != key.id
+    assert {name: after[name] for name in after.keys() - {*held, "issuedAt", "expiresAt"}} == edited
+
+
+def test_junk_that_somebody_stores_meanwhile_is_replaced(rotation_fixture: RotationFixture) -> None:
+    """No application can use it and nothing in it could be carried over; it stays AWSPREVIOUS."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    create_secret(rotation_fixture.rotation(token))
+    rotation_fixture.put("junk")
+    junk = rotation_fixture.version(AWSCURRENT)
+    finish_secret(rotation_fixture.rotation(token))
+    assert rotation_fixture.labels() == {token: {"AWSCURRENT"}, junk: {"AWSPREVIOUS"}}
 
 
 @pytest.mark.parametrize("step", STEPS)

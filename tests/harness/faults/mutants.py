@@ -175,12 +175,20 @@ MUTANTS = (
     ),
     Mutant(
         "accepts AWSPREVIOUS as staged",
-        ((steps, "classify", _classified(lambda seen, token: seen.has(token, AWSPREVIOUS))),),
+        (
+            (steps, "classify", _classified(lambda seen, token: seen.has(token, AWSPREVIOUS))),
+            (steps, "refuse_leftover", lambda *_: None),
+            (steps, "refuse_undoing", lambda *_: None),
+        ),
         *("replay", "1 retired"),
     ),
     Mutant(
         "accepts a token that is not staged",
-        ((steps, "classify", _classified(lambda seen, token: not seen.has(token, AWSPENDING))),),
+        (
+            (steps, "classify", _classified(lambda seen, token: not seen.has(token, AWSPENDING))),
+            (steps, "refuse_leftover", lambda *_: None),
+            (steps, "refuse_undoing", lambda *_: None),
+        ),
         *("replay", "1 retired"),
     ),
     Mutant(
