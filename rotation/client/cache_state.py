@@ -45,7 +45,9 @@ _LONGEST_FETCH: Final = 120.0
 _RETRY_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _FIRST_BACKOFF: Final = 0.5
-_LONGEST_BACKOFF: Final = 60.0
+# A third of the time in which the client gives up a key that has no successor: strays may have
+# made the pauses long just before the key is really revoked.
+_LONGEST_BACKOFF: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,8 @@ class CredentialCache:
         one thread fetches for all who ask; an answer that was under way before the rejection does
         not count if it brings the rejected version. If Secrets Manager has no other version, the
         answer's ``version`` says so, and the next fetch for the sake of this rejection may begin
-        only after half a second, then one, two, and so on up to a minute: until then the same
-        credential is the answer at once. Never sleeps.
+        only after half a second, then one, two, and so on up to ten: until then the same credential
+        is the answer at once. Never sleeps.
 
         Raises:
             SecretStoreError, InvalidCredentialError: nothing else is to be had. What is held stays

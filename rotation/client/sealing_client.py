@@ -35,6 +35,11 @@ from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
+#: One 401 proves nothing: some of the vendor's nodes may know a new key later than others. A key
+#: without a successor is given up when it has been rejected for so many seconds, and in four
+#: attempts at least. The pauses are shorter than in an outage, since the vendor is not overloaded.
+_REJECTION_SECONDS: Final = 30.0
+_LONGEST_PAUSE_AFTER_REJECTION: Final = 2.0
 #: Trouble of a service before anything was sealed: to ask again costs nothing but time.
 _OUTAGES: Final = (
     VendorUnavailableError,
@@ -57,18 +62,19 @@ class _FailedSeal:
 
     Attributes:
         error: why there is none.
-        credential: the credential that was used, if there was one.
+        rejected: the credential whose key the vendor rejected, if that is why the attempt failed.
     """
 
     error: RotationError
-    credential: CachedCredential | None = None
+    rejected: CachedCredential | None = None
 
-    @property
-    def rejected(self) -> str | None:
-        """The version whose key the vendor rejected, if that is why the attempt failed."""
-        if self.credential is None or not isinstance(self.error, CredentialRejectedError):
-            return None
-        return self.credential.version
+
+@dataclass(frozen=True)
+class _Rejection:
+    """The vendor rejects the key of ``credential``, since ``began``, seconds of the clock."""
+
+    credential: CachedCredential
+    began: float
 
 
 class SealingClient:
@@ -120,7 +126,8 @@ class SealingClient:
         After a retryable error the client makes up to four attempts in all, with full jitter;
         during an outage it goes on until its patience is over. When the vendor rejects the key, the
         client fetches the next key and tries once more at once. As long as Secrets Manager, which
-        is eventually consistent, has no other key, the client asks it again with pauses.
+        is eventually consistent, has no other key, the client asks it and the vendor again with
+        pauses, for half a minute: the rejection may be one of a few of the vendor's nodes.
 
         Args:
             source: the document.
@@ -134,33 +141,37 @@ class SealingClient:
             SealingUnavailableError: the function was not run until the patience was over.
             SealingError: the document, its source or its destination cannot be used; or the
                 function could not be invoked, or its answer is not what it promises.
-            VendorError: the vendor did not sign.
+            VendorError: the vendor did not sign; CredentialRejectedError: it went on rejecting the
+                key.
             SealVerificationError: the vendor's signature is not what it must be.
             SecretStoreError, InvalidCredentialError: there is no key.
         """
         begun = self._clock()
         ends, patient_until = begun + within.total_seconds(), begun + self._patience
-        rejected: str | None = None
+        rejection: _Rejection | None = None
         attempt = 0
         while True:
             attempt += 1
-            outcome = self._attempt(source, destination, options or SealOptions(), rejected)
+            outcome = self._attempt(source, destination, options or SealOptions(), rejection)
+            if isinstance(outcome, _FailedSeal) and outcome.rejected and rejection is None:
+                rejection = _Rejection(outcome.rejected, self._clock())
+                outcome = self._attempt(
+                    source, destination, options or SealOptions(), rejection, only_next_key=True
+                )
             if isinstance(outcome, Seal):
                 return outcome
-            if rejected is None and outcome.rejected is not None:
-                rejected = outcome.rejected
-                outcome = self._attempt(source, destination, options or SealOptions(), rejected)
-                if isinstance(outcome, Seal):
-                    return outcome
-            unchanged = outcome.rejected is not None and outcome.rejected == rejected
-            pause = self._pause(attempt, least=0.5 if unchanged else 0.0)
             now = self._clock()
+            persistent_until = patient_until if isinstance(outcome.error, _OUTAGES) else -math.inf
+            if outcome.rejected is not None:
+                if rejection is None or rejection.credential.version != outcome.rejected.version:
+                    rejection = _Rejection(outcome.rejected, now)
+                persistent_until = max(persistent_until, rejection.began + _REJECTION_SECONDS)
+            pause = self._pause(attempt, rejected=outcome.rejected is not None)
             again = now + pause
             if attempt >= _ATTEMPTS:
-                patient = isinstance(outcome.error, _OUTAGES) and now < patient_until
                 # The last attempt begins when the patience is over, whatever the jitter is.
-                again = min(again, patient_until, ends) if patient else math.inf
-            may_pass = outcome.error.retryable or unchanged
+                again = min(again, persistent_until, ends) if now < persistent_until else math.inf
+            may_pass = outcome.error.retryable or outcome.rejected is not None
             if not may_pass or now >= ends or again > ends:
                 raise outcome.error
             self._sleep(again - now)
@@ -170,34 +181,65 @@ class SealingClient:
         source: ObjectLocation,
         destination: ObjectLocation,
         options: SealOptions,
-        rejected: str | None,
+        rejection: _Rejection | None,
+        *,
+        only_next_key: bool = False,
     ) -> Seal | _FailedSeal:
+        """Fetch the key, or the next one after ``rejection``, and ask the invoker once.
+
+        With ``only_next_key`` the rejected key is not sent again.
+        """
+        no_other: RotationError | None = None
         try:
-            credential = self._credential(rejected)
+            credential = self._credential(rejection)
         except RotationError as error:
-            return _FailedSeal(error)
-        if credential.version == rejected:
-            return _FailedSeal(self._no_other(credential), credential)
+            held = self._held_after(rejection)
+            if held is None:
+                return _FailedSeal(error)
+            # Whether there is another key is not known, and this one may work.
+            credential, no_other = held, error
+        same = rejection is not None and credential.version == rejection.credential.version
+        if same and no_other is None:
+            no_other = self._no_other(credential)
+        if same and no_other is not None and only_next_key:
+            return _FailedSeal(no_other, credential)
         request = SealRequest(source, destination, credential.key, options)
         try:
             answer = self._invoker.invoke(request)
         except RotationError as error:
-            return _FailedSeal(error, credential)
+            return self._failed(error, credential, no_other)
         outcome = read_answer(answer, request)
-        return outcome if isinstance(outcome, Seal) else _FailedSeal(outcome, credential)
+        return outcome if isinstance(outcome, Seal) else self._failed(outcome, credential, no_other)
 
-    def _credential(self, rejected: str | None) -> CachedCredential:
-        if rejected is None:
+    def _failed(
+        self, error: RotationError, credential: CachedCredential, no_other: RotationError | None
+    ) -> _FailedSeal:
+        if isinstance(error, CredentialRejectedError):
+            return _FailedSeal(no_other or error, credential)
+        return _FailedSeal(error)
+
+    def _credential(self, rejection: _Rejection | None) -> CachedCredential:
+        if rejection is None:
             return self._credentials.get(self._secret_id)
-        return self._credentials.refresh(self._secret_id, if_version=rejected)
+        return self._credentials.refresh(self._secret_id, if_version=rejection.credential.version)
+
+    def _held_after(self, rejection: _Rejection | None) -> CachedCredential | None:
+        """What is held still, where no other key could be fetched after a rejection."""
+        if rejection is None:
+            return None
+        try:
+            return self._credentials.get(self._secret_id)
+        except RotationError:
+            return None
 
     def _no_other(self, credential: CachedCredential) -> CredentialRejectedError:
         return CredentialRejectedError(
             "seal",
-            f"the vendor rejects key {credential.key.id}, and {self._secret_id} has no other: "
-            f"AWSCURRENT is version {credential.version}. Rotate it, or mend the secret.",
+            f"the vendor went on rejecting key {credential.key.id}, and {self._secret_id} has no "
+            f"other: AWSCURRENT is version {credential.version}. Rotate it, or mend the secret.",
         )
 
-    def _pause(self, attempt: int, least: float) -> float:
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt - 1, 10))
-        return longest * self._jitter(least, 1.0)
+    def _pause(self, attempt: int, *, rejected: bool) -> float:
+        longest = _LONGEST_PAUSE_AFTER_REJECTION if rejected else _LONGEST_PAUSE
+        longest = min(longest, _FIRST_PAUSE * 2.0 ** min(attempt - 1, 10))
+        return longest * self._jitter(0.5 if rejected else 0.0, 1.0)

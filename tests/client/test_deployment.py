@@ -82,7 +82,7 @@ def rejecting(key):
     tried.append(key.id)
     raise CredentialRejectedError("sign", "no")
 try:
-    with_key(rejecting)
+    with_key(rejecting, patience=0.5)
 except CredentialRejectedError:
     print("rejected", len(tried))
 print(asyncio.run(seal_document("inspection.pdf")).destination.location)
@@ -102,7 +102,7 @@ print(test_client().seal(*places).destination.location)
     sealed, alone, rejected, in_a_loop, in_a_test = ended.stdout.splitlines()
     assert sealed.startswith(f"s3://{DESTINATION_BUCKET}/{DOCUMENT} (version ")
     assert alone.startswith(deployment.key_id("AWSCURRENT"))
-    assert rejected == "rejected 1"
+    assert rejected == "rejected 2"
     assert in_a_loop.startswith(f"s3://{DESTINATION_BUCKET}/{DOCUMENT} (version ")
     assert in_a_test == "s3://out/b.pdf"
 

@@ -61,7 +61,7 @@ def failing_acts(
         invoker = LambdaInvoker("no-such", lambda: client_of(rotation_fixture.cloud, "lambda"))
         return SealingClient(invoker, cache, NAME, sleep=clock.advance).seal(*PLACES)
 
-    for value in (json.dumps(VALUE)[:-1], [VALUE], VALUE | {"expiresAt": "soon"}):
+    for value in (json.dumps(VALUE)[:-1], [VALUE], VALUE | {"apiKeyId": 7}):
         put(value)
         yield "malformed", lambda: cache.get(NAME)
     put(VALUE)

@@ -13,7 +13,7 @@ from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.errors import ConfigurationError, InvalidEventError
 from rotation.handlers.seal_batch import answer
 from rotation.sandbox.aws.traffic import AwsError
-from rotation.sandbox.vendor import Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 from rotation.sealing.request import Certification, SealOptions
 from rotation.sealing.verify import verify
 from rotation.unattended.idempotent_sealer import IdempotentSealer
@@ -114,6 +114,15 @@ class TestFailures:
         sealer_fixture.emulator.outage = Outage.UNAVAILABLE
         code, text = result(task(sealer_fixture.incoming, "a.pdf", version), sealing)
         assert (code, text.partition(":")[0]) == ("TemporaryFailure", "vendor_unavailable")
+
+    def test_stray_rejections_of_a_good_key_fail_no_task(
+        self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
+    ) -> None:
+        """S3 would not repeat a task whose key was rejected: the function itself asks again."""
+        version = sealer_fixture.put("a.pdf", pdf())
+        sealer_fixture.emulator.faults.next("sign", VendorFault.UNAUTHORIZED, times=4)
+        code, _ = result(task(sealer_fixture.incoming, "a.pdf", version), sealing)
+        assert code == "Succeeded"
 
     def test_a_missing_object_fails_for_good(
         self, sealer_fixture: SealerFixture, sealing: IdempotentSealer

@@ -246,6 +246,15 @@ class TestKeys:
         ]
         assert len(fetched) == 2
 
+    def test_stray_rejections_of_a_good_key_fail_no_message(
+        self, rotation_fixture: RotationFixture, arrival_queue: ArrivalQueue
+    ) -> None:
+        """Four 401 in a row, and no other key: the same key is sent again, and seals."""
+        arrival_queue.sealer_fixture.put("a.pdf", pdf())
+        rotation_fixture.vendor.faults.next("sign", VendorFault.UNAUTHORIZED, times=4)
+        assert arrival_queue.deliver() == []
+        assert rotation_fixture.vendor.signatures.total() == 1
+
     def test_without_a_key_every_message_waits(
         self, rotation_fixture: RotationFixture, arrival_queue: ArrivalQueue
     ) -> None:

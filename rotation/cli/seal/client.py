@@ -6,7 +6,9 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from math import inf
 from threading import Event
+from time import monotonic
 from typing import Final
 
 from rotation.cli.seal.run import DocumentToSeal, SealLocations
@@ -55,7 +57,7 @@ def document_sealer(
         invoker: what carries out the sealing request.
         secret: the secret's name or ARN.
         options: how each document is sealed.
-        stop: once it is set, there is no pause between two attempts any more.
+        stop: once it is set, a pause ends at once, and no document is tried again.
 
     Raises:
         SecretStoreError, InvalidCredentialError: there is no usable key in the secret.
@@ -68,7 +70,12 @@ def document_sealer(
     def pause(seconds: float) -> None:
         stop.wait(seconds)
 
-    client = SealingClient(invoker, credentials, secret, patience=_PATIENCE, sleep=pause)
+    def time_until_stopped() -> float:
+        return inf if stop.is_set() else monotonic()
+
+    client = SealingClient(
+        invoker, credentials, secret, patience=_PATIENCE, clock=time_until_stopped, sleep=pause
+    )
 
     def seal(document: DocumentToSeal) -> Seal:
         return client.seal(document.source, document.destination, options)
