@@ -152,8 +152,7 @@ def test_which_aws_errors_are_retryable_is_decided_in_one_module() -> None:
         for module, text in texts()
         if module != "rotation.aws.errors" and " " not in text and is_retryable_code(text)
     }
-    # The pool asks whether a secret's staging labels are used up, which is another question.
-    assert named == {("rotation.key_pool.pool_secret", "LimitExceededException")}
+    assert named == set()
 
 
 def test_the_code_of_an_aws_error_is_taken_out_in_one_place() -> None:

@@ -40,12 +40,10 @@ _NOT_CONNECTED: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConn
 # API_Invoke, "Errors": the function is being updated, or its snapshot is not ready.
 _LAMBDA_NOT_READY: Final = frozenset({"ResourceConflictException", "SnapStartNotReadyException"})
 # Too many requests, in the codes that do not say "throttl". SDKs and Tools Reference Guide, "Retry
-# behavior"; botocore.retries.standard has the same list, and a test compares the two. Secrets
-# Manager answers LimitExceededException for its quotas, some of which empty by themselves.
+# behavior"; botocore.retries.standard has the same list, and a test compares the two.
 _TOO_MANY_REQUESTS: Final = frozenset(
     {
         "BandwidthLimitExceeded",
-        "LimitExceededException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
@@ -54,6 +52,9 @@ _TOO_MANY_REQUESTS: Final = frozenset(
         "TransactionInProgressException",
     }
 )
+# A quota is used up, of labels, versions, tags or grants: the call fails until somebody frees a
+# part of it (API_UpdateSecretVersionStage, API_PutSecretValue). botocore repeats it all the same.
+_QUOTAS: Final = frozenset({"LimitExceeded", "LimitExceededException"})
 _RETRYABLE_CODES: Final = frozenset(
     {
         *_LAMBDA_NOT_READY,
@@ -97,12 +98,13 @@ def is_retryable(error: AwsCallError) -> bool:
     """Whether the same call may succeed later although nobody changes anything.
 
     It may if the service failed, if it was asked too often, or if no whole answer came. What
-    botocore refused to send, such as a call without credentials, fails again.
+    botocore refused to send, such as a call without credentials, fails again, and so does a call
+    that would exceed a quota.
     """
     if not isinstance(error, ClientError):
         return got_no_answer(error)
-    status = http_status(error)
-    return status >= 500 or status == 429 or is_retryable_code(error_code(error))
+    status, code = http_status(error), error_code(error)
+    return code not in _QUOTAS and (status >= 500 or status == 429 or is_retryable_code(code))
 
 
 def is_retryable_code(code: str) -> bool:

@@ -1,6 +1,6 @@
 """The reconcile function: hourly, after each promotion, and when somebody asks.
 
-Events: ``{}`` or an EventBridge scheduled event reconciles every secret that names our rotation
+Events: ``{}`` or a scheduled event of EventBridge reconciles every secret that names our rotation
 function; ``{"action": "reconcile" | "report", "secrets": [ARN or name, …]}`` those that are named
 (without ``secrets``: all) and answers with the report, which ``docs/reconciliation.md`` describes.
 ``{"action": "rollback", "secrets": [ARN or name]}`` goes back to the previous key of one secret.

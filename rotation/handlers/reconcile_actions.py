@@ -46,6 +46,9 @@ _SECRET: Final = re.compile(
     r"(?:arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,520}"
 )
 _MOST_SECRETS: Final = 1000
+#: A rule of EventBridge, and EventBridge Scheduler with a target that has no Input (Lambda
+#: developer guide, with-eventbridge-scheduler; the event's ``detail`` is then the text ``{}``).
+_SCHEDULES: Final = ("aws.events", "aws.scheduler")
 _TEXTS: Final = {"reason": REASON, "actor": ACTOR}
 
 
@@ -182,7 +185,7 @@ def parse(event: object, alias: str | None = None) -> ReconcileRequest:
     """
     if not isinstance(event, dict):
         raise InvalidEventError("The event is not a JSON object.")
-    if (event.get("source"), event.get("detail-type")) == ("aws.events", "Scheduled Event"):
+    if event.get("source") in _SCHEDULES and event.get("detail-type") == "Scheduled Event":
         return ReconcileRequest("reconcile")
     name = event.get("action", None if event else "reconcile")
     if not isinstance(name, str) or name not in ACTIONS:
