@@ -35,6 +35,10 @@ SECRET_WRITES: Final = _config(attempts=4)
 #: throttled together, so it tries longest; each examining thread needs a connection.
 RECONCILIATION: Final = _config(attempts=6, max_pool_connections=16)
 
+#: S3, for the journal: one small object. Without it neither a step of a rotation nor reconciliation
+#: goes on, so it waits as long as a write of the secret, and has a connection for each thread.
+JOURNAL: Final = _config(attempts=4, max_pool_connections=16)
+
 #: Asking for a reconciliation after a promotion. Nothing depends on it, so it must not delay the
 #: end of the step: the hourly run comes anyway.
 START_RECONCILIATION: Final = _config(connect=2, read=5, attempts=2)

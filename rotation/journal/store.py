@@ -27,7 +27,7 @@ class JournalStore(Protocol):
     def write(self, secret_arn: str, body: bytes, replaces: str | None) -> str:
         """Store ``body`` if the document still has the revision ``replaces``; return its new one.
 
-        Of several writers that replace the same state one succeeds, even if their bodies are equal.
+        Of several writers that change the same state one succeeds, even if their bodies are equal.
 
         Args:
             secret_arn: the full ARN of the secret.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rotation.privacy.library_logs import protect_process
 from rotation.sandbox.aws import ACCOUNT, REGION
@@ -21,6 +21,9 @@ from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.versions import AWSCURRENT
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 SECRET: Final = "trusted-signatures-api"  # noqa: S105 - the secret's name
 ADMIN_SECRET: Final = "trusted-signatures-admin"  # noqa: S105 - the secret's name
@@ -33,6 +36,8 @@ SEAL: Final = "trusted-signatures-seal"
 #: The reconcile function's alias for a break-glass role.
 BREAK_GLASS: Final = "revoke-first"
 EVIDENCE_BUCKET: Final = "trusted-signatures-evidence"
+#: The default of the template's parameter EvidenceRetentionDays.
+EVIDENCE_RETENTION: Final = timedelta(days=365)
 #: The timeouts of ``template.yaml``.
 TIMEOUTS: Final = {
     ROTATE: timedelta(seconds=300),
@@ -194,7 +199,7 @@ class Deployment:
         for bucket in (SOURCE_BUCKET, DESTINATION_BUCKET):
             s3.create_bucket(Bucket=bucket)
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        s3.create_bucket(Bucket=EVIDENCE_BUCKET, ObjectLockEnabledForBucket=True)
+        create_evidence_bucket(s3, EVIDENCE_BUCKET)
         secrets = self.cloud.client("secretsmanager")
         if self._key_pool:
             secrets.create_secret(Name=POOL_SECRET)
@@ -272,6 +277,23 @@ class Deployment:
             concurrency=4,
             name=name,
         )
+
+
+def create_evidence_bucket(s3: S3Client, name: str) -> None:
+    """A bucket like the template's ``EvidenceBucket``: versions, and each is kept for its time."""
+    s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    s3.put_object_lock_configuration(
+        Bucket=name,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {
+                "DefaultRetention": {
+                    "Mode": "GOVERNANCE",
+                    "Days": EVIDENCE_RETENTION // timedelta(days=1),
+                }
+            },
+        },
+    )
 
 
 def _function_arn(name: str) -> str:

@@ -7,19 +7,27 @@ from threading import Barrier
 
 import pytest
 
+from rotation.aws.journal_bucket import S3JournalStore
 from rotation.errors import JournalConflictError, JournalError
 from rotation.journal.store import JournalStore
+from rotation.sandbox.aws.cloud import Cloud
 from tests.journal.memory_store import MemoryJournalStore
 
+BUCKET = "evidence"
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:payments-AbCdEf"
 BELOW = "arn:aws:secretsmanager:us-east-1:012345678912:secret:payments-AbCdEf/gateway-AbCdEf"
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", pytest.param("sandbox", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest) -> JournalStore:
     """Each of them in turn, empty."""
-    assert request.param == "memory"
-    return MemoryJournalStore()
+    if request.param == "memory":
+        return MemoryJournalStore()
+    cloud: Cloud = request.getfixturevalue("shared_cloud")
+    cloud.reset()
+    client = cloud.client("s3")
+    client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+    return S3JournalStore(client, BUCKET)
 
 
 def test_a_document_that_was_never_written_is_none(store: JournalStore) -> None:

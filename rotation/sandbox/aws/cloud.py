@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 import boto3
 import botocore.session
+import moto.s3.models
+import moto.s3.responses
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.core.base_backend import AccountSpecificBackend, BackendDict
 from moto.core.config import default_user_config
+from moto.s3.models import s3_backends
 from moto.secretsmanager import urls as secretsmanager_urls
 from moto.secretsmanager.models import secretsmanager_backends
 
@@ -38,6 +41,12 @@ from rotation.sandbox.aws.functions import (
     InvocationResult,
 )
 from rotation.sandbox.aws.lambda_service import FaithfulLambda
+from rotation.sandbox.aws.object_store import (
+    FaithfulS3,
+    FaithfulS3Response,
+    ObjectWrites,
+    moto_time,
+)
 from rotation.sandbox.aws.rotations import RetryPolicy, RotationOutcome, Rotations, StepRun
 from rotation.sandbox.aws.secrets_manager import FaithfulResponse, FaithfulSecretsManager
 from rotation.sandbox.aws.server import LocalServer, MotoApplication
@@ -60,7 +69,10 @@ class Cloud(AbstractContextManager["Cloud"]):
     Args:
         retries: how often and after how long a failed rotation is tried again.
         event_retries: how long Lambda waits before it repeats a failed asynchronous invocation.
-        clock: the service's clock, aware UTC.
+        clock: the services' clock, aware UTC.
+
+    Attributes:
+        object_writes: which conditional writes S3 takes to be under way.
     """
 
     account = ACCOUNT
@@ -76,6 +88,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._clock = clock
         self._functions = Functions(event_retries or EventRetries())
         self._rotations = Rotations(self._invoke, retries or RetryPolicy(), clock)
+        self.object_writes = ObjectWrites()
         self._traffic = Traffic(MotoApplication(), self.account)
         self._registered: dict[str, tuple[timedelta, int]] = {}
         self._session = isolated_session()
@@ -249,6 +262,10 @@ class Cloud(AbstractContextManager["Cloud"]):
             "backend",
             partial(FaithfulLambda, functions=self._functions),
         )
+        _replace(undo, s3_backends, "backend", partial(FaithfulS3, writes=self.object_writes))
+        # moto loads the module with the URLs of S3 again each time; it takes the class from here.
+        _replace(undo, moto.s3.responses, "S3Response", FaithfulS3Response)
+        _replace(undo, moto.s3.models, "utcnow", moto_time(self._clock))
         # moto would read the host's profile here, and fail on one that does not exist.
         _replace(undo, AccountSpecificBackend, "get_session", lambda: self._session)
         undo.callback(secretsmanager_urls.url_paths.update, dict(secretsmanager_urls.url_paths))

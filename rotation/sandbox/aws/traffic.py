@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, Literal
 
+from rotation.sandbox.aws.object_store import xml_error
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -127,7 +129,7 @@ class Traffic:
         operation = self._record(environ)
         caller = _caller(environ)
         if operation in self._denied.get(caller, ()):
-            return _answer(_denial(caller, operation), start_response)
+            return _answer(_denial(caller, operation), operation, start_response)
         planned = self.faults.take(operation)
         if planned is None:
             return self._application(environ, start_response)
@@ -140,7 +142,7 @@ class Traffic:
         if isinstance(fault, Dropped):
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError("injected by the sandbox")
-        return _answer(fault, start_response)
+        return _answer(fault, operation, start_response)
 
     def _record(self, environ: Environ) -> str:
         operation, members = _read(environ)
@@ -164,7 +166,14 @@ def _caller(environ: Environ) -> str:
 
 def _denial(caller: str, operation: str) -> AwsError:
     what = f"User: {caller} is not authorized to perform: {operation} with an explicit deny"
+    if _is_s3(operation):
+        return AwsError("AccessDenied", what, 403)
     return AwsError("AccessDeniedException", what)
+
+
+def _is_s3(operation: str) -> bool:
+    """Whether it is ``GET /bucket/key``; services of the query protocol have the path ``/``."""
+    return " /" in operation and not operation.endswith(" /")
 
 
 def _read(environ: Environ) -> tuple[str, dict[str, Any]]:
@@ -184,12 +193,16 @@ def _read(environ: Environ) -> tuple[str, dict[str, Any]]:
     return target.rpartition(".")[2], members if isinstance(members, dict) else {}
 
 
-def _answer(fault: AwsError, start_response: StartResponse) -> Iterable[bytes]:
-    body = json.dumps({"__type": fault.code, "message": fault.message}).encode()
-    headers = [
-        ("Content-Type", "application/x-amz-json-1.1"),
-        ("Content-Length", str(len(body))),
-        ("X-Amzn-ErrorType", fault.code),
-    ]
-    start_response(f"{fault.status} Injected", headers)
+def _answer(fault: AwsError, operation: str, start_response: StartResponse) -> Iterable[bytes]:
+    if _is_s3(operation):
+        status, headers, text = xml_error(fault.status, fault.code, fault.message)
+        body = text.encode()
+    else:
+        status, body = (
+            fault.status,
+            json.dumps({"__type": fault.code, "message": fault.message}).encode(),
+        )
+        headers = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": fault.code}
+    headers["content-length"] = str(len(body))
+    start_response(f"{status} Injected", list(headers.items()))
     return [body]

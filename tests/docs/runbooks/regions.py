@@ -27,6 +27,7 @@ from rotation.sandbox.deployment import (
     SECRET,
     TIMEOUTS,
     Deployment,
+    create_evidence_bucket,
 )
 from rotation.secrets_manager.labels import RETIRE_AFTER_PREFIX, retirement_label
 
@@ -110,7 +111,7 @@ class TwoRegions(Deployment):
         other = self.cloud.client("secretsmanager", OTHER_REGION)
         other.create_secret(Name=ADMIN_SECRET, SecretString=admin)
         bucket = f"{EVIDENCE_BUCKET}-{OTHER_REGION}"
-        self.cloud.client("s3").create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        create_evidence_bucket(self.cloud.client("s3"), bucket)
         own = {
             "AWS_REGION": OTHER_REGION,
             "AWS_DEFAULT_REGION": OTHER_REGION,

@@ -24,6 +24,7 @@ from rotation.sandbox.deployment import (
     SECRET,
     SOURCE_BUCKET,
     Deployment,
+    create_evidence_bucket,
 )
 from rotation.sandbox.vendor import Outage, PortalKey, Role
 from tests.docs.runbooks.regions import OTHER_REGION, STACK, TwoRegions
@@ -74,7 +75,7 @@ class Reused(Deployment):
         s3, secrets = self.cloud.client("s3"), self.cloud.client("secretsmanager")
         for bucket in (SOURCE_BUCKET, DESTINATION_BUCKET):
             s3.create_bucket(Bucket=bucket)
-        s3.create_bucket(Bucket=EVIDENCE_BUCKET, ObjectLockEnabledForBucket=True)
+        create_evidence_bucket(s3, EVIDENCE_BUCKET)
         secrets.create_secret(Name=ADMIN_SECRET)
         _store(self, ADMIN_SECRET, self.vendor.keys.create(role=Role.ADMIN))
         secrets.create_secret(Name=SECRET)

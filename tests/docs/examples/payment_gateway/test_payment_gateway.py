@@ -25,6 +25,7 @@ from rotation.incident.declaration import Declaration
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
+from rotation.sandbox.deployment import create_evidence_bucket
 from rotation.secrets_manager.versions import SecretVersions
 from tests.client.fixtures import wait_until
 from tests.docs.examples.payment_gateway.emulator import GatewayEmulator, GatewayKey, served
@@ -51,7 +52,7 @@ class GatewayDeployment:
         self.gateway = gateway
         self.folder = folder
         self.secrets = cloud.client("secretsmanager")
-        cloud.client("s3").create_bucket(Bucket=EVIDENCE, ObjectLockEnabledForBucket=True)
+        create_evidence_bucket(cloud.client("s3"), EVIDENCE)
         admin = gateway.create(admin=True)
         self.secrets.create_secret(Name=ADMIN_SECRET, SecretString=held(admin))
         self.first_key = gateway.create()
