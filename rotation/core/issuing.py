@@ -3,23 +3,42 @@
 The vendor's answer can be lost after a key was made, and two invocations can make one each. So the
 stored value decides. A key that bears this token and was not stored is a stray; it is revoked
 after the stored value was read back, and never before.
+
+A key whose put was definitely refused is another matter: nobody else knows it, no retry stores it,
+and every retry would leave one more. It is revoked at once, after a look at the version.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rotation.core.invocation import Rotation, log_step, require_staged
 from rotation.core.listing import list_own_keys
-from rotation.core.policy import STRAY_AGE
-from rotation.core.ports import KeyLabel, Revocation
+from rotation.core.policy import MOST_KEYS_OF_A_TOKEN, STRAY_AGE
+from rotation.core.ports import KeyLabel, Revocation, VendorKey
 from rotation.core.proving import refuse_compromised
 from rotation.credential import ApiKey, SecretDocument
-from rotation.errors import CompromisedKeyError, KeyQuotaError, VersionStateError
+from rotation.errors import (
+    CompromisedKeyError,
+    ConfigurationError,
+    InvalidCredentialError,
+    KeyQuotaError,
+    RotationError,
+    SecretStoreError,
+    VersionStateError,
+)
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.snapshot import Snapshot
+from rotation.secrets_manager.versions import MOST_VALUE_BYTES
 
 
 def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
-    """Issue a key. If the vendor's quota is full, revoke this token's old strays and try again."""
+    """Issue a key. If the vendor's quota is full, revoke this token's old strays and try again.
+
+    Raises:
+        KeyQuotaError: too many keys exist at the vendor, or too many bear this token.
+    """
+    _refuse_one_more_stray(rotation)
     label = KeyLabel(rotation.policy.installation, snapshot.arn, rotation.token)
     try:
         key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
@@ -40,6 +59,8 @@ def store(rotation: Rotation, document: SecretDocument) -> None:
     Raises:
         VersionStateError: the token is not staged any more.
         CompromisedKeyError: the version was declared compromised; the token was abandoned.
+        SecretStoreError: AWS refused the put, and the key was revoked; or AWS failed in a way that
+            may pass, and the key was left for the retry.
     """
     key_id = document.key.id
     try:
@@ -52,20 +73,35 @@ def store(rotation: Rotation, document: SecretDocument) -> None:
         rotation.secret.put_pending(rotation.token, document)
     except VersionStateError:
         logger.info("another invocation stored its key first", version=rotation.token)
+    except (ConfigurationError, SecretStoreError) as refusal:
+        if not refusal.retryable:
+            _discard_refused(rotation, key_id)
+        raise
     refuse_compromised(rotation, require_staged(rotation))
 
 
 def read_back(rotation: Rotation) -> SecretDocument:
     """Read the stored value. Reads are eventually consistent, so it may need a moment to show."""
-    for pause in (0.2, 0.5, 1.0, None):
-        document = rotation.secret.read(rotation.token)
-        if document is not None:
-            return document
-        if pause is not None:
-            rotation.sleep(pause)
-    raise VersionStateError(
-        f"{rotation.version} cannot be read back yet; Secrets Manager will try again."
-    )
+    document = _read_patiently(rotation)
+    if document is None:
+        raise VersionStateError(
+            f"{rotation.version} cannot be read back yet; Secrets Manager will try again."
+        )
+    return document
+
+
+def refuse_too_large(document: SecretDocument, secret_arn: str) -> None:
+    """Refuse a current value that leaves no room for a new key, before one is issued.
+
+    Raises:
+        InvalidCredentialError: Secrets Manager would refuse the new value.
+    """
+    size = document.largest_size_with_a_new_key()
+    if size > MOST_VALUE_BYTES:
+        raise InvalidCredentialError(
+            f"The value of {secret_arn} would have up to {size} bytes with a new key, and Secrets "
+            f"Manager stores {MOST_VALUE_BYTES} at most. Remove or shorten its other members."
+        )
 
 
 def revoke_strays_of_token(rotation: Rotation, kept: str) -> None:
@@ -82,6 +118,52 @@ def discard(rotation: Rotation, key_id: str, reason: str) -> None:
     if outcome is Revocation.REVOKED:
         count("StrayKeysRevoked")
     log_step("stray key", rotation, key_id=key_id, reason=reason, outcome=outcome.value)
+
+
+def _read_patiently(rotation: Rotation) -> SecretDocument | None:
+    for pause in (0.2, 0.5, 1.0, None):
+        document = rotation.secret.read(rotation.token)
+        if document is not None or pause is None:
+            return document
+        rotation.sleep(pause)
+    return None
+
+
+def _discard_refused(rotation: Rotation, key_id: str) -> None:
+    """Discard the key of a refused put, unless the version holds it or cannot be read.
+
+    The AWS client repeats a call whose answer was lost, so what was refused in the end can have
+    been stored at first. Never raises: the refusal is what has to be told.
+    """
+    try:
+        stored = _read_patiently(rotation)
+        if stored is None or stored.key.id != key_id:
+            discard(rotation, key_id, "the put was refused")
+    except RotationError as error:
+        logger.warning(
+            "a new key is left to reconciliation",
+            version=rotation.token,
+            key_id=key_id,
+            reason=error.code,
+        )
+
+
+def _refuse_one_more_stray(rotation: Rotation) -> None:
+    if len(_living_keys_of_token(rotation)) < MOST_KEYS_OF_A_TOKEN:
+        return
+    _make_room(rotation)
+    count_of_keys = len(_living_keys_of_token(rotation))
+    if count_of_keys >= MOST_KEYS_OF_A_TOKEN:
+        raise KeyQuotaError(
+            f"{count_of_keys} keys were issued for {rotation.version} and none could be stored. No "
+            f"other is issued before these are {STRAY_AGE // timedelta(minutes=1)} minutes old and "
+            "revoked. Mend what made the earlier attempts fail; the log names it."
+        )
+
+
+def _living_keys_of_token(rotation: Rotation) -> list[VendorKey]:
+    listing = list_own_keys(rotation.issuer, rotation.policy.installations, rotation.secret.arn)
+    return [key for key in listing.keys if key.active and key.label.token == rotation.token]
 
 
 def _make_room(rotation: Rotation) -> bool:

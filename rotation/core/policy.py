@@ -41,6 +41,10 @@ ROTATION_DAY: Final = _DAY
 #: A key that bears our label and that no version names is a stray once it is this old by the
 #: vendor's clock: no invocation lives so long, so a key that was not stored by then never will be.
 STRAY_AGE: Final = timedelta(minutes=30)
+#: So many living keys may bear one token. Each attempt of a failing createSecret can leave one, and
+#: Secrets Manager repeats it for hours: without a limit one sick secret would use up the vendor's
+#: quota for all. Two lost answers in a row are ordinary; a third time something is wrong.
+MOST_KEYS_OF_A_TOKEN: Final = 3
 #: More ordinary revocations of one secret in one run are a sign that something is wrong.
 MOST_REVOCATIONS: Final = 3
 #: So many retirement labels, beside the labels of AWS and of an incident, leave the 20 labels that

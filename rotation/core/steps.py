@@ -29,7 +29,14 @@ from rotation.core.invocation import (
     statement,
     unreadable_yet,
 )
-from rotation.core.issuing import discard, issue, read_back, revoke_strays_of_token, store
+from rotation.core.issuing import (
+    discard,
+    issue,
+    read_back,
+    refuse_too_large,
+    revoke_strays_of_token,
+    store,
+)
 from rotation.core.listing import list_own_keys
 from rotation.core.policy import least_life, least_life_when_issued
 from rotation.core.proving import (
@@ -66,7 +73,8 @@ def create_secret(rotation: Rotation) -> None:
     Raises:
         VersionStateError: the token is not staged (any more), rotation is off, or the secret is
             scheduled for deletion.
-        InvalidCredentialError: the current value cannot be carried over; nothing was issued.
+        InvalidCredentialError: the current value cannot be carried over, or leaves no room for a
+            key; nothing was issued.
         ConfigurationError: the key would not outlive the next rotation; nothing was issued.
     """
     snapshot = _staged(rotation)
@@ -77,6 +85,8 @@ def create_secret(rotation: Rotation) -> None:
         document = _to_carry_over(rotation, snapshot)
         least = least_life_when_issued(snapshot.rotation_interval, rotation.policy.grace)
         refuse_short_life("The life of a new key", rotation.policy.key_lifetime, least, snapshot)
+        if document is not None:
+            refuse_too_large(document, snapshot.arn)
         key = issue(rotation, snapshot)
         if document is None:
             _prove_or_discard(rotation, key)

@@ -106,6 +106,9 @@ def _problem(operation: str, failure: AwsCallError) -> str:
             "InvalidRequestException": "Check whether it is scheduled for deletion, or a replica.",
             "DecryptionFailure": "Check the key policy of its KMS key.",
             "EncryptionFailure": "Check the key policy of its KMS key.",
+            "LimitExceededException": "A quota is used up: 20 staging labels, 50 tags, or about "
+            "100 versions, of which none of the last 24 hours is removed (UserGuide "
+            "reference_limits).",
         }.get(code, "")
         return f"failed: {code}. {advice}".rstrip()
     if got_no_answer(failure):

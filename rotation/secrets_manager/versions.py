@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat, SecretDocument
 from rotation.errors import (
@@ -30,6 +30,9 @@ from rotation.secrets_manager.calls import (
 )
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import ListedVersion, Snapshot
+
+#: How many bytes a value has at most (API_PutSecretValue; UserGuide reference_limits).
+MOST_VALUE_BYTES: Final = 65_536
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient

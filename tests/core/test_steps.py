@@ -386,6 +386,114 @@ def test_a_lost_put_is_made_good_by_the_retry(
     assert rotation_fixture.active_keys() == {rotation_fixture.value("AWSPENDING")["apiKeyId"]}
 
 
+REFUSALS = (
+    "AccessDeniedException",
+    "EncryptionFailure",
+    "InvalidParameterException",
+    "InvalidRequestException",
+    "LimitExceededException",
+    "ResourceNotFoundException",
+    "ValidationException",
+)
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_put_that_is_refused_leaves_no_key(rotation_fixture: RotationFixture, code: str) -> None:
+    """No retry would store that key, and each would leave one more: it is revoked at once."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    rotation_fixture.cloud.faults.before("PutSecretValue", AwsError(code), times=100)
+    for _ in range(2):
+        with pytest.raises(SecretStoreError, match=code) as refused:
+            create_secret(rotation_fixture.rotation(token))
+        assert not refused.value.retryable
+        assert rotation_fixture.active_keys() == set()
+    rotation_fixture.cloud.faults.clear()
+    run_all(rotation_fixture, token)
+    assert rotation_fixture.active_keys() == {rotation_fixture.value(AWSCURRENT)["apiKeyId"]}
+
+
+def test_a_refused_put_is_told_although_the_vendor_cannot_be_asked(
+    rotation_fixture: RotationFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key is left to reconciliation, and the error is that of the put."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    rotation_fixture.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
+    rotation_fixture.vendor.faults.next("delete", VendorFault.SERVER_ERROR, times=20)
+    with pytest.raises(SecretStoreError, match="AccessDeniedException"):
+        create_secret(rotation_fixture.rotation(token))
+    assert len(rotation_fixture.active_keys()) == 1
+    assert "a new key is left to reconciliation" in caplog.messages
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_key_that_was_stored_before_the_refusal_stays(
+    rotation_fixture: RotationFixture, lag: int
+) -> None:
+    """The AWS client repeats a put whose answer was lost; only the repeat may be refused."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+
+    class StoredAndRefused(SecretVersions):
+        reads = 0
+
+        def put_pending(self, token: str, document: SecretDocument) -> None:
+            super().put_pending(token, document)
+            StoredAndRefused.reads = lag
+            raise SecretStoreError("refused", operation="PutSecretValue", aws_code="AccessDenied")
+
+        def read(self, version: str) -> SecretDocument | None:
+            StoredAndRefused.reads -= 1
+            return None if StoredAndRefused.reads >= 0 else super().read(version)
+
+    secret = StoredAndRefused(rotation_fixture.client, rotation_fixture.arn)
+    with pytest.raises(SecretStoreError):
+        create_secret(rotation_fixture.rotation(token, secret=secret))
+    run_all(rotation_fixture, token)
+    assert rotation_fixture.active_keys() == {rotation_fixture.value(AWSCURRENT)["apiKeyId"]}
+
+
+@pytest.mark.parametrize("fault", ["a lost put", "a lost key"])
+def test_a_sick_secret_does_not_use_up_the_vendor_s_quota(
+    rotation_fixture: RotationFixture, fault: str
+) -> None:
+    """Every attempt may leave a key: after three, none is issued until they are gone."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    if fault == "a lost put":
+        rotation_fixture.cloud.faults.before("PutSecretValue", Dropped(), times=1000)
+    else:
+        rotation_fixture.vendor.faults.next("create", VendorFault.LOSE_REPLY, times=None)
+    for attempt in range(12):
+        with pytest.raises(RotationError) as failed:
+            create_secret(rotation_fixture.rotation(token))
+        assert isinstance(failed.value, KeyQuotaError) is (attempt >= 3)
+        assert len(rotation_fixture.active_keys()) == min(attempt + 1, 3)
+    rotation_fixture.later(timedelta(minutes=31))
+    rotation_fixture.cloud.faults.clear()
+    rotation_fixture.vendor.faults.clear()
+    run_all(rotation_fixture, token)
+    assert rotation_fixture.active_keys() == {rotation_fixture.value(AWSCURRENT)["apiKeyId"]}
+
+
+def test_a_value_without_room_for_a_new_key_is_refused_before_issuing(
+    rotation_fixture: RotationFixture,
+) -> None:
+    """API_PutSecretValue: 65,536 bytes. A value that leaves just enough room rotates."""
+    key = rotation_fixture.vendor.keys.create()
+    held = {"apiKey": key.material, "apiKeyId": key.id}
+    rotation_fixture.put(json.dumps(held | {"note": "ü" * 32_600}, ensure_ascii=False))
+    token = rotation_fixture.stage()
+    with pytest.raises(InvalidCredentialError, match="65536 at most"):
+        create_secret(rotation_fixture.rotation(token))
+    requests = {record.operation for record in rotation_fixture.vendor.requests}
+    assert "create" not in requests
+    rotation_fixture.put(json.dumps(held | {"note": "ü" * 32_400}, ensure_ascii=False))
+    run_all(rotation_fixture, token)
+    rotation_fixture.promoted()
+
+
 def test_the_loser_of_a_race_adopts_the_winner_s_key(rotation_fixture: RotationFixture) -> None:
     """Two invocations with one token: the value stored first stays, the other's key is revoked."""
     rotation_fixture.store()

@@ -62,6 +62,7 @@ def test_what_was_never_sent_does_not_pass(error: Exception, advice: str) -> Non
         ("ResourceNotFoundException", False, "name or ARN"),
         ("InvalidRequestException", False, "scheduled for deletion"),
         ("DecryptionFailure", False, "KMS key"),
+        ("LimitExceededException", False, "A quota is used up"),
         ("ThrottlingException", True, ""),
         ("InternalServiceError", True, ""),
         ("SomethingNew", False, "SomethingNew"),
