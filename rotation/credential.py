@@ -225,6 +225,28 @@ class _Member:
 _DECODER: Final = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_Number)
 
 
+def exact_json_object(text: Confidential) -> dict[str, Any] | None:
+    """As `json_object`, but that numbers are kept as their text; `exact_json` writes them so."""
+    try:
+        members = _DECODER.decode(text.reveal().removeprefix(_BYTE_ORDER_MARK))
+        exact_json(members)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
+
+
+def exact_json(value: Any) -> str:
+    """The JSON text, in ASCII, of what `exact_json_object` has read, or of ordinary values."""
+    if isinstance(value, _Number):
+        return value.text
+    if isinstance(value, dict):
+        members = [f"{json.dumps(name)}: {exact_json(item)}" for name, item in value.items()]
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join([exact_json(item) for item in value]) + "]"
+    return json.dumps(value)
+
+
 @final
 class SecretDocument:
     """The JSON object in a secret: an API key and whatever else the organisation keeps there.

@@ -8,9 +8,11 @@
 Times are ISO 8601 in UTC. A leased key names in ``lease`` the installation, the secretArn and the
 token of the rotation it was given to, and when (``at``). A key that somebody was asked to revoke
 names in ``notice`` when, and whether the message went out. One that was declared compromised says
-in ``declared`` when, why and by whom, and in ``seenAliveAt`` when the vendor last accepted it. Any
-other member, of the pool or of a key, belongs to the organisation and survives every change
-untouched.
+in ``declared`` when, why and by whom, in ``declaredAt`` since when, and in ``seenAliveAt`` when the
+vendor last accepted it. A pool whose keys leaked says in ``leaked`` since when (``at``). Any other
+member, of the pool or of a key, belongs to the organisation and survives every change to the
+letter, numbers too. Another vendor's pool has the members of its `KeyFormat` in the place of
+``apiKeyId`` and ``apiKey``.
 
 The document is ours: the vendor publishes none. Everything here is a value without IO; a change
 gives a new `PoolDocument`. Nothing here shows key material in repr, log or error.
@@ -21,7 +23,6 @@ made several times, so it has no side effects, and made a second time it changes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,13 +31,14 @@ from typing import Any, Final, TypeVar
 
 from rotation.core.ports import KeyLabel
 from rotation.credential import (
-    API_KEY,
-    API_KEY_ID,
     EXPIRES_AT,
+    TRUSTED_SIGNATURES,
     ApiKey,
     Confidential,
+    KeyFormat,
+    exact_json,
+    exact_json_object,
     iso_utc,
-    json_object,
 )
 from rotation.errors import InvalidCredentialError, KeyPoolError
 
@@ -46,11 +48,9 @@ MOST_BYTES: Final = 65_536
 _ROOM_FOR_A_LEASE: Final = 1024
 
 _KEYS: Final = "keys"
+_LEAKED: Final = "leaked"
 _OUR_MEMBERS: Final = frozenset(
-    {
-        *(API_KEY, API_KEY_ID, EXPIRES_AT),
-        *("state", "addedAt", "lease", "notice", "declared", "seenAliveAt"),
-    },
+    {"state", "addedAt", "lease", "notice", "declared", "declaredAt", "seenAliveAt", EXPIRES_AT}
 )
 
 
@@ -98,6 +98,7 @@ class PoolEntry:
         added_at: when it was added, aware UTC, where known.
         lease: who has it; None for a key that nobody was given.
         declared: when, why and by whom it was declared compromised, in words.
+        declared_at: when that was, aware UTC, where known.
         seen_alive_at: when the vendor last accepted it after that, aware UTC.
         other_members: its other members, as a JSON object.
     """
@@ -108,8 +109,15 @@ class PoolEntry:
     lease: Lease | None = None
     notice: Notice | None = None
     declared: str | None = None
+    declared_at: datetime | None = None
     seen_alive_at: datetime | None = None
     other_members: Confidential = field(default_factory=_no_members)
+
+    @property
+    def unused(self) -> bool:
+        """Whether nothing in the entry says that the key was given to anybody, or has to die."""
+        spoken_of = (self.lease, self.notice, self.declared, self.declared_at)
+        return self.state is KeyState.FREE and all(said is None for said in spoken_of)
 
 
 @dataclass(frozen=True)
@@ -117,14 +125,18 @@ class PoolDocument:
     """The keys of a pool, in the order in which they were added.
 
     Attributes:
+        leaked_at: when it was last declared that its keys leaked, aware UTC.
         other_members: the document's other members, as a JSON object.
     """
 
     keys: tuple[PoolEntry, ...] = ()
+    leaked_at: datetime | None = None
     other_members: Confidential = field(default_factory=_no_members)
 
     @classmethod
-    def parse(cls, value: Confidential, *, of: str) -> PoolDocument:
+    def parse(
+        cls, value: Confidential, *, of: str, key_format: KeyFormat = TRUSTED_SIGNATURES
+    ) -> PoolDocument:
         """Read a pool secret's value; ``of`` names the secret in the error.
 
         One entry that cannot be read, or a key that is listed twice, refuses the whole document: a
@@ -133,7 +145,7 @@ class PoolDocument:
         Raises:
             InvalidCredentialError: the message says which entry and why, and repeats no value.
         """
-        pool = _parse(value)
+        pool = _parse(value, key_format)
         if isinstance(pool, str):
             raise InvalidCredentialError(f"The value of {of} is not a key pool: {pool}.")
         return pool
@@ -141,6 +153,20 @@ class PoolDocument:
     def find(self, key_id: str) -> PoolEntry | None:
         """The entry of that key id."""
         return next((entry for entry in self.keys if entry.key.id == key_id), None)
+
+    @property
+    def leasable(self) -> tuple[PoolEntry, ...]:
+        """The entries whose key may be given to a rotation.
+
+        A key counts by its id and by its material: no entry that was leased, that was declared
+        compromised or that somebody was asked to revoke has the same.
+        """
+        spoken_of = [entry.key.material for entry in self.keys if not entry.unused]
+        return tuple(
+            entry
+            for entry in self.keys
+            if entry.unused and not any(entry.key.material == other for other in spoken_of)
+        )
 
     def with_entry(self, entry: PoolEntry) -> PoolDocument:
         """The pool with ``entry`` in the place of the one of its id, or at the end."""
@@ -156,9 +182,11 @@ class PoolDocument:
 
     def serialize(self) -> Confidential:
         """The JSON text to store."""
-        members = json_object(self.other_members) or {}
+        members = exact_json_object(self.other_members) or {}
         members[_KEYS] = [_entry_members(entry) for entry in self.keys]
-        return Confidential(json.dumps(members))
+        if self.leaked_at is not None:
+            members[_LEAKED] = {"at": iso_utc(self.leaked_at)}
+        return Confidential(exact_json(members))
 
 
 EditResult = TypeVar("EditResult")
@@ -167,17 +195,24 @@ PoolEdit = Callable[[PoolDocument], tuple[PoolDocument | None, EditResult]]
 
 
 def add_key(pool: PoolDocument, key: ApiKey, now: datetime) -> tuple[PoolDocument | None, bool]:
-    """Add a free key; False where the pool has it already.
+    """Add a free key; False where the pool has the same key already, and it is free.
 
     Raises:
         KeyPoolError: the key's id is known with other material, its material is known under
-            another id, or the keys of the pool would no longer fit into the secret once they are
-            all leased.
+            another id, or the key was given away or has to die: it would be leased again. Or the
+            keys of the pool would no longer fit into the secret once they are all leased.
     """
     known = pool.find(key.id)
     twin = next((entry for entry in pool.keys if entry.key.material == key.material), None)
     if known is not None and known is twin:
-        return None, False
+        if known.added_at == whole_milliseconds(now):
+            # This very change was made before its answer was lost.
+            return None, True
+        if known.unused:
+            return None, False
+        raise KeyPoolError(
+            f"Key {key.id} is in the pool already, and is {known.state.value}. Nothing was changed."
+        )
     if known is not None:
         raise KeyPoolError(
             f"Key {key.id} is in the pool with other material. If that was a mistake, take it "
@@ -246,12 +281,13 @@ def whole_milliseconds(time: datetime) -> datetime:
 
 
 def _entry_members(entry: PoolEntry) -> dict[str, Any]:
-    members = json_object(entry.other_members) or {}
-    members[API_KEY_ID] = entry.key.id
-    members[API_KEY] = entry.key.material.reveal()
+    members = exact_json_object(entry.other_members) or {}
+    members[entry.key.key_format.id.name] = entry.key.id
+    members[entry.key.key_format.material.name] = entry.key.material.reveal()
     times = {
         EXPIRES_AT: entry.key.expires_at,
         "addedAt": entry.added_at,
+        "declaredAt": entry.declared_at,
         "seenAliveAt": entry.seen_alive_at,
     }
     members |= {name: iso_utc(time) for name, time in times.items() if time is not None}
@@ -273,29 +309,37 @@ def _entry_members(entry: PoolEntry) -> dict[str, Any]:
     return members
 
 
-def _parse(value: Confidential) -> PoolDocument | str:
+def _parse(value: Confidential, key_format: KeyFormat) -> PoolDocument | str:
     """The pool, or why the value is none. Raises nothing, so that no frame shows the value."""
-    members = json_object(value) or {}
+    members = exact_json_object(value) or {}
     listed = members.get(_KEYS)
     if not isinstance(listed, list):
         return f'it is not a JSON object with a list "{_KEYS}"'
+    try:
+        leaked_at = _time(members[_LEAKED]["at"]) if members.get(_LEAKED) is not None else None
+    except (KeyError, TypeError, ValueError):
+        return f'"{_LEAKED}" is not what docs/key-pool.md describes'
     keys: list[PoolEntry] = []
     for number, item in enumerate(listed, start=1):
-        entry = _parse_entry(item)
+        entry = _parse_entry(item, key_format)
         if isinstance(entry, str):
             return f"key {number} of {len(listed)}: {entry}"
         if any(entry.key.id == other.key.id for other in keys):
             return f"key {number} of {len(listed)}: {entry.key.id} is listed before"
         keys.append(entry)
-    return PoolDocument(tuple(keys), _other_members(members, frozenset({_KEYS})))
+    others = _other_members(members, frozenset({_KEYS, _LEAKED}))
+    return PoolDocument(tuple(keys), leaked_at, others)
 
 
-def _parse_entry(item: object) -> PoolEntry | str:
+def _parse_entry(item: object, key_format: KeyFormat) -> PoolEntry | str:
     if not isinstance(item, dict):
         return "it is not a JSON object"
     try:
         key = ApiKey.from_text(
-            item.get(API_KEY_ID), item.get(API_KEY), expires_at=item.get(EXPIRES_AT)
+            item.get(key_format.id.name),
+            item.get(key_format.material.name),
+            expires_at=item.get(EXPIRES_AT),
+            key_format=key_format,
         )
     except InvalidCredentialError as error:
         return str(error)
@@ -304,22 +348,22 @@ def _parse_entry(item: object) -> PoolEntry | str:
     except ValueError:
         return f'"state" is none of {", ".join(state.value for state in KeyState)}'
     try:
-        added_at, seen_at = (
+        added_at, declared_at, seen_at = (
             _time(item[name]) if item.get(name) is not None else None
-            for name in ("addedAt", "seenAliveAt")
+            for name in ("addedAt", "declaredAt", "seenAliveAt")
         )
         lease = _parse_lease(item["lease"]) if item.get("lease") is not None else None
         notice = _parse_notice(item["notice"]) if item.get("notice") is not None else None
     except (KeyError, TypeError, ValueError):
         return (
-            '"addedAt", "lease", "notice" or "seenAliveAt" is not what docs/key-pool.md describes'
+            '"addedAt", "declaredAt", "lease", "notice" or "seenAliveAt" is not what '
+            "docs/key-pool.md describes"
         )
     if (state is KeyState.LEASED and lease is None) or (state is KeyState.FREE and lease):
         return f'"state" is {state.value} and "lease" does not agree'
     declared = None if item.get("declared") is None else str(item["declared"])
-    return PoolEntry(
-        key, state, added_at, lease, notice, declared, seen_at, _other_members(item, _OUR_MEMBERS)
-    )
+    others = _other_members(item, _OUR_MEMBERS | {*key_format.members})
+    return PoolEntry(key, state, added_at, lease, notice, declared, declared_at, seen_at, others)
 
 
 def _parse_lease(members: Mapping[str, Any]) -> Lease:
@@ -342,5 +386,5 @@ def _time(text: str) -> datetime:
 
 def _other_members(members: Mapping[str, Any], ours: frozenset[str]) -> Confidential:
     return Confidential(
-        json.dumps({name: value for name, value in members.items() if name not in ours})
+        exact_json({name: value for name, value in members.items() if name not in ours})
     )

@@ -36,12 +36,14 @@ class CondemnResult:
     Attributes:
         keys: every key that is condemned and not proven dead, those of an earlier call too.
         leased_to: the ARNs of the secrets whose keys are in the pool: they have leaked with it.
+        spared: the free keys that were added after the leak was declared, and are not condemned.
         asked: whether a person was asked, now or before, to revoke every one of them.
     """
 
     keys: tuple[str, ...]
     leased_to: tuple[str, ...]
     asked: bool
+    spared: tuple[str, ...] = ()
 
 
 class PoolIncident:
@@ -66,9 +68,9 @@ class PoolIncident:
     def condemn(self, declared: str, *, again: bool = False) -> CondemnResult:
         """Declare every free key compromised, and ask a person to revoke them, in one message.
 
-        Idempotent: until all condemned keys are dead, a second call spares the keys that were added
-        after the first, and it asks again only if nobody was asked. Does NOT revoke a key, and does
-        NOT touch the keys that secrets hold.
+        Idempotent: for a day, and until every key that was in the pool then has left it, a second
+        call spares the keys that were added after the first, and it asks again only if nobody was
+        asked. Does NOT revoke a key, and does NOT touch the keys that secrets hold.
 
         Args:
             declared: when, why and by whom, in words.
@@ -79,13 +81,18 @@ class PoolIncident:
             SecretStoreError: AWS refused or failed; asking again is safe.
         """
         notice = self._messages.new_notice()
-        pool = self._pool.change(lambda found: _with_notice(found, notice, declared, again=again))
+
+        def condemned(found: PoolDocument) -> tuple[PoolDocument | None, PoolDocument]:
+            leaked = _condemn_free(found, notice.at, declared, again=again)
+            return _with_notice(leaked, notice, before=found)
+
+        pool = self._pool.change(condemned)
         asked = self._ask(pool, notice)
         keys = tuple(entry.key.id for entry in _condemned(pool))
         logger.warning("key pool condemned", pool=self.name, keys=len(keys), declared=declared)
         leases = (entry.lease for entry in pool.keys)
         arns = dict.fromkeys(lease.label.secret_arn for lease in leases if lease is not None)
-        return CondemnResult(keys, tuple(arns), asked)
+        return CondemnResult(keys, tuple(arns), asked, tuple(one.key.id for one in pool.leasable))
 
     def condemned(self) -> Sequence[CondemnedKey]:
         """The condemned keys. A key is due at every call on its first day, then once a day."""
@@ -99,21 +106,22 @@ class PoolIncident:
         """Ask a person to revoke the condemned keys that nobody was asked about yet."""
         notice = self._messages.new_notice()
         if any(nobody_asked(entry, notice) for entry in _condemned(self._pool.read())):
-            self._ask(self._pool.change(lambda pool: _with_notice(pool, notice, None)), notice)
+            self._ask(self._pool.change(lambda pool: _with_notice(pool, notice)), notice)
 
     def note_alive(self, key_ids: Sequence[str]) -> None:
-        """Note that the vendor still accepted these keys just now. Idempotent."""
+        """Note that the vendor still accepted these keys, once a day; all of them in one write."""
         now = whole_milliseconds(self._clock())
 
         def noted(pool: PoolDocument) -> tuple[PoolDocument | None, None]:
             changed = pool
             for entry in _condemned(pool):
-                if entry.key.id in key_ids and entry.seen_alive_at != now:
+                seen = entry.seen_alive_at
+                if entry.key.id in key_ids and (seen is None or now - seen >= _DAY):
                     changed = changed.with_entry(replace(entry, seen_alive_at=now))
             return (None if changed is pool else changed), None
 
         if key_ids:
-            self._pool.change(noted)
+            self._pool.change(noted, can_wait=True)
 
     def forget(self, key_id: str) -> None:
         """Take out a condemned key that was proven dead. Idempotent. Does NOT revoke it."""
@@ -124,7 +132,7 @@ class PoolIncident:
                 return None, False
             return pool.without(key_id), True
 
-        if self._pool.change(forgotten):
+        if self._pool.change(forgotten, can_wait=True):
             logger.info("dead key taken out of the pool", pool=self.name, key_id=key_id)
 
     def _ask(self, pool: PoolDocument, notice: Notice) -> bool:
@@ -146,30 +154,62 @@ def _condemned(pool: PoolDocument) -> list[PoolEntry]:
     return [entry for entry in pool.keys if entry.state is KeyState.COMPROMISED]
 
 
+def _condemn_free(pool: PoolDocument, now: datetime, declared: str, *, again: bool) -> PoolDocument:
+    """Declare the free keys compromised that were in the pool when it leaked."""
+    leaked_at = None if again else _open_leak(pool, now)
+    changed = pool if leaked_at is not None else replace(pool, leaked_at=now)
+    for entry in pool.keys:
+        # A key that was added later replaces one that leaked.
+        was_there = leaked_at is None or entry.added_at is None or entry.added_at <= leaked_at
+        if entry.state is KeyState.FREE and was_there:
+            condemned = replace(
+                entry,
+                state=KeyState.COMPROMISED,
+                declared=entry.declared or declared,
+                declared_at=entry.declared_at or now,
+            )
+            changed = changed.with_entry(condemned)
+    return changed
+
+
+def _open_leak(pool: PoolDocument, now: datetime) -> datetime | None:
+    """When the pool leaked, for a day and as long as a key is in it that was there then."""
+    leaked_at = pool.leaked_at
+    if leaked_at is None:
+        # As an earlier version of this software has written it.
+        times = (one.declared_at or (one.notice.at if one.notice else None) for one in pool.keys)
+        condemned = zip(pool.keys, times, strict=True)
+        leaked_at = min(
+            (at for one, at in condemned if at and one.state is KeyState.COMPROMISED), default=None
+        )
+    if leaked_at is None:
+        return None
+    there = (
+        one.state is not KeyState.FREE and (one.added_at is None or one.added_at <= leaked_at)
+        for one in pool.keys
+    )
+    return leaked_at if any(there) or now - leaked_at < _DAY else None
+
+
 def _with_notice(
-    pool: PoolDocument, notice: Notice, declared: str | None, *, again: bool = False
+    pool: PoolDocument, notice: Notice, before: PoolDocument | None = None
 ) -> tuple[PoolDocument | None, PoolDocument]:
     """Put ``notice`` on every condemned key that nobody was asked about.
 
-    With ``declared``, the free keys are condemned first. While other keys are condemned and not yet
-    dead, the keys that were added after those were condemned are spared, unless ``again``.
+    Args:
+        pool: the pool.
+        notice: what to put on them.
+        before: the pool as it is stored, where ``pool`` has been changed already.
     """
     changed = pool
-    opened = min((one.notice.at for one in _condemned(pool) if one.notice), default=None)
-    for entry in pool.keys:
-        free = entry.state is KeyState.FREE and declared is not None
-        if free and opened is not None and not again:
-            # A key that was added later replaces one that leaked.
-            free = entry.added_at is None or entry.added_at <= opened
-        if free or (entry.state is KeyState.COMPROMISED and nobody_asked(entry, notice)):
-            told = entry.declared or declared
-            condemned = replace(entry, state=KeyState.COMPROMISED, declared=told, notice=notice)
-            changed = changed.with_entry(condemned)
-    return (None if changed is pool else changed), changed
+    for entry in _condemned(pool):
+        if nobody_asked(entry, notice):
+            changed = changed.with_entry(replace(entry, notice=notice))
+    return (None if changed is (before or pool) else changed), changed
 
 
 def _due(entry: PoolEntry, now: datetime) -> bool:
-    declared_at = entry.notice.at if entry.notice else now
+    declared_at = entry.declared_at or (entry.notice.at if entry.notice else now)
     seen = entry.seen_alive_at
     return seen is None or now - declared_at < _DAY or now - seen >= _DAY
 
@@ -182,4 +222,4 @@ def _revocation_message(entries: Sequence[PoolEntry], pool: str) -> tuple[str, M
         "pool": pool,
         "and then": "Make as many new keys, and add them with: rotation pool add",
     }
-    return f"Revoke {len(entries)} leaked Trusted Signatures API keys", facts
+    return f"Revoke {len(entries)} leaked API keys", facts

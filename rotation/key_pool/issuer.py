@@ -129,7 +129,8 @@ class KeyPoolIssuer:
         """Retire a key: it is never leased (again), and a person is asked to revoke it, once.
 
         The key goes on working until that person has acted, so the answer is never that it was
-        revoked. If the message could not be sent, a later call sends it.
+        revoked. If the message could not be sent, a later call sends it. A key that was leased to
+        nobody is condemned, so that it stays in every report until it was proven dead.
         """
         notice = self._messages.new_notice()
         entry = self._pool.change(lambda pool: _retire(pool, key_id, notice))
@@ -153,7 +154,7 @@ class KeyPoolIssuer:
         def forgotten(pool: PoolDocument) -> tuple[PoolDocument | None, bool]:
             return (pool.without(key_id), True) if pool.find(key_id) else (None, False)
 
-        if self._pool.change(forgotten):
+        if self._pool.change(forgotten, can_wait=True):
             logger.info("dead key taken out of the pool", pool=self._pool.name, key_id=key_id)
 
     def _report_keys_left(self, found: _LeaseResult) -> None:
@@ -168,7 +169,7 @@ class KeyPoolIssuer:
             "pool": self._pool.name,
             "free keys left": str(found.keys_left),
         }
-        self._messages.send("Add Trusted Signatures API keys to the pool", facts)
+        self._messages.send("Add API keys to the pool", facts)
 
 
 class LeaseOnlyIssuer:
@@ -177,11 +178,19 @@ class LeaseOnlyIssuer:
     Invocations of one token share its lease. So the key that one invocation gives up may be the key
     that another has just stored, and a person would be asked to revoke a key that is about to
     become current. Reconciliation retires a key that no version names, once no step can be using
-    it any more.
+    it any more. A suspect key may never become current, so that one is retired at once, and the
+    next lease gives another.
+
+    Args:
+        pool: the pool.
+        is_suspect: whether the key of that id was declared compromised for the secret.
     """
 
-    def __init__(self, pool: KeyPoolIssuer) -> None:
+    def __init__(
+        self, pool: KeyPoolIssuer, is_suspect: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._pool = pool
+        self._is_suspect = is_suspect
 
     def issue(self, label: KeyLabel, lifetime: timedelta) -> ApiKey:
         """As `KeyPoolIssuer.issue`."""
@@ -192,7 +201,9 @@ class LeaseOnlyIssuer:
         return self._pool.list_keys(installation, secret_arn)
 
     def revoke(self, key_id: str) -> Revocation:
-        """Nothing is done: the key stays leased until reconciliation retires it."""
+        """As `KeyPoolIssuer.revoke` for a suspect key; any other is left to reconciliation."""
+        if self._is_suspect(key_id):
+            return self._pool.revoke(key_id)
         logger.info("a leased key is left to reconciliation", key_id=key_id)
         return Revocation.MANUAL_ACTION_NEEDED
 
@@ -204,12 +215,13 @@ class LeaseOnlyIssuer:
 def _lease(
     pool: PoolDocument, lease: Lease, least: timedelta
 ) -> tuple[PoolDocument | None, _LeaseResult]:
-    free = [entry for entry in pool.keys if entry.state is KeyState.FREE]
+    free = pool.leasable
     usable = [entry for entry in free if _expiry(entry) >= lease.at + least]
     too_short = len(free) - len(usable)
     for entry in pool.keys:
         held = entry.lease is not None and entry.lease.label == lease.label
-        if held and entry.state is KeyState.LEASED and not entry.key.expired(lease.at):
+        good = entry.state is KeyState.LEASED and entry.notice is None and entry.declared is None
+        if held and good and not entry.key.expired(lease.at):
             return None, _LeaseResult(entry, entry.lease == lease, len(usable), too_short)
     if not usable:
         return None, _LeaseResult(None, is_new=False, keys_left=0, too_short=too_short)
@@ -231,9 +243,21 @@ def _retire(
     entry = pool.find(key_id)
     if entry is None:
         return None, None
-    if entry.state is KeyState.RETIRED and not nobody_asked(entry, notice):
+    to_die = entry.state in {KeyState.RETIRED, KeyState.COMPROMISED}
+    if to_die and not nobody_asked(entry, notice):
         return None, entry
-    retired = replace(entry, state=KeyState.RETIRED, notice=notice)
+    if entry.state is KeyState.COMPROMISED or entry.lease is None:
+        declared = entry.declared or f"{iso_utc(notice.at)} revocation asked for"
+        declared_at = entry.declared_at or notice.at
+        retired = replace(
+            entry,
+            state=KeyState.COMPROMISED,
+            notice=notice,
+            declared=declared,
+            declared_at=declared_at,
+        )
+    else:
+        retired = replace(entry, state=KeyState.RETIRED, notice=notice)
     return pool.with_entry(retired), retired
 
 
@@ -249,7 +273,7 @@ def _revocation_message(entry: PoolEntry, pool: str) -> tuple[str, Mapping[str, 
         facts |= {"leased at": iso_utc(entry.lease.at)}
     if entry.key.expires_at is not None:
         facts["expires at"] = iso_utc(entry.key.expires_at)
-    return f"Revoke Trusted Signatures API key {entry.key.id}", facts
+    return f"Revoke API key {entry.key.id}", facts
 
 
 def _empty_pool_message(name: str, found: _LeaseResult, least: timedelta, label: KeyLabel) -> str:

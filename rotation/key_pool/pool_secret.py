@@ -6,10 +6,20 @@ the current version, stores the changed document under a staging label of its ow
 reads, and then moves AWSCURRENT from the version that it read. If somebody else was faster the move
 is refused; then the label is dropped and everything is done again with what is current now.
 
+Every put costs a version, a refused change too, and a secret has 100 of which AWS removes none that
+is younger than 24 hours (UserGuide reference_limits). So a change first claims the version that it
+read: it moves the label `CLAIM` there, from the version that bears it. That is a compare-and-swap
+without a version, so one of many wins, and the others wait without a put. The claim ends by itself
+when AWSCURRENT moves on: a claim on a version that is not current is none. It only saves versions:
+what keeps two changes apart is the move of AWSCURRENT. A claim that a crash left on the current
+version is waited for, and then ignored. What threads of one process ask for at the same time is
+stored in one version.
+
 What a crash leaves:
 
-- after the put: a version that nobody reads, and its label; the next change sweeps it;
-- after the move: the change took effect; the next change sweeps the label.
+- after the claim: the claim; the next change waits for it some seconds and then goes ahead;
+- after the put: also a version that nobody reads, and its label; a later change sweeps the label;
+- after the move: the change took effect; a later change sweeps the label.
 
 A lost reply looks like a refusal or like an error, and says nothing about the move. So an edit has
 to find out by itself that it was made already, and then it changes nothing.
@@ -20,16 +30,20 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
-from rotation.credential import Confidential
-from rotation.errors import KeyPoolError, SecretStoreError
+from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat, iso_utc
+from rotation.deadline import Deadline
+from rotation.errors import KeyPoolError, RotationError, SecretStoreError
 from rotation.key_pool.document import MOST_BYTES, EditResult, PoolDocument, PoolEdit
 from rotation.privacy.observability import logger
-from rotation.secrets_manager.calls import call_secrets_manager
+from rotation.secrets_manager.calls import call_secrets_manager, value_of
 from rotation.secrets_manager.labels import AWSCURRENT
 
 if TYPE_CHECKING:
@@ -37,24 +51,115 @@ if TYPE_CHECKING:
 
 #: Staging label of a version that is being made; the version's id follows.
 STAGE: Final = "rotation-pool-"
+#: Staging label that says, on the current version, that somebody is changing the pool.
+CLAIM: Final = "rotation-claim"
+#: UserGuide reference_limits: so many versions of a secret are kept, none of the last 24 hours is
+#: removed, and so many labels are on all of them.
+MOST_VERSIONS: Final = 100
+MOST_LABELS: Final = 20
+_KEPT_FOR: Final = timedelta(hours=24)
+#: What can wait leaves so many versions of a day to leases and incidents.
+VERSIONS_FOR_LEASES: Final = 20
 
-_ATTEMPTS: Final = 20
+#: So many changes may be refused although each was claimed; every one costs a version.
+_MOST_REFUSALS: Final = 5
+#: The label of a change that is under way is gone at the next look; what then still fills up the
+#: labels stays.
+_MOST_FULL: Final = 2
+#: Secrets Manager calls come far sooner than this; without a deadline a change gives up after it.
+_MOST_WAIT: Final = timedelta(minutes=2)
+#: Seconds between two looks at a pool that somebody else is changing. A read costs no version.
+_PAUSE: Final = (0.2, 1.0)
+#: After so many seconds of waiting for one claim, its owner has died. Those who wait do not all
+#: give up at the same moment.
+_CLAIM_PATIENCE: Final = (10.0, 20.0)
 #: Nobody takes this long between a put and its move: a step's calls are over within two minutes.
 _ABANDONED: Final = timedelta(minutes=5)
-# API_UpdateSecretVersionStage, "Errors": the label is elsewhere, or the version is gone.
-_REFUSED: Final = frozenset(
-    {"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"}
-)
+# API_UpdateSecretVersionStage, "Errors": the label is elsewhere, or the version is gone. Not so
+# InvalidRequestException: the secret is a replica, or scheduled for deletion.
+_REFUSED: Final = frozenset({"InvalidParameterException", "ResourceNotFoundException"})
+_QUOTA: Final = "LimitExceededException"
+
+
+class _Outcome(Enum):
+    """What came of an attempt to store a document."""
+
+    STORED = "stored"
+    BUSY = "somebody else is changing the pool; nothing was written"
+    NO_ROOM = "all labels of the secret are in use; nothing was written"
+    REFUSED = "somebody else was faster; a version was written in vain"
+
+
+@dataclass
+class _Request(Generic[EditResult]):
+    """An edit that a thread waits for.
+
+    Attributes:
+        can_wait: whether it is not made while few versions are left.
+        done: whether ``result`` or ``error`` holds.
+    """
+
+    edit: PoolEdit[EditResult]
+    can_wait: bool
+    done: bool = False
+    result: EditResult | None = None
+    error: BaseException | None = None
+
+    def apply(self, pool: PoolDocument, of: str) -> PoolDocument:
+        """The pool with this edit made; the same pool where it changes nothing or is refused."""
+        self.error = None
+        try:
+            changed, self.result = self.edit(pool)
+            if changed is None:
+                return pool
+            _refuse_too_large(changed, pool, of)
+        except Exception as error:  # noqa: BLE001 - it is raised where the edit was asked for
+            self.error = error
+            return pool
+        return changed
+
+
+@dataclass(frozen=True)
+class _VersionList:
+    """The versions of the pool secret.
+
+    Attributes:
+        created: when each was created, by its id; deprecated versions too.
+        labels: the version that bears each label.
+    """
+
+    created: Mapping[str, datetime]
+    labels: Mapping[str, str]
+
+    def another_than(self, version: str) -> str | None:
+        """A version that is not this one, with a label where there is one; None: there is none."""
+        others = [*self.labels.values(), *self.created]
+        return next((other for other in others if other != version), None)
+
+    def recent(self, now: datetime) -> int:
+        """How many versions AWS does not remove yet."""
+        kept = {version for version, at in self.created.items() if now - at < _KEPT_FOR}
+        return len(kept | set(self.labels.values()))
+
+    def next_removal(self) -> datetime | None:
+        """When AWS can remove a version at the earliest; None: every version has a label."""
+        labelled = set(self.labels.values())
+        free = (at for version, at in self.created.items() if version not in labelled)
+        oldest = min(free, default=None)
+        return None if oldest is None else oldest + _KEPT_FOR
 
 
 class PoolSecret:
-    """One pool secret.
+    """One pool secret. Threads may share it.
 
     Args:
         client: a boto3 Secrets Manager client.
         secret_id: the secret's name or ARN.
-        clock: our clock, aware UTC; it only decides how old a label left behind is.
+        clock: our clock, aware UTC; it only decides how old a label left behind is, and when AWS
+            removes a version.
         sleep: how to wait, in seconds, before another attempt.
+        deadline: when the waits of a change must have ended; each ends after two minutes anyway.
+        key_format: how the pool holds its keys.
     """
 
     def __init__(
@@ -63,11 +168,19 @@ class PoolSecret:
         secret_id: str,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        deadline: Deadline | None = None,
+        key_format: KeyFormat = TRUSTED_SIGNATURES,
     ) -> None:
         self._client = client
         self.name = secret_id
+        self.key_format = key_format
         self._clock = clock
         self._sleep = sleep
+        self._deadline = deadline
+        self._requests: list[_Request[Any]] = []
+        self._requesting = Lock()
+        self._changing = Lock()
 
     def read(self) -> PoolDocument:
         """The current pool; empty where the secret has no value yet.
@@ -76,51 +189,100 @@ class PoolSecret:
             InvalidCredentialError: the value is not a key pool.
             SecretStoreError: AWS refused or failed, or there is no such secret.
         """
-        return self._read()[1]
+        return self._read().pool
 
-    def change(self, edit: PoolEdit[EditResult]) -> EditResult:
+    def change(self, edit: PoolEdit[EditResult], *, can_wait: bool = False) -> EditResult:
         """Apply ``edit`` to the current pool and make the result current, whoever else changes it.
 
         Args:
             edit: what it raises ends the change, and nothing is stored.
+            can_wait: whether it is refused while few versions of the day are left, so that leases
+                and incidents have them.
 
         Returns:
             the edit's result.
 
         Raises:
             InvalidCredentialError: the value is not a key pool.
-            KeyPoolError: the changed document is too large; nothing was stored.
-            SecretStoreError: AWS refused or failed. The change may have been made all the same:
-                make it again.
+            KeyPoolError: the changed document is too large, or a quota of Secrets Manager is used
+                up; nothing was stored. The message says which quota, and until when.
+            SecretStoreError: AWS refused or failed. Where it is retryable, the change may have been
+                made all the same: make it again. Where it is not, nothing was changed.
         """
-        swept = False
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._sleep(random.uniform(0, min(1.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter
-            version, pool = self._read()
-            changed, outcome = edit(pool)
-            if changed is None:
-                return outcome
-            if not swept:
-                self._sweep()
-                swept = True
-            if self._swap(version, changed):
-                return outcome
-        raise SecretStoreError(
-            f"UpdateSecretVersionStage on {self.name} was refused {_ATTEMPTS} times: others go on "
-            "changing the pool, or AWSCURRENT may not be moved. Try again.",
+        request = _Request(edit, can_wait)
+        with self._requesting:
+            self._requests.append(request)
+        with self._changing:
+            if not request.done:
+                with self._requesting:
+                    batch, self._requests = self._requests, []
+                self._carry_out(batch)
+        if request.error is not None:
+            raise request.error
+        return cast("EditResult", request.result)
+
+    def _carry_out(self, batch: Sequence[_Request[Any]]) -> None:
+        """Make the edits of a batch, in one version; each has its result or its error then."""
+        try:
+            self._store(batch)
+        except BaseException as error:
+            for request in batch:
+                request.error = request.error or error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for request in batch:
+                request.done = True
+
+    def _store(self, batch: Sequence[_Request[Any]]) -> None:
+        waiting = _Waiting(self._sleep, self._deadline)
+        refusals = full = 0
+        outcome = _Outcome.BUSY
+        while True:
+            read = self._read()
+            if _apply(batch, read.pool, self.name) is read.pool:
+                return
+            if read.claimed and not waiting.over(read.version):
+                waiting.pause(read.version)
+            else:
+                versions = self._list_versions()
+                self._spare_versions(batch, versions)
+                changed = _apply(batch, read.pool, self.name)
+                if changed is read.pool:
+                    return
+                if versions is not None and refusals == 0:
+                    self._sweep(versions)
+                outcome = self._swap(read, changed, versions)
+                if outcome is _Outcome.STORED:
+                    return
+                refusals += outcome is _Outcome.REFUSED
+                full += outcome is _Outcome.NO_ROOM
+                waiting.pause(None)
+            if refusals == _MOST_REFUSALS or full == _MOST_FULL or waiting.given_up:
+                raise self._given_up(outcome, refusals)
+
+    def _given_up(self, outcome: _Outcome, refusals: int) -> RotationError:
+        if outcome is _Outcome.NO_ROOM:
+            return KeyPoolError(
+                f"All {MOST_LABELS} staging labels that Secrets Manager allows on the versions of "
+                f"{self.name} are in use. Remove labels that others have put there, with "
+                "UpdateSecretVersionStage. Nothing was changed."
+            )
+        return SecretStoreError(
+            f"UpdateSecretVersionStage on {self.name} was refused {refusals} times, after waiting "
+            "for others who change the pool, or AWSCURRENT may not be moved. Try again.",
             operation="UpdateSecretVersionStage",
             aws_code="InvalidParameterException",
             retryable=True,
         )
 
-    def _read(self) -> tuple[str | None, PoolDocument]:
-        """The version that bears AWSCURRENT, by its id, and what it holds.
+    def _read(self) -> _Current:
+        """The current version and what it holds.
 
         Reads are eventually consistent: what is read may be outdated. Then the move is refused.
         """
         try:
-            version, value = self._call(
+            version, labels, value = self._call(
                 "GetSecretValue",
                 lambda: _held(
                     self._client.get_secret_value(SecretId=self.name, VersionStage=AWSCURRENT)
@@ -130,22 +292,47 @@ class PoolSecret:
             if error.aws_code != "ResourceNotFoundException":
                 raise
         else:
-            return version, PoolDocument.parse(value, of=self.name)
+            pool = PoolDocument.parse(value, of=self.name, key_format=self.key_format)
+            return _Current(version, CLAIM in labels, pool)
         # The same code says that there is no such secret; then this call fails.
         self._call("DescribeSecret", lambda: self._client.describe_secret(SecretId=self.name))
-        return None, PoolDocument()
+        return _Current(None, claimed=False, pool=PoolDocument())
 
-    def _swap(self, version: str | None, changed: PoolDocument) -> bool:
-        """Make ``changed`` current if ``version`` still is; False where the move was refused."""
-        value = changed.serialize()
-        size = len(value.reveal().encode())
-        if size > MOST_BYTES:
-            raise KeyPoolError(
-                f"The pool in {self.name} would be {size} bytes; Secrets Manager stores "
-                f"{MOST_BYTES} at most. Take dead keys out with `rotation pool remove`."
-            )
-        token = str(uuid.uuid4())
-        removed = {} if version is None else {"RemoveFromVersionId": version}
+    def _swap(
+        self, read: _Current, changed: PoolDocument, versions: _VersionList | None
+    ) -> _Outcome:
+        """Claim the version that was read, and make ``changed`` current if that still is."""
+        if read.version is None or read.claimed or versions is None:
+            # Nothing can be claimed, or the claim's owner is dead, or nobody knows where it is.
+            return self._put_and_move(read.version, changed)
+        claimed_before = versions.labels.get(CLAIM)
+        if claimed_before == read.version:
+            return _Outcome.BUSY
+        parked = claimed_before or versions.another_than(read.version)
+        if parked is None:
+            # The first change of a pool: there is no version to move a claim from.
+            return self._put_and_move(read.version, changed)
+        try:
+            if claimed_before is None:
+                self._move(CLAIM, None, parked)
+            self._move(CLAIM, parked, read.version)
+        except SecretStoreError as error:
+            if error.aws_code == _QUOTA:
+                return _Outcome.NO_ROOM
+            if error.aws_code not in _REFUSED:
+                raise
+            return _Outcome.BUSY
+        try:
+            outcome = self._put_and_move(read.version, changed)
+        except RotationError:
+            self._quietly(CLAIM, read.version, parked)
+            raise
+        if outcome is not _Outcome.STORED:
+            self._quietly(CLAIM, read.version, parked)
+        return outcome
+
+    def _put_and_move(self, version: str | None, changed: PoolDocument) -> _Outcome:
+        value, token = changed.serialize(), str(uuid.uuid4())
         try:
             self._call(
                 "PutSecretValue",
@@ -156,77 +343,195 @@ class PoolSecret:
                     VersionStages=[STAGE + token],
                 ),
             )
-            self._call(
-                "UpdateSecretVersionStage",
-                lambda: self._client.update_secret_version_stage(
-                    SecretId=self.name, VersionStage=AWSCURRENT, MoveToVersionId=token, **removed
-                ),
-            )
         except SecretStoreError as error:
-            self._drop(STAGE + token, token)
-            if not _another_attempt_helps(error):
+            if error.aws_code != _QUOTA and error.retryable:
+                # It may have been stored all the same.
+                self._quietly(STAGE + token, token, None)
+            if error.aws_code != _QUOTA:
+                raise
+            refusal = self._quota_refusal()
+        else:
+            return self._promote(version, token)
+        if refusal is None:
+            return _Outcome.NO_ROOM
+        raise refusal
+
+    def _promote(self, version: str | None, token: str) -> _Outcome:
+        try:
+            self._move(AWSCURRENT, version, token)
+        except SecretStoreError as error:
+            self._quietly(STAGE + token, token, None)
+            if error.aws_code not in _REFUSED:
                 raise
             logger.debug("the pool was changed by somebody else meanwhile", pool=self.name)
-            return False
-        self._drop(STAGE + token, token)
-        return True
+            return _Outcome.REFUSED
+        self._quietly(STAGE + token, token, None)
+        return _Outcome.STORED
 
-    def _sweep(self) -> None:
+    def _spare_versions(
+        self, batch: Sequence[_Request[Any]], versions: _VersionList | None
+    ) -> None:
+        """Refuse what can wait, if few versions are left of those that a day has."""
+        if versions is None or not any(request.can_wait for request in batch):
+            return
+        left = MOST_VERSIONS - versions.recent(self._clock())
+        if left >= VERSIONS_FOR_LEASES:
+            return
+        for request in batch:
+            if request.can_wait:
+                request.edit = partial(_refuse, self._quota_message(versions, left))
+
+    def _quota_refusal(self) -> KeyPoolError | None:
+        """The error of a put over a quota; None if it is that of labels, which empties soon."""
+        versions = self._list_versions()
+        if versions is not None and len(versions.created) < MOST_VERSIONS:
+            return None
+        return KeyPoolError(self._quota_message(versions, 0))
+
+    def _quota_message(self, versions: _VersionList | None, left: int) -> str:
+        removal = None if versions is None else versions.next_removal()
+        until = "when the oldest is 24 hours old" if removal is None else f"at {iso_utc(removal)}"
+        return (
+            f"{left} of the {MOST_VERSIONS} versions that Secrets Manager keeps of {self.name} are "
+            "left, and it removes none that is younger than 24 hours (quota: versions of a "
+            f"secret). The next becomes free {until}. Nothing was changed."
+        )
+
+    def _sweep(self, versions: _VersionList) -> None:
         """Drop labels that a crash left behind: a secret may have 20 in all.
 
         Source: UserGuide reference_limits. A version without a label is deprecated, and AWS
         deletes it when it likes. A slow writer whose label was swept loses nothing: its move
         succeeds, or is refused and done again.
         """
-        try:
-            for stage, version in self._abandoned():
-                self._drop(stage, version)
+        for label, version in versions.labels.items():
+            age = self._clock() - versions.created[version]
+            if label.startswith(STAGE) and age > _ABANDONED:
+                self._quietly(label, version, None)
                 logger.info("label of an interrupted change swept", pool=self.name, version=version)
+
+    def _list_versions(self) -> _VersionList | None:
+        """The versions; None: they could not be listed, and the change goes on without."""
+        created: dict[str, datetime] = {}
+        labels: dict[str, str] = {}
+        page: dict[str, Any] | None = {}
+        try:
+            while page is not None:
+                listed, page = self._call(
+                    "ListSecretVersionIds", partial(self._versions_page, page)
+                )
+                for version, at, stages in listed:
+                    created[version] = at
+                    labels |= dict.fromkeys(stages, version)
         except SecretStoreError as error:
             logger.warning("old labels were not swept", pool=self.name, reason=error.aws_code)
+            return None
+        return _VersionList(created, labels)
 
-    def _abandoned(self) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
-        page: dict[str, Any] = {}
-        while True:
-            answer = self._call(
-                "ListSecretVersionIds",
-                partial(self._client.list_secret_version_ids, SecretId=self.name, **page),
-            )
-            found += [
-                (stage, version["VersionId"])
-                for version in answer.get("Versions", ())
-                for stage in version.get("VersionStages", ())
-                if stage.startswith(STAGE) and self._clock() - version["CreatedDate"] > _ABANDONED
-            ]
-            if "NextToken" not in answer:
-                return found
-            page = {"NextToken": answer["NextToken"]}
+    def _versions_page(self, page: Mapping[str, Any]) -> Any:
+        answer = self._client.list_secret_version_ids(
+            SecretId=self.name, IncludeDeprecated=True, MaxResults=100, **page
+        )
+        listed = [
+            (version["VersionId"], version["CreatedDate"], version.get("VersionStages", ()))
+            for version in answer["Versions"]
+        ]
+        return listed, {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
 
-    def _drop(self, stage: str, version: str) -> None:
-        """Take our label off; if that fails, a later change sweeps it."""
+    def _quietly(self, label: str, remove_from: str, move_to: str | None) -> None:
+        """Take a label off, or move it back; if that fails, a later change makes it good."""
         try:
-            self._call(
-                "UpdateSecretVersionStage",
-                lambda: self._client.update_secret_version_stage(
-                    SecretId=self.name, VersionStage=stage, RemoveFromVersionId=version
-                ),
-            )
+            self._move(label, remove_from, move_to)
         except SecretStoreError as error:
             if error.aws_code not in _REFUSED:
                 logger.warning("a label was left behind", pool=self.name, reason=error.aws_code)
+
+    def _move(self, label: str, remove_from: str | None, move_to: str | None) -> None:
+        versions: dict[str, Any] = {}
+        if remove_from is not None:
+            versions["RemoveFromVersionId"] = remove_from
+        if move_to is not None:
+            versions["MoveToVersionId"] = move_to
+        self._call(
+            "UpdateSecretVersionStage",
+            lambda: self._client.update_secret_version_stage(
+                SecretId=self.name, VersionStage=label, **versions
+            ),
+        )
 
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
         return call_secrets_manager(operation, self.name, call)
 
 
-def _another_attempt_helps(error: SecretStoreError) -> bool:
-    """Whether somebody else moved AWSCURRENT first, or all labels of the secret are in use now."""
-    if error.operation == "PutSecretValue":
-        return error.aws_code == "LimitExceededException"
-    return error.aws_code in _REFUSED
+@dataclass(frozen=True)
+class _Current:
+    """What is current.
+
+    Attributes:
+        version: its id; None: the secret has no value yet.
+        claimed: whether somebody has claimed it.
+    """
+
+    version: str | None
+    claimed: bool
+    pool: PoolDocument
 
 
-def _held(answer: Mapping[str, Any]) -> tuple[str, Confidential]:
-    """The version's id and its value; a binary value reads as no JSON."""
-    return answer["VersionId"], Confidential(answer.get("SecretString", ""))
+class _Waiting:
+    """The pauses of one change."""
+
+    def __init__(self, sleep: Callable[[float], None], deadline: Deadline | None) -> None:
+        self._sleep = sleep
+        self._deadline = deadline
+        self._patience = random.uniform(*_CLAIM_PATIENCE)  # noqa: S311 - jitter
+        self._waited = timedelta(0)
+        self._for: tuple[str | None, float] = (None, 0.0)
+        self.given_up = False
+
+    def over(self, version: str | None) -> bool:
+        """Whether the claim on ``version`` was waited for long enough."""
+        return self._for[0] == version and self._for[1] >= self._patience
+
+    def pause(self, version: str | None) -> None:
+        """Wait for the claim on ``version``, or (None) before another attempt, if there is time."""
+        seconds = random.uniform(*_PAUSE)  # noqa: S311 - jitter
+        pause = timedelta(seconds=seconds)
+        self._waited += pause
+        left = _MOST_WAIT - self._waited
+        if self._deadline is not None:
+            left = min(left, self._deadline.left() - pause)
+        if left < timedelta(0):
+            self.given_up = True
+            return
+        self._sleep(seconds)
+        if version is not None:
+            before = self._for[1] if self._for[0] == version else 0.0
+            self._for = (version, before + seconds)
+
+
+def _apply(batch: Sequence[_Request[Any]], pool: PoolDocument, of: str) -> PoolDocument:
+    for request in batch:
+        pool = request.apply(pool, of)
+    return pool
+
+
+def _refuse(message: str, _: PoolDocument) -> tuple[None, None]:
+    raise KeyPoolError(message)
+
+
+def _refuse_too_large(changed: PoolDocument, pool: PoolDocument, of: str) -> None:
+    size = _size(changed)
+    if size > max(MOST_BYTES, _size(pool)):
+        raise KeyPoolError(
+            f"The pool in {of} would be {size} bytes; Secrets Manager stores {MOST_BYTES} at most. "
+            "Take dead keys out with `rotation pool remove`."
+        )
+
+
+def _size(pool: PoolDocument) -> int:
+    return len(pool.serialize().reveal().encode())
+
+
+def _held(answer: Mapping[str, Any]) -> tuple[str, Sequence[str], Confidential]:
+    """The version's id, its labels and its value; a binary value reads as no JSON."""
+    return answer["VersionId"], answer["VersionStages"], value_of(answer) or Confidential("")

@@ -102,6 +102,13 @@ class PoolFixture:
         versions = described.get("VersionIdsToStages", {})
         return {version: set(labels) for version, labels in versions.items()}
 
+    def versions(self) -> int:
+        """How many versions the pool secret has, deprecated ones too."""
+        listed = self.rotation.client.list_secret_version_ids(
+            SecretId=NAME, IncludeDeprecated=True, MaxResults=100
+        )
+        return len(listed["Versions"])
+
     def stages(self) -> list[str]:
         """The labels of changes that are under way, or were interrupted."""
         labels = [label for has in self.labels().values() for label in has]

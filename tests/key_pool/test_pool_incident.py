@@ -55,7 +55,7 @@ def test_one_message_asks_for_all_of_them(key_pool: PoolFixture, incident: PoolI
     incident.condemn(DECLARED)
     assert incident.condemn("later").keys == tuple(key.id for key in made)
     [(subject, facts)] = key_pool.inbox.messages
-    assert subject == "Revoke 2 leaked Trusted Signatures API keys"
+    assert subject == "Revoke 2 leaked API keys"
     assert facts["key ids"].split() == [key.id for key in made]
     assert facts["why"] == DECLARED
     assert "rotation pool add" in facts["and then"]

@@ -82,7 +82,7 @@ def test_a_loud_rotation_with_a_pool_says_no_key(
         for key in deployment.vendor.keys.all():
             canary.plant(key.material, f"key {key.id}")
     [message] = told
-    assert message["Subject"] == "Add Trusted Signatures API keys to the pool"
+    assert message["Subject"] == "Add API keys to the pool"
     assert "free keys left: 1" in message["Message"]
     (tmp_path / "message.json").write_text(json.dumps(told))
     (tmp_path / "invoking-side.log").write_text(invoking_side.getvalue())

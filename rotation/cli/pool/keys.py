@@ -17,7 +17,7 @@ from rotation.core.policy import POOL_RESERVE
 from rotation.credential import iso_utc
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.key_pool import document
-from rotation.key_pool.document import KeyState, PoolDocument, PoolEntry, removable_entry
+from rotation.key_pool.document import PoolDocument, PoolEntry, removable_entry
 from rotation.key_pool.pool_secret import PoolSecret
 
 
@@ -80,7 +80,7 @@ def _pool(name: str) -> PoolSecret:
 
 def _free(pool: PoolDocument) -> int:
     now = utc_now()
-    return sum(entry.state is KeyState.FREE and not entry.key.expired(now) for entry in pool.keys)
+    return sum(not entry.key.expired(now) for entry in pool.leasable)
 
 
 def _stock(free: int) -> str:

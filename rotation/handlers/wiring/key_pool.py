@@ -14,6 +14,7 @@ from rotation.aws.notifier import LogNotifier, SnsNotifier
 from rotation.core.policy import least_life_when_issued
 from rotation.core.ports import Notifier
 from rotation.credential import ApiKey
+from rotation.deadline import Deadline
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.key_pool.issuer import KeyPoolIssuer
 from rotation.key_pool.pool_secret import PoolSecret
@@ -24,16 +25,25 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 
+def pool_secret(
+    settings: RotationSettings, secrets: SecretsManagerClient, deadline: Deadline
+) -> PoolSecret:
+    """The pool secret of the settings, for calls that end by ``deadline``."""
+    return PoolSecret(secrets, settings.pool_secret, utc_now, deadline=deadline)
+
+
 def key_pool(
-    settings: RotationSettings, secrets: SecretsManagerClient, notifier: Notifier
+    settings: RotationSettings,
+    secrets: SecretsManagerClient,
+    notifier: Notifier,
+    pool: PoolSecret,
 ) -> KeyPoolIssuer:
-    """The pool of the settings."""
+    """The issuer over the pool of the settings."""
 
     def needed(secret_arn: str) -> timedelta:
         interval = SecretVersions(secrets, secret_arn).snapshot().rotation_interval
         return least_life_when_issued(interval, settings.grace)
 
-    pool = PoolSecret(secrets, settings.pool_secret, utc_now)
     return KeyPoolIssuer(pool, needed, notifier, utc_now)
 
 

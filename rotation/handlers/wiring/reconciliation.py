@@ -13,11 +13,15 @@ from rotation.core.ports import IssuerCondition, KeyIssuer
 from rotation.credential import ApiKey
 from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
 from rotation.handlers.reconcile_actions import ReconcileParts
-from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool, make_notifier
+from rotation.handlers.wiring.key_pool import (
+    admin_key_reader,
+    key_pool,
+    make_notifier,
+    pool_secret,
+)
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
-from rotation.key_pool.document import KeyState, PoolDocument
+from rotation.key_pool.document import PoolDocument
 from rotation.key_pool.incident import PoolIncident
-from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.settings.rotation import KEY_POOL, ReconcileSettings
 from rotation.vendor.admin_api import AdminApi
@@ -57,8 +61,8 @@ class ReconcileWiring:
 
     def _with_key_pool(self, deadline: Deadline) -> ReconcileParts:
         rotation = self._settings.rotation
-        issuer = key_pool(rotation, self._secrets, self._notifier)
-        secret = PoolSecret(self._secrets, rotation.pool_secret, utc_now)
+        secret = pool_secret(rotation, self._secrets, deadline.before(RECONCILE_CALLS_RESERVE))
+        issuer = key_pool(rotation, self._secrets, self._notifier, secret)
         incident = PoolIncident(secret, self._notifier, utc_now)
         services = replace(
             self._services(issuer, deadline), find_key=issuer.find, condemned_keys=incident
@@ -96,4 +100,4 @@ def _credential_condition(key: ApiKey) -> IssuerCondition:
 
 
 def _pool_condition(pool: PoolDocument) -> IssuerCondition:
-    return IssuerCondition(keys_left=sum(key.state is KeyState.FREE for key in pool.keys))
+    return IssuerCondition(keys_left=len(pool.leasable))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import boto3
 
 from rotation.aws.client_config import SECRET_WRITES
@@ -12,7 +10,12 @@ from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.step_invocation import StepRequest
-from rotation.handlers.wiring.key_pool import admin_key_reader, key_pool, make_notifier
+from rotation.handlers.wiring.key_pool import (
+    admin_key_reader,
+    key_pool,
+    make_notifier,
+    pool_secret,
+)
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.key_pool.issuer import LeaseOnlyIssuer
 from rotation.secrets_manager.versions import SecretVersions
@@ -32,6 +35,7 @@ class RotationWiring:
         self._secrets = boto3.client("secretsmanager", config=SECRET_WRITES)
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, settings.admin_url)
+        self._notifier = make_notifier(settings)
         self._signer_policy = signer_policy(vendor)
 
     def rotation(self, request: StepRequest) -> Rotation:
@@ -58,13 +62,8 @@ class RotationWiring:
     def _issuer(self, calls_end: Deadline) -> KeyIssuer:
         settings = self._settings
         if settings.key_issuer == KEY_POOL:
-            return self._pool
+            pool = pool_secret(settings, self._secrets, calls_end)
+            return LeaseOnlyIssuer(key_pool(settings, self._secrets, self._notifier, pool))
         http = self._admin.until(calls_end)
         admin_key = admin_key_reader(self._secrets, settings.admin_secret)
         return AdminApi(http, settings.admin_keys_path, admin_key, utc_now)
-
-    @cached_property
-    def _pool(self) -> LeaseOnlyIssuer:
-        return LeaseOnlyIssuer(
-            key_pool(self._settings, self._secrets, make_notifier(self._settings))
-        )

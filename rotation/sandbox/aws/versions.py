@@ -26,6 +26,8 @@ AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"
 
 MOST_LABELS: Final = 20
+MOST_VERSIONS: Final = 100
+KEPT_FOR_SECONDS: Final = 24 * 60 * 60
 MOST_VALUE_BYTES: Final = 65_536
 
 # secret_string or secret_binary (base64 text), as moto keeps them on a version.
@@ -96,6 +98,7 @@ class FaithfulSecret(FakeSecret):  # type: ignore[misc]
     def stage_empty(self, version_id: str, now: float) -> None:
         """Create a version without a value and give it AWSPENDING, as RotateSecret does."""
         self._refuse_too_many_labels([AWSPENDING])
+        self._refuse_too_many_versions(now)
         self._create(version_id, now)
         self._attach(AWSPENDING, version_id)
 
@@ -107,7 +110,7 @@ class FaithfulSecret(FakeSecret):  # type: ignore[misc]
 
         Raises:
             ResourceExistsException: the version holds another value; values are immutable.
-            LimitExceededError: more than 20 labels on the secret.
+            LimitExceededError: more than 20 labels on the secret, or more than 100 versions.
         """
         held = value_of(self.versions.get(version_id, {}))
         if held:
@@ -121,6 +124,7 @@ class FaithfulSecret(FakeSecret):  # type: ignore[misc]
             wanted.append(AWSCURRENT)
         self._refuse_too_many_labels(wanted)
         if version_id not in self.versions:
+            self._refuse_too_many_versions(now)
             self._create(version_id, now)
         self.versions[version_id].update(value)
         for stage in wanted:
@@ -207,6 +211,25 @@ class FaithfulSecret(FakeSecret):  # type: ignore[misc]
         target["version_stages"].append(stage)
         if stage == AWSCURRENT and holder is not None:
             self._attach(AWSPREVIOUS, holder["version_id"])
+
+    def _refuse_too_many_versions(self, now: float) -> None:
+        """Remove the oldest versions that may go, and refuse another one where none may.
+
+        User Guide reference_limits, API_PutSecretValue: Secrets Manager removes unlabeled versions
+        when there are more than 100, but none that was created less than 24 hours ago.
+        """
+        removable = sorted(
+            (
+                version
+                for version in self.versions.values()
+                if not version["version_stages"] and now - version["createdate"] >= KEPT_FOR_SECONDS
+            ),
+            key=lambda version: version["createdate"],
+        )
+        while len(self.versions) >= MOST_VERSIONS and removable:
+            del self.versions[removable.pop(0)["version_id"]]
+        if len(self.versions) >= MOST_VERSIONS:
+            raise LimitExceededError(f"A secret has {MOST_VERSIONS} versions at most.")
 
     def _refuse_too_many_labels(self, added: Sequence[str]) -> None:
         # User Guide reference_limits: labels attached across all versions of a secret.

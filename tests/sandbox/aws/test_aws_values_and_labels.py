@@ -93,6 +93,18 @@ class TestPutSecretValue:
             put(secrets, "newer-" + "0" * 26, "newer")
         assert set(stages(secrets)) == {OLD, NEW}
 
+    def test_a_hundred_versions_of_a_day(self, secrets: "Client", clock: Clock) -> None:
+        """User Guide reference_limits: versions under 24 hours old are not removed."""
+        for number in range(99):
+            put(secrets, f"{number:036}", "new", "label")
+        with refused("LimitExceededException"):
+            put(secrets, NEW, "one more", "label")
+        clock.now += timedelta(hours=24)
+        put(secrets, NEW, "one more", "label")
+        listed = secrets.list_secret_version_ids(SecretId="s", IncludeDeprecated=True)
+        ids = {version["VersionId"] for version in listed["Versions"]}
+        assert ids == {OLD, NEW, *(f"{number:036}" for number in range(1, 99))}
+
     def test_replica_is_not_written(self, cloud: Cloud, secrets: "Client", secret: str) -> None:
         """User Guide create-manage-multi-region-secrets: a replica is written at its primary."""
         secrets.replicate_secret_to_regions(
