@@ -10,8 +10,6 @@ and every retry would leave one more. It is revoked at once, after a look at the
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from rotation.core.invocation import Rotation, log_step, require_staged
 from rotation.core.listing import list_own_keys
 from rotation.core.policy import MOST_KEYS_OF_A_TOKEN, STRAY_AGE
@@ -152,12 +150,13 @@ def _refuse_one_more_stray(rotation: Rotation) -> None:
     if len(_living_keys_of_token(rotation)) < MOST_KEYS_OF_A_TOKEN:
         return
     _make_room(rotation)
-    count_of_keys = len(_living_keys_of_token(rotation))
-    if count_of_keys >= MOST_KEYS_OF_A_TOKEN:
+    living = len(_living_keys_of_token(rotation))
+    if living >= MOST_KEYS_OF_A_TOKEN:
+        minutes = STRAY_AGE.total_seconds() / 60
         raise KeyQuotaError(
-            f"{count_of_keys} keys were issued for {rotation.version} and none could be stored. No "
-            f"other is issued before these are {STRAY_AGE // timedelta(minutes=1)} minutes old and "
-            "revoked. Mend what made the earlier attempts fail; the log names it."
+            f"{living} keys were issued for {rotation.version} and none could be stored. No other "
+            f"is issued before these are {minutes:.0f} minutes old and revoked. Mend what made the "
+            "earlier attempts fail; the log names it."
         )
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
+class VersionReading:
     """What one answer of GetSecretValue says about one version.
 
     Attributes:
@@ -110,7 +110,7 @@ class SecretVersions:
         return tuple(found)
 
     def read(self, version: str) -> SecretDocument | None:
-        """The document that ``version`` holds; None: as of `Reading`, AWS found no value.
+        """The document that ``version`` holds; None: as of `VersionReading`, AWS found no value.
 
         The version of a rotation exists before it has a value. GetSecretValue then answers
         ResourceNotFoundException (API_GetSecretValue).
@@ -124,7 +124,7 @@ class SecretVersions:
             raise reading.problem
         return reading.document
 
-    def reading(self, version: str) -> Reading:
+    def reading(self, version: str) -> VersionReading:
         """Read one version, and say what came of it.
 
         Raises:
@@ -134,16 +134,16 @@ class SecretVersions:
             value, created_at = self._call("GetSecretValue", partial(self._value, version))
         except SecretStoreError as error:
             if error.aws_code == "ResourceNotFoundException":
-                return Reading(None)
+                return VersionReading(None)
             if error.retryable:
                 raise
-            return Reading(None, problem=error)
+            return VersionReading(None, problem=error)
         name = f"{self.arn} version {printable(version)}"
         try:
             document = SecretDocument.parse(value, of=name, key_format=self._key_format)
         except InvalidCredentialError as error:
-            return Reading(None, created_at, error)
-        return Reading(document, created_at)
+            return VersionReading(None, created_at, error)
+        return VersionReading(document, created_at)
 
     def put_pending(self, token: str, document: SecretDocument) -> None:
         """Store ``document`` as version ``token`` and label it AWSPENDING. Promotes nothing.
