@@ -3,6 +3,9 @@
 This interface is OUR assumption: Trusted Signatures has published no API to create, list or revoke
 keys. The page has what rotation needs. Requests are signed like every other request, with an admin
 credential that a secret of its own holds.
+
+Nothing is concluded from what an answer lacks: a listing without a member that the page requires is
+no shorter listing, and a key whose status is another word is not a dead key.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from rotation.errors import (
 from rotation.vendor.http import VendorHttp, VendorRequest, VendorResponse
 
 _SEPARATOR: Final = "|"
+#: Whether a key of each status may still work.
+_STATUSES: Final = {"active": True, "revoked": False, "expired": False}
 _MOST_PAGES: Final = 1000
 # API_RotateSecret, ClientRequestToken, "Length Constraints".
 _TOKEN_LENGTHS: Final = range(32, 65)
@@ -68,7 +73,7 @@ class AdminApi:
             accept=frozenset({400, 409}),
         )
         response = self._http.call(request, self._admin_key())
-        if response.status == 409:
+        if response.status == 409 and _error_code(response) == "key_quota_exceeded":
             raise KeyQuotaError(
                 f"The vendor will create no more keys for {label.secret_arn}: too many exist. "
                 "Revoke keys that nothing uses."
@@ -78,7 +83,7 @@ class AdminApi:
                 f"The vendor refused to create a key for {label.secret_arn} that lives "
                 f"{lifetime.days} days (HTTP 400). Check KEY_LIFETIME_DAYS."
             )
-        key = _issued(response, now)
+        key = _issued(response, label, now)
         if key is None:
             raise _malformed("create key", response)
         return key
@@ -103,7 +108,11 @@ class AdminApi:
         raise _malformed("list keys", response)
 
     def revoke(self, key_id: str) -> Revocation:
-        """As `KeyIssuer.revoke`. 204 means revoked, and 404 that the key is already gone."""
+        """As `KeyIssuer.revoke`. 204 means revoked, and 404 that the key is already gone.
+
+        A 404 without the error code that the page describes comes from somebody else, who does not
+        know this path; it says nothing of the key.
+        """
         request = VendorRequest(
             "revoke key",
             "DELETE",
@@ -112,7 +121,11 @@ class AdminApi:
             accept=frozenset({404}),
         )
         response = self._http.call(request, self._admin_key())
-        return Revocation.ALREADY_GONE if response.status == 404 else Revocation.REVOKED
+        if response.status == 404 and _error_code(response) == "not_found":
+            return Revocation.ALREADY_GONE
+        if response.status == 204:
+            return Revocation.REVOKED
+        raise _malformed("revoke key", response)
 
     def forget(self, key_id: str) -> None:
         """As `KeyIssuer.forget`. Nothing is kept here, so there is nothing to drop."""
@@ -122,8 +135,16 @@ def _join(label: KeyLabel) -> str:
     return _SEPARATOR.join((label.installation, label.secret_arn, label.token))
 
 
-def _issued(response: VendorResponse, now: datetime) -> ApiKey | None:
+def _error_code(response: VendorResponse) -> object:
+    error = (response.json_object() or {}).get("error")
+    return error.get("code") if isinstance(error, dict) else None
+
+
+def _issued(response: VendorResponse, label: KeyLabel, now: datetime) -> ApiKey | None:
     members = response.json_object() or {}
+    # A key without our label would never be listed as ours, and so never be retired.
+    if members.get("label") != _join(label) or members.get("expiresAt") is None:
+        return None
     try:
         return ApiKey.from_text(
             members.get("id"),
@@ -137,38 +158,42 @@ def _issued(response: VendorResponse, now: datetime) -> ApiKey | None:
 
 
 def _page(response: VendorResponse) -> tuple[list[VendorKey], str | None] | None:
-    members = response.json_object()
-    if members is None:
+    """The keys of a page, and the cursor of the next; None: it is not what the page describes."""
+    members = response.json_object() or {}
+    listed, cursor = members.get("keys"), members.get("next", "")
+    if not isinstance(listed, list) or not (cursor is None or (isinstance(cursor, str) and cursor)):
         return None
-    cursor = members.get("next")
     try:
-        keys = [key for key in map(_listed, members["keys"]) if key is not None]
+        return [key for key in map(_listed, listed) if key is not None], cursor
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
-    return keys, cursor if isinstance(cursor, str) else None
 
 
 def _listed(entry: dict[str, Any]) -> VendorKey | None:
     """One entry of a listing; None for a key whose label is not of our form."""
     parts = (entry["label"] or "").split(_SEPARATOR, 2)
+    key_id, active, created_at = entry["id"], _STATUSES[entry["status"]], _time(entry["createdAt"])
+    expires = entry["expiresAt"]
     if len(parts) != 3:
         return None
     # Whoever rotates chooses the token, so it may hold a separator. No id and no ARN does.
     if _SEPARATOR in parts[2] and len(parts[2]) not in _TOKEN_LENGTHS:
         return None
-    expires = entry.get("expiresAt")
     return VendorKey(
         # The form that ApiKey.id has, so that both can be compared.
-        id=str(uuid.UUID(entry["id"])),
+        id=str(uuid.UUID(key_id)),
         label=KeyLabel(*parts),
-        created_at=_time(entry["createdAt"]),
-        expires_at=_time(expires) if expires else None,
-        active=entry["status"] == "active",
+        created_at=created_at,
+        expires_at=None if expires is None else _time(expires),
+        active=active,
     )
 
 
 def _time(value: str) -> datetime:
-    return datetime.fromisoformat(value).astimezone(UTC)
+    time = datetime.fromisoformat(value)
+    if time.tzinfo is None:
+        raise ValueError("a time needs an offset")
+    return time.astimezone(UTC)
 
 
 def _malformed(operation: str, response: VendorResponse) -> MalformedResponseError:

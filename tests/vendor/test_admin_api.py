@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from rotation.core.ports import KeyLabel, Revocation
+from rotation.credential import ApiKey
 from rotation.errors import (
     CredentialRejectedError,
     KeyIssueError,
@@ -132,34 +133,121 @@ def test_ids_are_compared_in_one_form(client: Client) -> None:
         "expiresAt": None,
         "status": "active",
     }
-    page = _page(VendorResponse(200, json.dumps({"keys": [listed]}).encode(), None, None))
+    page = _page(answer({"keys": [listed], "next": None}))
     assert page is not None
     assert [key.id for key in page[0]] == ["4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"]
+
+
+GOOD: dict[str, object] = {
+    "id": str(uuid.uuid4()),
+    "label": f"fixture|{ARN}|token",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "expiresAt": "2026-06-01T00:00:00Z",
+    "status": "active",
+}
+
+
+def answer(members: object) -> VendorResponse:
+    return VendorResponse(200, json.dumps(members).encode(), None, None)
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"id": "x"},
+        {"id": None},
         {"label": 7},
-        {"createdAt": "9999-12-31T23:59:59-01:00"},
-        {"createdAt": None},
         {"label": ["x"]},
+        {"createdAt": "9999-12-31T23:59:59-01:00"},
+        {"createdAt": "2026-01-01T00:00:00"},
+        {"createdAt": None},
+        {"expiresAt": "tomorrow"},
+        {"expiresAt": 1793000000},
+        {"status": True},
+        {"status": "ACTIVE"},
+        {"status": "suspended"},
+        {"status": ["active"]},
+        *({name: ...} for name in GOOD),
     ],
+    ids=str,
 )
 def test_a_listed_key_of_another_shape_spoils_the_page(change: dict[str, object]) -> None:
-    """Nothing is guessed from an entry that is not what it should be."""
-    good: dict[str, object] = {
+    """Nothing is guessed from an entry that is not what it should be, or that lacks a member."""
+    assert _page(answer({"keys": [GOOD], "next": None})) is not None
+    entry = {name: value for name, value in (GOOD | change).items() if value is not ...}
+    assert _page(answer({"keys": [GOOD, entry], "next": None})) is None
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"next": None},
+        {"keys": None, "next": None},
+        {"keys": {}, "next": None},
+        {"keys": "", "next": None},
+        {"keys": []},
+        {"keys": [], "next": 7},
+        {"keys": [], "next": ""},
+        {"keys": [], "next": False},
+        {"keys": [None], "next": None},
+        [],
+    ],
+    ids=str,
+)
+def test_a_page_of_another_shape_is_no_empty_list(members: object) -> None:
+    """A page without its keys, or without the word that it is the last, is never "no keys"."""
+    assert _page(answer(members)) is None
+    assert _page(answer({"keys": [], "next": None})) == ([], None)
+
+
+class Rewritten:
+    """A session whose answers something on the way has rewritten, their status 2xx or 404."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._answer = VendorResponse(status, body, datetime.now(UTC), None)
+
+    def call(self, *_: object) -> VendorResponse:
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"<html>sign in</html>"), (200, b"{}"), (202, b""), (404, b"<html>not here</html>")],
+)
+def test_a_key_is_revoked_or_gone_only_if_the_vendor_says_so(
+    client: Client, status: int, body: bytes
+) -> None:
+    """A page of a proxy, or of a server that does not know the path, says nothing of a key."""
+    api = AdminApi(Rewritten(status, body), "/v1/keys", lambda: client.key, client.now)  # type: ignore[arg-type]
+    with pytest.raises(MalformedResponseError, match="revoke key"):
+        api.revoke(str(uuid.uuid4()))
+
+
+@pytest.mark.parametrize("missing", ["id", "key", "label", "expiresAt"])
+def test_an_issued_key_that_lacks_a_member_is_refused(client: Client, missing: str) -> None:
+    """A key whose label or expiry nobody knows could not be retired later."""
+    wanted = label()
+    whole = {
         "id": str(uuid.uuid4()),
-        "label": f"fixture|{ARN}|token",
+        "key": "ab" * 32,
+        "label": "|".join((wanted.installation, wanted.secret_arn, wanted.token)),
         "createdAt": "2026-01-01T00:00:00Z",
+        "expiresAt": "2026-06-01T00:00:00Z",
         "status": "active",
     }
-    assert _page(VendorResponse(200, json.dumps({"keys": [good]}).encode(), None, None)) is not None
-    assert (
-        _page(VendorResponse(200, json.dumps({"keys": [good | change]}).encode(), None, None))
-        is None
-    )
+
+    def issued(members: dict[str, str]) -> ApiKey:
+        http = Rewritten(201, json.dumps(members).encode())
+        api = AdminApi(http, "/v1/keys", lambda: client.key, client.now)  # type: ignore[arg-type]
+        return api.issue(wanted, LIFE)
+
+    assert issued(whole).id == whole["id"]
+    with pytest.raises(MalformedResponseError, match="create key") as failed:
+        issued({name: value for name, value in whole.items() if name != missing})
+    assert failed.value.__context__ is None
+    with pytest.raises(MalformedResponseError):
+        issued(whole | {"label": "fixture|another|token"})
 
 
 def test_issuing_does_not_ride_on_a_connection_that_may_be_dead(client: Client) -> None:
