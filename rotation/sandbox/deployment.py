@@ -244,6 +244,7 @@ class Deployment:
         rotation = {
             "INSTALLATION_ID": "sandbox",
             **self._issuer_environment(),
+            "EVIDENCE_BUCKET": EVIDENCE_BUCKET,
             "GRACE_HOURS": str(GRACE / timedelta(hours=1)),
             "PROPAGATION_LIMIT_SECONDS": str(self._propagation_limit.total_seconds()),
         }
@@ -252,7 +253,6 @@ class Deployment:
             RECONCILE: {
                 **rotation,
                 "ROTATION_FUNCTION": _function_arn(ROTATE),
-                "EVIDENCE_BUCKET": EVIDENCE_BUCKET,
             },
             SEAL: {
                 "SOURCE_LOCATIONS": SOURCE_BUCKET,

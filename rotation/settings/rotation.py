@@ -33,6 +33,7 @@ class RotationSettings:
         key_issuer: where keys come from: ``ADMIN_API`` or ``KEY_POOL``.
         admin_secret: the name or ARN of the secret with the admin credential; empty with a pool.
         pool_secret: the name or ARN of the secret with the key pool; empty without one.
+        evidence_bucket: the bucket with the journal and the records of incidents.
         notification_topic: the ARN of the SNS topic for messages to people, or None.
         reconcile_function: the name of the function to invoke after a promotion, or None.
         former_installations: the ids under which the stack was deployed before; keys that bear one
@@ -49,6 +50,7 @@ class RotationSettings:
     key_issuer: str
     admin_secret: str
     pool_secret: str
+    evidence_bucket: str
     notification_topic: str | None
     reconcile_function: str | None
     former_installations: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class RotationSettings:
             key_issuer=issuer,
             admin_secret=env.required_if(issuer == ADMIN_API, "ADMIN_SECRET"),
             pool_secret=env.required_if(issuer == KEY_POOL, "POOL_SECRET"),
+            evidence_bucket=env.required("EVIDENCE_BUCKET"),
             notification_topic=env.topic("NOTIFICATION_TOPIC"),
             reconcile_function=env.text("RECONCILE_FUNCTION") or None,
             former_installations=former,
@@ -87,12 +90,10 @@ class ReconcileSettings:
     Attributes:
         rotation: those of the rotation function, which hold here too.
         rotation_function: the ARN of the rotation function; secrets that name it are reconciled.
-        evidence_bucket: the bucket for records of incidents.
     """
 
     rotation: RotationSettings
     rotation_function: str
-    evidence_bucket: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -105,5 +106,4 @@ class ReconcileSettings:
         return cls(
             rotation=rotation,
             rotation_function=env.function("ROTATION_FUNCTION"),
-            evidence_bucket=env.required("EVIDENCE_BUCKET"),
         )

@@ -70,6 +70,7 @@ def test_the_rotation_function_gets_settings_that_it_accepts(template: Template)
     assert settings.installation == PSEUDO["AWS::StackName"]
     assert settings.admin_secret == "AdminSecret"
     assert settings.admin_url == settings.vendor.url == "https://api.trusted-signatures.com"
+    assert settings.evidence_bucket == "EvidenceBucket"
     assert settings.key_lifetime == timedelta(days=180)
     assert settings.grace == timedelta(hours=2)
     assert settings.vendor.trust_anchors is None
@@ -84,7 +85,6 @@ def test_the_reconcile_function_agrees_with_the_rotation_function(issuer: str) -
     # A GetAtt stands for an ARN that only a deployment has.
     settings = ReconcileSettings.from_environment(environment | {"ROTATION_FUNCTION": arn})
     assert environment["ROTATION_FUNCTION"] == "RotationFunction.Arn"
-    assert settings.evidence_bucket == "EvidenceBucket"
     rotating = RotationSettings.from_environment(template.environment("RotationFunction"))
     assert replace(rotating, reconcile_function=None) == settings.rotation
     name = template.properties("ReconcileFunction")["FunctionName"]
@@ -195,13 +195,15 @@ def test_only_secrets_manager_of_this_account_may_invoke_rotation(template: Temp
 def test_rotation_may_touch_secrets_that_name_it_and_read_the_admin_credential(
     template: Template,
 ) -> None:
-    """Four actions on secrets that name the function, one on the admin secret, and its log."""
+    """Four actions on secrets that name the function, one on the admin secret, log and journal."""
     by_sid = {statement["Sid"]: statement for statement in template.statements("RotationRole")}
     assert by_sid.keys() == {
         "RotateSecretsThatNameThisFunction",
         "ReadAdminCredential",
         "AskForReconciliation",
         "WriteOwnLog",
+        "ReadJournal",
+        "TellAnAbsentJournal",
     }
     rotating = by_sid["RotateSecretsThatNameThisFunction"]
     assert rotating["Resource"] == _SECRETS
@@ -275,7 +277,7 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     assert by_sid.keys() == {
         *("WriteOwnLog", "FindSecrets", "ReconcileSecretsThatNameTheRotationFunction"),
         *("FinishIncidents", "RotateThroughTheFunction", "CloseIncidents", "KeepEvidence"),
-        *("ShowEvidence", "FindEvidence", "ReadAdminCredential"),
+        *("ReadEvidenceAndJournal", "FindEvidence", "ReadAdminCredential"),
     }
     ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
     reconciling = by_sid["ReconcileSecretsThatNameTheRotationFunction"]
@@ -302,11 +304,46 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     assert actions([keeping]) == {"s3:PutObject"}
     assert keeping["Resource"] == [
         *("EvidenceBucket.Arn/incidents/*", "EvidenceBucket.Arn/rollbacks/*"),
-        "EvidenceBucket.Arn/pools/*",
+        *("EvidenceBucket.Arn/pools/*", "EvidenceBucket.Arn/journal/*"),
     ]
-    assert by_sid["ShowEvidence"]["Resource"] == "EvidenceBucket.Arn/incidents/*"
-    assert by_sid["FindEvidence"]["Condition"] == {"StringLike": {"s3:prefix": "incidents/*"}}
+    showing = by_sid["ReadEvidenceAndJournal"]
+    assert actions([showing]) == {"s3:GetObject"}
+    assert showing["Resource"] == [
+        "EvidenceBucket.Arn/incidents/*",
+        "EvidenceBucket.Arn/journal/*",
+    ]
+    assert finds_absent_objects(by_sid["FindEvidence"])
     assert "secretsmanager:PutSecretValue" not in actions([*by_sid.values()])
+
+
+def finds_absent_objects(statement: dict[str, Any]) -> bool:
+    """Whether S3 answers 404, and not 403, for an object that does not exist (API_GetObject)."""
+    return (
+        actions([statement]) == {"s3:ListBucket"}
+        and statement["Resource"] == "EvidenceBucket.Arn"
+        # A condition on s3:prefix would never hold: a GetObject has no prefix.
+        and "Condition" not in statement
+    )
+
+
+def test_a_rotation_reads_the_journal_and_writes_nothing_there(template: Template) -> None:
+    """It tells a journal that does not exist from one that it may not read."""
+    by_sid = {statement["Sid"]: statement for statement in template.statements("RotationRole")}
+    reading = by_sid["ReadJournal"]
+    assert actions([reading]) == {"s3:GetObject"}
+    assert reading["Resource"] == "EvidenceBucket.Arn/journal/*"
+    assert finds_absent_objects(by_sid["TellAnAbsentJournal"])
+    assert {"s3:GetObject", "s3:ListBucket"} == {
+        action for action in actions([*by_sid.values()]) if action.startswith("s3:")
+    }
+
+
+@pytest.mark.parametrize("role", ["RotationRole", "ReconcileRole"])
+def test_no_function_deletes_evidence(template: Template, role: str) -> None:
+    """Nor does any lift a lock: the journal's former states are the auditor's."""
+    granted = actions(template.statements(role))
+    for action in ("Delete", "Bypass", "Retention", "Versioning", "LegalHold", "Lifecycle"):
+        assert not any(one.startswith("s3:") and action in one for one in granted)
 
 
 def test_a_responder_may_read_no_value(template: Template) -> None:

@@ -190,6 +190,7 @@ def _reachable(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
 REQUIRED = {
     "INSTALLATION_ID": "documentation",
     "ADMIN_SECRET": "admin",
+    "EVIDENCE_BUCKET": "evidence",
     "SOURCE_LOCATIONS": "in",
     "DESTINATION_LOCATIONS": "out",
 }
@@ -285,15 +286,14 @@ def test_the_page_has_the_reserves_of_the_code() -> None:
 
 RECONCILING = REQUIRED | {
     "ROTATION_FUNCTION": "arn:aws:lambda:us-east-1:012345678912:function:rotate",
-    "EVIDENCE_BUCKET": "evidence",
 }
 
 
 class TestReconcileSettings:
-    """docs/settings.md, for the function that has the rotation function's variables and two."""
+    """docs/settings.md, for the function that has the rotation function's variables and one."""
 
     def test_the_variables_are_those_that_are_read(self) -> None:
-        """Two more than the rotation function reads, both required."""
+        """One more than the rotation function reads, and it is required."""
         rotating, reconciling = Noting(REQUIRED), Noting(RECONCILING)
         RotationSettings.from_environment(rotating)
         ReconcileSettings.from_environment(reconciling)

@@ -7,7 +7,12 @@ import pytest
 from rotation.errors import ConfigurationError
 from rotation.settings.rotation import KEY_POOL, RotationSettings
 
-POOL = {"INSTALLATION_ID": "fixture-1", "KEY_ISSUER": "key-pool", "POOL_SECRET": "our-pool"}
+POOL = {
+    "INSTALLATION_ID": "fixture-1",
+    "EVIDENCE_BUCKET": "evidence",
+    "KEY_ISSUER": "key-pool",
+    "POOL_SECRET": "our-pool",
+}
 
 
 def test_a_pool_needs_no_admin_credential() -> None:

@@ -13,12 +13,16 @@ from rotation.settings.rotation import RotationSettings
 from rotation.settings.sealing import SealingSettings
 from rotation.settings.vendor import VendorSettings
 
-ROTATION = {"INSTALLATION_ID": "fixture-1", "ADMIN_SECRET": "trusted-signatures-admin"}
+ROTATION = {
+    "INSTALLATION_ID": "fixture-1",
+    "ADMIN_SECRET": "trusted-signatures-admin",
+    "EVIDENCE_BUCKET": "evidence",
+}
 SEALING = {"SOURCE_LOCATIONS": "in/incoming/", "DESTINATION_LOCATIONS": "out, archive/sealed/"}
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    """With the two required variables alone the rotation function is ready."""
+    """With the three required variables alone the rotation function is ready."""
     settings = RotationSettings.from_environment(ROTATION)
     assert settings.vendor.url == settings.admin_url == "https://api.trusted-signatures.com"
     assert settings.vendor.sign_path == "/v1/sign"
@@ -39,6 +43,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ("FORMER_INSTALLATIONS", "fixture-1"),
         ("FORMER_INSTALLATIONS", ",".join(f"stack-{number}" for number in range(11))),
         ("ADMIN_SECRET", " "),
+        ("EVIDENCE_BUCKET", ""),
         ("VENDOR_URL", "http://api.trusted-signatures.com"),
         ("VENDOR_URL", "http://localhost.example.com"),
         ("VENDOR_URL", "https://user:pass@host"),

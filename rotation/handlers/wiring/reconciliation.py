@@ -37,7 +37,7 @@ class ReconcileWiring:
         rotation = settings.rotation
         self._secrets = boto3.client("secretsmanager", config=RECONCILIATION)
         self._evidence = S3EvidenceStore(
-            boto3.client("s3", config=RECONCILIATION), settings.evidence_bucket
+            boto3.client("s3", config=RECONCILIATION), rotation.evidence_bucket
         )
         self._notifier = make_notifier(rotation)
         self._signing = vendor_http(rotation.vendor, rotation.vendor.url)
