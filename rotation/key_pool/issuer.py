@@ -35,6 +35,8 @@ from rotation.privacy.observability import count, logger
 from rotation.privacy.redaction import hide_value
 
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
+#: The token in the lease of a key that the secret held before any rotation leased it.
+HELD_ALREADY: Final = "held-before-any-lease"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class KeyPoolIssuer:
         needed: how long a key leased for a secret, named by its ARN, must live at least.
         notifier: asks a person to revoke a key, or to add some.
         clock: our clock, aware UTC. The vendor is not asked, so it stands for the vendor's too.
+        current_key: the id of the key that a secret, named by its ARN, holds now; None: none that
+            is known.
     """
 
     def __init__(
@@ -69,9 +73,11 @@ class KeyPoolIssuer:
         needed: Callable[[str], timedelta],
         notifier: Notifier,
         clock: Callable[[], datetime],
+        current_key: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._pool = pool
         self._needed = needed
+        self._current_key = current_key
         self._messages = PoolMessages(pool, notifier, clock)
         self._clock = clock
 
@@ -81,7 +87,8 @@ class KeyPoolIssuer:
         Takes the free key that expires last, of those that live as long as `needed` says: a pool is
         small, its keys are made together, and a long life is worth more than another key. Keys
         without a noted expiry come after all others. ``lifetime`` is not used: how long a key lives
-        was decided in the portal.
+        was decided in the portal. If a person added the secret's current key, the pool notes that
+        the secret has it, and the lease is of another.
 
         Returns:
             the key; its ``issued_at`` is when it was leased.
@@ -93,7 +100,8 @@ class KeyPoolIssuer:
         """
         least = self._needed(label.secret_arn)
         lease = Lease(label, whole_milliseconds(self._clock()))
-        found = self._pool.change(lambda pool: _lease(pool, lease, least))
+        current = self._current_key(label.secret_arn)
+        found = self._pool.change(lambda pool: _lease(pool, lease, least, current))
         if found.entry is None or found.entry.lease is None:
             raise KeyPoolEmptyError(_empty_pool_message(self._pool.name, found, least, label))
         if found.is_new:
@@ -213,8 +221,13 @@ class LeaseOnlyIssuer:
 
 
 def _lease(
-    pool: PoolDocument, lease: Lease, least: timedelta
+    stored: PoolDocument, lease: Lease, least: timedelta, current: str | None
 ) -> tuple[PoolDocument | None, _LeaseResult]:
+    pool = stored
+    for entry in stored.leasable:
+        if entry.key.id == current:
+            before = Lease(replace(lease.label, token=HELD_ALREADY), lease.at)
+            pool = pool.with_entry(replace(entry, state=KeyState.LEASED, lease=before))
     free = pool.leasable
     usable = [entry for entry in free if _expiry(entry) >= lease.at + least]
     too_short = len(free) - len(usable)
@@ -224,7 +237,8 @@ def _lease(
         if held and good and not entry.key.expired(lease.at):
             return None, _LeaseResult(entry, entry.lease == lease, len(usable), too_short)
     if not usable:
-        return None, _LeaseResult(None, is_new=False, keys_left=0, too_short=too_short)
+        changed = None if pool is stored else pool
+        return changed, _LeaseResult(None, is_new=False, keys_left=0, too_short=too_short)
     # max() gives the first of equals, which is the entry that was added first.
     chosen = max(usable, key=lambda entry: (entry.key.expires_at is not None, _expiry(entry)))
     leased = replace(chosen, state=KeyState.LEASED, lease=lease)

@@ -11,6 +11,7 @@ import pytest
 from rotation.core.ports import KeyLabel, Revocation
 from rotation.errors import KeyIssueError, KeyPoolEmptyError, SecretStoreError
 from rotation.key_pool.document import KeyState, Notice
+from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.issuer import KeyPoolIssuer, LeaseOnlyIssuer
 from rotation.sandbox.aws.traffic import AwsError
 from tests.key_pool.pool_fixture import LIFE, PoolFixture
@@ -264,3 +265,98 @@ def test_a_step_retires_nothing(key_pool: PoolFixture) -> None:
     assert key_pool.states() == {made.id: "leased"}
     assert key_pool.inbox.messages == []
     assert [key.id for key in steps.list_keys("fixture", key_pool.rotation.arn).keys] == [made.id]
+
+
+def test_a_suspect_key_is_retired_by_a_step(key_pool: PoolFixture) -> None:
+    """It may never become current: a person is asked at once, and the token gets another key."""
+    key_pool.fill([YEAR] * 2)
+    suspects: list[str] = []
+    steps = LeaseOnlyIssuer(key_pool.pool, suspects.__contains__)
+    label = key_pool.label()
+    leaked = steps.issue(label, LIFE).id
+    suspects.append(leaked)
+    assert steps.revoke(leaked) is Revocation.MANUAL_ACTION_NEEDED
+    assert steps.issue(label, LIFE).id != leaked
+    assert key_pool.states()[leaked] == "retired"
+    assert [facts["key id"] for facts in key_pool.inbox.about("Revoke")] == [leaked]
+
+
+@pytest.mark.parametrize("state", ["free", "leased", "retired", "compromised"])
+def test_a_key_that_was_asked_to_be_revoked_is_kept_until_it_is_dead(
+    key_pool: PoolFixture, state: str
+) -> None:
+    """Whatever it was before, no lease gets it, and a report names it as long as it may work."""
+    made, _ = key_pool.fill([YEAR, 100 * DAY])
+    if state != "free":
+        assert key_pool.lease().id == made.id
+    if state in {"retired", "compromised"}:
+        held = key_pool.read().find(made.id)
+        assert held is not None
+        marked = replace(held, state=KeyState(state))
+        key_pool.secret.change(lambda pool: (pool.with_entry(marked), None))
+    for _ in range(2):
+        assert key_pool.pool.revoke(made.id) is Revocation.MANUAL_ACTION_NEEDED
+        assert key_pool.lease(new_token() if state == "free" else "t" * 32).id != made.id
+        key_pool.pool.forget("unknown")
+        listed = key_pool.pool.list_keys("fixture", key_pool.rotation.arn).keys
+        incident = PoolIncident(key_pool.secret, key_pool.inbox, key_pool.rotation.now)
+        reported = {key.id for key in listed if key.revocation_asked}
+        reported |= {one.key.id for one in incident.condemned()}
+        assert made.id in reported
+        if state == "free":
+            break
+    assert len(key_pool.inbox.about("Revoke")) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"notice": {"by": "me", "at": "2026-11-22T10:00:00Z", "sent": False}},
+        {"declared": "leaked"},
+        {"declaredAt": "2026-11-22T10:00:00Z"},
+    ],
+    ids=str,
+)
+def test_a_free_key_of_which_anything_is_said_is_not_leased(
+    key_pool: PoolFixture, said: dict[str, Any]
+) -> None:
+    """Somebody edited the pool by hand: what was said of the key counts, and not only its state."""
+    key_pool.fill([YEAR])
+    value = key_pool.value()
+    value["keys"][0] |= said
+    key_pool.put(value)
+    with pytest.raises(KeyPoolEmptyError):
+        key_pool.lease()
+
+
+@pytest.mark.parametrize("state", ["leased", "retired", "compromised"])
+def test_a_key_that_lies_in_the_pool_twice_is_not_leased_again(
+    key_pool: PoolFixture, state: str
+) -> None:
+    """The same material under another id is the same key."""
+    first, _ = key_pool.fill([YEAR, 100 * DAY])
+    leased = key_pool.lease()
+    value = key_pool.value()
+    value["keys"][0]["state"] = state
+    value["keys"][1]["apiKey"] = first.material
+    key_pool.put(value)
+    with pytest.raises(KeyPoolEmptyError):
+        key_pool.lease()
+    assert key_pool.states()[leased.id] == state
+
+
+def test_the_current_key_of_the_secret_is_not_leased_to_it(key_pool: PoolFixture) -> None:
+    """A person added a key that the secret holds already: a rotation replaces it with another."""
+    held, other = key_pool.fill([YEAR, 100 * DAY])
+    pool = KeyPoolIssuer(
+        key_pool.secret,
+        lambda _: key_pool.needed,
+        key_pool.inbox,
+        key_pool.rotation.now,
+        current_key={key_pool.rotation.arn: held.id}.get,
+    )
+    assert pool.issue(key_pool.label(), LIFE).id == other.id
+    with pytest.raises(KeyPoolEmptyError):
+        pool.issue(replace(key_pool.label(), secret_arn="another secret"), LIFE)
+    listed = pool.list_keys("fixture", key_pool.rotation.arn).keys
+    assert {key.id for key in listed} == {held.id, other.id}

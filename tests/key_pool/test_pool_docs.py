@@ -7,14 +7,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from rotation.credential import Confidential, iso_utc
 from rotation.key_pool.document import KeyState, PoolDocument
-from rotation.key_pool.pool_secret import STAGE
+from rotation.key_pool.pool_secret import CLAIM, MOST_VERSIONS, STAGE, VERSIONS_FOR_LEASES
 from tests.key_pool.pool_fixture import PoolFixture
 from tests.paths import ROOT
 
+YEAR = timedelta(days=364)
 PAGE = (ROOT / "docs" / "key-pool.md").read_text()
 
 
@@ -38,6 +41,30 @@ def test_every_state_has_its_row() -> None:
 def test_the_label_is_the_code_s() -> None:
     """Whoever sees it in DescribeSecret finds it on the page."""
     assert f"`{STAGE}<version id>`" in PAGE
+    assert f"`{CLAIM}`" in PAGE
+
+
+def test_each_change_costs_the_versions_of_its_row(key_pool: PoolFixture) -> None:
+    """The quota of versions is what a person plans the schedules by."""
+    key_pool.fill([YEAR] * 4)
+    for _ in range(2):
+        key_pool.lease()
+    costs: list[int] = []
+    before = key_pool.versions()
+    leased = key_pool.lease()
+    acts: list[Callable[[], object]] = [
+        lambda: key_pool.pool.revoke(leased.id),
+        lambda: key_pool.pool.forget(leased.id),
+    ]
+    for act in (lambda: None, *acts):
+        act()
+        costs.append(key_pool.versions() - before)
+        before = key_pool.versions()
+    table = PAGE.partition("| change | versions |")[2].partition("\n\n")[0]
+    assert costs == [int(cost) for cost in re.findall(r"\| (\d)[^|]*\|$", table, re.MULTILINE)[:3]]
+    assert f"costs {sum(costs)} versions" in PAGE
+    assert f"up to {MOST_VERSIONS // sum(costs)} rotations in a day" in PAGE
+    assert f"The last {VERSIONS_FOR_LEASES} versions of a day" in PAGE
 
 
 def test_the_commands_work(key_pool: PoolFixture) -> None:

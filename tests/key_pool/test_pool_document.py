@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rotation.core.ports import KeyLabel
-from rotation.credential import Confidential
+from rotation.credential import Confidential, KeyFormat, KeyMember, matching
 from rotation.errors import InvalidCredentialError
 from rotation.key_pool.document import KeyState, Lease, Notice, PoolDocument
 from tests.privacy.canary import Canary, everything_said
@@ -135,3 +135,38 @@ def test_keys_are_found_replaced_added_and_taken_out() -> None:
     assert pool.without(ID).with_entry(first).keys == (second, first)
     assert pool.find(OTHER_ID) is second
     assert pool.find("unknown") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["1.10", "1e3", "12345678901234567890123456", "1e400", "-0.0", '"\\ud800"', "NaN"]
+)
+def test_values_of_others_survive_to_the_letter(text: str) -> None:
+    """No number is read as a float and written as another one."""
+    value = Confidential(
+        f'{{"budget": {text}, "keys": [{{"apiKeyId": "{ID}", "apiKey": "{MATERIAL}", '
+        f'"cost": [{{"each": {text}}}]}}]}}'
+    )
+    pool = PoolDocument.parse(value, of="the pool")
+    [held] = pool.keys
+    changed = pool.with_entry(replace(held, added_at=datetime(2026, 11, 21, tzinfo=UTC)))
+    written = changed.serialize().reveal()
+    assert f'"budget": {text},' in written
+    assert f'"cost": [{{"each": {text}}}]' in written
+
+
+def test_the_pool_of_another_vendor_has_its_members() -> None:
+    """The names and the form of its keys are its `KeyFormat`'s; ours are another's to use there."""
+    other = KeyFormat(
+        id=KeyMember("login", "a name", matching("[a-z]+")),
+        material=KeyMember("token", "digits", matching("[0-9]{8}")),
+    )
+    value = {"keys": [{"login": "anna", "token": "12345678", "apiKey": "theirs"}]}
+    pool = PoolDocument.parse(Confidential(json.dumps(value)), of="the pool", key_format=other)
+    [held] = pool.keys
+    assert (held.key.id, held.key.material.reveal()) == ("anna", "12345678")
+    [written] = stored(pool)["keys"]
+    assert written | value["keys"][0] == written
+    with pytest.raises(InvalidCredentialError, match='"login" is missing'):
+        PoolDocument.parse(
+            Confidential(json.dumps({"keys": [KEY]})), of="the pool", key_format=other
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -161,3 +162,119 @@ def test_nothing_of_a_key_is_shown(
     shown: list[Any] = [key_pool.inbox.messages, done, incident.condemned(), caplog.text]
     assert key.material not in repr(shown)
     assert incident.name == NAME
+
+
+def add(key_pool: PoolFixture) -> str:
+    """A person adds a fresh key, a minute later."""
+    key_pool.rotation.later(timedelta(minutes=1))
+    made = key_pool.rotation.vendor.keys.create()
+    key = ApiKey.from_text(made.id, made.material, expires_at=iso_utc(made.expires_at))
+    key_pool.secret.change(partial(add_key, key=key, now=key_pool.rotation.now()))
+    return made.id
+
+
+@pytest.mark.parametrize("keys", [0, 1])
+def test_fresh_keys_are_spared_where_no_free_key_leaked(
+    key_pool: PoolFixture, incident: PoolIncident, keys: int
+) -> None:
+    """All keys were leased, or there was none: the command run again condemns no fresh key."""
+    key_pool.fill([YEAR] * keys)
+    for _ in range(keys):
+        key_pool.lease()
+    assert incident.condemn(DECLARED).keys == ()
+    fresh = add(key_pool)
+    done = incident.condemn(DECLARED)
+    assert (done.keys, done.spared) == ((), (fresh,))
+    assert incident.condemn(DECLARED, again=True).keys == (fresh,)
+
+
+def test_fresh_keys_are_spared_although_people_had_to_be_asked_again(
+    key_pool: PoolFixture, incident: PoolIncident
+) -> None:
+    """A later message is no later declaration."""
+    [leaked] = key_pool.fill([YEAR])
+    key_pool.inbox.failures = 1
+    incident.condemn(DECLARED)
+    fresh = add(key_pool)
+    key_pool.rotation.later(NOTICE_TIMEOUT)
+    incident.ask_for_revocation()
+    done = incident.condemn(DECLARED)
+    assert (done.keys, done.spared, done.asked) == ((leaked.id,), (fresh,), True)
+
+
+def test_a_leak_after_the_last_one_is_over_is_a_new_one(
+    key_pool: PoolFixture, incident: PoolIncident
+) -> None:
+    """A day later, when no key is left that had leaked, all free keys are condemned."""
+    [leaked] = key_pool.fill([YEAR])
+    incident.condemn(DECLARED)
+    fresh = add(key_pool)
+    incident.forget(leaked.id)
+    assert incident.condemn(DECLARED).keys == ()
+    key_pool.rotation.later(timedelta(days=1))
+    assert incident.condemn("another leak").keys == (fresh,)
+
+
+class Overtaken:
+    """A client before whose first claim or put somebody else changes the pool."""
+
+    def __init__(self, client: Any, first: Callable[[], object]) -> None:
+        self._client = client
+        self._first: Callable[[], object] | None = first
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"put_secret_value", "update_secret_version_stage"} and self._first:
+            first, self._first = self._first, None
+            first()
+        return getattr(self._client, name)
+
+
+def test_a_key_that_is_leased_during_the_declaration_is_reported_as_leased(
+    key_pool: PoolFixture,
+) -> None:
+    """It is in no secret's and nobody's blind spot: the secret that got it is named."""
+    made = key_pool.fill([YEAR] * 2)
+    leased: list[str] = []
+    client = Overtaken(key_pool.rotation.client, lambda: leased.append(key_pool.lease().id))
+    secret = key_pool.over(client)
+    done = PoolIncident(secret, key_pool.inbox, key_pool.rotation.now).condemn(DECLARED)
+    assert set(done.keys) == {key.id for key in made} - set(leased)
+    assert done.leased_to == (key_pool.rotation.arn,)
+
+
+def test_a_lease_that_is_overtaken_by_the_declaration_gets_no_leaked_key(
+    key_pool: PoolFixture, incident: PoolIncident
+) -> None:
+    """It chose a key that was condemned before it could store the lease: it finds none."""
+    key_pool.fill([YEAR] * 2)
+    client = Overtaken(key_pool.rotation.client, lambda: incident.condemn(DECLARED))
+    with pytest.raises(KeyPoolEmptyError):
+        key_pool.issuer(key_pool.over(client)).issue(key_pool.label(), YEAR)
+    assert set(key_pool.states().values()) == {"compromised"}
+
+
+def test_two_people_who_declare_at_once_condemn_once(
+    key_pool: PoolFixture, incident: PoolIncident
+) -> None:
+    """Both are told of every key, the first declaration is kept, and one message asks for all."""
+    made = key_pool.fill([YEAR] * 2)
+    client = Overtaken(key_pool.rotation.client, lambda: incident.condemn("the first"))
+    other = PoolIncident(key_pool.over(client), key_pool.inbox, key_pool.rotation.now)
+    assert other.condemn("the second").keys == tuple(key.id for key in made)
+    assert {one.declared for one in incident.condemned()} == {"the first"}
+    assert len(key_pool.inbox.about("Revoke")) == 1
+
+
+def test_a_living_key_costs_one_version_a_day(
+    key_pool: PoolFixture, incident: PoolIncident
+) -> None:
+    """On its first day it is asked about at every run; only the first answer is written."""
+    made = key_pool.fill([YEAR] * 3)
+    incident.condemn(DECLARED)
+    before = key_pool.versions()
+    for _ in range(23):
+        incident.ask_for_revocation()
+        incident.note_alive([key.id for key in made])
+        key_pool.rotation.later(timedelta(hours=1))
+    assert key_pool.versions() - before == 1
+    assert all(one.due for one in incident.condemned())

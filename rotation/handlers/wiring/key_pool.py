@@ -15,6 +15,7 @@ from rotation.core.policy import least_life_when_issued
 from rotation.core.ports import Notifier
 from rotation.credential import ApiKey
 from rotation.deadline import Deadline
+from rotation.errors import RotationError
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.key_pool.issuer import KeyPoolIssuer
 from rotation.key_pool.pool_secret import PoolSecret
@@ -44,7 +45,16 @@ def key_pool(
         interval = SecretVersions(secrets, secret_arn).snapshot().rotation_interval
         return least_life_when_issued(interval, settings.grace)
 
-    return KeyPoolIssuer(pool, needed, notifier, utc_now)
+    def current_key(secret_arn: str) -> str | None:
+        try:
+            return read_credential(secrets, secret_arn).key.id
+        except RotationError as error:
+            if error.retryable:
+                raise
+            # There is no value, or none that can be read: then it is nobody's key.
+            return None
+
+    return KeyPoolIssuer(pool, needed, notifier, utc_now, current_key)
 
 
 def admin_key_reader(secrets: SecretsManagerClient, secret: str) -> Callable[[], ApiKey]:
