@@ -25,6 +25,21 @@ EXPIRY_NOTICE: Final = timedelta(days=30)
 #: A pool with fewer free keys cannot bear a rotation and an incident.
 POOL_RESERVE: Final = 2
 
+# What proves that a new key works everywhere.
+
+#: So many acceptances in a row, spread over what is left of the propagation limit, prove a new key.
+#: One is not enough: a vendor has many nodes, and a key that only half of them know would fail
+#: every other seal. The last of them comes when the limit has passed since the key was issued. The
+#: others find out early that a key does not work, and cost little: a signature each, once in a
+#: rotation, and a minute in the background at the usual limit.
+ACCEPTANCES: Final = 3
+#: So many in a row prove a key whose propagation limit had passed before it was first asked about,
+#: as in finishSecret after testSecret. Two, since one node that does not know the key may be left.
+SETTLED_ACCEPTANCES: Final = 2
+#: So many rejections in a row, after the propagation limit, show that a new key will never work.
+#: One may be a stray answer of the vendor, and a rotation is not given up for that.
+HOPELESS_REJECTIONS: Final = 3
+
 # When a rotation has failed.
 
 #: AWSPENDING on a version that is older than this is stuck: Secrets Manager repeats a failed

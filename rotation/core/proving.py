@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from rotation.core.invocation import Rotation, current_document, statement, unreadable_yet
-from rotation.core.policy import CLOCK_TOLERANCE
+from rotation.core.policy import (
+    ACCEPTANCES,
+    CLOCK_TOLERANCE,
+    HOPELESS_REJECTIONS,
+    SETTLED_ACCEPTANCES,
+)
 from rotation.core.ports import Proof
 from rotation.credential import ApiKey, SecretDocument
 from rotation.deadline import NEW_KEY_RESERVE
@@ -21,6 +26,10 @@ from rotation.errors import (
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.labels import AWSPREVIOUS
 from rotation.secrets_manager.snapshot import Snapshot
+
+# Seconds between two questions about a new key: the first pause, and the longest after a rejection.
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 5.0
 
 
 def pending_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument:
@@ -39,13 +48,30 @@ def pending_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument:
     return document
 
 
-def prove_pending(rotation: Rotation, snapshot: Snapshot, key: ApiKey) -> Proof:
-    """Prove the pending key, and wait while it propagates. Abandon it if it can never work."""
+def prove_pending(
+    rotation: Rotation, snapshot: Snapshot, key: ApiKey, *, insist: bool = True
+) -> Proof:
+    """Prove the pending key, and wait while it propagates. Abandon it if it can never work.
+
+    Args:
+        rotation: the invocation.
+        snapshot: the secret, with AWSPENDING on the token's version.
+        key: the pending key.
+        insist: whether the key must be accepted until its propagation limit has passed. Otherwise
+            it is enough that it is accepted to the end of this invocation's time.
+
+    Raises:
+        VersionStateError: the time ended before the limit had passed; or the key was abandoned.
+        CredentialRejectedError: the vendor does not accept the key.
+    """
     refuse_compromised(rotation, snapshot)
     if key.expired(rotation.clock()):
         abandon(rotation, VersionStateError(f"Pending key {key.id} expired at {key.expires_at}."))
     return _prove_until_propagated(
-        rotation, key, lambda error: _abandon_if_current_signs(rotation, snapshot, error)
+        rotation,
+        key,
+        lambda error: _abandon_if_current_signs(rotation, snapshot, error),
+        insist=insist,
     )
 
 
@@ -54,35 +80,84 @@ def prove_first(rotation: Rotation, key: ApiKey) -> None:
 
     API_PutSecretValue: the first version of a secret gets AWSCURRENT, whatever labels are asked
     for. So in a secret without a current version, storing is promoting, and the proof comes first.
+    A key that is given up here is lost, and the next attempt's key is as new. So it is enough that
+    it is accepted to the end of this invocation's time.
     """
 
     def give_up(rejection: CredentialRejectedError) -> NoReturn:
         raise rejection
 
-    _prove_until_propagated(rotation, key, give_up)
+    _prove_until_propagated(rotation, key, give_up, insist=False)
 
 
 def _prove_until_propagated(
-    rotation: Rotation, key: ApiKey, on_limit: Callable[[CredentialRejectedError], NoReturn]
+    rotation: Rotation,
+    key: ApiKey,
+    on_limit: Callable[[CredentialRejectedError], NoReturn],
+    *,
+    insist: bool,
 ) -> Proof:
-    pause = 0.25
+    needed = SETTLED_ACCEPTANCES if _past_propagation(rotation, key) else ACCEPTANCES
+    accepted = rejected = rejections = 0
     while True:
-        try:
-            return rotation.prover.prove(key, statement(rotation))
-        except CredentialRejectedError as rejection:
-            if _past_propagation(rotation, key):
-                on_limit(rejection)
-            if rotation.deadline.before(NEW_KEY_RESERVE).left() < timedelta(seconds=pause):
-                raise
-        rotation.sleep(pause)
-        pause = min(2 * pause, 5.0)
+        outcome = _ask(rotation, key)
+        past = _past_propagation(rotation, key)
+        if isinstance(outcome, Proof):
+            accepted, rejected = accepted + 1, 0
+            if past and accepted >= needed:
+                return outcome
+            spread = _propagation_left(rotation, key).total_seconds() / max(needed - accepted, 1)
+            pause = max(spread, _pause_after(rejections))
+        else:
+            # A key that was rejected once in this act is not settled, however old it is.
+            accepted, rejected, needed = 0, rejected + 1, ACCEPTANCES
+            rejections += 1
+            if past and rejected >= HOPELESS_REJECTIONS:
+                on_limit(outcome)
+            pause = _pause_after(rejections)
+        left = rotation.deadline.before(NEW_KEY_RESERVE).left().total_seconds()
+        if left < _FIRST_PAUSE:
+            if isinstance(outcome, CredentialRejectedError):
+                raise outcome
+            if insist or not accepted:
+                raise _not_proven_yet(rotation, key)
+            return outcome
+        rotation.sleep(min(pause, left))
+
+
+def _ask(rotation: Rotation, key: ApiKey) -> Proof | CredentialRejectedError:
+    try:
+        return rotation.prover.prove(key, statement(rotation))
+    except CredentialRejectedError as rejection:
+        return rejection
+
+
+def _pause_after(rejections: int) -> float:
+    """How many seconds to wait after so many rejections in one act: ever longer.
+
+    An acceptance does not shorten it, since each of them is a signature that is paid for.
+    """
+    return min(_FIRST_PAUSE * 2.0 ** min(max(rejections - 1, 0), 10), _LONGEST_PAUSE)
+
+
+def _propagation_left(rotation: Rotation, key: ApiKey) -> timedelta:
+    """What is left of the key's propagation time, counted from its issue, over all retries."""
+    if key.issued_at is None:
+        return timedelta(0)
+    return key.issued_at + rotation.policy.propagation_limit - rotation.clock()
 
 
 def _past_propagation(rotation: Rotation, key: ApiKey) -> bool:
-    """Whether the key had its propagation time, counted from its issue, over all retries."""
-    if key.issued_at is None:
-        return True
-    return rotation.clock() - key.issued_at > rotation.policy.propagation_limit
+    """Whether the key had its propagation time."""
+    return _propagation_left(rotation, key) <= timedelta(0)
+
+
+def _not_proven_yet(rotation: Rotation, key: ApiKey) -> VersionStateError:
+    return VersionStateError(
+        f"Pending key {key.id} is accepted, but not for as long as a new key may take to be "
+        f"accepted everywhere ({rotation.policy.propagation_limit.total_seconds():.0f} s after its "
+        "issue). Secrets Manager will try again, and the time counts on."
+    )
 
 
 def _abandon_if_current_signs(

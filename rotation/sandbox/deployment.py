@@ -60,7 +60,8 @@ class Deployment:
         make_runner: runs the functions otherwise than from this source tree.
         key_pool: rotate with keys from a pool, which `stock_pool` fills, and with no admin
             credential, as with the vendor as it is published.
-        propagation_limit: the functions' setting of that name; a death takes so long to prove.
+        propagation_limit: the functions' setting of that name; a new key and a death take so long
+            to prove.
 
     Attributes:
         vendor: the emulated vendor.
@@ -77,7 +78,7 @@ class Deployment:
         retries: RetryPolicy | None = None,
         make_runner: MakeRunner | None = None,
         key_pool: bool = False,
-        propagation_limit: timedelta = timedelta(seconds=20),
+        propagation_limit: timedelta = timedelta(seconds=2),
     ) -> None:
         protect_process()
         self.folder = folder.resolve()

@@ -67,7 +67,7 @@ class Mutant:
                 setattr(owner, name, sound)
 
 
-def _unproven(rotation: Any, *_: Any) -> Proof:
+def _unproven(rotation: Any, *_: Any, **__: Any) -> Proof:
     return Proof(rotation.clock(), None, "CN=Nobody", True)
 
 
@@ -257,7 +257,10 @@ MUTANTS = (
     ),
     Mutant(
         "always abandons",
-        ((proving, "_past_propagation", lambda *_: True),),
+        (
+            (proving, "_past_propagation", lambda *_: True),
+            (proving, "HOPELESS_REJECTIONS", 1),
+        ),
         *("rotation", "3 stuck"),
     ),
     Mutant(
