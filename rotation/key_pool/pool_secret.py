@@ -27,7 +27,6 @@ to find out by itself that it was made already, and then it changes nothing.
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -36,12 +35,21 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat, iso_utc
+from rotation.credential import TRUSTED_SIGNATURES, Confidential, KeyFormat
 from rotation.deadline import Deadline
 from rotation.errors import KeyPoolError, RotationError, SecretStoreError
-from rotation.key_pool.document import MOST_BYTES, EditResult, PoolDocument, PoolEdit
+from rotation.key_pool.change_waits import ChangeWaits
+from rotation.key_pool.document import EditResult, PoolDocument, PoolEdit
+from rotation.key_pool.edit_batch import EditRequest, apply_all
+from rotation.key_pool.version_list import (
+    MOST_LABELS,
+    MOST_VERSIONS,
+    VERSIONS_FOR_LEASES,
+    VersionList,
+    quota_message,
+)
 from rotation.privacy.observability import logger
 from rotation.secrets_manager.calls import call_secrets_manager, value_of
 from rotation.secrets_manager.labels import AWSCURRENT
@@ -53,26 +61,11 @@ if TYPE_CHECKING:
 STAGE: Final = "rotation-pool-"
 #: Staging label that says, on the current version, that somebody is changing the pool.
 CLAIM: Final = "rotation-claim"
-#: UserGuide reference_limits: so many versions of a secret are kept, none of the last 24 hours is
-#: removed, and so many labels are on all of them.
-MOST_VERSIONS: Final = 100
-MOST_LABELS: Final = 20
-_KEPT_FOR: Final = timedelta(hours=24)
-#: What can wait leaves so many versions of a day to leases and incidents.
-VERSIONS_FOR_LEASES: Final = 20
-
 #: So many changes may be refused although each was claimed; every one costs a version.
 _MOST_REFUSALS: Final = 5
 #: The label of a change that is under way is gone at the next look; what then still fills up the
 #: labels stays.
 _MOST_FULL: Final = 2
-#: Secrets Manager calls come far sooner than this; without a deadline a change gives up after it.
-_MOST_WAIT: Final = timedelta(minutes=2)
-#: Seconds between two looks at a pool that somebody else is changing. A read costs no version.
-_PAUSE: Final = (0.2, 1.0)
-#: After so many seconds of waiting for one claim, its owner has died. Those who wait do not all
-#: give up at the same moment.
-_CLAIM_PATIENCE: Final = (10.0, 20.0)
 #: Nobody takes this long between a put and its move: a step's calls are over within two minutes.
 _ABANDONED: Final = timedelta(minutes=5)
 # API_UpdateSecretVersionStage, "Errors": the label is elsewhere, or the version is gone. Not so
@@ -88,65 +81,6 @@ class _Outcome(Enum):
     BUSY = "somebody else is changing the pool; nothing was written"
     NO_ROOM = "all labels of the secret are in use; nothing was written"
     REFUSED = "somebody else was faster; a version was written in vain"
-
-
-@dataclass
-class _Request(Generic[EditResult]):
-    """An edit that a thread waits for.
-
-    Attributes:
-        can_wait: whether it is not made while few versions are left.
-        done: whether ``result`` or ``error`` holds.
-    """
-
-    edit: PoolEdit[EditResult]
-    can_wait: bool
-    done: bool = False
-    result: EditResult | None = None
-    error: BaseException | None = None
-
-    def apply(self, pool: PoolDocument, of: str) -> PoolDocument:
-        """The pool with this edit made; the same pool where it changes nothing or is refused."""
-        self.error = None
-        try:
-            changed, self.result = self.edit(pool)
-            if changed is None:
-                return pool
-            _refuse_too_large(changed, pool, of)
-        except Exception as error:  # noqa: BLE001 - it is raised where the edit was asked for
-            self.error = error
-            return pool
-        return changed
-
-
-@dataclass(frozen=True)
-class _VersionList:
-    """The versions of the pool secret.
-
-    Attributes:
-        created: when each was created, by its id; deprecated versions too.
-        labels: the version that bears each label.
-    """
-
-    created: Mapping[str, datetime]
-    labels: Mapping[str, str]
-
-    def another_than(self, version: str) -> str | None:
-        """A version that is not this one, with a label where there is one; None: there is none."""
-        others = [*self.labels.values(), *self.created]
-        return next((other for other in others if other != version), None)
-
-    def recent(self, now: datetime) -> int:
-        """How many versions AWS does not remove yet."""
-        kept = {version for version, at in self.created.items() if now - at < _KEPT_FOR}
-        return len(kept | set(self.labels.values()))
-
-    def next_removal(self) -> datetime | None:
-        """When AWS can remove a version at the earliest; None: every version has a label."""
-        labelled = set(self.labels.values())
-        free = (at for version, at in self.created.items() if version not in labelled)
-        oldest = min(free, default=None)
-        return None if oldest is None else oldest + _KEPT_FOR
 
 
 class PoolSecret:
@@ -178,7 +112,7 @@ class PoolSecret:
         self._clock = clock
         self._sleep = sleep
         self._deadline = deadline
-        self._requests: list[_Request[Any]] = []
+        self._requests: list[EditRequest[Any]] = []
         self._requesting = Lock()
         self._changing = Lock()
 
@@ -209,7 +143,7 @@ class PoolSecret:
             SecretStoreError: AWS refused or failed. Where it is retryable, the change may have been
                 made all the same: make it again. Where it is not, nothing was changed.
         """
-        request = _Request(edit, can_wait)
+        request = EditRequest(edit, can_wait)
         with self._requesting:
             self._requests.append(request)
         with self._changing:
@@ -221,7 +155,7 @@ class PoolSecret:
             raise request.error
         return cast("EditResult", request.result)
 
-    def _carry_out(self, batch: Sequence[_Request[Any]]) -> None:
+    def _carry_out(self, batch: Sequence[EditRequest[Any]]) -> None:
         """Make the edits of a batch, in one version; each has its result or its error then."""
         try:
             self._store(batch)
@@ -234,20 +168,20 @@ class PoolSecret:
             for request in batch:
                 request.done = True
 
-    def _store(self, batch: Sequence[_Request[Any]]) -> None:
-        waiting = _Waiting(self._sleep, self._deadline)
+    def _store(self, batch: Sequence[EditRequest[Any]]) -> None:
+        waiting = ChangeWaits(self._sleep, self._deadline)
         refusals = full = 0
         outcome = _Outcome.BUSY
         while True:
             read = self._read()
-            if _apply(batch, read.pool, self.name) is read.pool:
+            if apply_all(batch, read.pool, self.name) is read.pool:
                 return
             if read.claimed and not waiting.over(read.version):
                 waiting.pause(read.version)
             else:
                 versions = self._list_versions()
                 self._spare_versions(batch, versions)
-                changed = _apply(batch, read.pool, self.name)
+                changed = apply_all(batch, read.pool, self.name)
                 if changed is read.pool:
                     return
                 if versions is not None and refusals == 0:
@@ -299,7 +233,7 @@ class PoolSecret:
         return _Current(None, claimed=False, pool=PoolDocument())
 
     def _swap(
-        self, read: _Current, changed: PoolDocument, versions: _VersionList | None
+        self, read: _Current, changed: PoolDocument, versions: VersionList | None
     ) -> _Outcome:
         """Claim the version that was read, and make ``changed`` current if that still is."""
         if read.version is None or read.claimed or versions is None:
@@ -369,7 +303,7 @@ class PoolSecret:
         return _Outcome.STORED
 
     def _spare_versions(
-        self, batch: Sequence[_Request[Any]], versions: _VersionList | None
+        self, batch: Sequence[EditRequest[Any]], versions: VersionList | None
     ) -> None:
         """Refuse what can wait, if few versions are left of those that a day has."""
         if versions is None or not any(request.can_wait for request in batch):
@@ -379,25 +313,16 @@ class PoolSecret:
             return
         for request in batch:
             if request.can_wait:
-                request.edit = partial(_refuse, self._quota_message(versions, left))
+                request.edit = partial(_refuse, quota_message(self.name, versions, left))
 
     def _quota_refusal(self) -> KeyPoolError | None:
         """The error of a put over a quota; None if it is that of labels, which empties soon."""
         versions = self._list_versions()
         if versions is not None and len(versions.created) < MOST_VERSIONS:
             return None
-        return KeyPoolError(self._quota_message(versions, 0))
+        return KeyPoolError(quota_message(self.name, versions, 0))
 
-    def _quota_message(self, versions: _VersionList | None, left: int) -> str:
-        removal = None if versions is None else versions.next_removal()
-        until = "when the oldest is 24 hours old" if removal is None else f"at {iso_utc(removal)}"
-        return (
-            f"{left} of the {MOST_VERSIONS} versions that Secrets Manager keeps of {self.name} are "
-            "left, and it removes none that is younger than 24 hours (quota: versions of a "
-            f"secret). The next becomes free {until}. Nothing was changed."
-        )
-
-    def _sweep(self, versions: _VersionList) -> None:
+    def _sweep(self, versions: VersionList) -> None:
         """Drop labels that a crash left behind: a secret may have 20 in all.
 
         Source: UserGuide reference_limits. A version without a label is deprecated, and AWS
@@ -410,7 +335,7 @@ class PoolSecret:
                 self._quietly(label, version, None)
                 logger.info("label of an interrupted change swept", pool=self.name, version=version)
 
-    def _list_versions(self) -> _VersionList | None:
+    def _list_versions(self) -> VersionList | None:
         """The versions; None: they could not be listed, and the change goes on without."""
         created: dict[str, datetime] = {}
         labels: dict[str, str] = {}
@@ -426,7 +351,7 @@ class PoolSecret:
         except SecretStoreError as error:
             logger.warning("old labels were not swept", pool=self.name, reason=error.aws_code)
             return None
-        return _VersionList(created, labels)
+        return VersionList(created, labels)
 
     def _versions_page(self, page: Mapping[str, Any]) -> Any:
         answer = self._client.list_secret_version_ids(
@@ -477,59 +402,8 @@ class _Current:
     pool: PoolDocument
 
 
-class _Waiting:
-    """The pauses of one change."""
-
-    def __init__(self, sleep: Callable[[float], None], deadline: Deadline | None) -> None:
-        self._sleep = sleep
-        self._deadline = deadline
-        self._patience = random.uniform(*_CLAIM_PATIENCE)  # noqa: S311 - jitter
-        self._waited = timedelta(0)
-        self._for: tuple[str | None, float] = (None, 0.0)
-        self.given_up = False
-
-    def over(self, version: str | None) -> bool:
-        """Whether the claim on ``version`` was waited for long enough."""
-        return self._for[0] == version and self._for[1] >= self._patience
-
-    def pause(self, version: str | None) -> None:
-        """Wait for the claim on ``version``, or (None) before another attempt, if there is time."""
-        seconds = random.uniform(*_PAUSE)  # noqa: S311 - jitter
-        pause = timedelta(seconds=seconds)
-        self._waited += pause
-        left = _MOST_WAIT - self._waited
-        if self._deadline is not None:
-            left = min(left, self._deadline.left() - pause)
-        if left < timedelta(0):
-            self.given_up = True
-            return
-        self._sleep(seconds)
-        if version is not None:
-            before = self._for[1] if self._for[0] == version else 0.0
-            self._for = (version, before + seconds)
-
-
-def _apply(batch: Sequence[_Request[Any]], pool: PoolDocument, of: str) -> PoolDocument:
-    for request in batch:
-        pool = request.apply(pool, of)
-    return pool
-
-
 def _refuse(message: str, _: PoolDocument) -> tuple[None, None]:
     raise KeyPoolError(message)
-
-
-def _refuse_too_large(changed: PoolDocument, pool: PoolDocument, of: str) -> None:
-    size = _size(changed)
-    if size > max(MOST_BYTES, _size(pool)):
-        raise KeyPoolError(
-            f"The pool in {of} would be {size} bytes; Secrets Manager stores {MOST_BYTES} at most. "
-            "Take dead keys out with `rotation pool remove`."
-        )
-
-
-def _size(pool: PoolDocument) -> int:
-    return len(pool.serialize().reveal().encode())
 
 
 def _held(answer: Mapping[str, Any]) -> tuple[str, Sequence[str], Confidential]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rotation.credential import Confidential, iso_utc
 from rotation.key_pool.document import KeyState, PoolDocument
-from rotation.key_pool.pool_secret import CLAIM, MOST_VERSIONS, STAGE, VERSIONS_FOR_LEASES
+from rotation.key_pool.pool_secret import CLAIM, STAGE
+from rotation.key_pool.version_list import MOST_VERSIONS, VERSIONS_FOR_LEASES
 from tests.key_pool.pool_fixture import PoolFixture
 from tests.paths import ROOT
 

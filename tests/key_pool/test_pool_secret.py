@@ -17,12 +17,8 @@ from rotation.core.ports import Revocation
 from rotation.credential import ApiKey
 from rotation.errors import InvalidCredentialError, KeyPoolError, SecretStoreError
 from rotation.key_pool.document import PoolDocument, add_key, remove_key
-from rotation.key_pool.pool_secret import (
-    CLAIM,
-    MOST_VERSIONS,
-    VERSIONS_FOR_LEASES,
-    PoolSecret,
-)
+from rotation.key_pool.pool_secret import CLAIM, PoolSecret
+from rotation.key_pool.version_list import MOST_VERSIONS, VERSIONS_FOR_LEASES
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import PortalKey
 from tests.deadlines import deadline_of
