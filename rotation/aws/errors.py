@@ -27,10 +27,18 @@ from urllib3.exceptions import HTTPError
 AWS_CALL_ERRORS: Final = (ClientError, BotoCoreError, ResponseParserError, HTTPError)
 AwsCallError: TypeAlias = ClientError | BotoCoreError | ResponseParserError | HTTPError
 
+
+class IncompleteAnswerError(BotoCoreError):
+    """An answer with status 200 that lacks a member which it must have."""
+
+    fmt = "The answer is not whole."
+
+
 _NO_ANSWER: Final = (
     FlexibleChecksumError,
     HTTPClientError,
     HTTPError,
+    IncompleteAnswerError,
     IncompleteReadError,
     NotConnectedError,
     ResponseParserError,

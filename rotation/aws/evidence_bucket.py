@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from rotation.aws.answers import listed, reading_answer
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code, http_status
 from rotation.errors import EvidenceError
 
@@ -31,14 +32,15 @@ class S3EvidenceStore:
         """As `rotation.core.ports.EvidenceStore.keep`; returns an ``s3://`` URI."""
         place = f"s3://{self._bucket}/{name}"
         try:
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=name,
-                Body=record,
-                ContentType="application/json",
-                ChecksumAlgorithm="SHA256",
-                IfNoneMatch="*",
-            )
+            with reading_answer():
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=name,
+                    Body=record,
+                    ContentType="application/json",
+                    ChecksumAlgorithm="SHA256",
+                    IfNoneMatch="*",
+                )["ETag"]
         except AWS_CALL_ERRORS as error:
             if http_status(error) != 412:
                 raise EvidenceError(
@@ -53,15 +55,16 @@ class S3EvidenceStore:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=folder
             )
-            found = [one for page in pages for one in page.get("Contents", ())]
-            newest = sorted(found, key=lambda one: one["LastModified"], reverse=True)
-            return [
-                (
-                    f"s3://{self._bucket}/{one['Key']}",
-                    self._client.get_object(Bucket=self._bucket, Key=one["Key"])["Body"].read(),
-                )
-                for one in newest[:MOST_RECORDS]
-            ]
+            with reading_answer():
+                found = [one for page in pages for one in listed(page, "Contents")]
+                newest = sorted(found, key=lambda one: one["LastModified"], reverse=True)
+                return [
+                    (
+                        f"s3://{self._bucket}/{one['Key']}",
+                        self._client.get_object(Bucket=self._bucket, Key=one["Key"])["Body"].read(),
+                    )
+                    for one in newest[:MOST_RECORDS]
+                ]
         except AWS_CALL_ERRORS as error:
             raise EvidenceError(
                 f"The records in s3://{self._bucket}/{folder} could not be read: "

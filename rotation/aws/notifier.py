@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from rotation.aws.answers import reading_answer
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code, got_no_answer, is_retryable
 from rotation.errors import NotificationError
 from rotation.privacy.observability import logger
@@ -52,11 +53,12 @@ class SnsNotifier:
         """
         lines = [subject, "", *(f"{name}: {value}" for name, value in facts.items())]
         try:
-            self._client.publish(
-                TopicArn=self._topic_arn,
-                Subject=scrub(_one_line(subject)),
-                Message=scrub("\n".join(lines)),
-            )
+            with reading_answer():
+                self._client.publish(
+                    TopicArn=self._topic_arn,
+                    Subject=scrub(_one_line(subject)),
+                    Message=scrub("\n".join(lines)),
+                )["MessageId"]
             return
         except AWS_CALL_ERRORS as failure:
             code = error_code(failure)

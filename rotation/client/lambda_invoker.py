@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from rotation.aws.answers import payload_of, reading_answer
 from rotation.aws.errors import (
     AWS_CALL_ERRORS,
     AwsCallError,
@@ -22,7 +23,6 @@ from rotation.aws.errors import (
 )
 from rotation.client.contract import event_of
 from rotation.client.secret_source import ProcessLocal
-from rotation.credential import json_object
 from rotation.errors import (
     ConfigurationError,
     RotationError,
@@ -94,7 +94,8 @@ class LambdaInvoker:
             InvocationType="RequestResponse",
             Payload=json.dumps(event_of(request)).encode(),
         )
-        payload = json_object(answer["Payload"].read()) or {}
+        with reading_answer():
+            payload = payload_of(answer)
         if crashed := answer.get("FunctionError"):
             kind = payload.get("errorType", crashed)
             error = SealingError(

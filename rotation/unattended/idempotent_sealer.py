@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from rotation.aws.answers import reading_answer
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code, http_status, is_retryable
 from rotation.client.sealing_client import SealingClient
 from rotation.deadline import NEXT_DOCUMENT_RESERVE, Deadline
@@ -130,7 +131,10 @@ class IdempotentSealer:
         not pass for a missing one, or every repeat would buy another signature.
         """
         try:
-            answer = self.s3.head_object(Bucket=destination.bucket, Key=destination.key)
+            with reading_answer():
+                answer = self.s3.head_object(Bucket=destination.bucket, Key=destination.key)
+                answer["ETag"]
+                return answer["Metadata"]
         except AWS_CALL_ERRORS as error:
             if http_status(error) == 404:
                 return {}
@@ -141,7 +145,6 @@ class IdempotentSealer:
             )
             problem.retryable = is_retryable(error)
             raise problem from error
-        return answer["Metadata"]
 
     def _refuse_replaced(self, source: ObjectLocation, etag: str) -> None:
         # If two functions seal at once, the one with the older content may be the last to store.

@@ -23,6 +23,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from rotation.aws.answers import reading_answer
 from rotation.aws.client_config import diagnosis
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.cli.doctor.connection import ConnectionFailure, botocore_failure
@@ -197,7 +198,8 @@ class AwsProbe:
 def _fact(call: Callable[[], _Fact]) -> _Fact | NoFact:
     """What a call returns, or why it failed."""
     try:
-        return call()
+        with reading_answer():
+            return call()
     except ClientError as error:
         message = error.response.get("Error", {}).get("Message", "")
         return AwsRefusal(error_code(error), scrub(str(message)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import boto3
 import click
 
+from rotation.aws.answers import listed, reading_answer
 from rotation.aws.client_config import documents
 from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code, http_status, is_retryable
 from rotation.cli.seal.run import DestinationState, DocumentToSeal
@@ -90,9 +91,13 @@ class S3Prefixes:
     def _found(self) -> list[DocumentToSeal]:
         source, into = self._source, self._destination
         try:
-            alone = self._s3.list_objects_v2(Bucket=source.bucket, Prefix=source.key, MaxKeys=1)
+            with reading_answer():
+                alone = listed(
+                    self._s3.list_objects_v2(Bucket=source.bucket, Prefix=source.key, MaxKeys=1),
+                    "Contents",
+                )
             # Keys come in the order of their bytes (API_ListObjectsV2): its own name is the first.
-            for found in alone.get("Contents", ()):
+            for found in alone:
                 if found["Key"] == source.key and not source.key.endswith("/"):
                     name = source.key.rpartition("/")[2]
                     whole = into.key and not into.key.endswith("/")
@@ -105,17 +110,18 @@ class S3Prefixes:
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=source.bucket, Prefix=source.folder
             )
-            found_below = [
-                self._document(
-                    found["Key"],
-                    into.folder + found["Key"].removeprefix(source.folder),
-                    found["Size"],
-                    found["ETag"],
-                )
-                for page in pages
-                for found in page.get("Contents", ())
-                if found["Key"].lower().endswith(".pdf")
-            ]
+            with reading_answer():
+                found_below = [
+                    self._document(
+                        found["Key"],
+                        into.folder + found["Key"].removeprefix(source.folder),
+                        found["Size"],
+                        found["ETag"],
+                    )
+                    for page in pages
+                    for found in listed(page, "Contents")
+                    if found["Key"].lower().endswith(".pdf")
+                ]
         except AWS_CALL_ERRORS as error:
             raise click.ClickException(
                 f"{SCHEME}{source.bucket}/{source.key} cannot be listed ({error_code(error)}). "
@@ -130,7 +136,10 @@ class S3Prefixes:
         """As `SealLocations.state`: a seal's metadata name the entity tag of its source."""
         place = document.destination
         try:
-            metadata = self._s3.head_object(Bucket=place.bucket, Key=place.key)["Metadata"]
+            with reading_answer():
+                answer = self._s3.head_object(Bucket=place.bucket, Key=place.key)
+                answer["ETag"]
+                metadata = answer["Metadata"]
         except AWS_CALL_ERRORS as error:
             if http_status(error) == 404:
                 return DestinationState.NOTHING

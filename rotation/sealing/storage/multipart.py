@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
 
+from rotation.aws.answers import listed, reading_answer
 from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code, http_status, is_retryable
 from rotation.errors import DestinationError, RotationError
 from rotation.privacy.observability import logger
@@ -258,30 +259,35 @@ class MultipartCopy:
         size = self._source.size + len(tail)
         try:
             last = len(self._copies) + 1
-            added = upload.s3.upload_part(
-                Bucket=place.bucket,
-                Key=place.key,
-                UploadId=upload.id,
-                PartNumber=last,
-                Body=tail,
-                ChecksumAlgorithm="CRC32",
-            )
+            with reading_answer():
+                added = _completed(
+                    last,
+                    upload.s3.upload_part(
+                        Bucket=place.bucket,
+                        Key=place.key,
+                        UploadId=upload.id,
+                        PartNumber=last,
+                        Body=tail,
+                        ChecksumAlgorithm="CRC32",
+                    ),
+                )
             done, _ = wait(self._copies, return_when=FIRST_EXCEPTION)
             for copy in done:
                 copy.result()
             parts = [copy.result() for copy in self._copies]
-            parts.append(_completed(last, added))
-            answer = upload.s3.complete_multipart_upload(
-                Bucket=place.bucket,
-                Key=place.key,
-                UploadId=upload.id,
-                MultipartUpload={"Parts": parts},
-                ChecksumType="FULL_OBJECT",
-                MpuObjectSize=size,
-            )
+            parts.append(added)
+            with reading_answer():
+                answer = upload.s3.complete_multipart_upload(
+                    Bucket=place.bucket,
+                    Key=place.key,
+                    UploadId=upload.id,
+                    MultipartUpload={"Parts": parts},
+                    ChecksumType="FULL_OBJECT",
+                    MpuObjectSize=size,
+                )
+                return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), size)
         except AWS_CALL_ERRORS as error:
             raise unwritable(place, error) from error
-        return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), size)
 
     def _copy(self, number: int, part: range, *, whole: bool) -> CompletedPartTypeDef:
         upload, source = self._upload, self._source
@@ -291,22 +297,23 @@ class MultipartCopy:
         # A range can be taken of sources that are larger than 5 MB only (API_UploadPartCopy).
         of_it: dict[str, Any] = {} if whole else {"CopySourceRange": f"bytes={part[0]}-{part[-1]}"}
         try:
-            answer = upload.s3.upload_part_copy(
-                Bucket=upload.destination.bucket,
-                Key=upload.destination.key,
-                UploadId=upload.id,
-                PartNumber=number,
-                CopySource=origin,
-                CopySourceIfMatch=f'"{source.etag}"',
-                **of_it,
-            )
+            with reading_answer():
+                answer = upload.s3.upload_part_copy(
+                    Bucket=upload.destination.bucket,
+                    Key=upload.destination.key,
+                    UploadId=upload.id,
+                    PartNumber=number,
+                    CopySource=origin,
+                    CopySourceIfMatch=f'"{source.etag}"',
+                    **of_it,
+                )
+                return _completed(number, answer["CopyPartResult"])
         except AWS_CALL_ERRORS as error:
             if http_status(error) == 412:
                 raise changed(source.location) from error
             if error_code(error) in {"NoSuchKey", "NoSuchVersion"}:
                 raise unreadable(source.location, error) from error
             raise unwritable(upload.destination, error) from error
-        return _completed(number, answer["CopyPartResult"])
 
 
 def _completed(
@@ -328,14 +335,15 @@ def _abort_others(
         pages = ours.s3.get_paginator("list_multipart_uploads").paginate(
             Bucket=place.bucket, Prefix=place.key
         )
-        others = [
-            found["UploadId"]
-            for page in pages
-            for found in page.get("Uploads", ())
-            if found["Key"] == place.key
-            and found["UploadId"] != ours.id
-            and found["Initiated"] >= started_at - _S3_CLOCK_TOLERANCE
-        ]
+        with reading_answer():
+            others = [
+                found["UploadId"]
+                for page in pages
+                for found in listed(page, "Uploads")
+                if found["Key"] == place.key
+                and found["UploadId"] != ours.id
+                and found["Initiated"] >= started_at - _S3_CLOCK_TOLERANCE
+            ]
     except AWS_CALL_ERRORS as error:
         _report_leftover(during, place, "an upload that may have begun", error)
         return
@@ -347,15 +355,16 @@ def _create(
     s3: S3Client, destination: ObjectLocation, properties: ObjectProperties
 ) -> tuple[str, int]:
     """The id of a new upload, and how many attempts failed before."""
-    answer = s3.create_multipart_upload(
-        Bucket=destination.bucket,
-        Key=destination.key,
-        # The CRC for which botocore needs no further library, and which can cover the whole.
-        ChecksumAlgorithm="CRC32",
-        ChecksumType="FULL_OBJECT",
-        **properties.parameters(),
-    )
-    return answer["UploadId"], answer["ResponseMetadata"]["RetryAttempts"]
+    with reading_answer():
+        answer = s3.create_multipart_upload(
+            Bucket=destination.bucket,
+            Key=destination.key,
+            # The CRC for which botocore needs no further library, and which can cover the whole.
+            ChecksumAlgorithm="CRC32",
+            ChecksumType="FULL_OBJECT",
+            **properties.parameters(),
+        )
+        return answer["UploadId"], answer["ResponseMetadata"]["RetryAttempts"]
 
 
 def _report_leftover(

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import IncompleteReadError
 
-from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, is_retryable
+from rotation.aws.answers import reading_answer
+from rotation.aws.errors import (
+    AWS_CALL_ERRORS,
+    AwsCallError,
+    IncompleteAnswerError,
+    is_retryable,
+)
 from rotation.sealing.request import ObjectLocation
 from rotation.sealing.storage.s3_errors import changed, unreadable
 
@@ -67,22 +73,21 @@ class RangedObject:
             SourceNotFoundError: it does not exist, or the function may not read it.
             SourceUnavailableError: S3 could not say just now; retryable.
         """
+        version: dict[str, Any] = (
+            {} if location.version_id is None else {"VersionId": location.version_id}
+        )
         try:
-            if location.version_id is None:
-                answer = s3.head_object(Bucket=location.bucket, Key=location.key)
-            else:
-                answer = s3.head_object(
-                    Bucket=location.bucket, Key=location.key, VersionId=location.version_id
+            with reading_answer():
+                answer = s3.head_object(Bucket=location.bucket, Key=location.key, **version)
+                return cls(
+                    s3,
+                    location,
+                    size=answer["ContentLength"],
+                    etag=answer["ETag"].strip('"'),
+                    version_id=answer.get("VersionId"),
                 )
         except AWS_CALL_ERRORS as error:
             raise unreadable(location, error) from error
-        return cls(
-            s3,
-            location,
-            size=answer["ContentLength"],
-            etag=answer["ETag"].strip('"'),
-            version_id=answer.get("VersionId"),
-        )
 
     def tags(self) -> dict[str, str]:
         """The object's tags; the call needs s3:GetObjectTagging or s3:GetObjectVersionTagging.
@@ -92,12 +97,13 @@ class RangedObject:
         """
         place = self.location
         try:
-            answer = self.s3.get_object_tagging(
-                Bucket=place.bucket, Key=place.key, **self._version()
-            )
+            with reading_answer():
+                answer = self.s3.get_object_tagging(
+                    Bucket=place.bucket, Key=place.key, **self._version()
+                )
+                return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
         except AWS_CALL_ERRORS as error:
             raise unreadable(place, error) from error
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def read(self, start: int, length: int) -> bytes:
         """``length`` bytes from ``start`` on; fewer where the object ends before.
@@ -164,17 +170,21 @@ class RangedObject:
             SourceChangedError: what is there is something else.
             AWS_CALL_ERRORS: as boto3 raises them.
         """
-        answer = self.s3.get_object(
-            Bucket=self.location.bucket,
-            Key=self.location.key,
-            Range=f"bytes={first}-{last}",
-            IfMatch=f'"{self.etag}"',
-            **self._version(),
-        )
+        with reading_answer():
+            answer = self.s3.get_object(
+                Bucket=self.location.bucket,
+                Key=self.location.key,
+                Range=f"bytes={first}-{last}",
+                IfMatch=f'"{self.etag}"',
+                **self._version(),
+            )
+            body = answer["Body"]
         if answer.get("ContentRange") != f"bytes {first}-{last}/{self.size}":
-            answer["Body"].close()
+            body.close()
+            if "ContentRange" not in answer:
+                raise IncompleteAnswerError
             raise changed(self.location)
-        return answer["Body"]
+        return body
 
     def _version(self) -> dict[str, Any]:
         return {} if self.version_id is None else {"VersionId": self.version_id}

@@ -19,8 +19,9 @@ from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, IncompleteReadError
 
+from rotation.aws.answers import reading_answer
 from rotation.aws.errors import AWS_CALL_ERRORS
 from rotation.errors import DocumentTooLargeError
 from rotation.sealing.documents import DocumentWriter, SourceDocument, StoredDocument
@@ -32,6 +33,7 @@ from rotation.sealing.storage.remote_file import RemoteDocument
 from rotation.sealing.storage.s3_errors import unreadable, unwritable
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
@@ -88,25 +90,26 @@ class S3Documents:
     def open(self, source: ObjectLocation, *, most: int) -> SourceDocument:
         """As `DocumentStore.open`: one GET, of which a large document's body is not read."""
         try:
-            answer = self._get(source)
-            size = answer["ContentLength"]
+            with reading_answer():
+                answer = self._get(source)
+                size, body = answer["ContentLength"], answer["Body"]
+                etag, version_id = answer["ETag"].strip('"'), answer.get("VersionId")
             # The body's own context manager gives a stream that checks neither length nor checksum.
-            with closing(answer["Body"]) as body:
+            with closing(body):
                 if size > most:
                     raise DocumentTooLargeError(
                         f"{source} has {size} bytes; this function seals documents of at most "
                         f"{most}."
                     )
-                held = BytesIO(body.read()) if size <= self._in_memory else None
+                held = _read_whole(body, size) if size <= self._in_memory else None
         except AWS_CALL_ERRORS as error:
             raise unreadable(source, error) from error
-        etag, version_id = answer["ETag"].strip('"'), answer.get("VersionId")
         return SourceDocument(
             content=RemoteDocument(
                 RangedObject(self._s3, source, size, etag, version_id, self._sleep)
             )
             if held is None
-            else held,
+            else BytesIO(held),
             location=source,
             size=size,
             etag=etag,
@@ -197,14 +200,22 @@ class PutObjectWriter:
 
     def _put(self, content: bytes) -> StoredDocument:
         place = self._destination
-        answer = self._s3.put_object(
-            Bucket=place.bucket,
-            Key=place.key,
-            Body=content,
-            ChecksumAlgorithm="SHA256",
-            **self._properties.parameters(),
-        )
-        return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), len(content))
+        with reading_answer():
+            answer = self._s3.put_object(
+                Bucket=place.bucket,
+                Key=place.key,
+                Body=content,
+                ChecksumAlgorithm="SHA256",
+                **self._properties.parameters(),
+            )
+            return StoredDocument(answer["ETag"].strip('"'), answer.get("VersionId"), len(content))
+
+
+def _read_whole(body: StreamingBody, size: int) -> bytes:
+    content: bytes = body.read()
+    if len(content) != size:
+        raise IncompleteReadError(actual_bytes=len(content), expected_bytes=size)
+    return content
 
 
 class MultipartCopyWriter:
