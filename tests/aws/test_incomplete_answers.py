@@ -15,11 +15,10 @@ from botocore.config import Config
 from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.aws.notifier import SnsNotifier
 from rotation.client.lambda_invoker import LambdaInvoker
-from rotation.client.sealing_client import SealRequest
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
 from rotation.sealing.pdf import prepare
-from rotation.sealing.request import ObjectLocation, SealOptions
+from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.storage.multipart import MultipartCopy, MultipartUpload, ObjectProperties
 from rotation.sealing.storage.ranges import RangedObject
 from rotation.sealing.storage.s3 import PutObjectWriter, S3Documents
