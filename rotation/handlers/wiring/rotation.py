@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import boto3
 
 from rotation.aws.client_config import SECRET_WRITES
 from rotation.core.invocation import Rotation
 from rotation.core.policy import RotationPolicy
-from rotation.core.ports import KeyIssuer
+from rotation.core.ports import KeyIssuer, Notifier
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.step_invocation import StepRequest
 from rotation.handlers.wiring.key_pool import (
@@ -35,7 +37,6 @@ class RotationWiring:
         self._secrets = boto3.client("secretsmanager", config=SECRET_WRITES)
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, settings.admin_url)
-        self._notifier = make_notifier(settings)
         self._signer_policy = signer_policy(vendor)
 
     def rotation(self, request: StepRequest) -> Rotation:
@@ -67,3 +68,8 @@ class RotationWiring:
         http = self._admin.until(calls_end)
         admin_key = admin_key_reader(self._secrets, settings.admin_secret)
         return AdminApi(http, settings.admin_keys_path, admin_key, utc_now)
+
+    @cached_property
+    def _notifier(self) -> Notifier:
+        """Made when a pool first needs it: a rotation without one has no use for SNS."""
+        return make_notifier(self._settings)
