@@ -76,11 +76,16 @@ class S3JournalStore:
                 **condition,
             )
         except AWS_CALL_ERRORS as error:
+            if error_code(error) == "NoSuchKey":
+                # UserGuide conditional-writes: If-Match, and no object, or a delete marker.
+                raise self._gone(secret_arn) from error
             if not _is_conflict(error):
                 raise self._failed("written", "s3:PutObject", secret_arn, error) from error
         else:
             return self._required(answer.get("ETag"), "ETag", secret_arn)
         found = self._get(secret_arn)
+        if found is None and replaces is not None:
+            raise self._gone(secret_arn)
         if found is not None and found[2] == write_id:
             return found[1]
         raise JournalConflictError(
@@ -114,14 +119,15 @@ class S3JournalStore:
         return member
 
     def _failed(self, done: str, rights: str, secret_arn: str, error: AwsCallError) -> JournalError:
-        if done == "written" and error_code(error) == "NoSuchKey":
-            # UserGuide conditional-writes: If-Match, and no object or a delete marker.
-            problem = "the document that it replaces is there no more. Was it deleted?"
-        else:
-            problem = f"{error_code(error)}. Check the bucket, and {rights} in the function's role."
         return JournalError(
-            f"{self._place(secret_arn)} could not be {done}: {problem}",
+            f"{self._place(secret_arn)} could not be {done}: {error_code(error)}. Check the "
+            f"bucket, and {rights} in the function's role.",
             retryable=is_retryable(error),
+        )
+
+    def _gone(self, secret_arn: str) -> JournalError:
+        return JournalError(
+            f"{self._place(secret_arn)} is there no more. Was it deleted?", retryable=False
         )
 
     def _place(self, secret_arn: str) -> str:

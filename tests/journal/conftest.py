@@ -1,0 +1,20 @@
+"""An S3 that nobody here wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.journal.seaweedfs import SeaweedFs
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Client]:
+    """A client of a running SeaweedFS."""
+    with SeaweedFs(tmp_path_factory.mktemp("seaweedfs")) as running:
+        yield running.client()
