@@ -6,9 +6,11 @@ line was wrong; 130 it was interrupted.
 
 from __future__ import annotations
 
+from errno import EPIPE
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar
+from traceback import walk_tb
+from typing import Any, ClassVar
 
 import click
 
@@ -43,6 +45,21 @@ class LazyCommands(click.Group):
         "verify": "rotation.cli.verify.command",
     }
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. An error that nobody foresaw is one line too, never a traceback.
+
+        A traceback may show what a frame holds, and tells nobody what to do.
+        """
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == EPIPE:
+                raise
+            unforeseen = _unforeseen(ctx.invoked_subcommand, error)
+        raise unforeseen
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands."""
         return sorted({*super().list_commands(ctx), *self.modules})
@@ -53,6 +70,20 @@ class LazyCommands(click.Group):
             command: click.Command = getattr(import_module(self.modules[cmd_name]), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
+
+
+def _unforeseen(command: str | None, error: Exception) -> click.ClickException:
+    ours = Path(package.__file__).parent
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    places = [
+        f"{Path(frame.f_code.co_filename).relative_to(ours)}, {frame.f_code.co_name}"
+        for frame in frames
+        if Path(frame.f_code.co_filename).is_relative_to(ours)
+    ]
+    return click.ClickException(
+        f"rotation {command} failed unexpectedly: {type(error).__name__} in {places[-1]}. What it "
+        "had printed until then was done. Run it again; if it fails again, report this line."
+    )
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from rotation.cli.shared.account import AwsAccount
-from rotation.cli.shared.errors import readable_errors
+from rotation.cli.shared.errors import readable_errors, replica_text
 from rotation.core.policy import LONGEST_KEY_LIFE
 from rotation.credential import iso_utc
 from rotation.secrets_manager.labels import HOLD_TAG
@@ -31,6 +31,9 @@ def hold(secret: str, until: datetime | None, release: bool) -> None:
         raise click.UsageError("Give either --until or --release.")
     with readable_errors():
         versions = AwsAccount().secret(secret)
+        snapshot = versions.snapshot()
+        if snapshot.replicated_from is not None:
+            raise click.ClickException(replica_text(snapshot.arn, snapshot.replicated_from))
         if until is None:
             versions.untag(HOLD_TAG)
             click.echo("The hold is released; the next reconciliation retires what is due.")

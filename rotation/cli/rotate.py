@@ -10,10 +10,17 @@ import click
 from rich.console import Console
 
 from rotation.cli.shared.account import AwsAccount
-from rotation.cli.shared.errors import deletion_text, error_text, readable_errors
+from rotation.cli.shared.errors import (
+    deletion_text,
+    error_text,
+    no_function_text,
+    readable_errors,
+    replica_text,
+)
 from rotation.cli.shared.options import json_option
 from rotation.errors import SecretStoreError
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
+from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 
 
@@ -29,7 +36,9 @@ def rotate(secret: str, timeout: int, as_json: bool) -> None:
     """
     with readable_errors():
         versions = AwsAccount().secret(secret)
-        previous = versions.snapshot().version_with(AWSCURRENT)
+        snapshot = versions.snapshot()
+        _refuse_unrotatable(snapshot)
+        previous = snapshot.version_with(AWSCURRENT)
         token = str(uuid.uuid4())
         _begin(versions, token, secret)
         begun = time.monotonic()
@@ -50,6 +59,20 @@ def rotate(secret: str, timeout: int, as_json: bool) -> None:
         click.echo(f"Version {token} is current after {seconds} s.")
 
 
+def _refuse_unrotatable(snapshot: Snapshot) -> None:
+    """Refuse what AWS would refuse too, with advice that fits.
+
+    Raises:
+        click.ClickException: it is a replica, is to be deleted, or has no rotation function.
+    """
+    if snapshot.replicated_from is not None:
+        raise click.ClickException(replica_text(snapshot.arn, snapshot.replicated_from))
+    if snapshot.deleted_at is not None:
+        raise click.ClickException(deletion_text(snapshot.arn))
+    if snapshot.rotation_function is None:
+        raise click.ClickException(no_function_text(snapshot.arn))
+
+
 def _begin(versions: SecretVersions, token: str, name: str) -> None:
     """Begin the rotation, or explain why AWS refuses it."""
     try:
@@ -58,9 +81,8 @@ def _begin(versions: SecretVersions, token: str, name: str) -> None:
         snapshot = versions.snapshot()
         pending = snapshot.version_with(AWSPENDING)
         message = error_text(error)
-        if snapshot.deleted_at is not None:
-            message = deletion_text(name)
-        elif pending is not None and not snapshot.has(pending, AWSCURRENT):
+        _refuse_unrotatable(snapshot)
+        if pending is not None and not snapshot.has(pending, AWSCURRENT):
             message = (
                 f"{name} cannot be rotated: an earlier rotation has left AWSPENDING on version "
                 f"{pending}, or is still running. If it has failed for good: rotation unstick "

@@ -23,8 +23,8 @@ from rotation.cli.shared.output import plain_console
 def status(secrets: tuple[str, ...], as_json: bool, reconcile_function: str) -> None:
     """Show the keys of SECRETS: ages, expiries, what will be revoked and when, and warnings.
 
-    The command asks the reconcile function, so it needs no right to read a secret. It changes
-    nothing. Exits 1 if a secret could not be examined.
+    The command asks the reconcile function, so it needs no right to read a secret's value. It
+    changes nothing. Exits 1 if a secret could not be examined.
     """
     report = AwsAccount(reconcile_function).ask("report", secrets)
     if as_json:

@@ -32,6 +32,7 @@ class Snapshot:
         changed_at: when anything of the secret last changed, or None.
         replication: the status of each replica by region, such as ``InSync``.
         tags: the secret's tags.
+        replicated_from: the region of its primary secret, if it is a replica; else None.
     """
 
     arn: str
@@ -45,6 +46,7 @@ class Snapshot:
     changed_at: datetime | None = None
     replication: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    replicated_from: str | None = None
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> Snapshot:
@@ -66,6 +68,7 @@ class Snapshot:
                 one["Region"]: one.get("Status", "") for one in answer.get("ReplicationStatus", ())
             },
             tags={one["Key"]: one.get("Value", "") for one in answer.get("Tags", ())},
+            replicated_from=_primary_region(answer),
         )
 
     def version_with(self, label: str) -> str | None:
@@ -118,6 +121,12 @@ class ListedVersion:
         """Read one entry of the list (API_SecretVersionsListEntry)."""
         labels = frozenset(one.get("VersionStages", ()))
         return cls(one["VersionId"], labels, one.get("CreatedDate"))
+
+
+def _primary_region(answer: Mapping[str, Any]) -> str | None:
+    """The region of a replica's primary secret. A primary secret names its own region, or none."""
+    primary = answer.get("PrimaryRegion")
+    return None if primary in {None, answer["ARN"].split(":")[3]} else str(primary)
 
 
 def _interval(rules: Mapping[str, Any]) -> timedelta | None:

@@ -21,15 +21,19 @@ ROTATION = str(Path(sys.executable).parent / "rotation")
 class OperatorTerminal:
     """A terminal with the credentials of ``caller``.
 
-    ``trusts_vendor`` sets SIGNER_TRUST_ANCHORS to the vendor's root.
+    ``trusts_vendor`` sets SIGNER_TRUST_ANCHORS to the vendor's root; ``region`` is another region
+    than the deployment's.
     """
 
     deployment: Deployment
     caller: str = DEFAULT_CALLER
     trusts_vendor: bool = False
+    region: str | None = None
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = self.deployment.cloud.environment(self.caller)
+        if self.region is not None:
+            environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
         environment["VENDOR_URL"] = self.deployment.vendor.url
         if self.trusts_vendor:
             environment["SIGNER_TRUST_ANCHORS"] = str(self.deployment.trust_root)

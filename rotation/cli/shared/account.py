@@ -11,9 +11,19 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rotation.aws.answers import payload_of, reading_answer
 from rotation.aws.client_config import OPERATOR, invoke_and_wait
-from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code
+from rotation.aws.errors import (
+    AWS_CALL_ERRORS,
+    AwsCallError,
+    error_code,
+    got_no_answer,
+    was_not_run,
+)
 from rotation.cli.shared.options import RECONCILE_FUNCTION
+from rotation.errors import RotationError
+from rotation.privacy.printable import printable
+from rotation.privacy.redaction import scrub
 from rotation.secrets_manager.versions import SecretVersions
 
 #: The timeout of the reconcile function in ``template.yaml``.
@@ -29,6 +39,7 @@ class AwsAccount:
 
     def __init__(self, reconcile_function: str = RECONCILE_FUNCTION) -> None:
         self._function = reconcile_function
+        self._arns: dict[str, str] = {}
         try:
             self.secrets = boto3.client("secretsmanager", config=OPERATOR)
             self._lambda = boto3.client("lambda", config=invoke_and_wait(_RECONCILE_TIMEOUT))
@@ -39,29 +50,55 @@ class AwsAccount:
             ) from error
 
     def secret(self, name: str) -> SecretVersions:
-        """The secret with that name or ARN."""
-        arn = SecretVersions(self.secrets, name).snapshot().arn
-        return SecretVersions(self.secrets, arn)
+        """The secret that a person names, opened by its full ARN."""
+        return SecretVersions(self.secrets, self.arn(name))
+
+    def arn(self, name: str) -> str:
+        """The full ARN of the secret that a person names.
+
+        A name, or an ARN without its last seven characters, may be another secret's later, and
+        nothing of ours is kept under it. So it is resolved before anything else happens.
+
+        Args:
+            name: its name, its ARN, or a part of its ARN (UserGuide troubleshoot,
+                ARN_secretnamehyphen).
+
+        Raises:
+            SecretStoreError: Secrets Manager refuses to describe it, or gave no answer.
+        """
+        if name not in self._arns:
+            arn = SecretVersions(self.secrets, name).snapshot().arn
+            self._arns |= {name: arn, arn: arn}
+        return self._arns[name]
 
     def tagged(self, key: str, value: str) -> list[str]:
-        """The ARNs of all secrets that bear this tag."""
+        """The full ARNs of all secrets that bear this tag, whoever rotates them.
+
+        Whoever acts on one asks the reconcile function, which refuses a secret that its rotation
+        function does not rotate, and leaves it untouched.
+        """
         pages = self.secrets.get_paginator("list_secrets").paginate(
             Filters=[{"Key": "tag-key", "Values": [key]}, {"Key": "tag-value", "Values": [value]}]
         )
         try:
-            return [
-                secret["ARN"]
-                for page in pages
-                for secret in page["SecretList"]
-                if {"Key": key, "Value": value} in secret.get("Tags", [])
-            ]
+            with reading_answer():
+                return [
+                    secret["ARN"]
+                    for page in pages
+                    for secret in page["SecretList"]
+                    if {"Key": key, "Value": value} in secret.get("Tags", [])
+                ]
         except AWS_CALL_ERRORS as error:
-            raise _refused("list the secrets", error) from error
+            raise click.ClickException(
+                f"Could not list the secrets with the tag {key}={value}: {error_code(error)}. "
+                "Check the region, and secretsmanager:ListSecrets in the permissions of this role."
+            ) from error
 
     def actor(self) -> str:
         """The ARN of whoever runs the command."""
         try:
-            return str(self._sts.get_caller_identity()["Arn"])
+            with reading_answer():
+                return str(self._sts.get_caller_identity()["Arn"])
         except AWS_CALL_ERRORS:
             return "unknown"
 
@@ -77,33 +114,64 @@ class AwsAccount:
 
         Args:
             action: one of the function's actions.
-            secrets: names or ARNs; None: all.
+            secrets: names or ARNs; None: all. The function gets full ARNs, but for a secret that
+                this caller cannot describe: for that one the function says what is wrong.
             alias: the function's alias to invoke, which has permissions of its own.
             more: further members of the event.
 
         Raises:
             click.ClickException: the function could not be invoked, or failed.
         """
-        named = {} if secrets is None else {"secrets": list(secrets)}
+        named = {} if secrets is None else {"secrets": self._full_arns(secrets)}
         payload = json.dumps({"action": action, **named, **more}).encode()
         qualified: Any = {} if alias is None else {"Qualifier": alias}
         function = self._function if alias is None else f"{self._function}:{alias}"
         try:
-            answer = self._lambda.invoke(FunctionName=self._function, Payload=payload, **qualified)
+            with reading_answer():
+                answer = self._lambda.invoke(
+                    FunctionName=self._function, Payload=payload, **qualified
+                )
+                report = payload_of(answer)
+                failed = answer.get("FunctionError")
+                if not failed and report["action"] != action:
+                    raise ValueError("action")
         except AWS_CALL_ERRORS as error:
-            raise _refused(f"invoke the reconcile function {function}", error) from error
-        report: dict[str, Any] = json.loads(answer["Payload"].read())
-        if answer.get("FunctionError"):
+            raise _not_asked(function, action, error) from error
+        if failed:
             raise click.ClickException(
-                f"The reconcile function {self._function} failed: "
-                f"{report.get('errorMessage', 'no message')} Its log says more."
+                f"The reconcile function {function} refused or failed to {action}: "
+                f"{printable(scrub(str(report.get('errorMessage', 'no message'))))} Its log says "
+                "more."
             )
         return report
 
+    def _full_arns(self, names: Sequence[str]) -> list[str]:
+        """The full ARN of each, once."""
+        found: dict[str, None] = {}
+        for name in names:
+            try:
+                found[self.arn(name)] = None
+            except RotationError:
+                found[name] = None
+        return list(found)
 
-def _refused(act: str, error: AwsCallError) -> click.ClickException:
-    code = error_code(error) if isinstance(error, ClientError) else str(error)
+
+def _not_asked(function: str, action: str, error: AwsCallError) -> click.ClickException:
+    code = error_code(error)
+    if isinstance(error, ClientError):
+        advice = (
+            "Check the name (--reconcile-function), the region, and lambda:InvokeFunction in the "
+            "permissions of this role."
+        )
+    elif was_not_run(error):
+        advice = "Lambda is not reached, and nothing was done. Check the network path."
+    elif got_no_answer(error):
+        advice = (
+            "No whole answer came: it may have acted all the same. `rotation status` shows what "
+            "is so; then run the command again."
+        )
+    else:
+        advice = "Set AWS_DEFAULT_REGION and your credentials, as for the aws command line."
     return click.ClickException(
-        f"Could not {act}: {code}. Check the name (--reconcile-function), the region and the "
-        "permissions of this role."
+        f"Could not ask the reconcile function {function} to {action}: {code}. {advice}"
     )

@@ -47,3 +47,33 @@ def deletion_text(secret: str) -> str:
         f"{secret} is scheduled for deletion. To keep it: aws secretsmanager restore-secret "
         f"--secret-id {secret}"
     )
+
+
+def replica_text(secret: str, primary_region: str) -> str:
+    """What to do about a replica, whose versions, labels and tags cannot be changed.
+
+    Args:
+        secret: the replica's ARN.
+        primary_region: the region of the secret that it replicates.
+    """
+    name = secret.rpartition(":secret:")[2][:-7]
+    return (
+        f"{secret} is a replica, which cannot be changed; its primary secret is in "
+        f"{primary_region}. Run the same command there: AWS_DEFAULT_REGION={primary_region}, and "
+        f"{name} as the secret. If that region is lost: docs/runbooks/promoted-replica.md"
+    )
+
+
+def no_function_text(secret: str) -> str:
+    """What to do about a secret that no function rotates.
+
+    Args:
+        secret: its ARN.
+    """
+    region = secret.split(":")[3]
+    return (
+        f"{secret} has no rotation function. Name the stack's (output RotationFunctionArn); that "
+        "rotates it too: aws secretsmanager rotate-secret "
+        f"--secret-id {secret} --region {region} --rotation-lambda-arn ROTATION_FUNCTION_ARN "
+        "--rotation-rules AutomaticallyAfterDays=30"
+    )
