@@ -104,11 +104,10 @@ def test_text_that_may_hold_a_key_is_parsed_in_one_place() -> None:
         and ast.unparse(node.func) in {"json.loads", "json.load", "loads"}
         and not module.startswith("rotation.sandbox")
     }
-    # These read an S3 event, the evidence of an incident, and the report of the reconcile function.
+    # These read an S3 event and the evidence of an incident.
     without_keys = {
         "rotation.unattended.s3_events",
         "rotation.handlers.reconcile_actions",
-        "rotation.cli.shared.account",
     }
     assert parsers == {"rotation.credential"} | without_keys
 
