@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +21,10 @@ from tests.privacy.whole_run import WholeRun
 from tests.rotation_fixture import FailsOnce, RotationFixture
 
 pytest_plugins = ("tests.fast_tier",)
+
+# What collection makes lives until the end, so the garbage collector need not look at it: not while
+# it is made, and (see `pytest_collection_finish`) not in any of its later rounds.
+gc.disable()
 
 WHOLE_RUN = WholeRun()
 HARNESS_TESTS = ROOT / "tests" / "harness_tests"
@@ -60,6 +65,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # A long file that begins last would leave the other processes idle.
     items.sort(key=lambda item: HARNESS_TESTS not in item.path.parents)
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector begin, with what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

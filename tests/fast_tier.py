@@ -14,11 +14,9 @@ from typing import Final
 
 import pytest
 
-from tests.paths import ROOT
-
 #: Folders in which no test is fast; a fast run does not even import them.
 SLOW_FOLDERS: Final = tuple(
-    ROOT / "tests" / folder
+    f"tests/{folder}/"
     for folder in ("artifacts", "docs/examples", "docs/runbooks", "handlers", "harness_tests")
 )
 
@@ -63,7 +61,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the slow folders of a fast run."""
-    return True if config.getoption("fast") and collection_path in SLOW_FOLDERS else None
+    if not config.getoption("fast"):
+        return None
+    return True if f"{collection_path}/".endswith(SLOW_FOLDERS) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -73,13 +73,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     processes or in the harnesses, so a tracer would make them slower and count nothing.
     """
     for item in items:
-        if any(folder in item.path.parents for folder in SLOW_FOLDERS):
+        if item.nodeid.startswith(SLOW_FOLDERS):
             item.add_marker("no_cover")
     if not config.getoption("fast"):
         return
-    slow = [item for item in items if _is_slow(item)]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    config.hook.pytest_deselected(items=[item for item in items if _is_slow(item)])
+    items[:] = [item for item in items if not _is_slow(item)]
 
 
 def _is_slow(item: pytest.Item) -> bool:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,15 @@ ENVIRONMENT_READERS = {
 }
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree; many tests look at the same files."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -76,7 +83,7 @@ def test_the_life_of_a_key_names_no_vendor() -> None:
         node.value: module
         for module, path in MODULES.items()
         if within(module, rooms)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     assert len(texts) > 100
@@ -93,7 +100,7 @@ def test_only_the_settings_read_the_environment() -> None:
             and node.attr in {"environ", "getenv"}
             and isinstance(node.value, ast.Name)
             and node.value.id == "os"
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in nodes_of(path)
         )
     }
     assert "rotation.settings.environment" in readers

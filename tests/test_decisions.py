@@ -11,16 +11,12 @@ from rotation.cli.seal.command import seal
 from rotation.cli.seal.options import option_name
 from rotation.handlers.wiring.seal_options import VARIABLES
 from rotation.sealing.request import OPTIONS
-from tests.test_architecture import MODULES
+from tests.test_architecture import MODULES, nodes_of
 
 
 @cache
 def all_nodes() -> tuple[tuple[str, ast.AST], ...]:
-    return tuple(
-        (module, node)
-        for module, path in MODULES.items()
-        for node in ast.walk(ast.parse(path.read_text()))
-    )
+    return tuple((module, node) for module, path in MODULES.items() for node in nodes_of(path))
 
 
 def nodes(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -42,6 +43,13 @@ def _intrinsic(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _intrinsic)
 
 
+@cache
+def _document() -> Mapping[str, Any]:
+    """The template as it is written; nobody changes it, so it is parsed once."""
+    document: Mapping[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+    return document
+
+
 @dataclass(frozen=True)
 class Template:
     """The template with one choice of parameters."""
@@ -56,7 +64,7 @@ class Template:
         Raises:
             AssertionError: a value is not one that the template allows.
         """
-        document = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+        document = _document()
         chosen = dict(BUCKETS)
         for name, declared in document["Parameters"].items():
             value = str(parameters.get(name, declared.get("Default", chosen.get(name))))

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from io import BytesIO
 
 from asn1crypto import keys, x509
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pyhanko.pdf_utils.crypt.pubkey import RecipientEncryptionPolicy
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -79,6 +82,16 @@ def _written(writer: PdfFileWriter) -> bytes:
     return output.getvalue()
 
 
+class _LoadedSigner(SimpleSigner):
+    """Signs with a loaded key; pyHanko would load and check it anew for each signature."""
+
+    loaded: RSAPrivateKey
+
+    def sign_raw(self, data: bytes, digest_algorithm: str) -> bytes:
+        assert digest_algorithm == "sha256"
+        return self.loaded.sign(data, PKCS1v15(), SHA256())
+
+
 def signer_of(identity: Identity) -> SimpleSigner:
     """Signs with ``identity`` in this process."""
     chain = SimpleCertificateStore()  # type: ignore[no-untyped-call]
@@ -86,11 +99,13 @@ def signer_of(identity: Identity) -> SimpleSigner:
         x509.Certificate.load(issuer.public_bytes(Encoding.DER)) for issuer in identity.chain
     )
     private = identity.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return SimpleSigner(
+    signer = _LoadedSigner(
         signing_cert=x509.Certificate.load(identity.certificate.public_bytes(Encoding.DER)),
         signing_key=keys.PrivateKeyInfo.load(private),
         cert_registry=chain,
     )
+    signer.loaded = identity.key
+    return signer
 
 
 def cms_over(digest: bytes, signer: SimpleSigner) -> bytes:

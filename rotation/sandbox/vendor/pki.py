@@ -83,11 +83,16 @@ class Pki:
         (organization,) = self.signer.certificate.subject.get_attributes_for_oid(
             NameOID.ORGANIZATION_NAME
         )
-        return Pki.create(self.made_at, organization=str(organization.value)).signer
+        return _elsewhere(str(organization.value), self.made_at)
 
     def stranger(self) -> Identity:
         """A seal that shares neither names nor root with the signer."""
-        return Pki.create(self.made_at, organization="Unrelated Sandbox").signer
+        return _elsewhere("Unrelated Sandbox", self.made_at)
+
+
+def _elsewhere(organization: str, now: datetime) -> Identity:
+    """A seal under a root of its own."""
+    return _seal(organization, _issuing(organization, _root(organization, now), now), now)
 
 
 def _root(organization: str, now: datetime) -> Identity:
