@@ -58,6 +58,8 @@ class RotationWiring:
                 former_installations=settings.former_installations,
             ),
             deadline=request.deadline,
+            # The clock by which the issuer says when a key was issued.
+            clock=utc_now,
         )
 
     def _issuer(self, calls_end: Deadline) -> KeyIssuer:
