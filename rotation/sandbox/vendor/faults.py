@@ -2,8 +2,8 @@
 
 A test queues faults for an operation, each for the next ``times`` requests or, with ``None``,
 until cleared. Every request takes at most one, in the order they were queued, whether or not it
-would have succeeded; a refusal that is due anyway is not spoilt further. Safe to use from several
-threads.
+would have succeeded; a refusal that is due anyway is not spoilt further. `VendorFaults.scatter`
+draws at random which requests fail. Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from random import Random
 from threading import Condition
 from typing import Final, Literal
 
@@ -87,6 +88,8 @@ class VendorFaults:
     def __init__(self) -> None:
         self.pace = timedelta(milliseconds=50)
         self._planned: dict[str, deque[_Planned]] = {}
+        self._scattered: dict[str, tuple[VendorFault, int]] = {}
+        self._draw = Random(1)  # noqa: S311 - no secret
         self._holding = 0
         self._releases = 0
         self._condition = Condition()
@@ -97,22 +100,31 @@ class VendorFaults:
         Raises:
             ValueError: that operation cannot fail that way.
         """
-        if fault in SIGNATURE_FAULTS and operation != "sign":
-            raise ValueError(f"{fault.name} is a fault of a signature, and {operation} makes none.")
-        if fault in _NEEDS_A_BODY and operation == "delete":
-            raise ValueError(f"{fault.name} spoils a body, and the answer to delete has none.")
+        _refuse_impossible(operation, fault)
         if times is not None and times < 1:
             raise ValueError("A fault happens once or more often.")
         with self._condition:
             self._planned.setdefault(operation, deque()).append(_Planned(fault, times))
+
+    def scatter(self, operation: Operation, fault: VendorFault, *, one_in: int) -> None:
+        """Let one request in ``one_in`` of ``operation`` fail, drawn at random, until cleared.
+
+        Raises:
+            ValueError: that operation cannot fail that way.
+        """
+        _refuse_impossible(operation, fault)
+        with self._condition:
+            self._scattered[operation] = fault, one_in
 
     def clear(self, operation: Operation | None = None) -> None:
         """Forget what is queued for ``operation``, or for all; answers being withheld stay so."""
         with self._condition:
             if operation is None:
                 self._planned.clear()
+                self._scattered.clear()
             else:
                 self._planned.pop(operation, None)
+                self._scattered.pop(operation, None)
 
     def release(self) -> None:
         """Let every answer go that is being withheld or slowed at this moment."""
@@ -130,7 +142,8 @@ class VendorFaults:
         with self._condition:
             queue = self._planned.get(operation)
             if not queue:
-                return None
+                fault, one_in = self._scattered.get(operation, (None, 1))
+                return fault if self._draw.randrange(one_in) == 0 else None
             planned = queue[0]
             if planned.left is not None:
                 planned.left -= 1
@@ -152,3 +165,10 @@ class VendorFaults:
         with self._condition:
             releases = self._releases
             self._condition.wait_for(lambda: self._releases > releases, self.pace.total_seconds())
+
+
+def _refuse_impossible(operation: Operation, fault: VendorFault) -> None:
+    if fault in SIGNATURE_FAULTS and operation != "sign":
+        raise ValueError(f"{fault.name} is a fault of a signature, and {operation} makes none.")
+    if fault in _NEEDS_A_BODY and operation == "delete":
+        raise ValueError(f"{fault.name} spoils a body, and the answer to delete has none.")

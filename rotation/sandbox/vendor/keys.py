@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from random import Random
 from threading import RLock
 from typing import Final
 
@@ -75,6 +76,8 @@ class KeyStore:
 
     Attributes:
         propagation_delay: how long a new key is not yet accepted, and a revoked one still is.
+        half_known: how long after that only half of the vendor's nodes accept a new key. Each
+            request reaches one of all nodes at random.
         quota: how many active signing keys the account may have.
     """
 
@@ -82,7 +85,9 @@ class KeyStore:
         self, clock: Callable[[], datetime], *, propagation_delay: timedelta, quota: int
     ) -> None:
         self.propagation_delay = propagation_delay
+        self.half_known = timedelta(0)
         self.quota = quota
+        self._draw = Random(1)  # noqa: S311 - no secret
         self._clock = clock
         self._keys: dict[str, PortalKey] = {}
         self._lock = RLock()
@@ -139,6 +144,17 @@ class KeyStore:
             known = key.created_at + delay <= now < key.expires_at
             dead = key.revoked_at is not None and key.revoked_at + delay <= now
             return key if known and not dead else None
+
+    def accepted_by_a_node(self, key_id: str) -> PortalKey | None:
+        """As `accepted`, by the node that a request happens to reach."""
+        with self._lock:
+            key = self.accepted(key_id)
+            if key is None:
+                return None
+            known_at = key.created_at + self.propagation_delay
+            if self._clock() < known_at + self.half_known and self._draw.random() < 0.5:
+                return None
+            return key
 
     def revoke(self, key_id: str) -> bool:
         """Revoke the key; False if there is none or it was revoked before."""

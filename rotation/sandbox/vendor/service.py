@@ -114,7 +114,8 @@ class Service:
     def _handle(self, operation: str, request: Request, fault: VendorFault | None) -> Reply:
         if operation == "unknown":
             return self._nothing_here(request)
-        key = authenticated(request.headers, request.body, self._clock(), self._keys.accepted)
+        accepted = self._keys.accepted_by_a_node
+        key = authenticated(request.headers, request.body, self._clock(), accepted)
         if key is None:
             return Reply(401)
         needed = Role.SIGNING if operation == "sign" else Role.ADMIN

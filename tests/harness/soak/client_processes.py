@@ -28,7 +28,7 @@ class ProcessHistory:
     Attributes:
         begun: when it began, if it has.
         ended: when it was last heard of.
-        rejected: keys that it saw rejected.
+        rejected: how often the vendor rejected its key. Each time it may ask Secrets Manager.
         outcomes: seals that it ended, well or not.
     """
 
@@ -49,10 +49,19 @@ class ProcessHistory:
 
 @dataclass
 class ClientCounts:
-    """What the processes told, all of them together."""
+    """What the processes told, all of them together.
+
+    Attributes:
+        sealed: documents that were sealed.
+        dead: requests with a key that the process knew to be dead.
+        strays: rejections of keys that the vendor accepts.
+        failures: what each failed seal raised.
+        rejected: how often the vendor rejected a key that it does not accept, by the key's id.
+    """
 
     sealed: int = 0
     dead: int = 0
+    strays: int = 0
     failures: list[str] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
 
@@ -171,8 +180,11 @@ class ClientProcesses:
             elif word == "dead":
                 counts.dead += 1
             else:
-                counts.rejected[fact] += 1
-                history.rejected += word == "rejected"
+                history.rejected += 1
+                if self._deployment.vendor.keys.accepted(fact) is None:
+                    counts.rejected[fact] += 1
+                else:
+                    counts.strays += 1
             self.changed.notify_all()
 
     def wait_for(self, seals: int, until: float) -> bool:
@@ -182,8 +194,8 @@ class ClientProcesses:
     def wait_until(self, holds: Callable[[], bool], until: float) -> bool:
         """Wait until it holds; whether it did, at ``until`` at the latest.
 
-        Asked anew with each thing told. Ends early when too many seals have failed, or a process
-        has ended by itself.
+        Asked anew with each thing told. Ends early when too many seals have failed or had a dead
+        key, or a process has ended by itself.
         """
         with self.changed:
             while not holds():
@@ -207,7 +219,7 @@ class ClientProcesses:
         self.wait_until(went_on, until)
 
     def _hopeless(self) -> bool:
-        failed = len(self.counts.failures) > self._most_failures
+        failed = len(self.counts.failures) + self.counts.dead > self._most_failures
         return failed or any(client.gone() for client in self._clients)
 
     def restart(self, place: int) -> None:

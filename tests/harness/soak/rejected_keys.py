@@ -3,10 +3,12 @@
 Observed at the ports of the client, which are all real: the cache says when a key was asked for,
 the invoker which key goes out and what came back, the source when a fetch has begun.
 
-A key counts as known to be dead from the moment at which the thread that saw the rejection has
-begun to fetch another one (or has finished without doing so), and a request counts against it if
-its key was asked for after that. Both moments are taken so that no thread can be suspended between
-the act and its note in a way that makes an innocent request look guilty.
+One rejection proves nothing: the vendor answers some good keys with a stray 401. A key counts as
+known to be dead from the moment at which `CredentialCache.refresh` has brought another key in its
+place, or has returned it again although Secrets Manager was never asked since it was first
+rejected. A request counts against it if its key was asked for after that. Both moments are taken so
+that no thread can be suspended between the act and its note in a way that makes an innocent request
+look guilty.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class RejectedKeys:
         self._report = report
         self._lock = Lock()
         self._dead: dict[str, float] = {}
-        self._rejected: set[str] = set()
+        self._rejected: dict[str, float] = {}
+        self._last_fetch = -inf
         self._mine = local()
 
     def asks(self) -> None:
@@ -64,21 +67,26 @@ class RejectedKeys:
             return
         self._mine.rejected = key_id
         with self._lock:
-            first = key_id not in self._rejected
-            self._rejected.add(key_id)
-        self._report("rejected" if first else "rejected-again", key_id)
+            self._rejected.setdefault(key_id, monotonic())
+        self._report("rejected", key_id)
 
-    def settles(self) -> None:
-        """What this thread saw rejected is known to the whole process from now on."""
-        key_id = getattr(self._mine, "rejected", None)
-        if key_id is not None:
-            self._mine.rejected = None
-            with self._lock:
-                self._dead.setdefault(key_id, monotonic())
+    def fetches(self) -> None:
+        """This thread is about to ask Secrets Manager."""
+        with self._lock:
+            self._last_fetch = monotonic()
+
+    def refreshed(self, key_id: str) -> None:
+        """The cache has given this key to this thread, which saw another or the same rejected."""
+        rejected = getattr(self._mine, "rejected", None)
+        if rejected is None:
+            return
+        with self._lock:
+            if rejected != key_id or self._last_fetch < self._rejected[rejected]:
+                self._dead.setdefault(rejected, monotonic())
 
 
 class ObservedSource:
-    """A `SecretSource` that says when a fetch has begun."""
+    """A `SecretSource` that says when a fetch begins."""
 
     def __init__(self, source: SecretSource, rejected_keys: RejectedKeys) -> None:
         self._source = source
@@ -86,7 +94,7 @@ class ObservedSource:
 
     def fetch(self, secret_id: str, stage: str) -> FetchedSecret:
         """As the source's own."""
-        self._rejected_keys.settles()
+        self._rejected_keys.fetches()
         return self._source.fetch(secret_id, stage)
 
 
@@ -118,12 +126,10 @@ def observed(cache: type[CredentialCache], rejected_keys: RejectedKeys) -> type[
             self, secret_id: str, *, if_version: str, stage: str = AWSCURRENT
         ) -> CachedCredential:
             rejected_keys.asks()
-            try:
-                credential: CachedCredential = super().refresh(
-                    secret_id, if_version=if_version, stage=stage
-                )
-            finally:
-                rejected_keys.settles()
+            credential: CachedCredential = super().refresh(
+                secret_id, if_version=if_version, stage=stage
+            )
+            rejected_keys.refreshed(credential.key.id)
             return credential
 
     return Observed

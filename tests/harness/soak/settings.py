@@ -36,6 +36,9 @@ class SoakSettings:
         grace: how long a displaced key histories, as the functions are told.
         reconciled: how often reconciliation runs besides; hourly in a deployment.
         late: how long the vendor takes to accept a new key and to refuse a revoked one.
+        half_known: how long after that only half of its nodes accept a new key.
+        stray_one_in: one request to sign in so many is answered by a stray 401, whatever its key;
+            None: none is.
         propagation_limit: how long the functions are told that it may take.
         settles: seal on after the last rotation until every key that it displaced has retired, and
             every process has sealed since: by then each has met what came of it.
@@ -60,6 +63,8 @@ class SoakSettings:
     grace: timedelta = timedelta(seconds=20)
     reconciled: timedelta = timedelta(seconds=7)
     late: timedelta = timedelta(seconds=0.4)
+    half_known: timedelta = timedelta(seconds=1)
+    stray_one_in: int | None = 20
     propagation_limit: timedelta = timedelta(seconds=2)
     settles: bool = True
     failures: int = 100
@@ -89,6 +94,7 @@ SHORT: Final = SoakSettings(
     grace=timedelta(seconds=9),
     reconciled=timedelta(seconds=2.5),
     late=timedelta(seconds=0.2),
+    half_known=timedelta(seconds=0.3),
     propagation_limit=timedelta(seconds=0.6),
     settles=False,
     at_most=timedelta(minutes=4),

@@ -31,11 +31,11 @@ class Result:
         failed: seals that raised.
         rotations: rotations that went through.
         forced: forced ones among them, each to the proof that the old keys are dead.
-        dead_key_seals: requests signed with a key that the same process had seen rejected before.
+        dead_key_seals: requests signed with a key that the same process knew to be dead.
         gets: GetSecretValue calls of the application processes.
-        gets_allowed: 1.1 x (fetches that their ages call for + keys that each saw rejected).
-        early_rejections: rejections of keys that nobody had declared compromised: no cache may
-            hold a key for longer than its grace.
+        gets_allowed: 1.1 x (fetches that their ages call for + rejections that each saw).
+        early_rejections: rejections of revoked keys that nobody had declared compromised: no cache
+            may hold a key for longer than its grace.
         unretired: displaced keys that the vendor still accepts at the end.
         unverified: sealed documents at the end that do not verify.
         missed: why the bars were missed, in words; empty if they were met.
@@ -65,6 +65,7 @@ class Result:
         return (
             f"{self.seals} seals, {self.failed} failed, {self.rotations} rotations "
             f"({self.forced} forced), {self.dead_key_seals} with a dead key, "
+            f"{self.beside['stray_rejections']} stray rejections, "
             f"{self.gets} of {self.gets_allowed} gets"
         )
 
@@ -181,6 +182,7 @@ class Soak:
                 "refreshes_due": due,
                 "rejections": rejections,
                 "rejected_requests": sum(counts.rejected.values()),
+                "stray_rejections": counts.strays,
                 "rotations_repeated": sum(one.repeated for one in rotations),
                 "troubles": dict(disturbances.brought),
                 "failures": counts.failures[:20],

@@ -28,6 +28,7 @@ from rotation.sandbox.deployment import (
     TIMEOUTS,
     Deployment,
 )
+from rotation.sandbox.vendor import VendorFault
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from tests.harness.soak.settings import SoakSettings
 from tests.paths import ROOT
@@ -81,6 +82,11 @@ class SoakDeployment(Deployment):
             names.append(name)
         self.secrets = tuple(names)
         self.vendor.keys.propagation_delay = self._settings.late
+        self.vendor.keys.half_known = self._settings.half_known
+        if self._settings.stray_one_in is not None:
+            self.vendor.faults.scatter(
+                "sign", VendorFault.UNAUTHORIZED, one_in=self._settings.stray_one_in
+            )
 
     def unretired(self) -> set[str]:
         """The ids of keys that were current or pending, are neither, and are still accepted."""

@@ -79,9 +79,7 @@ def own_sealer() -> Invoker:
     return InProcessInvoker(SealerWiring(settings).sealer(Deadline.after(timedelta(days=1))))
 
 
-def seal_until(
-    stop: Event, seal: Callable[[], Seal], rejected_keys: RejectedKeys, report: Report
-) -> None:
+def seal_until(stop: Event, seal: Callable[[], Seal], report: Report) -> None:
     """Seal the document again and again, and tell what came of it each time."""
     while not stop.is_set():
         try:
@@ -90,7 +88,6 @@ def seal_until(
             report("failed", f"{error.code}: {error}".replace("\n", " ")[:400])
         else:
             report("sealed", sealed.key_id)
-        rejected_keys.settles()
 
 
 def main(argument: str) -> None:
@@ -112,7 +109,7 @@ def main(argument: str) -> None:
     for place in range(task.threads):
         destination = ObjectLocation(task.destination, f"{task.name}/{place}.pdf")
         seal = partial(client.seal, source, destination)
-        threads.append(Thread(target=seal_until, args=(stop, seal, rejected_keys, report)))
+        threads.append(Thread(target=seal_until, args=(stop, seal, report)))
     report("begun", "")
     for thread in threads:
         thread.start()

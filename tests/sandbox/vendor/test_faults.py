@@ -47,6 +47,22 @@ def every_call(admin: Caller, signer: Caller) -> list[Answer]:
     return [signer.sign(), admin.create(), admin.list_keys(), admin.revoke(signer.key.id)]
 
 
+def test_scattered_faults_are_drawn_until_they_are_cleared() -> None:
+    """About one request in five, by the draw; a queued fault goes first."""
+    faults = VendorFaults()
+    faults.scatter("sign", VendorFault.UNAUTHORIZED, one_in=5)
+    taken = [faults.take("sign") for _ in range(1000)]
+    assert 150 < taken.count(VendorFault.UNAUTHORIZED) < 250
+    assert set(taken) == {None, VendorFault.UNAUTHORIZED}
+    assert faults.take("list") is None
+    faults.next("sign", VendorFault.THROTTLED)
+    assert faults.take("sign") is VendorFault.THROTTLED
+    faults.clear("sign")
+    assert {faults.take("sign") for _ in range(100)} == {None}
+    with pytest.raises(ValueError, match="NOT_CMS"):
+        faults.scatter("list", VendorFault.NOT_CMS, one_in=2)
+
+
 def test_a_redirect_leads_to_a_place_that_is_watched(signer: Caller) -> None:
     """A client that follows, and carries its headers there, shows in the log."""
     signer.emulator.faults.next("sign", VendorFault.REDIRECT)

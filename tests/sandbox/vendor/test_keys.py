@@ -27,6 +27,18 @@ def test_a_new_key_is_accepted_once_it_has_spread(keys: KeyStore, clock: Clock) 
     assert keys.accepted(key.id) == key
 
 
+def test_a_new_key_is_accepted_by_half_of_the_nodes_at_first(keys: KeyStore, clock: Clock) -> None:
+    """Each request reaches one node; later every node knows the key."""
+    keys.half_known = DELAY
+    key = keys.create()
+    assert {keys.accepted_by_a_node(key.id) for _ in range(100)} == {None}
+    clock.advance(DELAY)
+    answers = [keys.accepted_by_a_node(key.id) for _ in range(1000)]
+    assert 400 < answers.count(key) < 600
+    clock.advance(DELAY)
+    assert {keys.accepted_by_a_node(key.id) for _ in range(100)} == {key}
+
+
 def test_a_revoked_key_is_accepted_until_its_revocation_has_spread(
     keys: KeyStore, clock: Clock
 ) -> None:
