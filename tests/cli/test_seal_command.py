@@ -137,7 +137,7 @@ def statuses(lines: list[dict[str, Any]]) -> Counter[str]:
 
 
 def test_a_folder_is_sealed_with_all_its_subfolders(sealing: SealFixture) -> None:
-    """Each PDF in its place; other files are passed over; what is asked for is in the seal."""
+    """Each PDF is sealed in its place, other files are ignored, and the seal has the options."""
     sealing.put("a.pdf", "sub/b.pdf", "sub/deeper/c.pdf")
     sealing.put("notes.txt", content=b"not a PDF, and not named one")
     said = sealing.seal(
@@ -155,7 +155,7 @@ def test_a_folder_is_sealed_with_all_its_subfolders(sealing: SealFixture) -> Non
 
 
 def test_bad_files_do_not_hold_up_the_good_ones(sealing: SealFixture) -> None:
-    """Each is named at the end with its code; machines get a line for each, and a summary."""
+    """Each is named at the end with its code; `--json` prints a line for each, and a summary."""
     sealing.put("a.pdf", "b.pdf")
     sealing.put("cut.pdf", content=pdf()[:200])
     sealing.put("locked.pdf", content=encrypted(user_password="x"))
@@ -179,7 +179,7 @@ def test_bad_files_do_not_hold_up_the_good_ones(sealing: SealFixture) -> None:
 
 
 def test_run_again_it_buys_nothing(sealing: SealFixture) -> None:
-    """What is sealed is known by its content; one more file is one more signature."""
+    """A sealed file is recognised by its content, so one more file buys one more signature."""
     sealing.put("a.pdf", "b.pdf")
     [first, *_] = sealing.lines()
     assert first["keyId"] in sealing.vendor.signatures
@@ -192,7 +192,7 @@ def test_run_again_it_buys_nothing(sealing: SealFixture) -> None:
 
 
 def test_what_is_something_else_is_left_alone(sealing: SealFixture) -> None:
-    """A stranger's file, a copy of the source, a seal of what the source was before."""
+    """It is a stranger's file, a copy of the source, or a seal of an older source."""
     sealing.put("copy.pdf", "new.pdf", "mine.pdf", "sealed.pdf")
     sealing.seal()
     (sealing.sealed / "copy.pdf").write_bytes((sealing.source / "copy.pdf").read_bytes())
@@ -208,7 +208,7 @@ def test_what_is_something_else_is_left_alone(sealing: SealFixture) -> None:
 
 
 def test_a_dry_run_only_says_what_it_would_do(sealing: SealFixture) -> None:
-    """It needs no key, buys nothing and writes nothing."""
+    """The dry run needs no key, buys nothing and writes nothing."""
     sealing.put("a.pdf", "sub/b.pdf")
     bought = sealing.signatures_bought()
     said = sealing.seal("--dry-run", "--secret", "no-such-secret")
@@ -221,7 +221,7 @@ def test_a_dry_run_only_says_what_it_would_do(sealing: SealFixture) -> None:
 
 
 def test_one_file_goes_where_it_is_said_to_go(sealing: SealFixture) -> None:
-    """Into a folder, or under another name."""
+    """The file is sealed into a folder, or under another name."""
     sealing.put("a.pdf")
     sealing.run(str(sealing.source / "a.pdf"), f"{sealing.sealed}/")
     assert sealing.all_sealed()
@@ -231,7 +231,7 @@ def test_one_file_goes_where_it_is_said_to_go(sealing: SealFixture) -> None:
 
 
 def test_killed_in_the_middle_it_goes_on_when_it_is_run_again(sealing: SealFixture) -> None:
-    """SIGKILL while the vendor signs: no half of a file under its name, and in the end all."""
+    """After SIGKILL during the signing there is no half file; the next run seals the rest."""
     sealing.put("a.pdf")
     sealing.seal()
     sealing.put("b.pdf", "c.pdf", content=large(2 * 1024**2))
@@ -289,7 +289,7 @@ def test_a_second_interrupt_ends_at_once(sealing: SealFixture) -> None:
 
 
 def test_a_key_that_is_rejected_in_the_middle_is_fetched_anew(sealing: SealFixture) -> None:
-    """Rotated and revoked while documents are being sealed: none of them fails."""
+    """The key is rotated and revoked while documents are being sealed, and none of them fails."""
     sealing.put("a.pdf", "b.pdf", "c.pdf")
     old = sealing.operator.deployment.key_id("AWSCURRENT")
     sealing.vendor.faults.next("sign", VendorFault.HANG)
@@ -306,7 +306,7 @@ def test_a_key_that_is_rejected_in_the_middle_is_fetched_anew(sealing: SealFixtu
 
 
 def test_trouble_at_the_vendor_that_passes_is_not_noticed(sealing: SealFixture) -> None:
-    """A few errors, a lost answer, a throttled call: every document is sealed."""
+    """Every document is sealed in spite of errors, a lost answer and a throttled call."""
     sealing.put("a.pdf", "b.pdf", "c.pdf")
     for fault in (
         VendorFault.UNAVAILABLE,
@@ -320,7 +320,7 @@ def test_trouble_at_the_vendor_that_passes_is_not_noticed(sealing: SealFixture) 
 
 
 def test_an_outage_ends_the_run_and_another_run_goes_on(sealing: SealFixture) -> None:
-    """After five failures in a row that are no document's own, the rest is not even begun."""
+    """After five failures in a row that are not a document's own, no other document is begun."""
     names = [f"{number:02}.pdf" for number in range(12)]
     sealing.put(*names)
     sealing.vendor.faults.next("sign", VendorFault.HANG)
@@ -341,7 +341,7 @@ def test_an_outage_ends_the_run_and_another_run_goes_on(sealing: SealFixture) ->
 
 
 def test_a_secret_without_a_key_is_told_once(sealing: SealFixture) -> None:
-    """Not for each document; and which right or name to look at."""
+    """One error names the right or the name to check, and it is not repeated for each document."""
     sealing.put("a.pdf", "b.pdf")
     said = sealing.seal("--secret", "no-such-secret", code=1)
     assert said.count("ResourceNotFoundException") == 1
@@ -349,7 +349,7 @@ def test_a_secret_without_a_key_is_told_once(sealing: SealFixture) -> None:
 
 
 def test_more_than_a_hundred_documents_print_nothing_in_between(sealing: SealFixture) -> None:
-    """The functions' metrics are printed by the hundred; here they are not counted."""
+    """The terminal shows no metrics, which the functions print for each document."""
     sealing.put(*(f"{number}.pdf" for number in range(103)))
     lines = sealing.lines("--jobs", "8")
     assert len(lines) == 104
@@ -357,7 +357,7 @@ def test_more_than_a_hundred_documents_print_nothing_in_between(sealing: SealFix
 
 
 def test_a_wrong_command_line_is_told_as_such(sealing: SealFixture) -> None:
-    """What cannot be sealed from here to there: exit code 2, and nothing was bought."""
+    """Such a combination ends with exit code 2, and no signature is bought."""
     sealing.put("a.pdf")
     bought, source = sealing.signatures_bought(), str(sealing.source)
     environment = sealing.operator.deployment.environment()
@@ -379,7 +379,7 @@ def test_a_wrong_command_line_is_told_as_such(sealing: SealFixture) -> None:
 
 
 def test_no_source_is_ever_replaced(sealing: SealFixture) -> None:
-    """A file onto itself; a folder into its parent, where a seal would get a source's name."""
+    """A file is not sealed onto itself, nor a folder into its parent, where names would collide."""
     sealing.put("a.pdf", "in/b.pdf")
     bought, source, parent = sealing.signatures_bought(), sealing.source, sealing.folder
     for arguments, told in (
@@ -396,7 +396,7 @@ def test_no_source_is_ever_replaced(sealing: SealFixture) -> None:
 
 
 def test_no_source_in_s3_is_ever_replaced(sealing: SealFixture) -> None:
-    """The same with prefixes: the parent of one may not get what would lie in it again."""
+    """A prefix is not sealed into its parent, where the sealed documents would be sources again."""
     s3 = sealing.operator.deployment.cloud.client("s3")
     own = sealing.folder.name
     for key in (f"{own}/in/a.pdf", f"{own}/in/in/a.pdf"):
@@ -413,7 +413,7 @@ def test_no_source_in_s3_is_ever_replaced(sealing: SealFixture) -> None:
 
 
 def test_of_one_document_its_place_is_told(sealing: SealFixture) -> None:
-    """Sealed now, or sealed before; of many, only how many there were."""
+    """A few documents are listed as sealed now or before; of many, only their number is printed."""
     sealing.put("a.pdf")
     place = f"{sealing.source}/a.pdf as {sealing.sealed}/a.pdf\n"
     sealing.sealed.mkdir()
@@ -424,7 +424,7 @@ def test_of_one_document_its_place_is_told(sealing: SealFixture) -> None:
 
 
 def test_an_interrupt_before_anything_is_under_way_has_its_exit_code(sealing: SealFixture) -> None:
-    """While documents are looked for, or only planned."""
+    """This also holds while documents are being listed or planned."""
     sealing.put("a.pdf")
     os.mkfifo(sealing.folder / "a.pdf")
     process = sealing.operator.start(
@@ -439,7 +439,7 @@ def test_an_interrupt_before_anything_is_under_way_has_its_exit_code(sealing: Se
 def test_a_bucket_that_does_not_exist_costs_nothing(
     sealing: SealFixture, prefix: Callable[[str], str]
 ) -> None:
-    """It is told once, before a signature is bought."""
+    """The missing bucket is reported once, before a signature is bought."""
     bought = sealing.signatures_bought()
     said = sealing.run(prefix(SOURCE_BUCKET), "s3://not-there/sealed", code=1)
     assert said == "Error: There is no bucket not-there.\n"
@@ -447,7 +447,7 @@ def test_a_bucket_that_does_not_exist_costs_nothing(
 
 
 def test_a_name_that_no_document_may_have_is_told_as_such(sealing: SealFixture) -> None:
-    """Control characters steer no terminal, and bytes that are no text stop nothing."""
+    """Control characters are escaped, and bytes that are not text do not stop the run."""
     sealing.put("a.pdf", "b\x1b[31m.pdf", "c\n.pdf", os.fsdecode(b"d\xff.pdf"))
     for more in ((), ("--dry-run",)):
         said = sealing.seal(*more, code=1)
@@ -458,7 +458,7 @@ def test_a_name_that_no_document_may_have_is_told_as_such(sealing: SealFixture) 
 
 
 def test_nothing_to_seal_is_no_failure(sealing: SealFixture) -> None:
-    """An empty folder, as a schedule meets it on a quiet day."""
+    """An empty folder is not an error: a scheduled run may find nothing to do."""
     assert "nothing to seal" in sealing.seal()
 
 
@@ -490,7 +490,7 @@ def objects(sealing: SealFixture) -> dict[str, bytes]:
 def test_a_prefix_of_s3_is_sealed(
     sealing: SealFixture, prefix: Callable[[str], str], how: tuple[str, ...]
 ) -> None:
-    """Here or by the sealing function: the same keys, sealed; run again, nothing is bought."""
+    """This process and the sealing function seal the same keys; a second run buys nothing."""
     places = prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET)
     assert sealing.run(*places, *how).startswith("3 sealed; ")
     sealed = objects(sealing)
@@ -507,7 +507,7 @@ def test_a_prefix_of_s3_is_sealed(
 def test_an_object_that_is_something_else_is_left_alone(
     sealing: SealFixture, prefix: Callable[[str], str]
 ) -> None:
-    """A source that was replaced since, and a stranger's object: --overwrite replaces both."""
+    """`--overwrite` replaces the seal of an older source, and a stranger's object."""
     s3 = sealing.operator.deployment.cloud.client("s3")
     places = prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET)
     own = sealing.folder.name
@@ -524,7 +524,7 @@ def test_an_object_that_is_something_else_is_left_alone(
 def test_one_object_is_sealed_under_the_name_that_is_given(
     sealing: SealFixture, prefix: Callable[[str], str]
 ) -> None:
-    """An object of that very name is one document; a slash makes the destination a folder."""
+    """An object of that name is one document; a slash makes the destination a folder."""
     source, into = f"{prefix(SOURCE_BUCKET)}/a.pdf", prefix(DESTINATION_BUCKET)
     sealing.run(source, f"{into}/other.pdf")
     sealing.run(source, f"{into}/below/")
@@ -534,7 +534,7 @@ def test_one_object_is_sealed_under_the_name_that_is_given(
 def test_bad_objects_and_refusals_are_told_with_their_codes(
     sealing: SealFixture, prefix: Callable[[str], str]
 ) -> None:
-    """A bad document among good ones; a bucket that is not there; a name that is no key."""
+    """The cases are a bad document among good ones, a missing bucket and a name without a key."""
     s3 = sealing.operator.deployment.cloud.client("s3")
     own = sealing.folder.name
     s3.put_object(Bucket=SOURCE_BUCKET, Key=f"{own}/bad.pdf", Body=b"no PDF")
@@ -548,7 +548,7 @@ def test_bad_objects_and_refusals_are_told_with_their_codes(
 def test_a_function_that_cannot_be_invoked_ends_the_run(
     sealing: SealFixture, prefix: Callable[[str], str]
 ) -> None:
-    """What is wrong with the function is told of each document that was begun."""
+    """The error of the function is reported for each document that was begun."""
     places = prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET)
     said = sealing.run(*places, "--function", "no-such-function", code=1)
     assert "Check its name, its alias and the region." in said
@@ -560,7 +560,7 @@ SEEN = ("--page", "-1", "--box", "20,30,140,70")
 
 
 def test_a_seal_is_seen_where_it_was_asked_for(sealing: SealFixture) -> None:
-    """In files: text of two lines and an image, in the box, on the last page."""
+    """The seal shows text of two lines and an image in the box on the last page."""
     sealing.put("a.pdf", "sub/b.pdf")
     logo = sealing.folder / "logo.png"
     logo.write_bytes(saved(image("RGBA")))
@@ -576,7 +576,7 @@ def test_a_seal_is_seen_where_it_was_asked_for(sealing: SealFixture) -> None:
 def test_a_seal_in_s3_is_seen_whoever_makes_it(
     sealing: SealFixture, prefix: Callable[[str], str], how: tuple[str, ...]
 ) -> None:
-    """What is asked for reaches the function as it reaches this process."""
+    """The function gets the same options as a sealer in this process."""
     texts = ("--reason", "Checked", "--location", "Bern", "--contact", "Quality")
     sealing.run(
         *(prefix(SOURCE_BUCKET), prefix(DESTINATION_BUCKET), *how, *SEEN, "--text", "Checked"),
@@ -593,7 +593,7 @@ def test_a_seal_in_s3_is_seen_whoever_makes_it(
 
 
 def test_a_damaged_document_is_repaired_where_it_may_be(sealing: SealFixture) -> None:
-    """Named as damaged first; with --repair it is rewritten and sealed, and the line says so."""
+    """It is reported as damaged; with `--repair` it is rewritten, and the line says so."""
     sealing.put("a.pdf", content=pdf().replace(b"%PDF-", b"%QDF-"))
     refused, _ = sealing.lines(code=1)
     assert refused["code"] == "damaged_pdf"
@@ -609,7 +609,7 @@ def test_a_damaged_document_is_repaired_where_it_may_be(sealing: SealFixture) ->
 def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(
     sealing: SealFixture,
 ) -> None:
-    """Exit code 2, in the words of the command line, with or without --dry-run or a key."""
+    """The command ends with exit code 2 and names the option, also with `--dry-run` or no key."""
     picture = sealing.folder / "notes.txt"
     picture.write_text("no picture")
     bought, nowhere = sealing.signatures_bought(), ("not/there", str(sealing.sealed))
@@ -642,7 +642,7 @@ def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(
 def test_what_a_document_does_not_allow_is_told_in_the_words_of_the_command_line(
     sealing: SealFixture,
 ) -> None:
-    """A page that it does not have: the option is named as it was typed, the others are sealed."""
+    """A missing page is reported with the option as it was typed; the others are sealed."""
     sealing.put("a.pdf")
     failed, _ = sealing.lines("--page", "7", "--box", "1,1,50,50", "--text", "x", code=1)
     assert failed["code"] == "invalid_request"

@@ -78,7 +78,7 @@ def verdicts(done: Result) -> dict[str, str]:
 
 
 def test_a_good_file_is_told_in_words(run_command: CommandRunner, folder: Path) -> None:
-    """Who, when, held against what, and that the whole file is covered."""
+    """The output says who signed, when and by which anchors, and that the whole file is covered."""
     said = run_command("--trust", "root.pem", "good.pdf").output
     assert said.startswith("ok           good.pdf  sealed by Trusted Signatures Sandbox\n")
     assert "Common Name: Trusted Signatures Sandbox Seal" in said
@@ -89,7 +89,7 @@ def test_a_good_file_is_told_in_words(run_command: CommandRunner, folder: Path) 
 
 
 def test_each_file_is_judged_whatever_is_wrong_with_another(run_command: CommandRunner) -> None:
-    """All of them, in the order in which they were named; one bad one makes the exit code 1."""
+    """All files are judged in the order of the arguments; one bad file makes the exit code 1."""
     bad = ["missing.pdf", "cut.pdf", "letter.txt", "locked.pdf", "forged.pdf", "plain.pdf", "."]
     done = run_command("--trust", "root.pem", "--json", *bad, "good.pdf", code=1)
     assert json.loads(done.output)["ok"] is False
@@ -114,7 +114,7 @@ def test_each_file_is_judged_whatever_is_wrong_with_another(run_command: Command
 def test_without_anchors_it_says_that_a_name_proves_nothing(
     run_command: CommandRunner, pki: Pki
 ) -> None:
-    """An impostor's seal bears the right name: that is told, and not taken for trust."""
+    """An impostor's seal bears the right name; the output says so, and does not call it trusted."""
     Path("impostor.pdf").write_bytes(
         (prepared := prepare(BytesIO(pdf()), SealOptions(), datetime.now(UTC))).embed(
             cms_over(prepared.digest, signer_of(pki.impostor()))
@@ -130,7 +130,7 @@ def test_without_anchors_it_says_that_a_name_proves_nothing(
 
 
 def test_several_anchors_are_taken_together(run_command: CommandRunner, pki: Pki) -> None:
-    """An author's signature and the seal have different roots: both are needed."""
+    """The author's signature and the seal have different roots, so both roots are needed."""
     stranger = pki.stranger()
     Path("two.pdf").write_bytes(sealed(pki, signed_by_author(pdf(), signer_of(stranger))))
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -146,7 +146,7 @@ def test_several_anchors_are_taken_together(run_command: CommandRunner, pki: Pki
 
 
 def test_the_functions_anchors_are_heeded(run_command: CommandRunner, pki: Pki) -> None:
-    """SIGNER_TRUST_ANCHORS counts where --trust is not given; --trust goes before it."""
+    """SIGNER_TRUST_ANCHORS is used if `--trust` is not given; `--trust` has priority."""
     Path("stranger.pem").write_bytes(Pki.create(pki.made_at).root_pem)
     run_command("good.pdf", env={"SIGNER_TRUST_ANCHORS": "root.pem"})
     strange = {"SIGNER_TRUST_ANCHORS": "stranger.pem"}
@@ -160,14 +160,14 @@ def test_the_functions_anchors_are_heeded(run_command: CommandRunner, pki: Pki) 
 def test_a_wrong_command_line_is_told_as_such(
     run_command: CommandRunner, arguments: list[str]
 ) -> None:
-    """No file, and anchors that are missing or none: exit code 2, before anything is judged."""
+    """A missing file, or missing or empty anchors, end with exit code 2 before any verdict."""
     run_command(*arguments, *(["good.pdf"] if arguments else []), code=2)
     run_command("-", "-", code=2)
 
 
 @pytest.mark.parametrize("seekable", [True, False], ids=["redirected", "piped"])
 def test_standard_input_is_judged(folder: Path, seekable: bool) -> None:
-    """Whether it is a file or a pipe."""
+    """This holds for a file and for a pipe."""
     command = [ROTATION, "verify", "--trust", "root.pem", "--json", "-"]
     with (folder / "good.pdf").open("rb") as file:
         given: dict[str, Any] = {"stdin": file} if seekable else {"input": file.read()}
@@ -178,7 +178,7 @@ def test_standard_input_is_judged(folder: Path, seekable: bool) -> None:
 
 
 def test_nothing_in_a_file_steers_the_terminal(run_command: CommandRunner, pki: Pki) -> None:
-    """Names come from strangers: control characters are shown, and not sent."""
+    """Names come from strangers, so control characters are escaped."""
     name = "a\x1b[2Jb\u202ec.pdf"
     Path(name).write_bytes(sealed(pki, field_name="Field"))
     content = Path(name).read_bytes().replace(b"(Field)", b"(F\x1beld)")
@@ -189,7 +189,7 @@ def test_nothing_in_a_file_steers_the_terminal(run_command: CommandRunner, pki: 
 
 
 def test_colours_are_for_terminals(folder: Path) -> None:
-    """On a terminal the verdict is green; in a pipe there is no escape."""
+    """The verdict is green on a terminal, and a pipe gets no escape sequence."""
     command = [ROTATION, "verify", "good.pdf"]
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
     piped = subprocess.run(command, cwd=folder, capture_output=True, check=True, env=environment)
@@ -198,7 +198,7 @@ def test_colours_are_for_terminals(folder: Path) -> None:
 
 
 def test_progress_is_shown_late_and_on_terminals_alone(folder: Path) -> None:
-    """What takes two seconds is told of on a terminal, and taken away again; not in a pipe."""
+    """A terminal shows progress after two seconds and until the end; a pipe gets none."""
     command = [sys.executable, "-c", SHOWN_LATE]
     piped = subprocess.run(command, capture_output=True, check=True)
     assert (piped.stdout, piped.stderr) == (b"", b"")
