@@ -69,7 +69,7 @@ def pdfsig(pdf: Path, anchor: Path, folder: Path) -> str:
 
 
 def test_the_result_says_what_happened(demo_run: DemoRun) -> None:
-    """One JSON object: rotated, two key ids, four durations, no failed seal, two paths."""
+    """The JSON object has two key ids, four durations, no failed seal and two paths."""
     result = demo_run.result
     assert set(result) == {
         *("rotated", "old_key_id", "new_key_id", "steps", "seals", "sealed_pdf", "trust_root")
@@ -84,7 +84,7 @@ def test_the_result_says_what_happened(demo_run: DemoRun) -> None:
 
 
 def test_poppler_accepts_the_sealed_pdf(demo_run: DemoRun, tmp_path: Path) -> None:
-    """Valid, trusted under the demo's root, and covering the total document."""
+    """The seal is valid, trusted under the demo's root, and covers the whole document."""
     said = pdfsig(
         Path(demo_run.result["sealed_pdf"]), Path(demo_run.result["trust_root"]), tmp_path
     )
@@ -104,7 +104,7 @@ def test_pyhanko_accepts_the_sealed_pdf(demo_run: DemoRun) -> None:
 
 
 def test_a_flipped_byte_is_rejected_by_both(demo_run: DemoRun, tmp_path: Path) -> None:
-    """One bit of the page's content changed: neither takes the signature for valid."""
+    """After one bit of the page has changed, neither validator accepts the signature."""
     root = Path(demo_run.result["trust_root"])
     changed = bytearray(Path(demo_run.result["sealed_pdf"]).read_bytes())
     changed[changed.index(b"stream") + 20] ^= 1
@@ -116,7 +116,7 @@ def test_a_flipped_byte_is_rejected_by_both(demo_run: DemoRun, tmp_path: Path) -
 
 
 def test_the_document_itself_is_untouched(demo_run: DemoRun) -> None:
-    """The source is the beginning of the sealed file, byte for byte, and qpdf finds no fault."""
+    """The sealed file begins with the source, byte for byte, and qpdf finds no fault."""
     source = (files("rotation.sandbox") / "documents" / "inspection.pdf").read_bytes()
     sealed = Path(demo_run.result["sealed_pdf"])
     assert sealed.read_bytes().startswith(source)
@@ -124,7 +124,7 @@ def test_the_document_itself_is_untouched(demo_run: DemoRun) -> None:
 
 
 def test_the_timeline_is_readable(tmp_path: Path) -> None:
-    """About a dozen lines of one width, the story in order, no log noise; and a picture of it."""
+    """The output is a dozen lines of one width, in order and without log lines, and a picture."""
     picture = tmp_path / "demo.svg"
     done = subprocess.run(
         [ROTATION, "demo", "--folder", str(tmp_path / "demo"), "--svg", str(picture)],
@@ -147,13 +147,13 @@ def test_the_timeline_is_readable(tmp_path: Path) -> None:
 
 
 def test_a_line_never_loses_its_columns() -> None:
-    """A long fact is kept whole; a moment without a duration is as wide as the others."""
+    """A long fact stays whole, and a line without a duration is as wide as the others."""
     moment = Moment(timedelta(seconds=3), "operator", "something", None)
     assert len(line(moment).plain) == WIDTH
 
 
 def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: exit code 130 and nothing left running."""
+    """Ctrl-C ends the demo with exit code 130 and leaves nothing running."""
     demo = subprocess.Popen(
         [ROTATION, "demo", "--folder", str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -173,7 +173,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_a_file_is_a_wrong_command_line(tmp_path: Path) -> None:
-    """Where it cannot write, it says so before anything starts, and exits 2."""
+    """A folder that cannot be written is reported before anything starts, with exit code 2."""
     folder = tmp_path / "demo"
     folder.write_text("not a folder")
     done = subprocess.run(
@@ -187,7 +187,7 @@ def test_a_folder_that_is_a_file_is_a_wrong_command_line(tmp_path: Path) -> None
 def test_a_failed_demo_names_cause_next_command_and_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
 ) -> None:
-    """A vendor that refuses to make keys: the cause, what to type next, where the log is."""
+    """If the vendor makes no key, the error names the cause, the next command and the log."""
 
     def deploy(folder: Path) -> Deployment:
         deployment = Deployment(folder, retries=RetryPolicy(()))

@@ -45,7 +45,7 @@ def test_an_expiry_within_the_next_year_is_taken(now: str, given: str, understoo
     ],
 )
 def test_an_expiry_that_is_over_or_more_than_a_year_away_is_refused(now: str, given: str) -> None:
-    """To the second, as the longest life of a key is."""
+    """The limit is exact to the second, as the longest life of a key is."""
     with freeze_time(now):
         result = CliRunner().invoke(show, ["--expires", given])
     assert result.exit_code == 2

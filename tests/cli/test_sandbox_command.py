@@ -88,7 +88,7 @@ def test_the_aws_command_line_drives_a_rotation(sandbox: SandboxProcess) -> None
 
 
 def test_documents_are_sealed_and_verified_with_what_it_prints(sandbox: SandboxProcess) -> None:
-    """The other commands meet the emulated vendor, and trust it."""
+    """The other commands ask the emulated vendor, and trust it."""
     (sandbox.folder / "a.pdf").write_bytes(pdf())
     environment = {"PATH": os.environ["PATH"], **sandbox.environment}
     for arguments in (("seal", "a.pdf", "sealed/"), ("verify", "sealed/a.pdf")):
@@ -107,7 +107,7 @@ def test_documents_are_sealed_and_verified_with_what_it_prints(sandbox: SandboxP
 
 
 def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(sandbox: SandboxProcess) -> None:
-    """env.sh holds the printed variables; after Ctrl-C it exits 0 and nothing is left running."""
+    """env.sh holds the printed variables; Ctrl-C ends it with 0 and leaves nothing running."""
     done = subprocess.run(
         ["sh", "-c", f". {sandbox.folder}/env.sh && env"],
         check=True,

@@ -27,7 +27,7 @@ def in_days(days: float) -> str:
 
 
 def test_a_key_that_has_expired_is_not_tried(doctor: DoctorFixture) -> None:
-    """The secret itself says that the key is over; no signature is bought."""
+    """The secret itself says that the key has expired, so no signature is bought."""
     key = doctor.store_healthy_key(expiresAt=in_days(-1))
     found = doctor.only_problem()
     assert found["code"] == "key_expired"
@@ -37,7 +37,7 @@ def test_a_key_that_has_expired_is_not_tried(doctor: DoctorFixture) -> None:
 
 
 def test_what_reconciliation_reports_is_left_to_its_report(doctor: DoctorFixture) -> None:
-    """A key that expires soon works today; `rotation status` warns about it, and is named."""
+    """A key that expires soon works today; the output names `rotation status`, which warns."""
     doctor.store_healthy_key(expiresAt=in_days(20.5))
     checks = doctor.checks()
     assert checks["expiry"]["says"].startswith("20 days left")
@@ -45,7 +45,7 @@ def test_what_reconciliation_reports_is_left_to_its_report(doctor: DoctorFixture
 
 
 def test_an_expiry_that_nobody_noted(doctor: DoctorFixture) -> None:
-    """A key stored by hand need not say when it expires; that is not known, and not wrong."""
+    """A key that was stored by hand may have no expiry; that is reported as unknown."""
     doctor.rotation_fixture.store()
     doctor.turn_on_rotation()
     check = doctor.checks()["expiry"]
@@ -54,7 +54,7 @@ def test_an_expiry_that_nobody_noted(doctor: DoctorFixture) -> None:
 
 
 def test_rotation_is_off(doctor: DoctorFixture) -> None:
-    """Nobody would replace the key."""
+    """Rotation is off, so nobody would replace the key."""
     doctor.rotation_fixture.store(expiresAt=in_days(300))
     found = doctor.only_problem()
     assert found["code"] == "rotation_off"
@@ -62,7 +62,7 @@ def test_rotation_is_off(doctor: DoctorFixture) -> None:
 
 
 def test_what_describes_a_secret_and_fails_is_named(doctor: DoctorFixture) -> None:
-    """Throttled or cut off: not checked, for that reason, and not for want of the secret."""
+    """DescribeSecret is throttled or cut off, and that is the reason that is reported."""
     doctor.store_healthy_key()
     for fault in (AwsError("ThrottlingException", "Rate exceeded"), Dropped()):
         doctor.rotation_fixture.cloud.faults.before("DescribeSecret", fault, times=2)
@@ -83,7 +83,7 @@ def test_what_describes_a_secret_and_fails_is_named(doctor: DoctorFixture) -> No
 def test_no_way_to_the_vendor(
     doctor: DoctorFixture, port_with_fault: FaultyPort, code: str
 ) -> None:
-    """Told apart, without a word about the key; through a sealing function none is needed."""
+    """The problems are told apart and say nothing of the key; a sealing function needs none."""
     doctor.store_healthy_key()
     with port_with_fault() as port:
         doctor.variables["VENDOR_URL"] = f"http://127.0.0.1:{port}"
@@ -99,7 +99,7 @@ def test_no_way_to_the_vendor(
 def test_an_application_that_seals_through_the_function_needs_no_way_to_the_vendor(
     doctor: DoctorFixture,
 ) -> None:
-    """The function asks the vendor; the application's network may be closed."""
+    """The function asks the vendor, so the application's network may be closed."""
     doctor.store_healthy_key()
     doctor.function.answers(status="error", error={"code": "invalid_request"})
     doctor.rotation_fixture.vendor.outage = Outage.REFUSED
@@ -118,7 +118,7 @@ def test_a_vendor_whose_name_is_not_resolved(doctor: DoctorFixture) -> None:
 
 
 def test_a_vendor_with_a_strange_certificate(doctor: DoctorFixture, tmp_path: Path) -> None:
-    """Something on the way answers in its place; the key is not sent to it."""
+    """Another server answers in the vendor's place, and the key is not sent to it."""
     doctor.store_healthy_key()
     with hanging_up_port(self_signed(tmp_path / "server.pem")) as port:
         doctor.variables["VENDOR_URL"] = f"https://127.0.0.1:{port}"
@@ -141,14 +141,14 @@ def test_a_vendor_with_a_strange_certificate(doctor: DoctorFixture, tmp_path: Pa
     ],
 )
 def test_what_the_vendor_does_wrong(doctor: DoctorFixture, fault: VendorFault, code: str) -> None:
-    """An outage, a page of HTML, a refusal, and signatures that are nobody's or somebody else's."""
+    """The cases are an outage, HTML, a refusal, and signatures of nobody or of somebody else."""
     doctor.store_healthy_key()
     doctor.rotation_fixture.vendor.faults.next("sign", fault, times=None)
     assert doctor.only_problem()["code"] == code
 
 
 def test_an_outage_says_nothing_of_the_key(doctor: DoctorFixture) -> None:
-    """503 to everything: nobody should rotate because of it; seen without a test seal, too."""
+    """503 is no reason to rotate; it is also found without a test seal."""
     doctor.store_healthy_key()
     doctor.rotation_fixture.vendor.outage = Outage.UNAVAILABLE
     for arguments in ((), ("--no-seal",)):
@@ -161,7 +161,7 @@ def test_an_outage_says_nothing_of_the_key(doctor: DoctorFixture) -> None:
 def test_a_clock_that_is_off_is_told_from_a_rejected_key(
     doctor: DoctorFixture, offset: timedelta
 ) -> None:
-    """Both are a bare 401; the vendor's Date header tells them apart, with no test seal too."""
+    """Both are a bare 401; the vendor's Date header tells them apart, also without a test seal."""
     doctor.store_healthy_key()
     doctor.rotation_fixture.vendor.clock_offset = offset
     for arguments in ((), ("--no-seal",)):
@@ -171,7 +171,7 @@ def test_a_clock_that_is_off_is_told_from_a_rejected_key(
 
 
 def test_a_rejected_key(doctor: DoctorFixture) -> None:
-    """Revoked in the portal, and the clocks agree."""
+    """The key was revoked in the portal, and the clocks agree."""
     key = doctor.store_healthy_key()
     doctor.rotation_fixture.vendor.keys.revoke(key.id)
     found = doctor.only_problem()
@@ -182,7 +182,7 @@ def test_a_rejected_key(doctor: DoctorFixture) -> None:
 def test_a_rejection_without_the_vendor_s_time(
     doctor: DoctorFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A 401 with no Date header: a dead key and a wrong clock look alike, and it says so."""
+    """Without a Date header a dead key and a wrong clock look alike, and the output says so."""
     key = doctor.store_healthy_key()
     doctor.rotation_fixture.vendor.keys.revoke(key.id)
     monkeypatch.setattr(_Handler, "date_time_string", lambda *_: "")
@@ -194,7 +194,7 @@ def test_a_rejection_without_the_vendor_s_time(
 
 
 def test_the_clock_is_read_when_the_answered_request_is_signed(doctor: DoctorFixture) -> None:
-    """Not before the attempts that failed, whose pauses would pass for a clock that is off."""
+    """The clock is read after the failed attempts, whose pauses would look like a wrong clock."""
     key = doctor.store_healthy_key()
     doctor.rotation_fixture.vendor.faults.next("sign", VendorFault.UNAVAILABLE, times=2)
     looked: list[datetime] = []
@@ -212,7 +212,7 @@ def test_the_clock_is_read_when_the_answered_request_is_signed(doctor: DoctorFix
 
 
 def test_an_admin_key_in_the_place_of_a_signing_key(doctor: DoctorFixture) -> None:
-    """The vendor knows it, and does not sign with it."""
+    """The vendor knows the key and does not sign with it."""
     admin = doctor.rotation_fixture.vendor.keys.create(role=Role.ADMIN)
     doctor.store_healthy_key(apiKey=admin.material, apiKeyId=admin.id)
     assert doctor.only_problem()["code"] == "key_refused"
@@ -228,7 +228,7 @@ def test_settings_that_are_wrong(doctor: DoctorFixture) -> None:
 
 
 def test_without_trust_anchors_the_signer_is_named(doctor: DoctorFixture) -> None:
-    """Any certificate can bear a name: not checked, and no problem."""
+    """Any certificate can bear a name, so the organisation is reported as not checked."""
     doctor.store_healthy_key()
     doctor.variables["SIGNER_TRUST_ANCHORS"] = None
     check = doctor.checks()["signer"]
@@ -237,7 +237,7 @@ def test_without_trust_anchors_the_signer_is_named(doctor: DoctorFixture) -> Non
 
 
 def test_no_seal_buys_no_signature(doctor: DoctorFixture) -> None:
-    """The way and the clock are checked all the same."""
+    """The network path and the clock are checked all the same."""
     key = doctor.store_healthy_key()
     checks = doctor.checks("--no-seal")
     assert doctor.rotation_fixture.vendor.signatures[key.id] == 0
@@ -248,7 +248,7 @@ def test_no_seal_buys_no_signature(doctor: DoctorFixture) -> None:
 
 
 def test_the_sealing_function_answers(doctor: DoctorFixture) -> None:
-    """It refuses an empty request itself, so it runs and may be asked."""
+    """The function refuses an empty request itself, so it runs and may be invoked."""
     doctor.store_healthy_key()
     doctor.function.answers(status="error", error={"code": "invalid_request"})
     check = doctor.checks("--sealing-function", "seal")["sealing-function"]
@@ -270,7 +270,7 @@ def test_the_sealing_function_answers(doctor: DoctorFixture) -> None:
 def test_a_sealing_function_that_answers_wrongly(
     doctor: DoctorFixture, result: InvocationResult, code: str
 ) -> None:
-    """A crash, an error that it names, and a function that is another one."""
+    """The cases are a crash, an error that the function names, and another function."""
     doctor.store_healthy_key()
     doctor.function.result = result
     found = doctor.only_problem("--sealing-function", "seal")
@@ -278,7 +278,7 @@ def test_a_sealing_function_that_answers_wrongly(
 
 
 def test_a_sealing_function_that_cannot_be_asked(doctor: DoctorFixture) -> None:
-    """It does not exist; it may not be invoked, and by whose policy; Lambda is not reached."""
+    """The function does not exist, a policy denies it, or Lambda is not reached."""
     doctor.store_healthy_key()
     asked = ("--sealing-function", "seal")
     assert doctor.only_problem("--sealing-function", "zeal")["code"] == "sealing_function_missing"
@@ -304,13 +304,13 @@ def test_a_sealing_function_that_cannot_be_asked(doctor: DoctorFixture) -> None:
 
 @pytest.mark.parametrize("arguments", [("one", "two"), ("--timeout", "0"), ("--nothing",)])
 def test_a_wrong_command_line(doctor: DoctorFixture, arguments: tuple[str, ...]) -> None:
-    """Exit code 2, before anything is asked."""
+    """The command ends with exit code 2 before anything is asked."""
     doctor.run(*arguments, code=2)
     assert doctor.rotation_fixture.vendor.requests == ()
 
 
 def test_a_key_in_the_place_of_the_secret_is_not_repeated(doctor: DoctorFixture) -> None:
-    """Whoever pastes a key where a name belongs is told to revoke it; nothing is looked for."""
+    """A key in the place of a name is refused with the advice to revoke it; AWS is not asked."""
     calls = len(doctor.rotation_fixture.cloud.calls)
     said = doctor.run(
         doctor.rotation_fixture.vendor.keys.create().material, code=2, secret="--json"

@@ -37,7 +37,7 @@ def exists(rotation_fixture: RotationFixture, name: str) -> bool:
 
 
 def test_a_secret_is_created(rotation_fixture: RotationFixture, run_command: CommandRunner) -> None:
-    """The plan first, and nothing is done; with --apply the secret holds the key, proven."""
+    """Without `--apply` only the plan is shown; with it the secret holds the proven key."""
     key = rotation_fixture.vendor.keys.create()
     said = run_command("new-secret", typed=f"{key.id}\n{key.material}\n").output
     assert f"Create the secret new-secret with key {key.id}. (proven; it signs as " in said
@@ -61,7 +61,7 @@ def day() -> str:
 def test_a_secret_without_a_value_is_adopted(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """As the template makes it; no label of ours stays behind."""
+    """The template makes an empty secret; it gets the key, and no label of ours stays behind."""
     key = rotation_fixture.vendor.keys.create()
     said = run_command("--apply", typed=typed(key)).output
     assert (
@@ -92,7 +92,7 @@ def test_what_an_organisation_keeps_there_stays(
 def test_the_same_key_again_changes_nothing(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """It says so, buys no signature, and prints the next steps again."""
+    """A second run says so, buys no signature, and prints the next steps again."""
     key = rotation_fixture.vendor.keys.create()
     run_command("--apply", typed=typed(key))
     labels = rotation_fixture.labels()
@@ -109,7 +109,7 @@ def test_the_same_key_again_changes_nothing(
 def test_an_expiry_that_is_not_stored_is_said(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """The secret holds the key already, and another word about its expiry, or none."""
+    """The secret holds the key already, with another expiry or without one."""
     key = rotation_fixture.vendor.keys.create()
     run_command("--apply", typed=typed(key))
     said = run_command("--apply", "--expires", day(), typed=typed(key)).output
@@ -129,7 +129,7 @@ def test_an_expiry_that_is_not_stored_is_said(
 def test_another_key_is_never_overwritten(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """It says by its id which key is there, and what to do; nothing is bought or changed."""
+    """The error names the id of the key that is there and what to do; nothing is changed."""
     there = rotation_fixture.store()
     key = rotation_fixture.vendor.keys.create()
     said = run_command("--apply", typed=typed(key), code=1).output
@@ -142,7 +142,7 @@ def test_another_key_is_never_overwritten(
 def test_a_mistyped_key_is_found_out(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """The same id with other material: one of the two is wrong."""
+    """The same id with other material is refused: one of the two is wrong."""
     there, other = rotation_fixture.store(), rotation_fixture.vendor.keys.create()
     said = run_command("--apply", typed=typed(other, apiKeyId=there.id), code=1).output
     assert "with other material than was given" in said
@@ -159,7 +159,7 @@ def test_a_mistyped_key_is_found_out(
 def test_a_value_that_is_something_else_is_not_touched(
     rotation_fixture: RotationFixture, run_command: CommandRunner, value: object, says: str
 ) -> None:
-    """Somebody may use it."""
+    """The value is not replaced, because somebody may use it."""
     rotation_fixture.put(value)
     before = rotation_fixture.labels()
     assert (
@@ -172,7 +172,7 @@ def test_a_value_that_is_something_else_is_not_touched(
 def test_a_key_that_does_not_sign_is_not_stored(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """Mistyped or revoked; --unproven stores it all the same, and says so."""
+    """The key is mistyped or revoked; `--unproven` stores it all the same, and says so."""
     key = rotation_fixture.vendor.keys.create()
     rotation_fixture.vendor.keys.revoke(key.id)
     said = run_command("--apply", typed=typed(key), code=1).output
@@ -185,7 +185,7 @@ def test_a_key_that_does_not_sign_is_not_stored(
 def test_a_secret_that_is_being_deleted(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """Before anybody types a key, with the command that restores it."""
+    """The refusal comes before anybody types a key, with the command that restores the secret."""
     rotation_fixture.store()
     rotation_fixture.client.delete_secret(SecretId=SECRET)
     assert f"restore-secret --secret-id {SECRET}" in run_command("--apply", code=1).output
@@ -194,7 +194,7 @@ def test_a_secret_that_is_being_deleted(
 def test_an_arn_that_names_nothing_cannot_be_created(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """AWS gives a secret its ARN; said before anybody types a key, and buys no signature."""
+    """AWS chooses the ARN of a new secret, so the refusal comes before anybody types a key."""
     key = rotation_fixture.vendor.keys.create()
     said = run_command(
         f"{rotation_fixture.arn[:-6]}AbCdEf", "--apply", typed=typed(key), code=1
@@ -207,7 +207,7 @@ def test_an_arn_that_names_nothing_cannot_be_created(
 def test_a_secret_just_created_need_not_be_seen_at_once(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """Secrets Manager is eventually consistent: what comes next is told all the same."""
+    """Secrets Manager is eventually consistent; the next steps are printed all the same."""
     key = rotation_fixture.vendor.keys.create()
     not_yet = AwsError("ResourceNotFoundException")
     rotation_fixture.cloud.faults.before("DescribeSecret", not_yet, times=2)
@@ -220,7 +220,7 @@ def test_a_secret_just_created_need_not_be_seen_at_once(
 def test_what_aws_refuses_is_said_in_words(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """The right that is missing is named."""
+    """The error names the missing right."""
     rotation_fixture.cloud.faults.before("DescribeSecret", AwsError("AccessDeniedException"))
     assert "Allow secretsmanager:DescribeSecret" in run_command(code=1).output
 
@@ -230,7 +230,7 @@ def test_what_aws_refuses_is_said_in_words(
 def test_a_key_from_a_file_of_another_coding(
     rotation_fixture: RotationFixture, environment: dict[str, str], coding: str, form: str
 ) -> None:
-    """A byte order mark is passed over; what is no UTF-8 is refused in words, and not repeated."""
+    """A byte order mark is ignored; input that is not UTF-8 is refused and not repeated."""
     key = rotation_fixture.vendor.keys.create()
     text = typed(key) if form == "json" else f"{key.id}\r\n{key.material}\r\n"
     ran = subprocess.run(
@@ -257,7 +257,7 @@ def test_a_key_from_a_file_of_another_coding(
 def test_a_key_is_never_taken_from_an_argument(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """Neither in the place of the secret's name nor after it; it is not repeated."""
+    """A key is refused in the place of the secret's name and after it, and is not repeated."""
     key = rotation_fixture.vendor.keys.create()
     for arguments in ((key.material,), (key.id, key.material), (SECRET, key.material)):
         assert "never taken from an argument" in run_command(*arguments, code=2).output
@@ -272,7 +272,7 @@ def document(rotation_fixture: RotationFixture) -> SecretDocument:
 def test_a_value_stored_meanwhile_is_not_overwritten(
     rotation_fixture: RotationFixture, environment: dict[str, str], document: SecretDocument
 ) -> None:
-    """Somebody else was faster, after the plan: what they stored stays current."""
+    """Somebody stored another value after the plan; that value stays current."""
     writer = SecretWriter(MigrationRequest(SECRET, None, False, None, None))
     for first_value in (True, False):
         if not first_value:
@@ -298,7 +298,7 @@ def test_a_value_stored_meanwhile_is_not_overwritten(
 def test_a_lost_answer_is_not_taken_for_somebody_else(
     rotation_fixture: RotationFixture, run_command: CommandRunner, operation: str, name: str
 ) -> None:
-    """The call took effect and is repeated: what it finds in its way is its own work."""
+    """The call took effect and was repeated; the version that it meets is its own."""
     rotation_fixture.put({"team": "archive"})
     key = rotation_fixture.vendor.keys.create()
     rotation_fixture.cloud.faults.after(operation, Dropped())
@@ -314,7 +314,7 @@ def test_a_lost_answer_is_not_taken_for_somebody_else(
 def test_a_secret_created_meanwhile_is_not_overwritten(
     rotation_fixture: RotationFixture, environment: dict[str, str], document: SecretDocument
 ) -> None:
-    """The same, where there was none."""
+    """The same holds for a secret that did not exist."""
     rotation_fixture.store()
     writer = SecretWriter(MigrationRequest(SECRET, None, False, None, None))
     with pytest.raises(VersionStateError, match="Somebody else changed"):
@@ -324,7 +324,7 @@ def test_a_secret_created_meanwhile_is_not_overwritten(
 def test_a_machine_may_read_it(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """One object: what is to be done, whether it was done, and what comes next."""
+    """One JSON object holds the plan, whether it was done, and the next steps."""
     key = rotation_fixture.vendor.keys.create()
     planned = json.loads(run_command("--json", typed=typed(key)).output)
     assert (planned["action"], planned["done"]) == ("store", False)
@@ -344,7 +344,7 @@ def test_a_machine_may_read_it(
 def test_rotation_that_is_on_is_left_alone(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """What comes next leaves out what is done already."""
+    """The next steps leave out what is done already."""
     key = rotation_fixture.store()
     answer = rotation_fixture.client.rotate_secret(
         SecretId=SECRET,
@@ -360,7 +360,7 @@ def test_rotation_that_is_on_is_left_alone(
 def test_a_customer_managed_key(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
-    """A secret that is created is encrypted with it."""
+    """A new secret is encrypted with that key."""
     key = rotation_fixture.vendor.keys.create()
     kms = "arn:aws:kms:us-east-1:012345678912:key/0c5f2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
     run_command("new-secret", "--apply", "--kms-key", kms, typed=typed(key))
