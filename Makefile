@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast faults soak corpus fuzz bench glyphs check format clean lock
+.PHONY: help demo sandbox test test-fast faults explore soak corpus fuzz bench glyphs check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ test-fast: $(VENV)/.developers  ## Run the pure tests, for every save of a file
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
 	@$(BIN)/python -m pytest -q tests/harness_tests/faults/test_mutants.py
 	@$(BIN)/python -m tests.harness.faults $(FAULTS)
+
+explore: $(VENV)/.developers  ## Try every order of several hands (EXPLORE=--short, SCHEDULE='…' for one)
+	@$(BIN)/python -m tests.harness.explore $(EXPLORE) $(if $(SCHEDULE),'$(SCHEDULE)')
 
 soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (SOAK=--short for half a minute)
 	@$(BIN)/python -m tests.harness.soak $(SOAK)

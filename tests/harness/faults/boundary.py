@@ -178,8 +178,13 @@ class Boundary:
         finally:
             self._process = outer
 
-    def open(self, name: str, subject: str) -> InterceptedCall:
-        """Begin a call."""
+    def open(
+        self,
+        name: str,
+        subject: str,
+        members: Mapping[str, Any] | None = None,
+    ) -> InterceptedCall:
+        """Begin a call; ``members`` are those of a call to Secrets Manager."""
         process = self._process
         if process.dead:
             raise Killed

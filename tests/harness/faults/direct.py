@@ -6,6 +6,7 @@ The emulator's rules are used as they are; only the wire between it and the clie
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -33,27 +34,37 @@ class DirectSecrets(FaithfulSecretsManager):
     __module__ = "moto.secretsmanager.models"
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
-        super().__init__(REGION, ACCOUNT, rotations=_Begun(), clock=clock)  # type: ignore[arg-type]
+        self.begun = RotationsBegun()
+        super().__init__(REGION, ACCOUNT, rotations=self.begun, clock=clock)  # type: ignore[arg-type]
 
     def _refuse_missing_function(self, arn: str) -> None:
         """Every function exists here."""
 
 
-class _Begun:
-    """Remembers which rotations were begun; the harness runs them."""
+class RotationsBegun:
+    """Remembers which rotations were begun; the harness runs them.
+
+    Attributes:
+        tokens: the ARN and the token of each.
+        on_begin: told of each rotation when it begins.
+        on_cancel: told of each secret whose rotation is turned off.
+    """
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self._tokens: set[tuple[str, str]] = set()
+        self.tokens: set[tuple[str, str]] = set()
+        self.on_begin: Callable[[str, str], None] = lambda arn, token: None
+        self.on_cancel: Callable[[str], None] = lambda arn: None
 
     def known(self, arn: str, token: str) -> bool:
-        return (arn, token) in self._tokens
+        return (arn, token) in self.tokens
 
     def begin(self, arn: str, token: str, *_: Any, **__: Any) -> None:
-        self._tokens.add((arn, token))
+        self.tokens.add((arn, token))
+        self.on_begin(arn, token)
 
     def cancel(self, arn: str) -> None:
-        """The harness asks the secret itself."""
+        self.on_cancel(arn)
 
 
 class DirectClient:
@@ -81,7 +92,7 @@ class DirectClient:
 
         if self._boundary is None:
             return act()
-        intercepted = self._boundary.open(operation, subject_of(operation, members))
+        intercepted = self._boundary.open(operation, subject_of(operation, members), members)
         return again(intercepted, lambda: intercepted.attempt(act, _DirectWire(operation)))
 
     @staticmethod
@@ -235,13 +246,48 @@ class DirectBucket:
     def put_object(self, *, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
         def act() -> dict[str, Any]:
             if Key in self.objects:
-                problem = {"Error": {"Code": "PreconditionFailed", "Message": ""}}
-                raise ClientError(problem, "PutObject")  # type: ignore[arg-type]
+                raise _s3_error("PreconditionFailed", 412, "PutObject")
             self.objects[Key] = Body
             return {}
 
-        intercepted = self._boundary.open("PUT object", Key.rpartition("/")[2])
+        return self._call("PUT object", Key.rpartition("/")[2], act)
+
+    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        def act() -> dict[str, Any]:
+            if Key not in self.objects:
+                raise _s3_error("NoSuchKey", 404, "GetObject")
+            return {"Body": io.BytesIO(self.objects[Key])}
+
+        return self._call("GET object", Key.rpartition("/")[2], act)
+
+    def get_paginator(self, _: str) -> DirectBucket:
+        """The one of list_objects_v2."""
+        return self
+
+    def paginate(self, *, Prefix: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803 - boto3's names
+        def act() -> dict[str, Any]:
+            # In the order in which they were written; LastModified counts that.
+            return {
+                "Contents": [
+                    {"Key": key, "LastModified": place}
+                    for place, key in enumerate(self.objects)
+                    if key.startswith(Prefix)
+                ]
+            }
+
+        return [self._call("LIST objects", Prefix, act)]
+
+    def _call(self, name: str, subject: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        intercepted = self._boundary.open(name, subject)
         answer: dict[str, Any] = again(
-            intercepted, lambda: intercepted.attempt(act, _DirectWire("PUT object"))
+            intercepted, lambda: intercepted.attempt(act, _DirectWire(name))
         )
         return answer
+
+
+def _s3_error(code: str, status: int, operation: str) -> ClientError:
+    problem: Any = {
+        "Error": {"Code": code, "Message": ""},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(problem, operation)

@@ -24,7 +24,7 @@ from rotation.errors import SealVerificationError
 from rotation.sandbox.vendor.account import Account
 from rotation.sandbox.vendor.faults import VendorFault, VendorFaults
 from rotation.sandbox.vendor.keys import KeyStore
-from rotation.sandbox.vendor.messages import Request
+from rotation.sandbox.vendor.messages import Reply, Request
 from rotation.sandbox.vendor.server import SIGN_PATHS
 from rotation.sandbox.vendor.service import Service
 from rotation.vendor.signing_api import SigningApi
@@ -44,9 +44,17 @@ class DirectVendor(BaseAdapter):
         self._service = Service(account, self.keys, VendorFaults(), clock, sign_paths=SIGN_PATHS)
         self._down = False
 
+    def forget_requests(self) -> None:
+        """Begin the record of requests anew."""
+        self._service._records.clear()
+
     def go_down(self, down: bool) -> None:
         """Answer 503 from now on, or no longer."""
         self._down = down
+
+    def answer(self, asked: Request) -> Reply:
+        """The vendor's reply to one request."""
+        return self._service.answer(asked, down=self._down)[0]
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer one request."""
@@ -57,8 +65,7 @@ class DirectVendor(BaseAdapter):
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         given: Any = request.body or b""
         body: bytes = given.encode() if isinstance(given, str) else given
-        asked = Request(str(request.method), target, headers, body)
-        reply, _fault = self._service.answer(asked, down=self._down)
+        reply = self.answer(Request(str(request.method), target, headers, body))
         date = format_datetime(self._clock().replace(microsecond=0), usegmt=True)
         return built(request, reply.status, reply.body, {**reply.headers, "Date": date})
 

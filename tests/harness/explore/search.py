@@ -1,0 +1,225 @@
+"""Which schedules there are: every one with at most one preemption, and draws from the others.
+
+Two schedules that differ only in the order of calls which do not touch the same thing are one.
+So a preemption just before a call that touches nothing of what the others then do is left out: it
+is the same as the preemption just after that call. Nothing else is left out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from tests.harness.explore.actors import ACTORS
+from tests.harness.explore.footprint import Footprint, union
+from tests.harness.explore.schedule import WAITING, Failure, Schedule
+from tests.harness.explore.scheduler import Preemption, Step
+from tests.harness.explore.starts import STARTS
+from tests.harness.explore.trial import Laboratory, Outcome
+
+#: How a single call may fail.
+FAILURES = ("before", "after", "throttled")
+#: How many schedules are drawn of the same actors from the same start, which is run once for that.
+_DRAWN_TOGETHER = 4
+
+
+@dataclass
+class PairResult:
+    """What came of all schedules of one pair with at most one preemption.
+
+    Attributes:
+        run: how many were run.
+        calls: how many steps they had in all.
+        violated: those that broke an invariant.
+        second: for each schedule with one preemption, where a second one can be.
+    """
+
+    run: int = 0
+    calls: int = 0
+    violated: list[Outcome] = field(default_factory=list)
+    second: list[tuple[Schedule, tuple[Preemption, ...]]] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one."""
+        self.run += 1
+        self.calls += len(outcome.steps)
+        if outcome.violations:
+            self.violated.append(outcome)
+
+
+def fits(laboratory: Laboratory, start: str, actors: Iterable[str]) -> bool:
+    """Whether the actors find in a start what they need."""
+    state = laboratory.start(start)
+    return all(
+        bool(state.waiting)
+        if name == WAITING
+        else (state.pool or not ACTORS[name].pool) and len(state.arns) >= ACTORS[name].secrets
+        for name in actors
+    )
+
+
+def all_pairs(
+    laboratory: Laboratory,
+    starts: Sequence[str] = tuple(STARTS),
+    actors: Sequence[str] = tuple(ACTORS),
+) -> list[Schedule]:
+    """Every pair of actors from every start, in both orders.
+
+    Where a start leaves a rotation to go on, it goes on after the two, and also before them.
+    """
+    return [
+        Schedule(start, (*before, first, second))
+        for start in starts
+        for before in ((), (WAITING,))
+        for first in actors
+        for second in actors
+        if fits(laboratory, start, (*before, first, second))
+    ]
+
+
+def explore_pair(laboratory: Laboratory, base: Schedule) -> PairResult:
+    """Run every schedule of a pair with at most one preemption."""
+    result = PairResult()
+    first = laboratory.run(base)
+    result.add(first)
+    runs: list[Outcome] = []
+    for task_steps in _segments(first.steps):
+        skip_until: dict[int, int] = {}
+        for number in task_steps:
+            step = first.steps[number]
+            for task in step.choices:
+                if number < skip_until.get(task, 0):
+                    continue
+                schedule = replace(base, preemptions=(Preemption(number, task),))
+                outcome = laboratory.run(schedule)
+                result.add(outcome)
+                runs.append(outcome)
+                if step.footprint is not None:
+                    skip_until[task] = number + 1 + _same(outcome.steps, number, step.task)
+    touched = _touched([first, *runs])
+    for outcome in runs:
+        later = tuple(_second(outcome, touched))
+        if later:
+            result.second.append((outcome.schedule, later))
+    return result
+
+
+def _segments(steps: Sequence[Step]) -> Iterator[list[int]]:
+    """The numbers of steps that one task does without a break."""
+    segment: list[int] = []
+    for number, step in enumerate(steps):
+        if segment and (step.task != steps[segment[-1]].task or step.footprint is None):
+            yield segment
+            segment = []
+        segment.append(number)
+    if segment:
+        yield segment
+
+
+def _same(steps: Sequence[Step], number: int, task: int) -> int:
+    """How many of the next preemptions are the same as the one at step ``number``.
+
+    The others have gone first from there on. If the call that ``task`` makes when it goes on
+    touches nothing of what they have touched, it might as well have come before them.
+    """
+    back = next((n for n in range(number, len(steps)) if steps[n].task == task), len(steps))
+    others = union(one.footprint for one in steps[number:back])
+    same = 0
+    for step in steps[back:]:
+        if step.task != task or step.footprint is None or step.footprint.conflicts(others):
+            break
+        same += 1
+    return same
+
+
+def _touched(outcomes: Iterable[Outcome]) -> dict[int, Footprint]:
+    """All that each task has touched in any of the runs."""
+    by_task: dict[int, set[Footprint]] = {}
+    for outcome in outcomes:
+        for step in outcome.steps:
+            if step.footprint is not None:
+                by_task.setdefault(step.task, set()).add(step.footprint)
+    return {task: union(footprints) for task, footprints in by_task.items()}
+
+
+def _second(outcome: Outcome, touched: dict[int, Footprint]) -> Iterator[Preemption]:
+    """Where a second preemption makes a difference."""
+    after = outcome.schedule.preemptions[-1].step
+    others: dict[int, Footprint] = {
+        task: union(one for number, one in touched.items() if number != task) for task in touched
+    }
+    for number in range(after + 1, len(outcome.steps)):
+        step = outcome.steps[number]
+        prints = step.footprint
+        if prints is None or prints.conflicts(others.get(step.task, Footprint(everything=True))):
+            for task in step.choices:
+                yield Preemption(number, task)
+
+
+def draw_second(
+    found: Sequence[tuple[Schedule, tuple[Preemption, ...]]], number: int, seed: int
+) -> list[Schedule]:
+    """An even draw from all schedules with two preemptions that make a difference."""
+    total = sum(len(later) for _, later in found)
+    drawn = sorted(random.Random(seed).sample(range(total), min(number, total)))
+    schedules: list[Schedule] = []
+    begins, place = 0, 0
+    for schedule, later in found:
+        while place < len(drawn) and drawn[place] < begins + len(later):
+            second = later[drawn[place] - begins]
+            schedules.append(replace(schedule, preemptions=(*schedule.preemptions, second)))
+            place += 1
+        begins += len(later)
+    return schedules
+
+
+def draw(
+    laboratory: Laboratory,
+    chance: random.Random,
+    starts: Sequence[str],
+    actors: Sequence[str],
+    *,
+    hands: int,
+    most: int,
+    fails: bool = False,
+) -> list[Schedule]:
+    """Some schedules of the same actors from one start, which is all drawn evenly.
+
+    There are so many actors as ``hands`` says, ``most`` preemptions at most, and one call that
+    fails if ``fails``. Where a start leaves a rotation to go on, it goes first as often as last.
+    """
+    while True:
+        before = chance.choice(((), (WAITING,)))
+        base = Schedule(chance.choice(starts), (*before, *chance.choices(actors, k=hands)))
+        if fits(laboratory, base.start, base.actors):
+            break
+    steps = laboratory.run(base).steps
+    places = _places(steps, -1)
+    drawn: list[Schedule] = []
+    for _ in range(_DRAWN_TOGETHER):
+        schedule = base
+        if places:
+            schedule = replace(schedule, preemptions=(chance.choice(places),))
+        if most > 1 and chance.random() < 0.5:
+            then = laboratory.run(schedule).steps
+            later = _places(then, schedule.preemptions[-1].step if schedule.preemptions else -1)
+            if later:
+                both = (*schedule.preemptions, chance.choice(later))
+                schedule = replace(schedule, preemptions=both)
+        able = [number for number, step in enumerate(steps) if step.footprint is not None]
+        if fails and able:
+            failure = Failure(chance.choice(able), chance.choice(FAILURES))
+            schedule = replace(schedule, failures=(failure,))
+        drawn.append(schedule)
+    return drawn
+
+
+def _places(steps: Sequence[Step], after: int) -> list[Preemption]:
+    """Every preemption that there can be after a step."""
+    return [
+        Preemption(number, task)
+        for number, step in enumerate(steps)
+        if number > after
+        for task in step.choices
+    ]

@@ -1,0 +1,145 @@
+"""Schedules: their text, their replay, and which of them are run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.harness.explore.actors import ACTORS
+from tests.harness.explore.footprint import NOTHING, of_call
+from tests.harness.explore.schedule import Failure, Schedule
+from tests.harness.explore.scheduler import Preemption
+from tests.harness.explore.search import draw_second, explore_pair
+from tests.harness.explore.starts import STARTS
+from tests.harness.explore.trial import Laboratory, Outcome
+
+
+def test_there_are_twenty_actors_and_twelve_starts() -> None:
+    """At least; each says in a sentence what it is."""
+    assert len(ACTORS) >= 20
+    assert len(STARTS) >= 12
+    assert all(prepare.__doc__ for prepare in STARTS.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steady/rotation",
+        "pending/force+rotation/12>1,30>0",
+        "in-grace/reconcile+rollback//4!after",
+        "in-grace/reconcile+rollback+edit/7>2/4!before",
+    ],
+)
+def test_a_schedule_is_one_line(text: str) -> None:
+    """It is read from its text, and written as the same text, without a space."""
+    assert str(Schedule.parse(text)) == text
+    assert " " not in text
+
+
+def test_the_parts_of_a_schedule() -> None:
+    """A start, actors, preemptions and failures."""
+    assert Schedule.parse("steady/edit+hold/3>1/2!after") == Schedule(
+        "steady", ("edit", "hold"), (Preemption(3, 1),), (Failure(2, "after"),)
+    )
+
+
+@pytest.mark.parametrize("text", ["", "nowhere/edit", "steady/nobody", "steady"])
+def test_what_is_no_schedule_is_refused(text: str) -> None:
+    """Before anything is run."""
+    with pytest.raises(ValueError, match="names no"):
+        Schedule.parse(text)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_every_start_can_be_prepared(start: str, laboratory: Laboratory) -> None:
+    """Preparing it violates nothing, and its secrets hold keys."""
+    state = laboratory.start(start)
+    assert state.arns
+    assert state.judge[0][state.arns[0]].held
+
+
+def test_the_same_schedule_gives_the_same_run(laboratory: Laboratory) -> None:
+    """Call for call, with the same ids: whatever was run before."""
+    schedule = Schedule.parse("in-grace/rotation+reconcile+edit/9>1,20>0")
+    first = laboratory.run(schedule, log=True)
+    laboratory.run(Schedule.parse("two-secrets/force-other+rotation-of-other"))
+    again = laboratory.run(schedule, log=True)
+    assert again.log == first.log
+    assert len(first.log) > 50
+
+
+@pytest.mark.parametrize(
+    "pair",
+    ["grace-over/reconcile+rollback", "staged/unstick+repeat", "in-grace/same-key+reconcile"],
+)
+def test_nothing_is_lost_by_leaving_out_what_is_the_same(pair: str, laboratory: Laboratory) -> None:
+    """Every end that any single preemption leads to is among the ends of those that are run."""
+    base = Schedule.parse(pair)
+    first = laboratory.run(base)
+    every = [
+        Schedule(base.start, base.actors, (Preemption(number, task),))
+        for number, step in enumerate(first.steps)
+        for task in step.choices
+        if step.footprint is not None
+    ]
+    ends = {_end(laboratory.run(schedule), laboratory) for schedule in every}
+    run: list[str] = []
+
+    def watched(schedule: Schedule) -> Outcome:
+        outcome = laboratory.run(schedule)
+        run.append(_end(outcome, laboratory))
+        return outcome
+
+    explore_pair(SimpleNamespace(run=watched), base)  # type: ignore[arg-type]
+    assert ends <= set(run)
+    assert len(run) <= len(every) + 1
+
+
+def _end(outcome: Outcome, laboratory: Laboratory) -> str:
+    """Where the keys are in the end, without ids and times."""
+    world = laboratory.world
+    secret = world.secret(world.arns[0])
+    keys = [key.id for key in world.keys.all()]
+    versions = [
+        sorted(label.partition("-after-")[0] for label in held["version_stages"])
+        for held in secret.versions.values()
+    ]
+    alive = sorted(keys.index(key) for key in world.judge.alive())
+    return f"{versions} {alive} {outcome.invariants}"
+
+
+def test_draws_are_even_and_the_same_each_time() -> None:
+    """Each schedule is drawn at most once, and all of them if so many are asked for."""
+    first = Schedule("steady", ("edit", "hold"), (Preemption(0, 1),))
+    second = Schedule("steady", ("edit", "hold"), (Preemption(2, 1),))
+    later = tuple(Preemption(number, 0) for number in range(5, 10))
+    found = [(first, later), (second, later[:2])]
+    assert draw_second(found, 4, 1) == draw_second(found, 4, 1)
+    everything = draw_second(found, 100, 1)
+    assert len(everything) == len(set(everything)) == 7
+
+
+def test_calls_that_touch_different_things_may_change_places() -> None:
+    """Reads of the same thing may too; a write and a read of it may not."""
+
+    def of(name: str, subject: str = "", **members: str) -> object:
+        return of_call(name, subject, members or None, lambda arn: arn)
+
+    describe = of_call("DescribeSecret", "", {"SecretId": "a"}, str)
+    move = of_call("UpdateSecretVersionStage", "", {"SecretId": "a"}, str)
+    elsewhere = of_call("UpdateSecretVersionStage", "", {"SecretId": "b"}, str)
+    read = of_call("GetSecretValue", "", {"SecretId": "a", "VersionId": "1"}, str)
+    assert describe.conflicts(move)
+    assert not describe.conflicts(describe)
+    assert not describe.conflicts(elsewhere)
+    assert not read.conflicts(move)
+    assert of("sign", "1") != of("sign", "2")
+    assert of_call("revoke key", "1", None, str).conflicts(of_call("sign", "1", None, str))
+    assert not of_call("revoke key", "1", None, str).conflicts(of_call("sign", "2", None, str))
+
+
+def test_a_call_that_is_not_known_touches_everything() -> None:
+    """So a new call of the product is not left out of the search."""
+    unknown = of_call("GetRandomPassword", "", None, str)
+    assert unknown.conflicts(NOTHING)
