@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from socketserver import ThreadingMixIn
 from typing import Any
 
 import hypothesis
@@ -19,6 +17,7 @@ from tests.coverage_by_room import coverage_by_room
 from tests.paths import ROOT
 from tests.privacy.whole_run import WholeRun
 from tests.rotation_fixture import FailsOnce, RotationFixture
+from tests.unmeasured import leave_code_of_others_unmeasured
 
 pytest_plugins = ("tests.fast_tier",)
 
@@ -40,18 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "last: runs after all other tests")
     WHOLE_RUN.listen()
     if config.getoption("cov_source"):
-        _leave_servers_unmeasured()
-
-
-def _leave_servers_unmeasured() -> None:
-    """Do not trace the threads in which servers of the tests answer; most of their code is moto."""
-    answer = ThreadingMixIn.process_request_thread
-
-    def answer_untraced(server: Any, request: Any, client_address: Any) -> None:
-        sys.settrace(None)
-        answer(server, request, client_address)
-
-    ThreadingMixIn.process_request_thread = answer_untraced  # type: ignore[assignment, method-assign]
+        leave_code_of_others_unmeasured()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
