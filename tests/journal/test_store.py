@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,6 +13,8 @@ from rotation.aws.journal_bucket import S3JournalStore, object_name
 from rotation.errors import JournalConflictError, JournalError
 from rotation.journal.store import JournalStore
 from rotation.sandbox.aws.cloud import Cloud
+from tests.harness.faults.boundary import Boundary
+from tests.harness.faults.direct import DirectBucket
 from tests.journal.memory_store import MemoryJournalStore
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ BELOW = "arn:aws:secretsmanager:us-east-1:012345678912:secret:payments-AbCdEf/ga
 @pytest.fixture(
     params=[
         "memory",
+        "direct",
         pytest.param("sandbox", marks=pytest.mark.slow),
         pytest.param("seaweedfs", marks=pytest.mark.slow),
     ]
@@ -34,6 +37,8 @@ def store(request: pytest.FixtureRequest) -> JournalStore:
     """Each of them in turn, empty."""
     if request.param == "memory":
         return MemoryJournalStore()
+    if request.param == "direct":
+        return S3JournalStore(cast("S3Client", DirectBucket(Boundary())), BUCKET)
     client: S3Client
     if request.param == "seaweedfs":
         client = request.getfixturevalue("seaweedfs")

@@ -138,7 +138,7 @@ class WorldState:
     tokens: frozenset[tuple[str, str]]
     unreadable: frozenset[tuple[str, str]]
     keys: Mapping[str, PortalKey]
-    objects: Mapping[str, bytes]
+    objects: tuple[Mapping[str, bytes], Mapping[str, Mapping[str, str]]]
     pool: bool
     arns: tuple[str, ...]
     judge: Any
@@ -194,7 +194,7 @@ class World:
 
     def clear(self) -> None:
         """Nothing exists but the vendor's account."""
-        self._load_services({}, {self._admin.id: self._admin}, {})
+        self._load_services({}, {self._admin.id: self._admin}, ({}, {}))
         self.backend.begun.tokens = set()
         self.backend.unreadable = set()
         self.clock.now = self.clock.begun = BEGUN
@@ -211,7 +211,7 @@ class World:
             frozenset(self.backend.begun.tokens),
             frozenset(self.backend.unreadable),
             dict(self.keys._keys),
-            dict(self.bucket.objects),
+            (dict(self.bucket.objects), dict(self.bucket.metadata)),
             self.pool,
             self.arns,
             self.judge.save(),
@@ -236,14 +236,15 @@ class World:
         self,
         secrets: Mapping[str, Any],
         keys: Mapping[str, PortalKey],
-        objects: Mapping[str, bytes],
+        objects: tuple[Mapping[str, bytes], Mapping[str, Mapping[str, str]]],
     ) -> None:
         store = SecretsStore()
         for name, one in secrets.items():
             store[name] = one
         self.backend.secrets = store
         self.keys._keys = dict(keys)
-        self.bucket.objects = dict(objects)
+        self.bucket.objects, self.bucket.metadata = dict(objects[0]), dict(objects[1])
+        self.bucket.former.clear()
 
     def _forget_run(self) -> None:
         self.scheduler = None

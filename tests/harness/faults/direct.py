@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from hashlib import md5
 from threading import RLock
 from typing import Any
 
@@ -237,26 +238,54 @@ def _with_times(value: Any) -> Any:
 
 
 class DirectBucket:
-    """What of boto3's S3 client the product uses: objects that are written once."""
+    """What of boto3's S3 client the product uses, with the rules of conditional writes.
+
+    Attributes:
+        objects: the current state of each object, by its name.
+        former: every state that any object ever had, oldest first: its name, its body.
+    """
 
     def __init__(self, boundary: Boundary) -> None:
         self._boundary = boundary
         self.objects: dict[str, bytes] = {}
+        self.metadata: dict[str, Mapping[str, str]] = {}
+        self.former: list[tuple[str, bytes]] = []
+        self._lock = RLock()
 
-    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def put_object(
+        self,
+        *,
+        Key: str,  # noqa: N803 - boto3's names
+        Body: bytes,  # noqa: N803
+        IfNoneMatch: str | None = None,  # noqa: N803
+        IfMatch: str | None = None,  # noqa: N803
+        Metadata: Mapping[str, str] | None = None,  # noqa: N803
+        **_: Any,
+    ) -> dict[str, Any]:
+        """S3 UserGuide conditional-writes: 412, and 404 where If-Match finds no object."""
+
         def act() -> dict[str, Any]:
-            if Key in self.objects:
+            held = self.objects.get(Key)
+            if IfMatch is not None and held is None:
+                raise _s3_error("NoSuchKey", 404, "PutObject")
+            changed = IfMatch is not None and held is not None and _etag(held) != IfMatch
+            if changed or (IfNoneMatch is not None and held is not None):
                 raise _s3_error("PreconditionFailed", 412, "PutObject")
-            self.objects[Key] = Body
-            return {}
+            self.objects[Key], self.metadata[Key] = Body, dict(Metadata or {})
+            self.former.append((Key, Body))
+            return {"ETag": _etag(Body)}
 
         return self._call("PUT object", Key.rpartition("/")[2], act)
 
     def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        """API_GetObject, for who may list the bucket."""
+
         def act() -> dict[str, Any]:
             if Key not in self.objects:
                 raise _s3_error("NoSuchKey", 404, "GetObject")
-            return {"Body": io.BytesIO(self.objects[Key])}
+            body = self.objects[Key]
+            metadata = self.metadata.get(Key, {})
+            return {"Body": io.BytesIO(body), "ETag": _etag(body), "Metadata": metadata}
 
         return self._call("GET object", Key.rpartition("/")[2], act)
 
@@ -278,11 +307,19 @@ class DirectBucket:
         return [self._call("LIST objects", Prefix, act)]
 
     def _call(self, name: str, subject: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def alone() -> dict[str, Any]:
+            with self._lock:
+                return act()
+
         intercepted = self._boundary.open(name, subject)
         answer: dict[str, Any] = again(
-            intercepted, lambda: intercepted.attempt(act, _DirectWire(name))
+            intercepted, lambda: intercepted.attempt(alone, _DirectWire(name))
         )
         return answer
+
+
+def _etag(body: bytes) -> str:
+    return f'"{md5(body, usedforsecurity=False).hexdigest()}"'
 
 
 def _s3_error(code: str, status: int, operation: str) -> ClientError:

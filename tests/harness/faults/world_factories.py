@@ -13,6 +13,7 @@ from typing import Any
 from moto.secretsmanager.models import secretsmanager_backends
 from requests.adapters import HTTPAdapter
 
+from rotation.aws.journal_bucket import FOLDER
 from rotation.credential import ApiKey
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.cloud import Cloud, isolated_session
@@ -48,7 +49,9 @@ def quick_world() -> World:
         shortcut=client,
         person=DirectClient(backend),
         evidence=bucket,
-        records=lambda: [json.loads(one) for one in bucket.objects.values()],
+        records=lambda: [
+            json.loads(one) for name, one in bucket.objects.items() if not name.startswith(FOLDER)
+        ],
         http=http,
         keys=vendor.keys,
         prover=QuickProver(signing, clock),
