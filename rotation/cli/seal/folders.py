@@ -13,7 +13,6 @@ from rotation.cli.seal.run import DestinationState, DocumentToSeal
 from rotation.errors import InvalidRequestError, RotationError
 from rotation.sealing.request import ObjectLocation, is_object_key
 from rotation.sealing.storage.folders import LocalDocuments
-from rotation.sealing.verify import examine
 
 # The names of the buckets in requests to the sealer.
 _SOURCE: Final = "source"
@@ -110,6 +109,9 @@ class LocalFolders:
         return DestinationState.SOMETHING_ELSE
 
     def _signed_after(self, sealed: BinaryIO, size: int) -> bool:
+        # Loading pyHanko's judge takes longer than a short run; most runs find nothing to judge.
+        from rotation.sealing.verify import examine
+
         seals = examine(sealed, self._anchors).seals
         return any(seal.covered > size and seal.problem is None for seal in seals)
 
