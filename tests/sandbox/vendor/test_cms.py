@@ -24,7 +24,7 @@ from pyhanko.sign.validation.generic_cms import async_validate_detached_cms
 from pyhanko_certvalidator import ValidationContext
 
 from rotation.sandbox.vendor import Identity, Pki, VendorFault
-from rotation.sandbox.vendor.cms import sign
+from rotation.sandbox.vendor.cms import _sign, sign
 from rotation.sandbox.vendor.pki import ORGANIZATION
 from tests.sandbox.vendor.caller import DIGEST, STATEMENT, Caller, sign_body, signature_of
 
@@ -209,6 +209,13 @@ def test_a_large_signature_is_a_good_one(signer: Caller, pki: Pki, timestamp: bo
     status = judge(der, pki)
     assert (status.valid, status.trusted) == (True, True)
     assert (status.timestamp_validity is not None) == timestamp
+
+
+def test_every_signature_is_what_pyhanko_makes(pki: Pki) -> None:
+    """It differs from an earlier one of its signer in nothing but the digest and the signature."""
+    for signer in (pki.signer, pki.neighbour()):
+        for digest in (DIGEST, bytes(32), hashlib.sha256(DIGEST).digest()):
+            assert sign(digest, signer) == _sign(digest, signer, None)
 
 
 def test_the_sizes_are_those_of_a_real_seal(pki: Pki) -> None:
