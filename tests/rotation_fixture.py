@@ -10,6 +10,7 @@ import json
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from rotation.core.invocation import Rotation
@@ -38,6 +39,13 @@ class FailsOnce:
         """Nothing runs."""
 
 
+@lru_cache(maxsize=1)
+def _function_arn(cloud: Cloud) -> str:
+    """Asked once for the tests that share a cloud: making a client takes longer than a call."""
+    function = cloud.client("lambda").get_function(FunctionName="rotate")
+    return function["Configuration"]["FunctionArn"]
+
+
 @dataclass
 class RotationFixture:
     """A secret, its rotation and the vendor, with time in the test's hands."""
@@ -51,9 +59,7 @@ class RotationFixture:
 
     def __post_init__(self) -> None:
         self.client = self.cloud.client("secretsmanager")
-        self.function_arn = self.cloud.client("lambda").get_function(FunctionName="rotate")[
-            "Configuration"
-        ]["FunctionArn"]
+        self.function_arn = _function_arn(self.cloud)
         self.arn = self.client.create_secret(Name="trusted-signatures-api")["ARN"]
         http = VendorHttp(
             self.vendor.url,
