@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
@@ -17,6 +16,7 @@ from rotation.aws.notifier import SnsNotifier
 from rotation.client.lambda_invoker import LambdaInvoker
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
+from rotation.sandbox.aws.cloud import isolated_session
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.storage.multipart import MultipartCopy, MultipartUpload, ObjectProperties
@@ -42,7 +42,7 @@ class Body(io.BytesIO):
 
 def client(service: str, body: bytes, headers: dict[str, str] | None = None) -> Any:
     """A client whose every call is answered with this body, and with no other header than these."""
-    session: Any = boto3.Session()
+    session: Any = isolated_session()
     made = session.client(
         service,
         region_name="us-east-1",

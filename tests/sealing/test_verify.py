@@ -60,6 +60,12 @@ def test_a_good_seal_is_reported_whole(signer: SimpleSigner, pki: Pki) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def elsewhere(pki: Pki) -> Pki:
+    """A vendor and an authority that share neither names nor root with ours."""
+    return Pki.create(pki.made_at, organization="Unrelated Sandbox")
+
+
 def timestamper(pki: Pki, at: datetime = AT) -> DummyTimeStamper:
     """The authority of ``pki``, at that time."""
     tsa = signer_of(pki.tsa)
@@ -94,9 +100,10 @@ def test_a_proven_time_is_told_apart_from_the_claimed_one(signer: SimpleSigner, 
     assert "Time-stamping Unit" in seal.timestamp.authority
 
 
-def test_a_timestamp_of_an_unknown_authority_proves_nothing(signer: SimpleSigner, pki: Pki) -> None:
+def test_a_timestamp_of_an_unknown_authority_proves_nothing(
+    signer: SimpleSigner, pki: Pki, elsewhere: Pki
+) -> None:
     """It is genuine, its authority is not trusted; the seal itself is as good as without it."""
-    elsewhere = Pki.create(pki.made_at, organization="Unrelated Sandbox")
     [seal] = verify(stamped_by(signer, timestamper(elsewhere)), pki.root_pem)
     assert seal.timestamp is not None
     assert (seal.timestamp.intact, seal.timestamp.trusted, seal.timestamp.proven) == (
@@ -185,9 +192,11 @@ def test_a_forged_signature_value_is_told(signer: SimpleSigner, pki: Pki) -> Non
     assert report.problem == "The signature itself is damaged or forged."
 
 
-def test_a_signer_of_another_root_is_not_trusted(signer: SimpleSigner, pki: Pki) -> None:
+def test_a_signer_of_another_root_is_not_trusted(
+    signer: SimpleSigner, pki: Pki, elsewhere: Pki
+) -> None:
     """Intact and not trusted are two things, and both are told."""
-    (report,) = verify(sealed_by(signer_of(pki.stranger())), pki.root_pem)
+    (report,) = verify(sealed_by(signer_of(elsewhere.signer)), pki.root_pem)
     assert report.intact
     assert not report.trusted
     assert report.problem == "The signer's certificate does not chain to a given trust anchor."
@@ -216,9 +225,11 @@ def test_a_document_that_was_changed_by_an_update_is_told(signer: SimpleSigner, 
     assert report.problem.startswith("The document was extended after it was sealed")
 
 
-def test_each_of_several_signatures_is_reported(signer: SimpleSigner, pki: Pki) -> None:
+def test_each_of_several_signatures_is_reported(
+    signer: SimpleSigner, pki: Pki, elsewhere: Pki
+) -> None:
     """The author's signature and the seal, in the order in which they were made."""
-    stranger = signer_of(pki.stranger())
+    stranger = signer_of(elsewhere.signer)
     authored = signed_by_author(pdf(), stranger, certify=MDPPerm.FILL_FORMS)
     author, ours = verify(sealed_by(signer, authored), pki.root_pem)
     assert (author.field, author.organization, author.trusted) == (
