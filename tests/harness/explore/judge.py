@@ -369,8 +369,10 @@ class Judge:
         if history.broken is None and not self.accepted(history.key):
             self.find("current_signs", f"the current key {history.key} is refused")
         pending = secret.labelled(AWSPENDING)
-        if pending is not None and AWSCURRENT in pending["version_stages"]:
-            self.find("no_leftover_pending", f"AWSPENDING is left on {pending['version_id']}")
+        left = None if pending is None else str(pending["version_id"])
+        # On the current version it does no harm (API_RotateSecret).
+        if left != history.current and left in history.ever_current:
+            self.find("no_leftover_pending", f"AWSPENDING is left on {left}, which was current")
         self._incidents_over(history, secret)
         self._old_keys_dead(arn, history, secret)
         if history.broken is None and history.current is not None:

@@ -2,7 +2,10 @@
 
 Two schedules that differ only in the order of calls which do not touch the same thing are one.
 So a preemption just before a call that touches nothing of what the others then do is left out: it
-is the same as the preemption just after that call. Nothing else is left out.
+is the same as the preemption just after that call. Two more are left out that differ from another
+one only in the time: a preemption at a pause after which the task itself goes on, which is the one
+at the call that follows; and one in a round of a loop that reads what the round before has read,
+when nobody has written meanwhile.
 """
 
 from __future__ import annotations
@@ -84,11 +87,11 @@ def explore_pair(laboratory: Laboratory, base: Schedule) -> PairResult:
     first = laboratory.run(base)
     result.add(first)
     runs: list[Outcome] = []
-    for task_steps in _segments(first.steps):
+    for task_steps in _worthwhile(first.steps):
         skip_until: dict[int, int] = {}
         for number in task_steps:
             step = first.steps[number]
-            for task in step.choices:
+            for task in _choices(step):
                 if number < skip_until.get(task, 0):
                     continue
                 schedule = replace(base, preemptions=(Preemption(number, task),))
@@ -115,6 +118,27 @@ def _segments(steps: Sequence[Step]) -> Iterator[list[int]]:
         segment.append(number)
     if segment:
         yield segment
+
+
+def _worthwhile(steps: Sequence[Step]) -> Iterator[list[int]]:
+    """The segments, without the rounds of a loop that only reads what was read before."""
+    before: list[int] = []
+    for segment in _segments(steps):
+        ours = [steps[number] for number in segment]
+        theirs = [steps[number] for number in before]
+        again = (
+            [(one.task, one.name) for one in ours] == [(one.task, one.name) for one in theirs]
+            and ours[0].footprint is None
+            and not any(one.footprint.writes for one in (*ours, *theirs) if one.footprint)
+        )
+        if not again:
+            yield segment
+        before = segment
+
+
+def _choices(step: Step) -> tuple[int, ...]:
+    """The tasks with which a preemption here is no other schedule's."""
+    return () if step.footprint is None and step.rule == step.task else step.choices
 
 
 def _same(steps: Sequence[Step], number: int, task: int) -> int:
@@ -149,11 +173,14 @@ def _second(outcome: Outcome, touched: dict[int, Footprint]) -> Iterator[Preempt
     others: dict[int, Footprint] = {
         task: union(one for number, one in touched.items() if number != task) for task in touched
     }
-    for number in range(after + 1, len(outcome.steps)):
+    numbers = [number for segment in _worthwhile(outcome.steps) for number in segment]
+    for number in numbers:
+        if number <= after:
+            continue
         step = outcome.steps[number]
         prints = step.footprint
         if prints is None or prints.conflicts(others.get(step.task, Footprint(everything=True))):
-            for task in step.choices:
+            for task in _choices(step):
                 yield Preemption(number, task)
 
 
@@ -219,7 +246,8 @@ def _places(steps: Sequence[Step], after: int) -> list[Preemption]:
     """Every preemption that there can be after a step."""
     return [
         Preemption(number, task)
-        for number, step in enumerate(steps)
+        for segment in _worthwhile(steps)
+        for number in segment
         if number > after
-        for task in step.choices
+        for task in _choices(steps[number])
     ]
