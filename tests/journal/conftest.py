@@ -1,4 +1,4 @@
-"""An S3 that nobody here wrote."""
+"""An S3 that nobody here wrote, and a secret whose keys are declared compromised."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.incident.conftest import incident
 from tests.journal.seaweedfs import SeaweedFs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+__all__ = ["incident", "seaweedfs"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,113 @@
+"""The JSON document of a journal: nothing is lost in it, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from rotation.errors import JournalError
+from rotation.journal.document import SCHEMA, parse, serialize
+from rotation.journal.model import (
+    BegunRotation,
+    Closing,
+    Death,
+    Declaration,
+    Incident,
+    Journal,
+    KeyLife,
+    VersionRecord,
+)
+from tests.docs.test_docs import named, page, rows, section
+from tests.journal.journals import ARN, NOW, journals
+
+FULL = Journal(
+    ARN,
+    NOW,
+    {"v1": VersionRecord("k1", was_current=True, issued_at=NOW, expires_at=NOW)},
+    {
+        "k1": KeyLife(
+            NOW, NOW, NOW, NOW, "revoked", NOW, False, ({"at": "t"},), Death(NOW, {"by": "p"})
+        )
+    },
+    (
+        Incident(
+            "d1",
+            (Declaration("d1", NOW, "key-compromise", "ada"),),
+            {"k1": ("v1",)},
+            frozenset({"v1", "v0"}),
+            {"v0": "it has no value"},
+            (BegunRotation("t1", NOW),),
+            Closing(NOW, "k2", "v2", "s3://evidence/record"),
+        ),
+    ),
+)
+
+
+@given(journals)
+def test_a_journal_survives_its_document(journal: Journal) -> None:
+    """Every fact of it is read back as it was written."""
+    read = parse(serialize(journal), ARN, "revision")
+    assert read == journal
+    assert read.revision == "revision"
+
+
+@given(journals)
+def test_equal_journals_have_equal_documents(journal: Journal) -> None:
+    """So a change that changes nothing is the same body, and the same revision."""
+    assert serialize(parse(serialize(journal), ARN, "1")) == serialize(journal)
+
+
+def changed(**members: Any) -> bytes:
+    return json.dumps(json.loads(serialize(FULL)) | members).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        b'{"schema": "trusted-signatures-rotation/journal/1"}',
+        b"[" * 100_000,
+        changed(schema="trusted-signatures-rotation/journal/2"),
+        changed(secret=ARN + "-2"),
+        changed(keys=None),
+        changed(keys={"k1": {}}),
+        changed(incidents=[{}]),
+        changed(begunAt="yesterday"),
+        changed(begunAt=5),
+    ],
+    ids=lambda body: body[:40],
+)
+def test_what_is_no_journal_of_this_secret_is_an_error(body: bytes) -> None:
+    """Another secret's, one of a newer version, or damage: never an empty journal."""
+    with pytest.raises(JournalError, match=r"docs/journal\.md") as told:
+        parse(body, ARN, "1")
+    assert not told.value.retryable
+
+
+def table(title: str) -> dict[str, str]:
+    part = (
+        section(page("journal.md"), "The document").partition(f"### {title}")[2].partition("###")[0]
+    )
+    return {name: row[1] for row in rows(part) for name in named(row[0])}
+
+
+def test_every_member_of_the_document_is_on_the_page() -> None:
+    """Of the document, of a version, a key, an incident, and what an incident holds."""
+    document = json.loads(serialize(FULL))
+    assert document["schema"] == SCHEMA
+    [incident] = document["incidents"]
+    assert table("The whole").keys() == document.keys()
+    assert table("A version").keys() == document["versions"]["v1"].keys()
+    assert table("A key").keys() == document["keys"]["k1"].keys()
+    explained = table("An incident")
+    assert explained.keys() == incident.keys()
+    assert set(named(explained["declarations"])) == incident["declarations"][0].keys()
+    assert set(named(explained["rotations"])) == incident["rotations"][0].keys()
+    assert set(named(explained["closing"])) >= incident["closing"].keys()
