@@ -16,6 +16,7 @@ from typing import Any
 from rotation.core.invocation import Rotation
 from rotation.core.policy import RotationPolicy
 from rotation.credential import ApiKey, SecretDocument
+from rotation.journal.keeper import JournalKeeper
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
@@ -27,6 +28,7 @@ from rotation.vendor.key_prover import TestSealProver
 from rotation.vendor.signer import SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 from tests.deadlines import deadline_of
+from tests.journal.memory_store import MemoryJournalStore
 
 
 class FailsOnce:
@@ -74,6 +76,8 @@ class RotationFixture:
         policy = SignerPolicy.from_pem(self.pki.root_pem, "Trusted Signatures Sandbox")
         self.signing = SigningApi(http, "/v1/sign")
         self.prover = TestSealProver(self.signing, policy, self.now)
+        self.journal_store = MemoryJournalStore()
+        self.journals = JournalKeeper(self.journal_store)
         self.policy = RotationPolicy(
             installation="fixture",
             key_lifetime=timedelta(days=90),
@@ -120,6 +124,7 @@ class RotationFixture:
             secret=SecretVersions(self.client, self.arn),
             token=token,
             function_arn=self.function_arn,
+            journal=self.journals,
             issuer=self.issuer,
             prover=self.prover,
             policy=self.policy,
@@ -145,6 +150,10 @@ class RotationFixture:
         """The ids of the keys that rotation issued and that still live at the vendor."""
         listing = self.issuer.list_keys("fixture", self.arn)
         return {key.id for key in listing.keys if key.active}
+
+    def listed_keys(self) -> set[str]:
+        """The ids of all keys that were issued for the secret, dead ones too."""
+        return {key.id for key in self.issuer.list_keys("fixture", self.arn).keys}
 
     def stage_key(self, token: str, **times: Any) -> ApiKey:
         """A key of this token, issued and stored as AWSPENDING without createSecret."""

@@ -43,22 +43,25 @@ def texts() -> Iterator[tuple[str, str]]:
             yield module, node.value
 
 
-def test_whether_a_key_is_compromised_is_decided_by_the_labels_module() -> None:
-    """A snapshot and a version that is examined ask it; nobody else looks at labels or tags."""
-    labels = "rotation.secrets_manager.labels"
-    assert importers(labels, "is_compromised") == {
+def test_whether_a_key_is_compromised_is_decided_by_the_journal() -> None:
+    """`Journal.suspect` tells. Only what is carried over asks the labels of version 0.2 for it."""
+    former = "rotation.secrets_manager.former_labels"
+    assert importers(former, "is_compromised") == {
         "rotation.secrets_manager.snapshot",
-        "rotation.reconciliation.situation",
+        "rotation.reconciliation.observation",
     }
-    # Who writes these labels and tags, or takes them off, is not asking.
-    assert importers(labels, "COMPROMISED_PREFIX") == {
-        "rotation.incident.declaration",
-        "rotation.reconciliation.plan",
+    for name in ("COMPROMISED_PREFIX", "SUSPECT_TAGS", "suspect_versions"):
+        assert importers(former, name) == set()
+    # The tag is for people: these write it, show it or take it off, and conclude nothing from it.
+    assert importers("rotation.secrets_manager.labels", "INCIDENT_TAG") == {
+        former,
+        "rotation.incident.progress",
         "rotation.reconciliation.execution",
-    }
-    assert importers(labels, "SUSPECT_TAGS") == {
-        "rotation.incident.declaration",
-        "rotation.secrets_manager.snapshot",
+        "rotation.reconciliation.observation",
+        "rotation.reconciliation.plan",
+        "rotation.reconciliation.reconciler",
+        # A secret with the tag comes first in a run.
+        "rotation.secrets_manager.discovery",
     }
 
 
@@ -100,8 +103,11 @@ def test_text_that_may_hold_a_key_is_parsed_in_one_place() -> None:
         and ast.unparse(node.func) in {"json.loads", "json.load", "loads"}
         and not module.startswith("rotation.sandbox")
     }
-    # These read an S3 event and the evidence of an incident.
+    # These read an S3 event, the evidence of an incident, a journal, and which secrets the last run
+    # did not reach.
     without_keys = {
+        "rotation.reconciliation.run_order",
+        "rotation.journal.document",
         "rotation.unattended.s3_events",
         "rotation.handlers.reconcile_actions",
     }
@@ -147,8 +153,7 @@ def test_which_aws_errors_are_retryable_is_decided_in_one_module() -> None:
         for module, text in texts()
         if module != "rotation.aws.errors" and " " not in text and is_retryable_code(text)
     }
-    # The journal asks whether somebody else has written, which is another question.
-    assert named == {("rotation.aws.journal_bucket", "ConditionalRequestConflict")}
+    assert named == set()
 
 
 def test_the_code_of_an_aws_error_is_taken_out_in_one_place() -> None:
@@ -199,11 +204,11 @@ def test_how_long_a_key_must_live_stands_in_the_policy() -> None:
         and any(
             word.arg in {"days", "hours", "minutes"}
             # A unit to divide by, or to show a time in.
-            and not (word.arg == "days" and ast.unparse(word.value) == "1")
+            and ast.unparse(word.value) != "1"
             for word in node.keywords
         )
     }
-    assert written == {"rotation.core.policy", "rotation.incident.declaration"}
+    assert written == {"rotation.core.policy", "rotation.incident.progress"}
 
 
 def test_each_constant_of_the_policy_is_defined_once() -> None:

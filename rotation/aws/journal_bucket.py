@@ -148,10 +148,12 @@ def object_name(secret_arn: str) -> str:
 
 def _is_conflict(error: AwsCallError) -> bool:
     # API_PutObject. 412: the condition does not hold. 409: another write of it is under way.
-    return http_status(error) == 412 or error_code(error) == "ConditionalRequestConflict"
+    return http_status(error) in {409, 412}
 
 
 def _has_delete_marker(error: AwsCallError) -> bool:
     # API_GetObject, x-amz-delete-marker: the current version is a delete marker.
-    headers = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    # An error of the connection has None for a response.
+    answer = getattr(error, "response", None) or {}
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return http_status(error) == 404 and headers.get("x-amz-delete-marker") == "true"

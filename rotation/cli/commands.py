@@ -37,6 +37,7 @@ class LazyCommands(click.Group):
         "hold": "rotation.cli.hold",
         "migrate": "rotation.cli.migrate.command",
         "pool": "rotation.cli.pool.command",
+        "release": "rotation.cli.release",
         "rollback": "rotation.cli.rollback",
         "rotate": "rotation.cli.rotate",
         "seal": "rotation.cli.seal.command",

@@ -43,7 +43,7 @@ def _print_record(console: Console, where: str, record: dict[str, Any]) -> None:
         markup=False,
     )
     for key in record["keys"]:
-        proof = key["proof"]
+        proof = (key.get("death") or key)["proof"]
         probes = proof.get("probes", [])
         rejected = [probe for probe in probes if probe["outcome"] == "rejected"]
         how = proof["by"]

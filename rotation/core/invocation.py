@@ -11,7 +11,8 @@ from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer, KeyProver
 from rotation.credential import SecretDocument
 from rotation.deadline import Deadline
-from rotation.errors import VersionStateError
+from rotation.errors import InvalidCredentialError, SecretStoreError, VersionStateError
+from rotation.journal.keeper import JournalReader
 from rotation.privacy.observability import logger
 from rotation.privacy.printable import printable
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
@@ -27,12 +28,14 @@ class Rotation:
         secret: the secret that is rotated.
         token: the ClientRequestToken, which is the id of the version being made.
         function_arn: the ARN of the function that runs; the secret must name it.
+        journal: reads which keys were declared compromised.
         deadline: when this invocation ends.
     """
 
     secret: SecretVersions
     token: str
     function_arn: str
+    journal: JournalReader
     issuer: KeyIssuer
     prover: KeyProver
     policy: RotationPolicy
@@ -83,6 +86,22 @@ def current_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument |
     """The document of the AWSCURRENT version; None: there is none, or it has no value."""
     current = snapshot.version_with(AWSCURRENT)
     return None if current is None else rotation.secret.read(current)
+
+
+def readable_current(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
+    """As `current_document`; None also if the value is no key, or may not be read at all.
+
+    Raises:
+        SecretStoreError: Secrets Manager failed, and may answer later.
+    """
+    try:
+        return current_document(rotation, snapshot)
+    except InvalidCredentialError:
+        return None
+    except SecretStoreError as error:
+        if error.retryable:
+            raise
+        return None
 
 
 def unreadable_yet(rotation: Rotation, current: str) -> VersionStateError:

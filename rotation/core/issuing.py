@@ -10,11 +10,13 @@ and every retry would leave one more. It is revoked at once, after a look at the
 
 from __future__ import annotations
 
+from typing import Final
+
 from rotation.core.invocation import Rotation, log_step, require_staged
 from rotation.core.listing import list_own_keys
 from rotation.core.policy import MOST_KEYS_OF_A_TOKEN, STRAY_AGE
 from rotation.core.ports import KeyLabel, Revocation, VendorKey
-from rotation.core.proving import refuse_compromised
+from rotation.core.proving import refuse_suspect
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import (
     CompromisedKeyError,
@@ -25,45 +27,67 @@ from rotation.errors import (
     SecretStoreError,
     VersionStateError,
 )
+from rotation.journal.model import Journal
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import MOST_VALUE_BYTES
 
+#: How many suspect keys an issuer may give before a person has to look.
+_MOST_SUSPECT_KEYS: Final = 5
 
-def issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
-    """Issue a key. If the vendor's quota is full, revoke this token's old strays and try again.
+
+def issue(rotation: Rotation, snapshot: Snapshot, journal: Journal) -> ApiKey:
+    """Issue a key that is not suspect.
+
+    If the vendor's quota is full, this token's old strays are revoked first. A suspect key, which
+    an issuer of keys that people made may hold once more, is revoked, and another one is asked for.
 
     Raises:
         KeyQuotaError: too many keys exist at the vendor, or too many bear this token.
+        CompromisedKeyError: the issuer gave one suspect key after the other.
     """
     _refuse_one_more_stray(rotation)
+    for _ in range(_MOST_SUSPECT_KEYS):
+        key = _issue(rotation, snapshot)
+        if not journal.suspect(key.id) and not journal.dead(key.id):
+            count("KeysIssued")
+            return key
+        discard(rotation, key.id, "the issuer gave a key that was declared compromised")
+    raise CompromisedKeyError(
+        f"The issuer gave {_MOST_SUSPECT_KEYS} keys that were declared compromised. Remove them "
+        "from the key pool (rotation pool list)."
+    )
+
+
+def _issue(rotation: Rotation, snapshot: Snapshot) -> ApiKey:
     label = KeyLabel(rotation.policy.installation, snapshot.arn, rotation.token)
     try:
-        key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
+        return rotation.issuer.issue(label, rotation.policy.key_lifetime)
     except KeyQuotaError:
         if not _make_room(rotation):
             raise
-        key = rotation.issuer.issue(label, rotation.policy.key_lifetime)
-    count("KeysIssued")
-    return key
+        return rotation.issuer.issue(label, rotation.policy.key_lifetime)
 
 
 def store(rotation: Rotation, document: SecretDocument) -> None:
     """Store the new key, unless the token was unstaged or declared compromised meanwhile.
 
     Does NOT keep a put that comes late from taking AWSPENDING back: between the look and the put a
-    forced rotation may have unstaged the token. Whoever forces looks again after unstaging.
+    forced rotation may have unstaged the token. Whoever forces looks again after unstaging, and
+    finishSecret reads the journal again.
 
     Raises:
         VersionStateError: the token is not staged any more.
-        CompromisedKeyError: the version was declared compromised; the token was abandoned.
+        CompromisedKeyError: the key was declared compromised; the token was abandoned.
+        JournalError: the journal could not be read.
         SecretStoreError: AWS refused the put, and the key was revoked; or AWS failed in a way that
             may pass, and the key was left for the retry.
     """
     key_id = document.key.id
     try:
-        refuse_compromised(rotation, require_staged(rotation))
-    except (VersionStateError, CompromisedKeyError):
+        journal = rotation.journal.read(rotation.secret.arn)
+        refuse_suspect(rotation, require_staged(rotation), journal, key_id)
+    except RotationError:
         # Nobody else ever saw this key, and it will not be stored: it may go at once.
         discard(rotation, key_id, "token given up before the put")
         raise
@@ -75,7 +99,7 @@ def store(rotation: Rotation, document: SecretDocument) -> None:
         if not refusal.retryable:
             _discard_refused(rotation, key_id)
         raise
-    refuse_compromised(rotation, require_staged(rotation))
+    require_staged(rotation)
 
 
 def read_back(rotation: Rotation) -> SecretDocument:

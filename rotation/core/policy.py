@@ -62,9 +62,11 @@ STRAY_AGE: Final = timedelta(minutes=30)
 MOST_KEYS_OF_A_TOKEN: Final = 3
 #: More ordinary revocations of one secret in one run are a sign that something is wrong.
 MOST_REVOCATIONS: Final = 3
-#: So many retirement labels, beside the labels of AWS and of an incident, leave the 20 labels that
-#: a secret has room for (UserGuide reference_limits) unfilled.
-MOST_RETIREMENT_LABELS: Final = 6
+#: So many labels that keep a version, beside the labels of AWS, leave the 20 labels that a secret
+#: has room for (UserGuide reference_limits) unfilled.
+MOST_KEEP_LABELS: Final = 6
+#: The labels that a secret has room for, less three for AWS's own: a rotation must find room.
+ROOM_FOR_LABELS: Final = 17
 #: A reconciliation that has already begun may revoke a key whose grace ends sooner than this, so
 #: nobody goes back to that key.
 ROLLBACK_MARGIN: Final = timedelta(minutes=10)
@@ -80,9 +82,11 @@ REJECTIONS: Final = 3
 CLOCK_TOLERANCE: Final = timedelta(seconds=10)
 #: How often reconciliation runs, besides the runs after each promotion (template.yaml).
 RECONCILIATION_INTERVAL: Final = timedelta(hours=1)
-#: When a key that only a person can revoke is asked about again, counted from its first time; after
-#: that once a day. Asking about a living key buys a signature.
-ASK_AGAIN: Final = tuple(timedelta(hours=hours) for hours in (1, 2, 4, 8))
+#: A run may begin so much earlier than an hour after the last one.
+RUN_JITTER: Final = timedelta(minutes=5)
+#: When a key that only a person can revoke is first asked about again; the pauses double after
+#: that, up to `REMIND_AFTER`. Asking about a living key buys a signature.
+ASK_AGAIN_AT_FIRST: Final = timedelta(hours=1)
 #: When a key that the issuer does not know, and that a person was asked to revoke, is asked about
 #: again, and the person with it.
 REMIND_AFTER: Final = _DAY

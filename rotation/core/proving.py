@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
 
-from rotation.core.invocation import Rotation, current_document, statement, unreadable_yet
+from rotation.core.invocation import Rotation, readable_current, statement, unreadable_yet
 from rotation.core.policy import (
     ACCEPTANCES,
     CLOCK_TOLERANCE,
@@ -23,6 +23,7 @@ from rotation.errors import (
     RotationError,
     VersionStateError,
 )
+from rotation.journal.model import Journal
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.labels import AWSPREVIOUS
 from rotation.secrets_manager.snapshot import Snapshot
@@ -32,14 +33,12 @@ _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 5.0
 
 
-def pending_document(rotation: Rotation, snapshot: Snapshot) -> SecretDocument:
+def pending_document(rotation: Rotation) -> SecretDocument:
     """The document with the key that is to be promoted.
 
     Raises:
-        CompromisedKeyError: it was declared compromised; it was abandoned.
         VersionStateError: there is none yet.
     """
-    refuse_compromised(rotation, snapshot)
     document = rotation.secret.read(rotation.token)
     if document is None:
         raise VersionStateError(
@@ -64,7 +63,6 @@ def prove_pending(
         VersionStateError: the time ended before the limit had passed; or the key was abandoned.
         CredentialRejectedError: the vendor does not accept the key.
     """
-    refuse_compromised(rotation, snapshot)
     if key.expired(rotation.clock()):
         abandon(rotation, VersionStateError(f"Pending key {key.id} expired at {key.expires_at}."))
     return _prove_until_propagated(
@@ -163,7 +161,7 @@ def _not_proven_yet(rotation: Rotation, key: ApiKey) -> VersionStateError:
 def _abandon_if_current_signs(
     rotation: Rotation, snapshot: Snapshot, rejection: CredentialRejectedError
 ) -> NoReturn:
-    current = current_document(rotation, snapshot)
+    current = readable_current(rotation, snapshot)
     if current is None:
         raise rejection
     try:
@@ -173,9 +171,7 @@ def _abandon_if_current_signs(
     abandon(rotation, rejection)
 
 
-def refuse_leftover(
-    rotation: Rotation, snapshot: Snapshot, once_current: Collection[str] = ()
-) -> None:
+def refuse_leftover(rotation: Rotation, snapshot: Snapshot, *, was_current: bool = False) -> None:
     """Take AWSPENDING off a version that was current before, and fail.
 
     AWS is known to leave AWSPENDING on the version that a rotation promoted. If something else
@@ -185,12 +181,12 @@ def refuse_leftover(
     Args:
         rotation: the invocation.
         snapshot: the secret, with AWSPENDING on the token's version.
-        once_current: the ids of versions that are known to have been current.
+        was_current: whether the journal says that the version was current before.
 
     Raises:
         VersionStateError: the version was current before.
     """
-    if not snapshot.has(rotation.token, AWSPREVIOUS) and rotation.token not in once_current:
+    if not snapshot.has(rotation.token, AWSPREVIOUS) and not was_current:
         return
     abandon(
         rotation,
@@ -245,14 +241,31 @@ def refuse_undoing(rotation: Rotation, current: str | None, pending: SecretDocum
         )
 
 
-def refuse_compromised(rotation: Rotation, snapshot: Snapshot) -> None:
-    """Abandon a pending version that was declared compromised."""
-    if snapshot.compromised(rotation.token):
+def refuse_suspect(
+    rotation: Rotation, snapshot: Snapshot, journal: Journal, key_id: str | None = None
+) -> None:
+    """Abandon a pending version whose key was declared compromised, or was proven dead.
+
+    Until a reconciliation has begun the journal, what version 0.2 and older wrote on the secret
+    counts as well.
+
+    Args:
+        rotation: the rotation.
+        snapshot: the secret.
+        journal: the journal of the secret, read just now.
+        key_id: the key of the pending version; None: it is not known yet.
+
+    Raises:
+        CompromisedKeyError: the token was abandoned.
+    """
+    formerly = journal.begun_at is None and snapshot.formerly_compromised(rotation.token)
+    if formerly or journal.suspect(key_id, rotation.token) or journal.dead(key_id):
+        which = "a key" if key_id is None else f"the key {key_id}"
         abandon(
             rotation,
             CompromisedKeyError(
-                f"{rotation.version} holds a key that was declared compromised and will not be "
-                "promoted. Begin a new rotation with RotateSecret."
+                f"{rotation.version} holds {which} that was declared compromised or proven "
+                "dead, and will not be promoted. Begin a new rotation with RotateSecret."
             ),
         )
 
@@ -277,7 +290,7 @@ def abandon(rotation: Rotation, error: RotationError) -> NoReturn:
 
 def compare_identities(rotation: Rotation, snapshot: Snapshot, proof: Proof) -> None:
     """Warn if the pending key was not accepted as the same identity as the current key."""
-    current = current_document(rotation, snapshot)
+    current = readable_current(rotation, snapshot)
     if current is None:
         return
     try:

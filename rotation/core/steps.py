@@ -45,18 +45,20 @@ from rotation.core.proving import (
     pending_document,
     prove_first,
     prove_pending,
-    refuse_compromised,
     refuse_leftover,
     refuse_short_life,
+    refuse_suspect,
     refuse_undoing,
 )
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import (
     ConfigurationError,
+    InvalidCredentialError,
     RotationError,
     SecretStoreError,
     VersionStateError,
 )
+from rotation.journal.model import Journal
 from rotation.privacy.observability import count, logger
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
@@ -80,14 +82,16 @@ def create_secret(rotation: Rotation) -> None:
     snapshot = _staged(rotation)
     if snapshot is None:
         return
-    refuse_compromised(rotation, snapshot)
+    journal = rotation.journal.read(rotation.secret.arn)
+    refuse_leftover(rotation, snapshot, was_current=journal.was_current(rotation.token))
+    refuse_suspect(rotation, snapshot, journal)
     if rotation.secret.read(rotation.token) is None:
-        document = _to_carry_over(rotation, snapshot)
+        document = _to_carry_over(rotation, snapshot, journal)
         least = least_life_when_issued(snapshot.rotation_interval, rotation.policy.grace)
         refuse_short_life("The life of a new key", rotation.policy.key_lifetime, least, snapshot)
         if document is not None:
             refuse_too_large(document, snapshot.arn)
-        key = issue(rotation, snapshot)
+        key = issue(rotation, snapshot, journal)
         if document is None:
             _prove_or_discard(rotation, key)
             document = SecretDocument.empty(key)
@@ -111,7 +115,7 @@ def set_secret(rotation: Rotation) -> None:
     snapshot = _staged(rotation)
     if snapshot is None:
         return
-    key = pending_document(rotation, snapshot).key
+    key = pending_document(rotation).key
     if key.expires_at is not None:
         life = key.expires_at - rotation.clock()
         least = least_life(snapshot.rotation_interval, rotation.policy.grace)
@@ -171,16 +175,19 @@ def finish_secret(rotation: Rotation) -> None:
     if snapshot is None:
         _remove_leftover(rotation)
         return
-    pending = pending_document(rotation, snapshot)
+    pending = pending_document(rotation)
     prove_pending(rotation, snapshot, pending.key)
     # The proof took time: look again, then swap only from the version that was looked at.
     snapshot = _staged(rotation)
     if snapshot is None:
         _remove_leftover(rotation)
         return
-    refuse_compromised(rotation, snapshot)
     displaced = snapshot.version_with(AWSCURRENT)
     refuse_undoing(rotation, displaced, pending)
+    # Last of all, since a declaration may come at any time.
+    journal = rotation.journal.read(rotation.secret.arn)
+    refuse_leftover(rotation, snapshot, was_current=journal.was_current(rotation.token))
+    refuse_suspect(rotation, snapshot, journal, pending.key.id)
     try:
         rotation.secret.promote(rotation.token, displaced)
     except SecretStoreError:
@@ -210,13 +217,27 @@ def _staged(rotation: Rotation) -> Snapshot | None:
     return snapshot
 
 
-def _to_carry_over(rotation: Rotation, snapshot: Snapshot) -> SecretDocument | None:
-    """What is current, with everything that the organisation keeps in it; None: nothing ever was.
+def _to_carry_over(
+    rotation: Rotation, snapshot: Snapshot, journal: Journal
+) -> SecretDocument | None:
+    """What is current, with everything that the organisation keeps in it; None: nothing is.
+
+    In an incident a current value that is no key, or that may not be read at all, is none: the leak
+    comes first. Its version stays as it is, and people find their other members there.
 
     Raises:
         VersionStateError: something is current, and cannot be read yet.
+        InvalidCredentialError, SecretStoreError: it cannot be read, and no incident is open.
     """
-    document = current_document(rotation, snapshot)
+    try:
+        document = current_document(rotation, snapshot)
+    except (InvalidCredentialError, SecretStoreError) as error:
+        if journal.open_incident is None or error.retryable:
+            raise
+        logger.warning(
+            "the current value is not carried over", secret=snapshot.arn, reason=str(error)
+        )
+        return None
     current = snapshot.version_with(AWSCURRENT)
     if document is None and current is not None:
         raise unreadable_yet(rotation, current)

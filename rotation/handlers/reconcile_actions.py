@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,17 +19,26 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.core.ports import IssuerCondition
-from rotation.credential import TRUSTED_SIGNATURES, KeyFormat
+from rotation.credential import TRUSTED_SIGNATURES, KeyFormat, iso_utc
 from rotation.deadline import Deadline
-from rotation.errors import ConfigurationError, InvalidEventError, RotationError
-from rotation.incident.declaration import Declaration
+from rotation.errors import (
+    ConfigurationError,
+    InvalidEventError,
+    RotationError,
+    VersionStateError,
+)
+from rotation.incident.closing import record_folder
+from rotation.incident.declaration import tag_text
 from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.incident.tag_text import ACTOR, REASON
+from rotation.journal.document import incident_members
+from rotation.journal.model import Declaration, Journal
 from rotation.key_pool.incident import PoolIncident
 from rotation.privacy.observability import count, logger, set_function_dimension
 from rotation.reconciliation.execution import ReconciliationServices
-from rotation.reconciliation.incident_record import incidents_of
+from rotation.reconciliation.observation import whole_milliseconds
+from rotation.reconciliation.plan import RunOptions
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.discovery import secrets_rotated_by
@@ -49,7 +59,12 @@ _MOST_SECRETS: Final = 1000
 #: A rule of EventBridge, and EventBridge Scheduler with a target that has no Input (Lambda
 #: developer guide, with-eventbridge-scheduler; the event's ``detail`` is then the text ``{}``).
 _SCHEDULES: Final = ("aws.events", "aws.scheduler")
-_TEXTS: Final = {"reason": REASON, "actor": ACTOR}
+_TEXTS: Final = {
+    "reason": REASON,
+    "actor": ACTOR,
+    "declaration": re.compile(r"[A-Za-z0-9-]{8,64}"),
+}
+_FLAGS: Final = ("again", "release")
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,9 @@ class ReconcileRequest:
         reason: why keys are declared compromised; empty where they are not.
         actor: who declares it, as the caller says it.
         again: whether keys leaked once more: those made since the open incident are suspect too.
+        declaration: names the declaration, so that a repeated request declares once; empty: a new
+            one.
+        release: whether to retire the keys that are due, however many they are.
     """
 
     action: str
@@ -69,10 +87,13 @@ class ReconcileRequest:
     reason: str = ""
     actor: str = ""
     again: bool = False
+    declaration: str = ""
+    release: bool = False
 
-    def declaration(self, at: datetime) -> Declaration:
+    def declared(self, at: datetime) -> Declaration:
         """The declaration that the event makes, at the time ``at``, aware UTC."""
-        return Declaration(at, self.reason, self.actor)
+        name = self.declaration or str(uuid.uuid4())
+        return Declaration(name, whole_milliseconds(at), self.reason, self.actor)
 
 
 @dataclass(frozen=True)
@@ -206,6 +227,8 @@ def parse(event: object, alias: str | None = None) -> ReconcileRequest:
         event.get("reason", ""),
         event.get("actor", ""),
         event.get("again", False),
+        event.get("declaration", ""),
+        event.get("release", False),
     )
 
 
@@ -219,10 +242,13 @@ def _validate(name: str, action: Action, event: Mapping[str, Any]) -> None:
         raise InvalidEventError(
             f'"secrets" is not a list of 1 to {_MOST_SECRETS} names or ARNs of secrets.'
         )
-    if action.one_secret and (secrets is None or len(secrets) != 1):
-        raise InvalidEventError(f'"{name}" takes one secret.')
-    if not isinstance(event.get("again", False), bool):
-        raise InvalidEventError('"again" is neither true nor false.')
+    one_secret = action.one_secret or event.get("release") is True
+    if one_secret and (secrets is None or len(secrets) != 1):
+        released = ' with "release"' if not action.one_secret else ""
+        raise InvalidEventError(f'"{name}"{released} takes one secret.')
+    for flag in _FLAGS:
+        if not isinstance(event.get(flag, False), bool):
+            raise InvalidEventError(f'"{flag}" is neither true nor false.')
     for member, pattern in _TEXTS.items():
         text = event.get(member)
         if member in event and not (isinstance(text, str) and pattern.fullmatch(text)):
@@ -251,30 +277,82 @@ def _own_secret(request: ReconcileRequest, parts: ReconcileParts) -> Snapshot:
 
 
 def _reconcile(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    return parts.reconciler().run(request.secrets)
+    if request.release:
+        # Only a run over all secrets sees whether another secret uses one of the keys.
+        arn = _own_secret(request, parts).arn
+        report = parts.reconciler().run(released=arn)
+        return report | {"secrets": [one for one in report["secrets"] if one["arn"] == arn]}
+    # Whoever names a secret waits for the answer.
+    options = RunOptions(eager=request.secrets is not None)
+    return parts.reconciler().run(request.secrets, options=options)
 
 
 def _report(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
     return parts.reconciler().run(request.secrets, act=False)
 
 
+def _declare(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    arn, declared = _own_secret(request, parts).arn, request.declared(parts.services.clock())
+    journal = parts.reconciler().declare(arn, declared, again=request.again)
+    return {"secret": arn, "declaration": declared.id} | _incident(journal, declared.id)
+
+
+def _advance(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    arn = _own_secret(request, parts).arn
+    progress, situation = parts.reconciler().advance(arn)
+    current = situation.current
+    return {
+        "secret": arn,
+        "stage": progress.stage.name.lower(),
+        "acts": list(progress.acts),
+        "currentVersion": current.id if current else None,
+        "currentKey": current.key_id if current else None,
+    } | _incident(progress.journal, request.declaration)
+
+
+def _incident(journal: Journal, declaration: str) -> dict[str, Any]:
+    """The incident that has the declaration, or the one that is open, as a member of an answer."""
+    incident = journal.incident_of(declaration) or journal.open_incident
+    if incident is None:
+        return {"incident": None}
+    lives = {key_id: journal.keys.get(key_id) for key_id in incident.suspects}
+    deaths = {
+        key_id: iso_utc(life.death.at) for key_id, life in lives.items() if life and life.death
+    }
+    return {"incident": incident_members(incident) | {"deaths": deaths}}
+
+
 def _roll_back(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    found, services = _own_secret(request, parts), parts.services
-    done = roll_back(parts.open_secret(found.arn), services.prover, services.clock)
-    return keep_record(done, found.name, services.evidence)
+    secret, services = parts.open_secret(_own_secret(request, parts).arn), parts.services
+    done = roll_back(secret, services.prover, services.journals, services.clock)
+    return keep_record(done, services.evidence)
 
 
 def _evidence(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    """The newest records of a secret's incidents, those of version 0.2 and older too.
+
+    These lie in a folder that is named after the secret, and so may hold records of another secret
+    whose name begins with the same words.
+    """
     found = _own_secret(request, parts)
-    kept = parts.services.evidence.records(incidents_of(found.name))
+    evidence = parts.services.evidence
+    kept = [
+        *evidence.records(record_folder(found.arn)),
+        *evidence.records(f"incidents/{found.name}/"),
+    ]
+    records = [(place, json.loads(record)) for place, record in kept]
     return {
         "secret": found.arn,
-        "records": [{"where": place, "record": json.loads(record)} for place, record in kept],
+        "records": [
+            {"where": place, "record": record}
+            for place, record in records
+            if record["secret"]["arn"] == found.arn
+        ],
     }
 
 
 def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    pool, declared = parts.pool, request.declaration(parts.services.clock()).tag()
+    pool, declared = parts.pool, tag_text(request.declared(parts.services.clock()))
     if pool is None:
         raise ConfigurationError("This deployment issues keys itself; it has no key pool.")
     done = pool.condemn(declared, again=request.again)
@@ -283,30 +361,53 @@ def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts) -> dict[str,
         "declared": declared,
         "condemned": list(done.keys),
         "leasedTo": list(done.leased_to),
+        "spared": list(done.spared),
         "asked": done.asked,
     }
 
 
 def _revoke_first(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    secret, services = parts.open_secret(_own_secret(request, parts).arn), parts.services
-    declaration = request.declaration(services.clock())
-    return revoke_first(secret, declaration, services.issuer, again=request.again).as_json()
+    arn, services = _own_secret(request, parts).arn, parts.services
+    declared = request.declared(services.clock())
+    reconciler = parts.reconciler()
+    reconciler.declare(arn, declared, again=request.again)
+    # The keys in the versions are known only when the values have been read.
+    progress, _ = reconciler.advance(arn)
+    incident = progress.journal.open_incident
+    if incident is None:
+        raise VersionStateError(f"The incident on {arn} was closed meanwhile. Declare it again.")
+    done = revoke_first(
+        progress.journal, incident, services.journals, services.issuer, services.clock()
+    )
+    return {
+        "secret": arn,
+        "declaration": declared.id,
+        "declared": tag_text(incident.declarations[0]),
+    } | done.as_json()
 
 
 _SECRETS: Final = frozenset({"secrets"})
-_DECLARATION: Final = frozenset({"reason", "actor"})
+_DECLARED: Final = frozenset({"reason", "actor"})
 _AGAIN: Final = frozenset({"again"})
+_DECLARATION: Final = frozenset({"declaration"})
 
 ACTIONS: Final[Mapping[str, Action]] = {
-    "reconcile": Action(_reconcile, optional=_SECRETS),
+    "reconcile": Action(_reconcile, optional=_SECRETS | {"release"}),
     "report": Action(_report, optional=_SECRETS),
+    "declare": Action(
+        _declare,
+        required=_SECRETS | _DECLARED,
+        optional=_AGAIN | _DECLARATION,
+        one_secret=True,
+    ),
+    "advance": Action(_advance, required=_SECRETS, optional=_DECLARATION, one_secret=True),
     "rollback": Action(_roll_back, required=_SECRETS, one_secret=True),
     "evidence": Action(_evidence, required=_SECRETS, one_secret=True),
-    "condemn-pool": Action(_condemn_pool, required=_DECLARATION, optional=_AGAIN),
+    "condemn-pool": Action(_condemn_pool, required=_DECLARED, optional=_AGAIN),
     REVOKE_FIRST: Action(
         _revoke_first,
-        required=_SECRETS | _DECLARATION,
-        optional=_AGAIN,
+        required=_SECRETS | _DECLARED,
+        optional=_AGAIN | _DECLARATION,
         one_secret=True,
         alias=REVOKE_FIRST,
     ),

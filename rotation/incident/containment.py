@@ -1,8 +1,11 @@
 """Waits for a forced rotation, from the declaration to the proof that the old keys are dead.
 
-`rotation.incident.declaration` and reconciliation do every act, and write it on the secret. So the
-process that waits here may die at any point: if it is run again it goes on, and if it is not,
-reconciliation finishes.
+The reconcile function does every act and writes it in the journal. So the process that waits here
+may die at any point: whoever runs it again goes on, and if nobody does, the hourly reconciliation
+finishes. It needs no right but to invoke that function.
+
+An incident is contained if the journal, as it was read back, has it closed, with this declaration
+in it and a death for every suspect key, and if the record was kept. Nothing else counts.
 """
 
 from __future__ import annotations
@@ -11,27 +14,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from rotation.credential import iso_utc
 from rotation.errors import RotationError
-from rotation.incident.declaration import (
-    SETTLING_TIME,
-    Declaration,
-    Progress,
-    Stage,
-    advance,
-    declare,
-)
-from rotation.secrets_manager.versions import SecretVersions
+from rotation.incident.progress import Stage
+from rotation.journal.model import Declaration
 
 _LOOK_EVERY: Final = timedelta(seconds=1)
 _RECONCILE_EVERY: Final = timedelta(seconds=5)
 #: A rotation that takes longer may find the vendor's quota full of older suspects, which can die.
 _ROOM_EVERY: Final = timedelta(seconds=45)
 
-#: Reconciles one secret, by its ARN, and gives its part of the report (docs/reconciliation.md).
-Reconcile = Callable[[str], Mapping[str, Any]]
+
+class Ask(Protocol):
+    """Asks the reconcile function to act on one secret, and gives its answer."""
+
+    def __call__(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
+        """Ask for ``action``; docs/reconciliation.md describes each action and its answer."""
 
 
 @dataclass
@@ -40,24 +39,30 @@ class Containment:
 
     Attributes:
         arn: the secret.
-        declaration: the declaration that holds.
-        suspects: the versions that were declared compromised.
+        declaration: what this command declared.
+        declared_at: when the incident was opened, ISO 8601 in UTC; earlier than the declaration if
+            an incident was open.
+        suspects: the ids of the suspect keys.
         current: the version that is current at the end.
-        contained: whether every suspect key was proven dead.
+        contained: whether the closed entry that proves every suspect key dead was read back.
         parts: how long each part took, in its order.
-        proven_dead: the ids of the keys that were proven dead while this waited.
+        proven_dead: the ids of the suspect keys that are proven dead.
         evidence: where the record is, once there is one.
+        set_aside: the versions whose key cannot be known, each with the cause. If one of them holds
+            a key, that may still be alive.
         unfinished: what is left to do, for a person to read; empty when contained.
     """
 
     arn: str
     declaration: Declaration
+    declared_at: str
     suspects: tuple[str, ...] = ()
     current: str | None = None
     contained: bool = False
     parts: dict[str, timedelta] = field(default_factory=dict)
     proven_dead: list[str] = field(default_factory=list)
     evidence: str | None = None
+    set_aside: Mapping[str, str] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
 
 
@@ -70,10 +75,32 @@ class WaitClock:
     sleep: Callable[[float], None] = time.sleep
 
 
+@dataclass
+class _Wait:
+    """One command that waits.
+
+    Attributes:
+        ask: asks the reconcile function.
+        log_act: called with a sentence about each act.
+        limit: how long to wait for the new key, and then for the proofs.
+        clocks: the clocks of this process.
+        containment: the result, as far as it is known.
+    """
+
+    ask: Ask
+    log_act: Callable[[str], None]
+    limit: timedelta
+    clocks: WaitClock
+    containment: Containment
+
+    def elapsed(self, since: float) -> timedelta:
+        return timedelta(seconds=self.clocks.monotonic() - since)
+
+
 def contain(
-    secret: SecretVersions,
+    arn: str,
     declaration: Declaration,
-    reconcile: Reconcile,
+    ask: Ask,
     *,
     log_act: Callable[[str], None],
     limit: timedelta,
@@ -83,149 +110,147 @@ def contain(
     """Declare, rotate, have the suspects revoked and proven dead; wait for each at most ``limit``.
 
     Args:
-        secret: the secret, by its full ARN.
-        declaration: what to declare, unless an incident is open.
-        reconcile: has the secret reconciled.
+        arn: the full ARN of the secret.
+        declaration: what to declare. Declaring it twice declares it once.
+        ask: asks the reconcile function.
         log_act: called with a sentence about each act.
         limit: how long to wait for the new key, and then for the proofs.
         clocks: the clocks of this process.
-        again: declare it even if an incident is open, for the keys that came after that one.
+        again: whether the keys that came after an open incident are suspect too.
 
     Raises:
-        VersionStateError, SecretStoreError: nothing is lost; asking again goes on from there.
+        RotationError: nothing is lost; asking again goes on from there.
     """
-    stopwatch = _Stopwatch(clocks.monotonic)
-    containment = Containment(secret.arn, declare(secret, declaration, again=again))
-    log_act(
-        f"declared at {containment.declaration.at:%H:%M:%S} UTC: {containment.declaration.reason}"
+    begun = clocks.monotonic()
+    answer = ask(
+        "declare",
+        arn,
+        reason=declaration.reason,
+        actor=declaration.actor,
+        declaration=declaration.id,
+        again=again,
     )
-    if iso_utc(containment.declaration.at) != iso_utc(declaration.at):
-        log_act("this incident was open; keys that came after it are suspect only with --again")
-    containment.parts["declared"] = stopwatch.lap()
-    progress = _rotate(secret, containment, reconcile, log_act, limit=limit, clocks=clocks)
-    containment.parts["rotated"] = stopwatch.lap()
-    if progress.stage is not Stage.RETIRING:
+    opened = answer["incident"]["declarations"][0]
+    containment = Containment(arn, declaration, opened["at"])
+    log_act(f"declared: {declaration.reason}")
+    if opened["id"] != declaration.id and not again:
+        log_act(
+            f"an incident was open since {opened['at']}; keys that came after it are suspect only "
+            "with --again"
+        )
+    wait = _Wait(ask, log_act, limit, clocks, containment)
+    _read(wait, answer["incident"])
+    containment.parts["declared"] = wait.elapsed(begun)
+    begun = clocks.monotonic()
+    stage = _rotate(wait)
+    containment.parts["rotated"] = wait.elapsed(begun)
+    if stage is Stage.ROTATING or stage is Stage.EXHAUSTED:
         containment.unfinished.append(
-            f"rotation {progress.attempt} did not get through; the rotation function's log says "
-            "why (step failed). When that is mended: rotation unstick, then rotation rotate"
+            "no rotation got through; the rotation function's log says why (step failed). When "
+            "that is mended: rotation unstick, then rotation rotate"
         )
         return containment
-    log_act(f"version {progress.current} is current, and its key is not suspect")
-    _retire(containment, reconcile, log_act, limit, clocks)
-    containment.parts["proven dead"] = stopwatch.lap()
+    log_act(f"version {containment.current} is current, and its key is not suspect")
+    begun = clocks.monotonic()
+    _retire(wait)
+    containment.parts["proven dead"] = wait.elapsed(begun)
     return containment
 
 
-def _rotate(
-    secret: SecretVersions,
-    containment: Containment,
-    reconcile: Reconcile,
-    log_act: Callable[[str], None],
-    *,
-    limit: timedelta,
-    clocks: WaitClock,
-) -> Progress:
-    begun = clocks.monotonic()
-    seen, room = False, _ROOM_EVERY
+def _rotate(wait: _Wait) -> Stage:
+    begun, containment = wait.clocks.monotonic(), wait.containment
+    room = _ROOM_EVERY
     while True:
-        progress = advance(secret, clocks.now())
-        for act in progress.acts:
-            log_act(act)
-        containment.suspects = progress.suspects or containment.suspects
-        containment.current = progress.current
-        waited = timedelta(seconds=clocks.monotonic() - begun)
-        if progress.stage is Stage.NONE:
-            # Either reconciliation has closed the incident, or this look came too early to show it.
-            if seen or waited >= SETTLING_TIME:
-                return Progress(Stage.RETIRING, current=progress.current)
-        elif progress.stage is not Stage.ROTATING or waited > limit:
-            return progress
-        else:
-            seen = True
-            if waited >= room:
-                _make_room(containment, reconcile, log_act)
-                room = timedelta(seconds=clocks.monotonic() - begun) + _ROOM_EVERY
-        clocks.sleep(_LOOK_EVERY.total_seconds())
+        answer = wait.ask("advance", containment.arn, declaration=containment.declaration.id)
+        for act in answer["acts"]:
+            wait.log_act(act)
+        containment.current = answer["currentVersion"]
+        stage = Stage[answer["stage"].upper()]
+        waited = wait.elapsed(begun)
+        if stage is not Stage.ROTATING or waited > wait.limit:
+            return stage
+        if waited >= room:
+            _make_room(wait)
+            room = wait.elapsed(begun) + _ROOM_EVERY
+        wait.clocks.sleep(_LOOK_EVERY.total_seconds())
 
 
-def _make_room(
-    containment: Containment, reconcile: Reconcile, log_act: Callable[[str], None]
-) -> None:
+def _make_room(wait: _Wait) -> None:
     """Have the suspects that are not current revoked: they may fill the vendor's quota of keys."""
     try:
-        _record_progress(containment, reconcile(containment.arn), log_act)
+        _reconcile(wait)
     except RotationError as error:
-        log_act(f"reconciliation failed, and the rotation goes on: {error} [{error.code}]")
+        wait.log_act(f"reconciliation failed, and the rotation goes on: {error} [{error.code}]")
 
 
-def _retire(
-    containment: Containment,
-    reconcile: Reconcile,
-    log_act: Callable[[str], None],
-    limit: timedelta,
-    clocks: WaitClock,
-) -> None:
-    until = clocks.monotonic() + limit.total_seconds()
+def _retire(wait: _Wait) -> None:
+    begun, containment = wait.clocks.monotonic(), wait.containment
     while True:
-        report = reconcile(containment.arn)
-        _record_progress(containment, report, log_act)
-        containment.unfinished = _unfinished(report)
-        if not containment.unfinished:
-            containment.contained = True
+        report = _reconcile(wait)
+        if containment.contained:
+            containment.unfinished = []
             return
-        if clocks.monotonic() > until or _needs_a_person(report):
+        containment.unfinished = _unfinished(containment, report)
+        if wait.elapsed(begun) > wait.limit or _needs_a_person(report):
             return
-        clocks.sleep(_RECONCILE_EVERY.total_seconds())
+        wait.clocks.sleep(_RECONCILE_EVERY.total_seconds())
 
 
-def _record_progress(
-    containment: Containment, report: Mapping[str, Any], log_act: Callable[[str], None]
-) -> None:
-    """Report what a reconciliation did, and keep it in ``containment``."""
-    done = report.get("done", {})
-    for revoked in done.get("revoked", ()):
-        log_act(f"key {revoked['keyId']}: {revoked['outcome']}")
-    for key_id in done.get("provenDead", ()):
-        if key_id not in containment.proven_dead:
-            containment.proven_dead.append(key_id)
-            log_act(f"key {key_id} is proven dead")
-    containment.evidence = done.get("evidence") or containment.evidence
+def _reconcile(wait: _Wait) -> Mapping[str, Any]:
+    """Have the secret reconciled, read the incident back, and return the secret's report."""
+    containment = wait.containment
+    report: dict[str, Any] = wait.ask("reconcile", containment.arn)["secrets"][0]
+    for revoked in report.get("done", {}).get("revoked", ()):
+        wait.log_act(f"key {revoked['keyId']}: {revoked['outcome']}")
+    answer = wait.ask("advance", containment.arn, declaration=containment.declaration.id)
+    containment.current = answer["currentVersion"]
+    _read(wait, answer["incident"])
+    return report
 
 
-def _unfinished(report: Mapping[str, Any]) -> list[str]:
-    """What is left to do before the incident is over, by this report."""
-    # An older function does not say which versions are compromised: then any of them may be.
-    suspects = [v for v in report.get("versions", ()) if v.get("compromised", True)]
-    # The report shows what the run found, not what it did: the next run's report shows that.
-    finished = bool(report.get("done", {}).get("evidence"))
-    unfinished = (
-        []
-        if finished
-        else [f"the key of version {v['versionId']} is not proven dead" for v in suspects]
+def _read(wait: _Wait, incident: Mapping[str, Any]) -> None:
+    """Take over what the journal says of the incident with this declaration."""
+    containment, deaths = wait.containment, incident["deaths"]
+    for key_id in sorted(deaths.keys() - set(containment.proven_dead)):
+        wait.log_act(f"key {key_id} is proven dead")
+    containment.suspects = tuple(sorted(incident["suspects"]))
+    containment.proven_dead = [key_id for key_id in containment.suspects if key_id in deaths]
+    containment.set_aside = incident["setAside"]
+    closing = incident["closing"]
+    containment.evidence = closing["evidence"] if closing else None
+    named = any(one["id"] == containment.declaration.id for one in incident["declarations"])
+    containment.contained = (
+        named
+        and containment.evidence is not None
+        and set(containment.proven_dead) == set(containment.suspects)
     )
-    if report.get("incident") and not suspects and not finished:
-        # It was declared a moment ago, and its tags and labels do not show yet.
-        unfinished.append("the incident is still open")
+
+
+def _unfinished(containment: Containment, report: Mapping[str, Any]) -> list[str]:
+    """What is left to do before the incident is over, by this report."""
+    dead = set(containment.proven_dead)
+    alive = [key_id for key_id in containment.suspects if key_id not in dead]
+    unfinished = [f"key {key_id} is not proven dead" for key_id in alive]
     unfinished += [failure["message"] for failure in report.get("failures", ())]
-    if unfinished:
-        unfinished += [
-            warning["message"]
-            for warning in report.get("warnings", ())
-            if warning["code"] in {"manual_revocation_needed", "key_alive_after_incident"}
-        ]
-    return unfinished
+    unfinished += [
+        warning["message"]
+        for warning in report.get("warnings", ())
+        if warning["code"] in _WORTH_SAYING
+    ]
+    return unfinished or ["the incident is not closed yet"]
+
+
+_WORTH_SAYING: Final = frozenset(
+    {
+        "manual_revocation_needed",
+        "key_alive_after_incident",
+        "journal_unusable",
+        "vendor_unavailable",
+        "admin_credential_dead",
+        "current_key_dead",
+    }
+)
 
 
 def _needs_a_person(report: Mapping[str, Any]) -> bool:
     return any(one["code"] == "manual_revocation_needed" for one in report.get("warnings", ()))
-
-
-class _Stopwatch:
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._since = monotonic()
-
-    def lap(self) -> timedelta:
-        now = self._monotonic()
-        took, self._since = now - self._since, now
-        return timedelta(seconds=took)

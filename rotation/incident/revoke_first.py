@@ -7,14 +7,15 @@ incident open goes on with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from rotation.core.ports import KeyIssuer, Revocation
 from rotation.errors import RotationError
-from rotation.incident.declaration import Declaration, declare, mark
+from rotation.journal.keeper import JournalKeeper
+from rotation.journal.model import Incident, Journal, KeyLife
 from rotation.privacy.observability import count, logger
-from rotation.secrets_manager.versions import SecretVersions
 
 
 @dataclass
@@ -22,22 +23,16 @@ class RevokeFirstResult:
     """Which keys were revoked before they were replaced.
 
     Attributes:
-        arn: the secret.
-        declaration: the one that holds: this one, or that of an incident which was open.
         revoked: the issuer's answer to each revocation, by key id.
         failures: what went wrong; the incident goes on without it.
     """
 
-    arn: str
-    declaration: Declaration
     revoked: dict[str, Revocation] = field(default_factory=dict)
     failures: list[RotationError] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """The answer of the reconcile function."""
+        """The members of the reconcile function's answer."""
         return {
-            "secret": self.arn,
-            "declared": self.declaration.tag(),
             "revoked": [
                 {"keyId": key_id, "outcome": outcome.value}
                 for key_id, outcome in self.revoked.items()
@@ -50,38 +45,41 @@ class RevokeFirstResult:
 
 
 def revoke_first(
-    secret: SecretVersions,
-    declaration: Declaration,
-    issuer: KeyIssuer,
-    *,
-    again: bool = False,
+    journal: Journal, incident: Incident, keeper: JournalKeeper, issuer: KeyIssuer, now: datetime
 ) -> RevokeFirstResult:
-    """Declare every key of ``secret`` compromised and revoke them all, the current one too.
+    """Revoke every suspect key of an open incident, the current one too.
 
     From here on nothing can be sealed until a rotation has promoted a new key. Does NOT rotate and
-    does NOT prove a death; `rotation.incident.declaration.advance` and a reconciliation do. A
-    version that cannot be read, or a key that cannot be revoked, does not hold up the others. Run
-    again it revokes what is left.
+    does NOT prove a death; `rotation.incident.progress` and a reconciliation do. A key that cannot
+    be revoked does not hold up the others. Run again it revokes what is left.
 
     Raises:
-        VersionStateError: the secret is deleted or names no function; nothing was done.
-        SecretStoreError: AWS refused or failed; asking again is safe.
+        JournalError: the journal could not be changed; no key was revoked.
     """
-    result = RevokeFirstResult(secret.arn, declare(secret, declaration, again=again))
-    for version in mark(secret):
+    wanted = tuple(journal.suspects_alive(incident))
+    keeper.change(journal, lambda found: asked_to_revoke(found, wanted, now))
+    result = RevokeFirstResult()
+    for key_id in wanted:
         try:
-            document = secret.read(version)
-            if document is not None and document.key.id not in result.revoked:
-                result.revoked[document.key.id] = issuer.revoke(document.key.id)
+            result.revoked[key_id] = issuer.revoke(key_id)
         except RotationError as error:
             result.failures.append(error)
     count("KeysRevokedFirst", len(result.revoked))
     logger.warning(
         "revoked before replaced",
         extra={
-            "secret": secret.arn,
+            "secret": journal.secret_arn,
             "keys": [*result.revoked],
             "failures": len(result.failures),
         },
     )
     return result
+
+
+def asked_to_revoke(journal: Journal, keys: tuple[str, ...], now: datetime) -> Journal:
+    """The journal with a note that the issuer is about to be asked to revoke ``keys``."""
+    for key_id in keys:
+        life = journal.keys.get(key_id) or KeyLife(now)
+        if life.asked_at is None:
+            journal = journal.with_key(key_id, replace(life, asked_at=now))
+    return journal

@@ -1,27 +1,22 @@
-"""Goes back to the previous key, if it signs and is neither compromised nor about to be revoked."""
+"""Goes back to the previous key, if it signs and is neither suspect nor about to be revoked."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from rotation.core.policy import ROLLBACK_MARGIN
 from rotation.core.ports import EvidenceStore, KeyProver
-from rotation.credential import iso_utc
+from rotation.credential import ApiKey, iso_utc
 from rotation.errors import CompromisedKeyError, EvidenceError, SecretStoreError, VersionStateError
+from rotation.journal.keeper import JournalKeeper
+from rotation.journal.model import Journal, KeyLife
 from rotation.privacy.observability import count, logger
-from rotation.secrets_manager.labels import (
-    AWSCURRENT,
-    AWSPENDING,
-    AWSPREVIOUS,
-    INCIDENT_TAG,
-    RETIRE_AFTER_PREFIX,
-    is_proven_dead,
-    retire_after,
-)
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, hold_until
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 
@@ -56,38 +51,54 @@ class RollbackResult:
 
 
 def roll_back(
-    secret: SecretVersions, prover: KeyProver, clock: Callable[[], datetime]
+    secret: SecretVersions,
+    prover: KeyProver,
+    keeper: JournalKeeper,
+    clock: Callable[[], datetime],
 ) -> RollbackResult:
     """Move AWSCURRENT back to the version that bears AWSPREVIOUS, once its key has signed.
 
     Does NOT revoke the displaced key: it gets its grace, like every displaced key. So does the key
-    that comes back, when it is displaced again: its old retirement mark is removed before it is
-    current.
+    that comes back, when it is displaced again: the journal has it in use before it is current, so
+    a reconciliation that was about to revoke it does not.
+
+    Args:
+        secret: the secret, by its full ARN.
+        prover: proves the previous key.
+        keeper: keeps the journal.
+        clock: our clock, aware UTC.
 
     Raises:
-        VersionStateError: there is no previous key, it is dead or about to be retired, a rotation
-            or an incident is open, or the secret is scheduled for deletion.
+        VersionStateError: there is no previous key, it is dead, was asked to be revoked or is about
+            to be, a rotation or an incident is open, or the secret is scheduled for deletion.
         CompromisedKeyError: the previous key was declared compromised.
         VendorError, SealVerificationError: it could not be proven.
+        JournalError: the journal could not be read or changed.
         SecretStoreError: AWSCURRENT was moved by somebody else meanwhile, or AWS failed.
     """
     snapshot = secret.snapshot()
-    previous, _ = _versions(snapshot, clock())
+    previous, _ = _versions(snapshot)
     document = secret.read(previous)
     if document is None:
         raise VersionStateError(f"Version {previous} of {secret.arn} has no value.")
     key = document.key
     if key.expired(clock()):
         raise VersionStateError(f"The previous key {key.id} expired at {key.expires_at}.")
+    journal = keeper.read(secret.arn)
+    _refuse_condemned(journal, snapshot, previous, key, clock())
     prover.prove(key, f"rotation test seal for {secret.arn} {previous} (rollback)")
-    for mark in sorted(
-        one for one in snapshot.labels[previous] if one.startswith(RETIRE_AFTER_PREFIX)
-    ):
-        secret.remove_label(mark, previous)
     # The proof took time: look again, then swap only from the version that was looked at.
-    again, current = _versions(secret.snapshot(), clock())
+    snapshot = secret.snapshot()
+    again, current = _versions(snapshot)
     if again != previous:
         raise VersionStateError(f"AWSPREVIOUS of {secret.arn} was moved meanwhile. Look again.")
+
+    def in_use(found: Journal) -> Journal:
+        _refuse_condemned(found, snapshot, previous, key, clock())
+        life = found.keys.get(key.id) or KeyLife(clock())
+        return found.with_key(key.id, replace(life, displaced_at=None, retire_after=None))
+
+    keeper.change(journal, in_use)
     try:
         secret.promote(previous, current)
     except SecretStoreError:
@@ -99,50 +110,68 @@ def roll_back(
     return done
 
 
-def keep_record(done: RollbackResult, secret_name: str, evidence: EvidenceStore) -> dict[str, Any]:
+def keep_record(done: RollbackResult, evidence: EvidenceStore) -> dict[str, Any]:
     """Keep the facts of a rollback beside the records of incidents, and return them with the place.
 
     A record that could not be kept undoes nothing: the facts then have the problem in its stead.
     """
     facts = done.as_json()
-    name = f"rollbacks/{secret_name}/{facts['at']}.json"
+    name = f"rollbacks/{quote(done.arn, safe=':')}/{facts['at']}.json"
     try:
         return facts | {"evidence": evidence.keep(name, json.dumps(facts).encode())}
     except EvidenceError as error:
         return facts | {"evidence": None, "problem": str(error)}
 
 
-def _versions(snapshot: Snapshot, now: datetime) -> tuple[str, str]:
+def _versions(snapshot: Snapshot) -> tuple[str, str]:
     """The previous and the current version; raises an error if a rollback is not possible."""
-    _refuse_unsettled(snapshot)
-    previous, current = snapshot.version_with(AWSPREVIOUS), snapshot.version_with(AWSCURRENT)
-    if previous is None or current is None or previous == current:
-        raise VersionStateError(f"{snapshot.arn} has no previous version to go back to.")
-    labels = snapshot.labels[previous]
-    if snapshot.compromised(previous):
-        raise CompromisedKeyError(
-            f"The previous key of {snapshot.arn} was declared compromised. It stays where it is; "
-            "rotate forward instead."
-        )
-    due = retire_after(labels)
-    if is_proven_dead(labels) or (due is not None and due <= now + ROLLBACK_MARGIN):
-        raise VersionStateError(
-            f"The previous key of {snapshot.arn} is dead, or about to be retired. Rotate forward "
-            "instead (rotation rotate)."
-        )
-    return previous, current
-
-
-def _refuse_unsettled(snapshot: Snapshot) -> None:
     if snapshot.deleted_at is not None:
         raise VersionStateError(f"{snapshot.arn} is scheduled for deletion. Restore it first.")
-    if INCIDENT_TAG in snapshot.tags:
-        raise VersionStateError(
-            f"An incident is open on {snapshot.arn}: its older keys are suspect. Rotate forward."
-        )
     pending = snapshot.version_with(AWSPENDING)
-    if pending is not None and not snapshot.has(pending, AWSCURRENT):
+    previous, current = snapshot.version_with(AWSPREVIOUS), snapshot.version_with(AWSCURRENT)
+    if pending not in {None, current, previous}:
         raise VersionStateError(
             f"A rotation of {snapshot.arn} is under way (version {pending}). Wait for it, or end "
             "it with rotation unstick."
+        )
+    if previous is None or current is None or previous == current:
+        raise VersionStateError(f"{snapshot.arn} has no previous version to go back to.")
+    return previous, current
+
+
+def _refuse_condemned(
+    journal: Journal, snapshot: Snapshot, version: str, key: ApiKey, now: datetime
+) -> None:
+    """Refuse a previous key that is to die.
+
+    Raises:
+        CompromisedKeyError: it was declared compromised.
+        VersionStateError: it is dead, somebody was asked to revoke it, a run may be about to revoke
+            it, or an incident is open.
+    """
+    arn = snapshot.arn
+    formerly = journal.begun_at is None and snapshot.formerly_compromised(version)
+    if formerly or journal.suspect(key.id, version):
+        raise CompromisedKeyError(
+            f"The previous key {key.id} of {arn} was declared compromised. It stays where it is; "
+            "rotate forward instead (rotation rotate)."
+        )
+    if journal.open_incident is not None:
+        raise VersionStateError(
+            f"An incident is open on {arn}: its older keys are suspect. Rotate forward."
+        )
+    life = journal.keys.get(key.id) or KeyLife(now)
+    if life.death is not None or life.asked_at is not None:
+        fact = "is dead" if life.death is not None else "was asked to be revoked"
+        raise VersionStateError(
+            f"The previous key {key.id} of {arn} {fact}. Rotate forward instead (rotation rotate)."
+        )
+    held = hold_until(snapshot.tags)
+    on_hold = held is not None and now + ROLLBACK_MARGIN < held
+    due = life.retire_after
+    if due is not None and due <= now + ROLLBACK_MARGIN and not on_hold:
+        raise VersionStateError(
+            f"The grace of the previous key {key.id} of {arn} is over: a run may be about to "
+            "revoke it. Rotate forward instead (rotation rotate), or pause retirement first "
+            "(rotation hold)."
         )

@@ -6,6 +6,7 @@ other key, with the current key of some secret as the control.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,10 +16,15 @@ from rotation.core.ports import CondemnedKey, CondemnedKeys, EvidenceStore, KeyP
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
 from rotation.privacy.observability import logger
-from rotation.reconciliation.incident_record import pool_record, pool_record_name
 from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
-from rotation.reconciliation.proof_of_death import DeathVerdict, ProbedKey, ProbeHistory
+from rotation.reconciliation.proof_of_death import (
+    DeathVerdict,
+    ProbedKey,
+    ProbeHistory,
+    death_facts,
+)
 
+POOL_SCHEMA: Final = "trusted-signatures-rotation/pool-incident/1"
 #: How many secrets' current keys are tried for a control.
 _MOST_CONTROLS: Final = 3
 
@@ -142,3 +148,29 @@ def _accepted(prover: KeyProver, key: ApiKey) -> bool:
     except RotationError:
         return False
     return True
+
+
+def pool_record_name(pool: str, key_id: str) -> str:
+    """Where the record of a leaked pool key is kept: ``pools/<pool>/<key id>.json``."""
+    return f"pools/{pool}/{key_id}.json"
+
+
+def pool_record(pool: str, key_id: str, declared: str, death: ProbeHistory) -> bytes:
+    """The record of a leaked pool key's death as JSON; ``declared`` is when, why and by whom."""
+    document = {
+        "schema": POOL_SCHEMA,
+        "pool": pool,
+        "declared": _declared(declared),
+        "keys": [{"keyId": key_id, "proof": death_facts(death)}],
+    }
+    return json.dumps(document, indent=2).encode()
+
+
+def _declared(tag: str | None) -> dict[str, str | None]:
+    """When, why and by whom: the first word of the tag, the words between, and the last one."""
+    words = (tag or "").split()
+    return {
+        "at": words[0] if words else None,
+        "reason": " ".join(words[1:-1]) or None,
+        "actor": words[-1] if len(words) > 1 else None,
+    }

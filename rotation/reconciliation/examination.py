@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from rotation.core.listing import list_own_keys
@@ -18,9 +18,9 @@ from rotation.core.ports import KeyIssuer, KeyListing, KeyProver
 from rotation.credential import ApiKey
 from rotation.errors import (
     CredentialRejectedError,
-    InvalidCredentialError,
     RotationError,
 )
+from rotation.journal.model import Journal
 from rotation.reconciliation.situation import (
     ExaminedVersion,
     Reading,
@@ -54,7 +54,8 @@ class Examination:
 
     Attributes:
         situation: what was found, without key material.
-        keys: the keys that its versions hold, by key id.
+        keys: the keys of the versions that were read in this run, by version id. Two versions can
+            hold one key id with different materials.
         listing_error: why the vendor's keys could not be listed, or None.
     """
 
@@ -91,39 +92,45 @@ class Examiner:
         snapshot.require_rotated_by(self.policy.rotation_function)
         return FirstLook(listing, listing_error, snapshot)
 
-    def examine(self, secret: SecretVersions, look: FirstLook) -> Examination:
+    def examine(self, secret: SecretVersions, look: FirstLook, journal: Journal) -> Examination:
         """List the versions of ``secret`` and read the values that a plan needs.
 
+        The value of a version never changes, so only those are read that the journal does not
+        know, and those of the current and the pending version. A version that is older than any key
+        lives is read only if an open incident names it.
+
         Raises:
-            SecretStoreError: Secrets Manager refused or failed; half the facts make no plan.
+            SecretStoreError: Secrets Manager failed, and may answer later; half the facts make no
+                plan.
         """
-        versions = _united(look.snapshot, secret.list_versions())
-        situation = Situation(look.snapshot, versions, look.listing, self.clock())
+        versions = _united(look.snapshot, secret.list_versions(), journal)
+        situation = Situation(look.snapshot, versions, look.listing, self.clock(), journal)
         keys: dict[str, ApiKey] = {}
         if look.snapshot.deleted_at is None:
-            wanted = [version for version in versions if self._wanted(version, situation)]
-            situation = self._read(secret, situation, wanted, keys)
-            if _perhaps_stray(situation):
-                rest = [
-                    version
-                    for version in situation.versions
-                    if version.reading is Reading.NOT_READ and not version.dead
-                ]
-                situation = self._read(secret, situation, rest, keys)
+            read = {
+                version.id: _read_one(secret, version, keys)
+                for version in versions
+                if self._wanted(version, situation)
+            }
+            versions = tuple(read.get(version.id, version) for version in versions)
+            situation = replace(situation, versions=versions)
         return Examination(situation, keys, look.listing_error)
 
     def ask_vendor(self, examination: Examination) -> Examination:
-        """Ask the vendor about the keys of which nothing else tells whether they are alive.
+        """Ask the vendor about the current key, once a day, whatever its list says.
 
-        A test seal for each of them: one that is accepted buys a signature.
+        A test seal: one that is accepted buys a signature.
         """
         situation = examination.situation
-        if situation.snapshot.deleted_at is not None:
+        current = situation.current
+        key = examination.keys.get(current.id) if current else None
+        if current is None or key is None or situation.snapshot.deleted_at is not None:
             return examination
-        versions = tuple(
-            self._ask(version, situation, examination.keys) for version in situation.versions
-        )
-        return replace(examination, situation=replace(situation, versions=versions))
+        made, now = current.created_at, situation.now
+        if key.expired(now) or made is None or not once_a_day(made, now):
+            return examination
+        answers = {key.id: self._accepted(situation, key)}
+        return replace(examination, situation=replace(situation, answers=answers))
 
     def _list_keys(self, secret: SecretVersions) -> tuple[KeyListing | None, RotationError | None]:
         try:
@@ -133,60 +140,16 @@ class Examiner:
             return None, error
 
     def _wanted(self, version: ExaminedVersion, situation: Situation) -> bool:
-        """Whether the value of ``version`` matters: it may hold a key that is alive."""
-        if version.current or version.pending or version.compromised:
+        """Whether to read the value of ``version`` in this run."""
+        if version.current or version.pending:
             return True
-        if version.labels:
-            return not version.dead
-        listed = situation.listing.keys if situation.listing else ()
-        states = {key.active for key in listed if key.label.token == version.id}
-        return True in states or (not states and self._may_hold_unlisted_key(version, situation))
-
-    def _may_hold_unlisted_key(self, version: ExaminedVersion, situation: Situation) -> bool:
-        """Whether to read a deprecated version that no listed key names in this run.
-
-        It may hold a key that a person made, which bears no label at the vendor, after two
-        promotions in a row. It is read for a day after a version was made, and then once a day.
-        """
-        made = [v.created_at for v in situation.versions if v.created_at is not None]
-        if (
-            version.created_at is None
-            or situation.now - version.created_at > self.policy.longest_key_life
-        ):
-            return False
-        newest = max(made)
-        recent = situation.now - newest <= timedelta(days=1)
-        return recent or once_a_day(newest, situation.now)
-
-    def _read(
-        self,
-        secret: SecretVersions,
-        situation: Situation,
-        wanted: list[ExaminedVersion],
-        keys: dict[str, ApiKey],
-    ) -> Situation:
-        read = {version.id: _read_one(secret, version, keys) for version in wanted}
-        versions = tuple(read.get(version.id, version) for version in situation.versions)
-        return replace(situation, versions=versions)
-
-    def _ask(
-        self, version: ExaminedVersion, situation: Situation, keys: Mapping[str, ApiKey]
-    ) -> ExaminedVersion:
-        key = keys.get(version.key_id or "")
-        if key is None or not self._must_be_asked(version, situation):
-            return version
-        return replace(version, answers=self._accepted(situation, key))
-
-    def _must_be_asked(self, version: ExaminedVersion, situation: Situation) -> bool:
-        now = situation.now
-        expired = version.expires_at is not None and version.expires_at <= now
-        if expired:
-            return False
-        if version.current:
-            # The current key is asked about once a day, whatever the vendor's list says.
-            return version.created_at is not None and once_a_day(version.created_at, now)
-        deprecated = not version.labels and version.key_id not in situation.protected
-        return deprecated and situation.listed(version.key_id) is None
+        too_old = (
+            version.created_at is not None
+            and situation.now - version.created_at > self.policy.longest_key_life
+        )
+        incident = situation.journal.open_incident
+        named = incident is not None and version.id in incident.versions
+        return version.reading is Reading.NOT_READ and (named or not too_old)
 
     def _accepted(self, situation: Situation, key: ApiKey) -> bool | None:
         try:
@@ -198,7 +161,7 @@ class Examiner:
         return True
 
 
-def look_again(secret: SecretVersions, examination: Examination) -> Examination:
+def look_again(secret: SecretVersions, examination: Examination, journal: Journal) -> Examination:
     """Read again which labels the versions bear, and which version is current, before acting.
 
     Raises:
@@ -210,16 +173,37 @@ def look_again(secret: SecretVersions, examination: Examination) -> Examination:
     versions = []
     for version in known.keys() | snapshot.labels.keys():
         labels = snapshot.labels.get(version, frozenset())
-        again = replace(
-            known.get(version, ExaminedVersion(version, labels)),
-            labels=labels,
-            declared=version in snapshot.suspect_versions,
-        )
+        again = replace(known.get(version, ExaminedVersion(version, labels)), labels=labels)
         if not again.displaced and again.reading is not Reading.READ:
             again = _read_one(secret, again, keys)
         versions.append(again)
-    situation = replace(examination.situation, snapshot=snapshot, versions=_in_order(versions))
+    situation = replace(
+        examination.situation, snapshot=snapshot, versions=_in_order(versions), journal=journal
+    )
     return replace(examination, situation=situation, keys=keys)
+
+
+def read_keys(secret: SecretVersions, examination: Examination, key_id: str) -> tuple[ApiKey, ...]:
+    """The key with this id as each version has it, each material once; none: no version gives it.
+
+    Somebody may have stored an id with another key's material. A rejection of that material says
+    nothing of the key, so a proof needs every one of them.
+
+    Raises:
+        SecretStoreError: Secrets Manager failed, and may answer later.
+    """
+    found: list[ApiKey] = []
+    for version in examination.situation.holders.get(key_id, ()):
+        keys: dict[str, ApiKey] = {}
+        _read_one(secret, version, keys)
+        key = keys.get(version.id)
+        if (
+            key is not None
+            and key.id == key_id
+            and all(key.material != other.material for other in found)
+        ):
+            found.append(key)
+    return tuple(found)
 
 
 def statement(arn: str) -> str:
@@ -227,17 +211,30 @@ def statement(arn: str) -> str:
     return f"reconciliation test seal for {arn}"
 
 
-def _united(snapshot: Snapshot, listed: tuple[ListedVersion, ...]) -> tuple[ExaminedVersion, ...]:
+def _united(
+    snapshot: Snapshot, listed: tuple[ListedVersion, ...], journal: Journal
+) -> tuple[ExaminedVersion, ...]:
     """The versions of both lists, each with the labels of both, the oldest first."""
-    declared = frozenset(snapshot.suspect_versions)
-    found = {
-        version: ExaminedVersion(version, labels, declared=version in declared)
-        for version, labels in snapshot.labels.items()
-    }
+    found = {one: ExaminedVersion(one, labels) for one, labels in snapshot.labels.items()}
     for one in listed:
         labels = one.labels | snapshot.labels.get(one.id, frozenset())
-        found[one.id] = ExaminedVersion(one.id, labels, one.created_at, declared=one.id in declared)
-    return _in_order(found.values())
+        found[one.id] = ExaminedVersion(one.id, labels, one.created_at)
+    return _in_order(_as_known(version, journal) for version in found.values())
+
+
+def _as_known(version: ExaminedVersion, journal: Journal) -> ExaminedVersion:
+    """The version with what the journal knows of it."""
+    record = journal.versions.get(version.id)
+    if record is None:
+        return version
+    return replace(
+        version,
+        reading=Reading.NOT_READ if record.key_id is None else Reading.READ,
+        key_id=record.key_id,
+        issued_at=record.issued_at,
+        expires_at=record.expires_at,
+        was_current=record.was_current,
+    )
 
 
 def _in_order(versions: Iterable[ExaminedVersion]) -> tuple[ExaminedVersion, ...]:
@@ -247,14 +244,21 @@ def _in_order(versions: Iterable[ExaminedVersion]) -> tuple[ExaminedVersion, ...
 def _read_one(
     secret: SecretVersions, version: ExaminedVersion, keys: dict[str, ApiKey]
 ) -> ExaminedVersion:
-    try:
-        document = secret.read(version.id)
-    except InvalidCredentialError:
-        return replace(version, reading=Reading.UNREADABLE)
+    """The version with what its value says; its key is added to ``keys`` under the version's id.
+
+    A value that is no key, or that Secrets Manager definitely refuses to give, as one whose KMS key
+    was disabled, is one version without a known key.
+    """
+    answer = secret.reading(version.id)
+    if answer.problem is not None:
+        return replace(version, reading=Reading.UNREADABLE, problem=str(answer.problem))
+    document = answer.document
     if document is None:
-        return replace(version, reading=Reading.EMPTY)
+        # One answer does not tell a version without a value from one that does not show yet.
+        known = version.reading is Reading.READ
+        return version if known else replace(version, reading=Reading.EMPTY)
     key = document.key
-    keys[key.id] = key
+    keys[version.id] = key
     return replace(
         version,
         reading=Reading.READ,
@@ -262,9 +266,3 @@ def _read_one(
         issued_at=key.issued_at,
         expires_at=key.expires_at,
     )
-
-
-def _perhaps_stray(situation: Situation) -> bool:
-    named = {version.key_id for version in situation.versions} | situation.in_flight
-    listed = situation.listing.keys if situation.listing else ()
-    return any(key.active and key.id not in named for key in listed)

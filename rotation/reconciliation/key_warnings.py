@@ -46,6 +46,8 @@ class WarningCode(Enum):
     VALUE_UNREADABLE = "value_unreadable"
     LABELS_EXHAUSTED = "labels_exhausted"
     NOT_REACHED = "not_reached"
+    JOURNAL_UNUSABLE = "journal_unusable"
+    NO_SECRETS = "no_secrets"
 
 
 #: Somebody must look at these today.
@@ -57,6 +59,8 @@ URGENT: Final = frozenset(
         WarningCode.KEY_ALIVE_AFTER_INCIDENT,
         WarningCode.ROTATION_OVERDUE,
         WarningCode.TOO_MANY_RETIREMENTS,
+        WarningCode.JOURNAL_UNUSABLE,
+        WarningCode.NO_SECRETS,
     }
 )
 
@@ -102,8 +106,8 @@ def _current(situation: Situation) -> Iterator[KeyWarning]:
         if version.reading is Reading.UNREADABLE:
             yield KeyWarning(
                 WarningCode.VALUE_UNREADABLE,
-                f"The value of version {version.id} is not an API key. Store one, or take its "
-                "labels off.",
+                f"Version {version.id} cannot be read, and its key is not known: "
+                f"{version.problem} The other keys are not held up by it.",
             )
     current = situation.current
     if current is None or current.key_id is None:
@@ -114,7 +118,7 @@ def _current(situation: Situation) -> Iterator[KeyWarning]:
         problem = f"expired at {iso_utc(expires)}"
     elif listed is not None and not listed.active:
         problem = "is revoked or has expired, as the vendor's list says"
-    elif current.answers is False:
+    elif situation.answers.get(current.key_id) is False:
         problem = "is not accepted by the vendor"
     else:
         if expires is not None and expires - now < EXPIRY_NOTICE:
@@ -151,37 +155,38 @@ def _schedule(situation: Situation) -> Iterator[KeyWarning]:
 
 
 def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
-    declared = [version.id for version in situation.versions if version.compromised]
-    in_use = [v.id for v in situation.versions if v.compromised and v.current]
-    if declared:
+    incident = situation.journal.open_incident
+    if incident is not None:
+        alive = sorted(situation.journal.suspects_alive(incident))
         yield KeyWarning(
             WarningCode.INCIDENT_OPEN,
-            f"Keys of {len(declared)} versions were declared compromised and are not yet proven "
-            f"dead: {', '.join(declared)}.",
+            f"{len(alive)} keys were declared compromised and are not yet proven dead: "
+            f"{', '.join(alive)}."
+            if alive
+            else "Every key that was declared compromised is dead; the incident is not closed yet.",
         )
-    if in_use:
+    current = situation.current
+    if current is not None and situation.suspect(current):
         yield KeyWarning(
             WarningCode.COMPROMISED_KEY_CURRENT,
-            f"Version {in_use[0]} was declared compromised and is still current: its key is not "
-            "revoked before another one is promoted. Rotate now.",
+            f"Version {current.id} holds a key that was declared compromised, and is current: the "
+            "key is not revoked before another one is promoted. Rotate now.",
         )
-    for version in situation.versions:
-        if (
-            version.displaced
-            and version.labels
-            and not version.dead
-            and situation.issued_for_another_secret(version)
-        ):
+    for key_id, versions in situation.holders.items():
+        displaced = [version.id for version in versions if version.displaced and version.labels]
+        dead = situation.journal.dead(key_id)
+        if displaced and not dead and situation.issued_for_another_secret(key_id):
             yield KeyWarning(
                 WarningCode.KEY_OF_ANOTHER_SECRET,
-                f"Key {version.key_id} of version {version.id} was issued for another secret, as "
-                "in a replica that was promoted. It is not retired here but where it was issued.",
+                f"Key {key_id} of version {displaced[0]} was issued for another secret, as in a "
+                "replica that was promoted. It is not retired here but where it was issued.",
             )
     if plan.refused:
         yield KeyWarning(
             WarningCode.TOO_MANY_RETIREMENTS,
             f"{len(plan.refused)} keys are due to be revoked at once, more than "
-            f"{MOST_REVOCATIONS}: none was. If that is right, revoke some of them at the vendor.",
+            f"{MOST_REVOCATIONS}: none was. If that is right, have them revoked with "
+            "`rotation release`.",
         )
     if situation.out_of_sync:
         yield KeyWarning(
@@ -195,9 +200,9 @@ def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
             WarningCode.HOLD_ACTIVE,
             f"Retirement is on hold until {until.isoformat(timespec='seconds')}.",
         )
-    if plan.unmarked:
+    if plan.unkept:
         yield KeyWarning(
             WarningCode.LABELS_EXHAUSTED,
-            f"{plan.unmarked} displaced versions wait for a label; older ones must be retired "
-            "first.",
+            f"There is no room for a label on versions {', '.join(plan.unkept)}. AWS may delete "
+            "them, and then only the vendor's list can prove that their keys are dead.",
         )

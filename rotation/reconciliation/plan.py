@@ -1,16 +1,18 @@
 """Decides which keys of one secret must die, and when. It does no IO.
 
-Every run plans anew from what it finds, so the next run finds again what this one did not finish
-(it is level-triggered). Only reconciliation retires keys. Invariants of a plan:
+Every run plans anew from what it finds and from the journal, so the next run finds again what this
+one did not finish (it is level-triggered). Only reconciliation retires keys. Invariants of a plan:
 
 1. Outside incidents it revokes no key that is current, in flight or in its grace, whatever version
    holds it; in an incident it revokes no key that is current.
-2. Nothing is marked and revoked in one plan (a compromised key excepted): labels are eventually
-   consistent, and a mark that was read in a later run was there for everybody to see.
+2. Nothing is seen displaced and revoked in one run (a suspect key excepted): a key is due only if
+   the journal had it displaced before this run.
 3. If more than `MOST_REVOCATIONS` ordinary revocations of one secret are due, it revokes none of
-   them: something is wrong, and a person has to look.
-4. A key that does not bear our label is revoked only if a version of this secret holds it, and,
+   them: something is wrong, and a person has to look. Strays, and keys that the issuer was already
+   asked to revoke, do not count; and all that are due are still asked about.
+4. A key that does not bear our label is revoked only if a version of this secret held it, and,
    outside incidents, no rotation of another secret issued it and no other secret uses it.
+5. Without a journal that was read and written in this run, no key dies.
 
 `rotation.reconciliation.execution` carries a plan out. `rotation.reconciliation.key_warnings` says
 what people should know of it.
@@ -24,25 +26,17 @@ from datetime import datetime
 from enum import Enum
 
 from rotation.core.policy import (
-    MOST_RETIREMENT_LABELS,
+    MOST_KEEP_LABELS,
     MOST_REVOCATIONS,
+    ROOM_FOR_LABELS,
     STRAY_AGE,
     ReconciliationPolicy,
 )
 from rotation.core.ports import VendorKey
-from rotation.reconciliation.situation import (
-    ExaminedVersion,
-    Reading,
-    Situation,
-    time_to_ask,
-)
-from rotation.secrets_manager.labels import (
-    AWSPREVIOUS,
-    COMPROMISED_PREFIX,
-    DEAD_PREFIX,
-    RETIRE_AFTER_PREFIX,
-    retirement_label,
-)
+from rotation.journal.model import Journal
+from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation, time_to_ask
+from rotation.secrets_manager.former_labels import FORMER_TAGS, former_labels
+from rotation.secrets_manager.labels import INCIDENT_TAG, KEEP_PREFIX, keep_label
 
 
 class Reason(Enum):
@@ -85,26 +79,26 @@ class Plan:
     """What one run does to one secret.
 
     Attributes:
-        mark: retirement marks for versions that are seen displaced for the first time.
+        keep: labels for versions that AWS must not delete: a proof needs their key.
         remove: labels that are out of date.
-        untag: whether to remove the tags of an incident, which were left behind.
+        untag: tags that are out of date.
         abandon: versions whose AWSPENDING blocks every later rotation.
         retire: the keys whose time has come.
         waiting: the keys whose time will come, and when.
         refused: ordinary retirements that are too many to be right.
         suspended: why no key is retired unless compromised, or None.
-        unmarked: how many versions have to wait for a mark, because there is no room for labels.
+        unkept: the versions that AWS may delete, because there is no room for a label.
     """
 
-    mark: tuple[Label, ...] = ()
+    keep: tuple[Label, ...] = ()
     remove: tuple[Label, ...] = ()
-    untag: bool = False
+    untag: tuple[str, ...] = ()
     abandon: tuple[str, ...] = ()
     retire: tuple[Retirement, ...] = ()
     waiting: tuple[Retirement, ...] = ()
     refused: tuple[Retirement, ...] = ()
     suspended: str | None = None
-    unmarked: int = 0
+    unkept: tuple[str, ...] = ()
 
     @property
     def revocations(self) -> tuple[Retirement, ...]:
@@ -112,41 +106,68 @@ class Plan:
         return tuple(one for one in self.retire if one.revoke)
 
 
-def plan(situation: Situation, policy: ReconciliationPolicy) -> Plan:
-    """Decide what to do about the keys of one secret. Does NOT do it."""
+@dataclass(frozen=True)
+class RunOptions:
+    """What the caller of a run asks for.
+
+    Attributes:
+        eager: whether to ask about every key that is due, however lately it was asked about.
+        release: whether to retire the keys that are due, however many they are.
+    """
+
+    eager: bool = False
+    release: bool = False
+
+
+def plan(
+    situation: Situation,
+    policy: ReconciliationPolicy,
+    before: Journal | None = None,
+    options: RunOptions = RunOptions(),
+) -> Plan:
+    """Decide what to do about the keys of one secret. Does NOT do it.
+
+    Args:
+        situation: what was found; its journal has it written down.
+        policy: what the organisation decided.
+        before: the journal as it was before this run; by default that of ``situation``.
+        options: what the caller asks for.
+    """
     if situation.snapshot.deleted_at is not None:
         return Plan(suspended="the secret is scheduled for deletion")
     suspended = _suspension(situation)
-    marks, unmarked = _marks(situation, policy)
-    due, waiting = _ordinary(situation, policy)
+    due, waiting = _ordinary(situation, policy, before or situation.journal)
     refused: tuple[Retirement, ...] = ()
-    if sum(one.revoke for one in due) > MOST_REVOCATIONS:
-        refused = tuple(one for one in due if one.revoke)
-        # A person may have revoked them meanwhile. The list tells it of the listed keys; the vendor
-        # has to be asked about the others.
-        due = [
-            replace(one, revoke=False)
-            for one in due
-            if not one.revoke
-            or (situation.listed(one.key_id) is None and time_to_ask(one.due, situation.now))
-        ]
-    at_once = list(_compromised(situation, policy))
-    worth = [one for one in at_once if _is_time_to_ask(situation, one)]
+    counted = [one for one in due if _counts(situation, one)]
+    if len(counted) > MOST_REVOCATIONS and not options.release:
+        refused = tuple(counted)
+        # A person may have revoked them meanwhile: asking tells.
+        due = [replace(one, revoke=False) if one in counted else one for one in due]
+    at_once = list(_compromised(situation))
+    retire = [
+        one
+        for one in (*at_once, *(() if suspended else due))
+        if options.eager or _is_time(situation, one)
+    ]
+    labels, unkept = _keep(situation)
     return Plan(
-        mark=marks,
-        remove=tuple(_removals(situation)),
-        untag=situation.stale_incident,
+        keep=labels,
+        remove=tuple(_removals(situation, unkept)),
+        untag=tuple(_stale_tags(situation)),
         abandon=tuple(_abandoned(situation)),
-        retire=(*worth, *(() if suspended else due)),
-        waiting=(
-            *(one for one in at_once if one not in worth),
-            *waiting,
-            *(due if suspended else ()),
-        ),
+        retire=tuple(retire),
+        waiting=(*waiting, *(one for one in (*at_once, *due) if one not in retire)),
         refused=refused,
         suspended=suspended,
-        unmarked=unmarked,
+        unkept=unkept,
     )
+
+
+def _is_time(situation: Situation, retirement: Retirement) -> bool:
+    """Whether to retire a key in this run. Who was never asked to revoke it is asked now."""
+    life = situation.life(retirement.key_id)
+    never_asked = retirement.revoke and life.asked_at is None
+    return never_asked or time_to_ask(life, situation.now)
 
 
 def _suspension(situation: Situation) -> str | None:
@@ -158,7 +179,7 @@ def _suspension(situation: Situation) -> str | None:
         return "there is no current key"
     unclear = [v for v in situation.versions if not v.displaced and v.reading is Reading.UNREADABLE]
     if unclear:
-        return f"the value of version {unclear[0].id} is not an API key"
+        return f"version {unclear[0].id} cannot be read: {unclear[0].problem}"
     if situation.out_of_sync:
         return "a replica is not in sync"
     until = situation.hold_until
@@ -167,109 +188,115 @@ def _suspension(situation: Situation) -> str | None:
     return None
 
 
-def _marks(situation: Situation, policy: ReconciliationPolicy) -> tuple[tuple[Label, ...], int]:
-    """Marks for displaced versions whose key may be alive, the newest first as far as they fit."""
-    after = situation.now + policy.grace
+def _keep(situation: Situation) -> tuple[tuple[Label, ...], tuple[str, ...]]:
+    """Labels for the versions that need one, the newest first as far as there is room.
+
+    AWS may delete a version that bears no label (UserGuide getting-started, "Version").
+    """
     wanted = [
-        Label(version.id, retirement_label(version.id, after))
+        version.id
         for version in reversed(situation.versions)
-        if _retirable(situation, version) and version.retire_after is None
+        if version.displaced and _ours_alone(version) and _needed_for_a_proof(situation, version)
     ]
-    marked = sum(version.retire_after is not None for version in situation.versions)
-    room = max(0, MOST_RETIREMENT_LABELS - marked)
-    return tuple(wanted[:room]), len(wanted[room:])
+    has = [version.id for version in situation.versions if keep_label(version.id) in version.labels]
+    wanted = [version for version in wanted if version not in has]
+    used = sum(len(version.labels) for version in situation.versions)
+    room = max(0, min(MOST_KEEP_LABELS - len(has), ROOM_FOR_LABELS - used))
+    return tuple(Label(one, keep_label(one)) for one in wanted[:room]), tuple(wanted[room:])
 
 
-def _retirable(situation: Situation, version: ExaminedVersion) -> bool:
-    """Whether ``version`` holds a key that nobody should use for long, and that may be alive."""
-    if not version.displaced or version.dead or version.key_id is None:
-        return False
-    if (
-        version.key_id in situation.protected | situation.compromised_keys
-        or situation.issued_for_another_secret(version)
-    ):
-        return False
-    if version.labels:
+def _ours_alone(version: ExaminedVersion) -> bool:
+    """Whether no label but ours keeps the version from being deleted."""
+    former = former_labels(version.labels)
+    return all(label in former or label.startswith(KEEP_PREFIX) for label in version.labels)
+
+
+def _needed_for_a_proof(situation: Situation, version: ExaminedVersion) -> bool:
+    key_id = version.key_id
+    if key_id in situation.suspects:
         return True
-    # A deprecated version needs no mark if the vendor lists its key as dead, or rejects it.
-    listed = situation.listed(version.key_id)
-    return version.answers is True if listed is None else listed.active
+    if key_id is None or situation.journal.dead(key_id) or key_id in situation.protected:
+        return False
+    return not situation.issued_for_another_secret(key_id)
 
 
-def _removals(situation: Situation) -> Iterator[Label]:
+def _removals(situation: Situation, unkept: tuple[str, ...]) -> Iterator[Label]:
     for version in situation.versions:
-        stale = not version.displaced or version.key_id in situation.protected
-        if version.dead or (stale and not version.compromised):
-            yield from (
-                Label(version.id, mark) for mark in sorted(_labels_of(version, RETIRE_AFTER_PREFIX))
+        former = () if version.id in unkept else former_labels(version.labels)
+        for label in sorted(version.labels):
+            stale = label.startswith(KEEP_PREFIX) and not (
+                version.displaced and _needed_for_a_proof(situation, version)
             )
-        if (
-            version.dead
-            and version.displaced
-            and version.labels == _labels_of(version, DEAD_PREFIX)
-        ):
-            yield from (Label(version.id, dead) for dead in sorted(version.labels))
-        labelled = bool(_labels_of(version, COMPROMISED_PREFIX))
-        if labelled and version.displaced and AWSPREVIOUS in version.labels:
-            # So that no rollback revives it. The label of the incident keeps the version from
-            # being deleted; as long as there is none, AWSPREVIOUS has to.
-            yield Label(version.id, AWSPREVIOUS)
-        if version.compromised and situation.never_got_a_value(version):
-            yield from (
-                Label(version.id, one) for one in sorted(_labels_of(version, COMPROMISED_PREFIX))
-            )
+            if stale or label in former:
+                yield Label(version.id, label)
 
 
-def _labels_of(version: ExaminedVersion, prefix: str) -> frozenset[str]:
-    return frozenset(label for label in version.labels if label.startswith(prefix))
+def _stale_tags(situation: Situation) -> Iterator[str]:
+    tags = situation.snapshot.tags
+    yield from (name for name in FORMER_TAGS if name in tags)
+    if INCIDENT_TAG in tags and situation.journal.open_incident is None:
+        yield INCIDENT_TAG
 
 
 def _abandoned(situation: Situation) -> Iterator[str]:
     for version in situation.versions:
-        if version.pending and (version.compromised or situation.stuck(version)):
+        blocks = version.pending and (situation.suspect(version) or situation.stuck(version))
+        if blocks or version.leftover:
             yield version.id
 
 
 def _ordinary(
-    situation: Situation, policy: ReconciliationPolicy
+    situation: Situation, policy: ReconciliationPolicy, before: Journal
 ) -> tuple[list[Retirement], list[Retirement]]:
     """The retirements outside of incidents: those that are due, and those that wait."""
     retirements = [*_over_grace(situation), *_strays(situation, policy)]
-    now = [one for one in retirements if one.due <= situation.now and _may_go_ahead(situation, one)]
+    now = [
+        one
+        for one in retirements
+        if one.due <= situation.now and _may_go_ahead(situation, before, one)
+    ]
     return now, [one for one in retirements if one not in now]
 
 
-def _may_go_ahead(situation: Situation, retirement: Retirement) -> bool:
+def _may_go_ahead(situation: Situation, before: Journal, retirement: Retirement) -> bool:
     """Whether a retirement that is due may go ahead in this run."""
-    listed = situation.listed(retirement.key_id)
-    if listed is None and not situation.all_seen:
-        # A person made this key, and may have put it into a secret that this run did not see.
+    key_id = retirement.key_id
+    if situation.life(key_id).displaced_at is None:
+        # A stray. No version ever held it, so no other secret can use it.
+        return True
+    earlier = before.keys.get(key_id)
+    if earlier is None or earlier.displaced_at is None:
+        # This run is the first that sees it displaced.
         return False
-    return _is_time_to_ask(situation, retirement)
+    # A person may have put the value into another secret, which only a run over all secrets sees.
+    # One that cannot be looked at holds up the keys that a person made, and not the listed ones:
+    # those were issued for this secret.
+    if situation.listed(key_id) is None:
+        return situation.all_seen
+    return situation.whole
 
 
-def _is_time_to_ask(situation: Situation, retirement: Retirement) -> bool:
-    """Whether to ask about the key in this run: not every time, while a person is to revoke it."""
-    listed = situation.listed(retirement.key_id)
-    asked = listed is not None and listed.revocation_asked
-    return not asked or time_to_ask(retirement.due, situation.now)
+def _counts(situation: Situation, retirement: Retirement) -> bool:
+    """Whether a retirement is one that the brake counts."""
+    asked = situation.life(retirement.key_id).asked_at is not None
+    return retirement.revoke and retirement.reason is Reason.GRACE_OVER and not asked
 
 
 def _over_grace(situation: Situation) -> Iterator[Retirement]:
-    holders: dict[str, list[ExaminedVersion]] = {}
-    for version in situation.versions:
-        if version.key_id is not None and not version.dead:
-            holders.setdefault(version.key_id, []).append(version)
-    for key_id, versions in holders.items():
-        if not all(_retirable(situation, version) for version in versions):
+    """Every displaced key, whether a version still holds it or not, and every stray in progress."""
+    for key_id, life in situation.journal.keys.items():
+        due = life.retire_after or life.asked_at
+        spared = key_id in situation.protected | situation.suspects
+        if due is None or spared or life.death or situation.issued_for_another_secret(key_id):
             continue
-        # A version without a mark is seen displaced for the first time and has its grace ahead.
-        times = [version.retire_after for version in versions]
-        marked = [time for time in times if time is not None]
-        if len(marked) == len(times):
-            ids = tuple(version.id for version in versions)
-            revoke = _may_be_alive(situation, key_id)
-            yield Retirement(key_id, ids, Reason.GRACE_OVER, max(marked), revoke=revoke)
+        stored = key_id in situation.holders or situation.journal.holders(key_id)
+        reason = Reason.GRACE_OVER if stored else Reason.STRAY
+        revoke = _may_be_alive(situation, key_id)
+        yield Retirement(key_id, _version_ids(situation, key_id), reason, due, revoke=revoke)
+
+
+def _version_ids(situation: Situation, key_id: str) -> tuple[str, ...]:
+    return tuple(version.id for version in situation.holders.get(key_id, ()))
 
 
 def _may_be_alive(situation: Situation, key_id: str) -> bool:
@@ -278,15 +305,16 @@ def _may_be_alive(situation: Situation, key_id: str) -> bool:
 
 
 def _strays(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Retirement]:
-    """Keys that bear our label, that no version names, and that no rotation is about to store."""
-    unseen = any(v.reading is Reading.NOT_READ and not v.dead for v in situation.versions)
-    if situation.listing is None or unseen:
+    """Keys that bear our label, that no version ever held, and that no rotation is about to store.
+
+    A version that could not be read is taken to hold the keys that were issued for it.
+    """
+    if situation.listing is None:
         return
-    named = {version.key_id for version in situation.versions}
-    unclear = any(version.reading is Reading.UNREADABLE for version in situation.versions)
     for key in _active_keys_with_our_label(situation, policy):
-        spared = key.id in named | situation.protected or unclear
-        if not spared and not _of_compromised(situation, key):
+        held = key.id in situation.holders or situation.journal.holders(key.id)
+        known = key.id in situation.journal.keys
+        if not held and not known and key.id not in situation.protected | situation.suspects:
             # By the vendor's clock throughout: the age that it has there is counted back from now.
             age = situation.listing.vendor_time - key.created_at
             yield Retirement(key.id, (), Reason.STRAY, situation.now - age + STRAY_AGE)
@@ -303,21 +331,11 @@ def _active_keys_with_our_label(
             yield key
 
 
-def _of_compromised(situation: Situation, key: VendorKey) -> bool:
-    return any(v.compromised for v in situation.versions if v.id == key.label.token)
-
-
-def _compromised(situation: Situation, policy: ReconciliationPolicy) -> Iterator[Retirement]:
-    """Retire every compromised key that is not current at once, even during a hold."""
-    holders: dict[str, list[str]] = {}
-    for version in situation.versions:
-        if version.compromised and version.key_id is not None:
-            holders.setdefault(version.key_id, []).append(version.id)
-    for key in _active_keys_with_our_label(situation, policy):
-        if _of_compromised(situation, key):
-            holders.setdefault(key.id, [])
-    for key_id, versions in holders.items():
-        if key_id not in situation.in_use:
-            due = situation.declared_at or situation.now
-            revoke = _may_be_alive(situation, key_id)
-            yield Retirement(key_id, tuple(versions), Reason.COMPROMISED, due, revoke=revoke)
+def _compromised(situation: Situation) -> Iterator[Retirement]:
+    """Retire every suspect key that is not current at once, even during a hold."""
+    for key_id in sorted(situation.suspects - situation.in_use):
+        life = situation.life(key_id)
+        revoke = _may_be_alive(situation, key_id)
+        due = life.displaced_at or situation.now
+        versions = _version_ids(situation, key_id)
+        yield Retirement(key_id, versions, Reason.COMPROMISED, due, revoke=revoke)

@@ -17,11 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from rotation.core.policy import CLOCK_TOLERANCE, REJECTIONS
 from rotation.core.ports import KeyProver
-from rotation.credential import ApiKey
+from rotation.credential import ApiKey, iso_utc
 from rotation.deadline import DEATH_WATCH_RESERVE, Deadline
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
 
@@ -114,47 +114,58 @@ class DeathProver:
     workers: int = 4
 
     def prove(self, keys: Sequence[ProbedKey]) -> Mapping[tuple[str, str], ProbeHistory]:
-        """The probes of each key, by secret ARN and key id. No key makes it raise an error."""
-        histories = {_name(one): ProbeHistory(one.control.id) for one in keys}
+        """The probes of each key, by secret ARN and key id. No key makes it raise an error.
+
+        A key that is given with several materials is dead if each of them was rejected.
+        """
+        histories = [ProbeHistory(one.control.id) for one in keys]
         gap = self.limit / (REJECTIONS - 1)
         for number in range(_MOST_ROUNDS):
-            undecided = [one for one in keys if not self._decided(one, histories[_name(one)])]
+            undecided = [
+                (one, history)
+                for one, history in zip(keys, histories, strict=True)
+                if not self._decided(one, history)
+            ]
             if not undecided:
                 break
             if number > 0:
                 if self.deadline.before(DEATH_WATCH_RESERVE).left() < gap:
                     break
                 self.sleep(gap.total_seconds())
-            self._probe_round(undecided, histories)
-        for one in keys:
-            histories[_name(one)].verdict = self._verdict(histories[_name(one)])
-        return histories
+            self._probe_round(undecided)
+        united: dict[tuple[str, str], ProbeHistory] = {}
+        for one, history in zip(keys, histories, strict=True):
+            history.verdict = self._verdict(history)
+            name = one.secret_arn, one.key.id
+            united[name] = _united(united[name], history) if name in united else history
+        return united
 
-    def _probe_round(
-        self, keys: Iterable[ProbedKey], histories: Mapping[tuple[str, str], ProbeHistory]
-    ) -> None:
-        groups: dict[tuple[str, str], list[ProbedKey]] = {}
-        for one in keys:
-            groups.setdefault((one.secret_arn, one.control.id), []).append(one)
+    def _probe_round(self, keys: Iterable[tuple[ProbedKey, ProbeHistory]]) -> None:
+        groups: dict[tuple[str, str], list[tuple[ProbedKey, ProbeHistory]]] = {}
+        for one, history in keys:
+            groups.setdefault((one.secret_arn, one.control.id), []).append((one, history))
         with ThreadPoolExecutor(self.workers) as threads:
             for asked in threads.map(self._probe_group, groups.values()):
-                for one, probe in asked:
-                    histories[_name(one)].probes.append(probe)
+                for history, probe in asked:
+                    history.probes.append(probe)
 
-    def _probe_group(self, group: list[ProbedKey]) -> list[tuple[ProbedKey, Probe]]:
-        before = self._probe(group[0], group[0].control)
-        probes = [(one, self._probe(one, one.key)) for one in group]
-        after = self._probe(group[0], group[0].control)
+    def _probe_group(
+        self, group: list[tuple[ProbedKey, ProbeHistory]]
+    ) -> list[tuple[ProbeHistory, Probe]]:
+        first = group[0][0]
+        before = self._probe(first, first.control)
+        probes = [(history, self._probe(one, one.key)) for one, history in group]
+        after = self._probe(first, first.control)
         if before.outcome is after.outcome is ProbeOutcome.ACCEPTED:
             return probes
         return [
-            (one, probe)
+            (history, probe)
             if probe.outcome is ProbeOutcome.ACCEPTED
             else (
-                one,
+                history,
                 Probe(probe.at, ProbeOutcome.INCONCLUSIVE, probe.vendor_time, "no_live_control"),
             )
-            for one, probe in probes
+            for history, probe in probes
         ]
 
     def _probe(self, probed: ProbedKey, key: ApiKey) -> Probe:
@@ -194,5 +205,27 @@ class DeathProver:
         return DeathVerdict.UNPROVEN
 
 
-def _name(probed: ProbedKey) -> tuple[str, str]:
-    return probed.secret_arn, probed.key.id
+def _united(one: ProbeHistory, other: ProbeHistory) -> ProbeHistory:
+    """The probes of two materials of one key: alive if one is, dead if both are."""
+    verdicts = {one.verdict, other.verdict}
+    first = (DeathVerdict.ALIVE, DeathVerdict.UNPROVEN, DeathVerdict.DEAD)
+    verdict = next(verdict for verdict in first if verdict in verdicts)
+    return ProbeHistory(one.control_id, [*one.probes, *other.probes], verdict)
+
+
+def death_facts(death: ProbeHistory) -> dict[str, Any]:
+    """The probes of one key, as JSON members."""
+    return {
+        "by": "rejections between accepted calls of the control key",
+        "controlKeyId": death.control_id,
+        "verdict": death.verdict.value,
+        "probes": [
+            {
+                "at": iso_utc(probe.at),
+                "vendorTime": None if probe.vendor_time is None else iso_utc(probe.vendor_time),
+                "outcome": probe.outcome.value,
+                **({"detail": probe.detail} if probe.detail else {}),
+            }
+            for probe in death.probes
+        ],
+    }

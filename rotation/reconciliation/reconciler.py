@@ -16,8 +16,16 @@ from typing import Any, TypeVar
 from rotation.core.ports import IssuerCondition, Revocation
 from rotation.credential import ApiKey, iso_utc
 from rotation.deadline import NEXT_SECRET_RESERVE, Deadline
-from rotation.errors import CredentialRejectedError, RotationError, VendorError
-from rotation.incident.declaration import advance
+from rotation.errors import (
+    CredentialRejectedError,
+    JournalError,
+    RotationError,
+    VendorError,
+    VersionStateError,
+)
+from rotation.incident.declaration import declare
+from rotation.incident.progress import CurrentState, Progress, Stage, advance
+from rotation.journal.model import Declaration, Journal
 from rotation.privacy.observability import count, logger
 from rotation.reconciliation.condemned_keys import CondemnedKeyReview
 from rotation.reconciliation.examination import Examination, Examiner, FirstLook
@@ -29,7 +37,8 @@ from rotation.reconciliation.key_warnings import (
     issuer_warnings,
     secret_warnings,
 )
-from rotation.reconciliation.plan import Plan, plan
+from rotation.reconciliation.observation import carry_over, observe, whole_milliseconds
+from rotation.reconciliation.plan import Plan, RunOptions, plan
 from rotation.reconciliation.proof_of_death import DeathProver, ProbedKey, ProbeHistory
 from rotation.reconciliation.report import (
     SCHEMA,
@@ -39,7 +48,10 @@ from rotation.reconciliation.report import (
     unexamined,
     warnings,
 )
-from rotation.secrets_manager.labels import INCIDENT_TAG
+from rotation.reconciliation.run_order import RunOrder
+from rotation.reconciliation.situation import Reading, Situation
+from rotation.secrets_manager.discovery import ListedSecret
+from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAG
 from rotation.secrets_manager.versions import SecretVersions
 
 _T = TypeVar("_T")
@@ -53,6 +65,7 @@ class _SecretRun:
         arn: the secret's ARN, or its name until the first look.
         secret: the secret.
         look: what is known before a value is read; None: that phase did not succeed.
+        before: the journal as it was before this run; None: it could not be read or written.
         examination: what was found; None: that phase did not succeed.
         plan: what is to be done.
         execution: what is being done; None: nothing.
@@ -64,6 +77,7 @@ class _SecretRun:
     arn: str
     secret: SecretVersions
     look: FirstLook | None = None
+    before: Journal | None = None
     examination: Examination | None = None
     plan: Plan = field(default_factory=Plan)
     execution: Execution | None = None
@@ -72,11 +86,17 @@ class _SecretRun:
     failures: list[RotationError] = field(default_factory=list)
 
     def isolate(self, act: Callable[[], _T]) -> _T | None:
-        """Do an act of this secret; whatever goes wrong is its failure and nobody else's."""
+        """Do an act of this secret; whatever goes wrong is its failure and nobody else's.
+
+        Without its journal no key of the secret dies, whichever act needed it.
+        """
         try:
             return act()
         except RotationError as error:
             self.failures.append(error)
+            if isinstance(error, JournalError):
+                message = f"No key of this secret is retired: {error}"
+                self.warnings.append(KeyWarning(WarningCode.JOURNAL_UNUSABLE, message))
         except Exception as error:  # noqa: BLE001 - one secret must not stop the others
             logger.exception("reconciliation failed unexpectedly", extra={"secret": self.arn})
             self.failures.append(RotationError(f"Failed unexpectedly ({type(error).__name__})."))
@@ -89,8 +109,7 @@ class Reconciler:
 
     Attributes:
         open_secret: the versions of a secret, by its ARN or name.
-        discover: the ARNs of all secrets that name our rotation function, those with an open
-            incident first.
+        discover: lists all secrets that name our rotation function.
         condition: asks how the issuer is doing.
         services: what a run uses, shared by all secrets.
         death_prover: proves that keys are dead.
@@ -99,15 +118,28 @@ class Reconciler:
     """
 
     open_secret: Callable[[str], SecretVersions]
-    discover: Callable[[], Sequence[str]]
+    discover: Callable[[], Sequence[ListedSecret]]
     condition: Callable[[], IssuerCondition]
     services: ReconciliationServices
     death_prover: DeathProver
     deadline: Deadline
     workers: int = 8
 
-    def run(self, secrets: Sequence[str] | None = None, *, act: bool = True) -> dict[str, Any]:
+    def run(
+        self,
+        secrets: Sequence[str] | None = None,
+        *,
+        act: bool = True,
+        options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+        released: str | None = None,
+    ) -> dict[str, Any]:
         """Reconcile ``secrets``, or all; with ``act=False`` change nothing and ask no key.
+
+        Args:
+            secrets: names or ARNs; None: all.
+            act: whether to do anything.
+            options: what the caller asks for.
+            released: the ARN of the secret whose keys are retired however many they are.
 
         Returns:
             the report.
@@ -116,41 +148,52 @@ class Reconciler:
             SecretStoreError: the secrets could not be listed.
         """
         services, started, whole = self.services, self.services.clock(), secrets is None
-        examiner = Examiner(services.issuer, services.prover, services.policy, services.clock)
+
+        def options_of(run: _SecretRun) -> RunOptions:
+            return RunOptions(eager=True, release=True) if run.arn == released else options
+
+        examiner = self._examiner()
         with ThreadPoolExecutor(self.workers) as threads:
 
             def each(phase: Callable[[_SecretRun], None]) -> None:
                 list(threads.map(phase, runs))
 
             # Discover the secrets, and what their issuer has to say.
-            runs = self._discover(secrets)
+            order = RunOrder(services.journals.store, services.policy.rotation_function)
+            runs = self._open(order.arrange(self.discover()) if secrets is None else secrets)
             condition, shared = self._ask_issuer(started)
+            shared += _discovery_warnings(runs, whole=whole)
             condemned = CondemnedKeyReview(
                 services.condemned_keys if whole or not act else None, services.evidence
             )
             condemned.read()
             each(lambda run: self._look(run, examiner))
             runs = _without_duplicates(runs)
-            # Advance open incidents: labels, AWSPENDING, the next rotation. Revokes nothing.
-            if act:
-                each(lambda run: self._advance_incident(run, examiner))
-            # Examine: read versions and values. Then ask the vendor, which buys signatures.
+            # Examine: read the journal, versions and values.
             each(lambda run: self._examine(run, examiner))
+            _relate(runs, whole=whole)
+            # Observe: write in the journal what was found.
+            each(lambda run: self._observe(run, store=act))
             if act:
+                # Advance open incidents: AWSPENDING, the next rotation. Revokes nothing.
+                each(lambda run: self._advance_incident(run, examiner))
+                # Ask the vendor about the current keys, which buys signatures.
                 each(lambda run: self._ask_vendor(run, examiner))
-            # Plan each secret, knowing which keys the others use.
-            self._plan(runs, whole=whole)
+            # Plan each secret.
+            each(lambda run: self._plan(run, options_of(run)))
             deaths: Mapping[tuple[str, str], ProbeHistory] = {}
             if act:
                 # Execute the plans: labels, then revocation.
-                each(self._execute)
+                each(lambda run: self._execute(run, options_of(run)))
                 # Prove deaths, all together.
                 probed = [key for run in runs for key in run.probed or ()]
                 probed += condemned.keys_to_probe(_current_keys(runs), services.prover)
                 deaths = self.death_prover.prove(probed)
-                # Conclude: mark what is dead, keep evidence, close incidents.
+                # Conclude: write down what is dead, close incidents, keep evidence.
                 each(lambda run: _conclude(run, deaths))
             condemned.conclude(deaths)
+        if whole and act:
+            order.keep([run.arn for run in runs if run.examination is None and not run.failures])
         # Report.
         shared += condemned.warnings
         _log_and_count(runs, shared)
@@ -165,9 +208,61 @@ class Reconciler:
             "secrets": [_report(run, act=act) for run in runs],
         }
 
-    def _discover(self, secrets: Sequence[str] | None) -> list[_SecretRun]:
-        names = dict.fromkeys(self.discover() if secrets is None else secrets)
-        return [_SecretRun(name, self.open_secret(name)) for name in names]
+    def declare(self, secret: str, declaration: Declaration, *, again: bool) -> Journal:
+        """Declare every key of ``secret`` compromised, and return the journal that says so.
+
+        Reads no value, so that nothing but the journal can hold it up: `observe` adds the keys that
+        turn out to be in the versions. Does NOT rotate or revoke anything.
+
+        Raises:
+            VersionStateError: the secret is scheduled for deletion, or another function rotates it.
+            SecretStoreError, JournalError: it may not be declared; asking again is safe.
+        """
+        run, look = self._only(secret)
+        if look.snapshot.deleted_at is not None:
+            raise VersionStateError(
+                f"{run.arn} is scheduled for deletion. Restore it first "
+                "(aws secretsmanager restore-secret), or revoke its keys in the vendor's portal."
+            )
+        listed = look.listing.keys if look.listing else ()
+        keys: dict[str, tuple[str, ...]] = {key.id: () for key in listed if key.active}
+        versions = {*look.snapshot.labels, *(one.id for one in run.secret.list_versions())}
+        journals = self.services.journals
+        return journals.change(
+            journals.read(run.arn),
+            lambda found: declare(found, declaration, keys=keys, versions=versions, again=again),
+        )
+
+    def advance(self, secret: str) -> tuple[Progress, Situation]:
+        """Do what the open incident of ``secret`` needs next, and return what was found before.
+
+        Raises:
+            VersionStateError: another function rotates the secret.
+            SecretStoreError, JournalError: asking again is safe.
+        """
+        examiner = self._examiner()
+        run, look = self._only(secret)
+        journal = self.services.journals.read(run.arn)
+        self.services.rate_limiter()
+        examination = examiner.examine(run.secret, look, journal)
+        run.examination = replace(
+            examination, situation=replace(examination.situation, whole=False, all_seen=False)
+        )
+        self._write_down(run, journal)
+        progress = self._advance(run, run.examination.situation)
+        return progress, run.examination.situation
+
+    def _examiner(self) -> Examiner:
+        services = self.services
+        return Examiner(services.issuer, services.prover, services.policy, services.clock)
+
+    def _only(self, secret: str) -> tuple[_SecretRun, FirstLook]:
+        """The run of one secret, by its name or ARN, and the first look at it."""
+        run = _SecretRun(secret, self.open_secret(secret))
+        return run, self._first_look(run, self._examiner())
+
+    def _open(self, names: Sequence[str]) -> list[_SecretRun]:
+        return [_SecretRun(name, self.open_secret(name)) for name in dict.fromkeys(names)]
 
     def _ask_issuer(self, now: datetime) -> tuple[IssuerCondition, list[KeyWarning]]:
         try:
@@ -179,29 +274,92 @@ class Reconciler:
 
     def _look(self, run: _SecretRun, examiner: Examiner) -> None:
         if self._in_time(run):
-            run.look = run.isolate(lambda: examiner.look(run.secret))
-        if run.look is not None:
-            run.arn = run.look.snapshot.arn
+            run.look = run.isolate(lambda: self._first_look(run, examiner))
 
-    def _advance_incident(self, run: _SecretRun, examiner: Examiner) -> None:
-        """Do what an open incident needs next, and look again if anything was done."""
-        if run.look is None or INCIDENT_TAG not in run.look.snapshot.tags:
-            return
-        progress = run.isolate(lambda: advance(run.secret, self.services.clock()))
-        acts = progress.acts if progress else ()
-        for act in acts:
-            logger.warning("incident", extra={"secret": run.arn, "act": act})
-        if acts:
-            run.look = run.isolate(lambda: examiner.look(run.secret))
+    def _first_look(self, run: _SecretRun, examiner: Examiner) -> FirstLook:
+        """Look at the secret. What was named in another way is opened anew by its full ARN."""
+        look = examiner.look(run.secret)
+        if look.snapshot.arn != run.secret.arn:
+            run.secret = self.open_secret(look.snapshot.arn)
+            look = examiner.look(run.secret)
+        run.arn = look.snapshot.arn
+        return look
 
     def _examine(self, run: _SecretRun, examiner: Examiner) -> None:
         look = run.look
         if look is None or not self._in_time(run):
             return
+        journal = run.isolate(lambda: self.services.journals.read(run.arn))
         # ListSecretVersionIds waits for its turn.
         self.services.rate_limiter()
-        run.examination = run.isolate(lambda: examiner.examine(run.secret, look))
+        run.examination = run.isolate(
+            lambda: examiner.examine(run.secret, look, journal or Journal(run.arn))
+        )
+        run.before = journal
         run.warnings += _listing_warnings(look.listing_error)
+
+    def _observe(self, run: _SecretRun, *, store: bool) -> None:
+        examination, before = run.examination, run.before
+        if examination is None or before is None:
+            return
+        run.before = None
+        situation = examination.situation
+        if store:
+            run.isolate(lambda: self._write_down(run, before))
+        else:
+            journal = observe(before, situation, self.services.policy)
+            run.examination = replace(examination, situation=replace(situation, journal=journal))
+            run.before = carry_over(before, situation)
+
+    def _write_down(self, run: _SecretRun, before: Journal) -> None:
+        """Write in the journal what was found."""
+        examination = run.examination
+        if examination is None:
+            return
+        situation, policy = examination.situation, self.services.policy
+        journal = self.services.journals.change(
+            before, lambda found: observe(found, situation, policy)
+        )
+        run.examination = replace(examination, situation=replace(situation, journal=journal))
+        run.before = carry_over(before, situation)
+
+    def _advance_incident(self, run: _SecretRun, examiner: Examiner) -> None:
+        """Do what an open incident needs next, and look again if anything was done."""
+        examination, before = run.examination, run.before
+        if examination is None or before is None:
+            return
+        situation, look = examination.situation, run.look
+        if situation.journal.open_incident is None or look is None:
+            return
+        progress = run.isolate(lambda: self._advance(run, situation))
+        if progress is None or not progress.acts:
+            return
+        again = run.isolate(lambda: examiner.look(run.secret))
+        if again is not None:
+            found = run.isolate(lambda: examiner.examine(run.secret, again, progress.journal))
+            run.examination = found and replace(
+                found,
+                situation=replace(
+                    found.situation,
+                    in_use_elsewhere=situation.in_use_elsewhere,
+                    whole=situation.whole,
+                    all_seen=situation.all_seen,
+                ),
+            )
+
+    def _advance(self, run: _SecretRun, situation: Situation) -> Progress:
+        if situation.journal.open_incident is None:
+            return Progress(Stage.NONE, situation.journal)
+        progress = advance(
+            run.secret,
+            situation.journal,
+            _current_state(situation),
+            keeper=self.services.journals,
+            now=whole_milliseconds(self.services.clock()),
+        )
+        for act in progress.acts:
+            logger.warning("incident", extra={"secret": run.arn, "act": act})
+        return progress
 
     def _ask_vendor(self, run: _SecretRun, examiner: Examiner) -> None:
         """Ask the vendor, unless a slow vendor has taken the time: the plans are executed then."""
@@ -217,31 +375,74 @@ class Reconciler:
         run.warnings.append(KeyWarning(WarningCode.NOT_REACHED, message))
         return False
 
-    def _plan(self, runs: Sequence[_SecretRun], *, whole: bool) -> None:
-        """Plan each secret, knowing which keys the others use."""
-        examined = [(run, run.examination) for run in runs if run.examination is not None]
-        all_seen = whole and len(examined) == len(runs)
-        users: Counter[str] = Counter()
-        for _, examination in examined:
-            users.update(examination.situation.in_use | examination.situation.in_flight)
-        for run, examination in examined:
-            own = examination.situation.in_use | examination.situation.in_flight
-            listing = examination.situation.listing
-            known = {*examination.keys, *(key.id for key in (listing.keys if listing else ()))}
-            elsewhere = frozenset(key for key in known if users[key] > (1 if key in own else 0))
-            situation = replace(
-                examination.situation, in_use_elsewhere=elsewhere, all_seen=all_seen
-            )
-            run.examination = replace(examination, situation=situation)
-            run.plan = plan(situation, self.services.policy)
-            run.warnings += secret_warnings(situation, run.plan)
-
-    def _execute(self, run: _SecretRun) -> None:
+    def _plan(self, run: _SecretRun, options: RunOptions) -> None:
         if run.examination is None:
             return
-        execution = Execution(run.secret, run.examination, run.plan, self.services)
+        if run.before is None:
+            run.plan = Plan(suspended="the journal cannot be read or written")
+            run.warnings += secret_warnings(run.examination.situation, run.plan)
+            return
+        situation = run.examination.situation
+        run.plan = plan(situation, self.services.policy, run.before, options)
+        run.warnings += secret_warnings(situation, run.plan)
+
+    def _execute(self, run: _SecretRun, options: RunOptions) -> None:
+        examination, before = run.examination, run.before
+        if examination is None or before is None or examination.situation.snapshot.deleted_at:
+            return
+        execution = Execution(
+            run.secret, examination, before, run.plan, options=options, services=self.services
+        )
         run.execution = execution
         run.probed = run.isolate(execution.execute)
+
+
+def _relate(runs: Sequence[_SecretRun], *, whole: bool) -> None:
+    """Tell each secret which of its keys the others use."""
+    examined = [(run, run.examination) for run in runs if run.examination is not None]
+    all_seen = whole and len(examined) == len(runs)
+    users: Counter[str] = Counter()
+    for _, examination in examined:
+        users.update(examination.situation.in_use | examination.situation.in_flight)
+    for run, examination in examined:
+        situation = examination.situation
+        own = situation.in_use | situation.in_flight
+        listed = (key.id for key in (situation.listing.keys if situation.listing else ()))
+        known = {*situation.holders, *situation.journal.keys, *listed}
+        elsewhere = frozenset(key for key in known if users[key] > (1 if key in own else 0))
+        situation = replace(situation, in_use_elsewhere=elsewhere, whole=whole, all_seen=all_seen)
+        run.examination = replace(examination, situation=situation)
+
+
+def _current_state(situation: Situation) -> CurrentState:
+    """What an open incident needs to know of the secret."""
+    current = situation.current
+    pending = next(
+        (one for one in situation.versions if AWSPENDING in one.labels and not one.current), None
+    )
+    return CurrentState(
+        current_is_sound=current is not None
+        and current.reading is Reading.READ
+        and current.key_id is not None
+        and not situation.suspect(current)
+        and not situation.journal.dead(current.key_id),
+        pending=pending.id if pending else None,
+        pending_is_sound=pending is not None
+        and pending.pending
+        and not situation.suspect(pending)
+        and pending.reading is not Reading.UNREADABLE,
+        tag=situation.snapshot.tags.get(INCIDENT_TAG),
+    )
+
+
+def _discovery_warnings(runs: Sequence[_SecretRun], *, whole: bool) -> list[KeyWarning]:
+    if runs or not whole:
+        return []
+    message = (
+        "No secret names the rotation function, so nothing is rotated, retired or watched. If the "
+        "function was replaced, name the new one with aws secretsmanager rotate-secret."
+    )
+    return [KeyWarning(WarningCode.NO_SECRETS, message)]
 
 
 def _without_duplicates(runs: Sequence[_SecretRun]) -> list[_SecretRun]:
@@ -262,7 +463,7 @@ def _current_keys(runs: Iterable[_SecretRun]) -> Iterator[ApiKey]:
     """The current key of each secret that was examined."""
     for run in runs:
         if run.examination is not None and (current := run.examination.situation.current):
-            key = run.examination.keys.get(current.key_id or "")
+            key = run.examination.keys.get(current.id)
             if key is not None:
                 yield key
 

@@ -6,17 +6,19 @@ An operator who may not read the secret sees it, so it holds no key material.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
 from rotation.core.ports import IssuerCondition, VendorKey
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
+from rotation.incident.declaration import tag_text
+from rotation.journal.document import incident_members, key_members
 from rotation.reconciliation.execution import ExecutionResult
-from rotation.reconciliation.incident_record import death_facts, time_text, version_facts
 from rotation.reconciliation.key_warnings import KeyWarning
 from rotation.reconciliation.plan import Plan, Reason, Retirement
+from rotation.reconciliation.proof_of_death import death_facts
 from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation
-from rotation.secrets_manager.labels import INCIDENT_TAG
 
 SCHEMA: Final = "trusted-signatures-rotation/report/1"
 
@@ -40,6 +42,7 @@ def secret_report(
     # A hold that is not a time is held as the year 9999.
     held = None if hold is None else "unreadable" if hold.year == 9999 else iso_utc(hold)
     refused = {one.key_id for one in plan.refused}
+    incident = situation.journal.open_incident
     facts: dict[str, Any] = {
         "arn": snapshot.arn,
         "name": snapshot.name,
@@ -48,9 +51,14 @@ def secret_report(
         "nextRotationAt": time_text(snapshot.next_rotation),
         "replication": dict(snapshot.replication),
         "holdUntil": held,
-        "incident": snapshot.tags.get(INCIDENT_TAG),
+        "incident": None if incident is None else tag_text(incident.declarations[0]),
         "suspended": plan.suspended,
         "versions": [_version(version, situation) for version in situation.versions],
+        "keys": [
+            {"keyId": key_id, "suspect": key_id in situation.suspects, **key_members(life)}
+            for key_id, life in sorted(situation.journal.keys.items())
+        ],
+        "incidents": [incident_members(one) for one in situation.journal.incidents],
         "vendorKeys": None
         if situation.listing is None
         else [_vendor_key(key) for key in situation.listing.keys],
@@ -100,25 +108,36 @@ def failure(error: RotationError) -> dict[str, Any]:
 
 
 def _version(version: ExaminedVersion, situation: Situation) -> dict[str, Any]:
+    life = situation.journal.keys.get(version.key_id or "")
     return {
-        **version_facts(version),
+        "versionId": version.id,
+        "keyId": version.key_id,
+        "createdAt": time_text(version.created_at),
+        "issuedAt": time_text(version.issued_at),
+        "expiresAt": time_text(version.expires_at),
         "labels": sorted(version.labels),
         "state": _state(version, situation),
-        "compromised": version.compromised,
-        "retireAfter": time_text(version.retire_after),
+        "compromised": _compromised(version, situation),
+        "retireAfter": time_text(life.retire_after if life else None),
+        "problem": version.problem or None,
     }
+
+
+def _compromised(version: ExaminedVersion, situation: Situation) -> bool:
+    """Whether the version holds a suspect key that is not proven dead."""
+    return situation.suspect(version) and not situation.journal.dead(version.key_id)
 
 
 def _state(version: ExaminedVersion, situation: Situation) -> str:
     """The first of these words that is true of the version."""
     states = {
         "current": version.current,
-        "compromised": version.compromised,
+        "dead": situation.journal.dead(version.key_id),
+        "compromised": _compromised(version, situation),
         "in_flight": version.pending,
-        "dead": version.dead,
         "unreadable": version.reading is Reading.UNREADABLE,
-        "retiring": version.retire_after is not None,
         "in_use": version.key_id is not None and version.key_id in situation.protected,
+        "retiring": version.key_id in situation.journal.keys,
         "displaced": bool(version.labels),
     }
     return next((word for word, true in states.items() if true), "deprecated")
@@ -148,7 +167,7 @@ def _retirement(one: Retirement, state: str) -> dict[str, Any]:
 
 def _done(result: ExecutionResult) -> dict[str, Any]:
     return {
-        "marked": result.marked,
+        "kept": result.kept,
         "abandoned": result.abandoned,
         "revoked": [
             {"keyId": key_id, "outcome": outcome.value}
@@ -160,3 +179,8 @@ def _done(result: ExecutionResult) -> dict[str, Any]:
         ],
         "evidence": result.evidence,
     }
+
+
+def time_text(time: datetime | None) -> str | None:
+    """A time in UTC as text, or None."""
+    return None if time is None else iso_utc(time)

@@ -78,7 +78,7 @@ class Deployment:
         retries: RetryPolicy | None = None,
         make_runner: MakeRunner | None = None,
         key_pool: bool = False,
-        propagation_limit: timedelta = timedelta(seconds=2),
+        propagation_limit: timedelta = timedelta(seconds=1),
     ) -> None:
         protect_process()
         self.folder = folder.resolve()
@@ -112,14 +112,17 @@ class Deployment:
         """What to export so that boto3 and the stock ``aws`` command line work against it."""
         return self.cloud.environment()
 
-    def reconcile(self, action: str = "reconcile", *secrets: str) -> dict[str, Any]:
+    def reconcile(
+        self, action: str = "reconcile", *secrets: str, **members: str | bool
+    ) -> dict[str, Any]:
         """What the hourly schedule does, or an operator who asks: the report.
 
         Args:
-            action: ``reconcile`` or ``report``.
+            action: an action of the function, such as ``reconcile`` or ``report``.
             secrets: names or ARNs; none for all.
+            members: further members of the event.
         """
-        event = {"action": action} | ({"secrets": list(secrets)} if secrets else {})
+        event = {"action": action, **members} | ({"secrets": list(secrets)} if secrets else {})
         answer = self.cloud.client("lambda").invoke(
             FunctionName=RECONCILE, Payload=json.dumps(event).encode()
         )

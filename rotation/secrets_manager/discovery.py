@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,21 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import SecretListEntryTypeDef
 
 
-def secrets_rotated_by(client: SecretsManagerClient, function_arn: str) -> list[str]:
-    """The ARNs of the secrets that name the function; those with an open incident come first.
+@dataclass(frozen=True)
+class ListedSecret:
+    """A secret as ListSecrets shows it.
+
+    Attributes:
+        arn: its full ARN.
+        has_incident: whether its tag says that an incident is open; a hint, and not the truth.
+    """
+
+    arn: str
+    has_incident: bool
+
+
+def secrets_rotated_by(client: SecretsManagerClient, function_arn: str) -> list[ListedSecret]:
+    """The secrets that name the function.
 
     API_ListSecrets leaves out secrets that are scheduled for deletion, and may lag by minutes.
     So whoever works on a secret reads it again, and checks that it still names the function.
@@ -23,28 +37,27 @@ def secrets_rotated_by(client: SecretsManagerClient, function_arn: str) -> list[
     Raises:
         SecretStoreError: AWS refused or failed.
     """
-    found: list[tuple[bool, str]] = []
+    found: list[ListedSecret] = []
     page: dict[str, Any] | None = {}
     while page is not None:
         more, page = call_secrets_manager(
             "ListSecrets", "the account", partial(_page, client, function_arn, page)
         )
         found += more
-    found.sort(key=lambda one: not one[0])
-    return [arn for _, arn in found]
+    return found
 
 
 def _page(
     client: SecretsManagerClient, function_arn: str, page: dict[str, Any]
-) -> tuple[list[tuple[bool, str]], dict[str, Any] | None]:
-    """Of one page, whether each secret of ours has an open incident, with its ARN; the next page.
+) -> tuple[list[ListedSecret], dict[str, Any] | None]:
+    """The secrets of ours on one page, and the next page.
 
     Raises:
         KeyError: the answer lacks a member that it must have.
     """
     answer = client.list_secrets(MaxResults=100, **page)
     found = [
-        (_has_incident(secret), secret["ARN"])
+        ListedSecret(secret["ARN"], _has_incident(secret))
         for secret in answer["SecretList"]
         if same_function(secret.get("RotationLambdaARN"), function_arn)
     ]

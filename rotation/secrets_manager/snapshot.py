@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rotation.errors import VersionStateError
-from rotation.secrets_manager.labels import SUSPECT_TAGS, is_compromised
+from rotation.secrets_manager.former_labels import is_compromised
 
 _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
@@ -91,18 +91,12 @@ class Snapshot:
                 f"{self.rotation_function or 'none'}."
             )
 
-    @property
-    def suspect_versions(self) -> tuple[str, ...]:
-        """The ids of the versions that the tags of an incident declare compromised.
+    def formerly_compromised(self, version: str) -> bool:
+        """Whether labels or tags by version 0.2 or older declare the key compromised.
 
-        The label on each of them is set after the tags, so it may be missing still.
+        Counts only until a reconciliation has begun the journal of the secret.
         """
-        return tuple(" ".join(self.tags.get(name, "") for name in SUSPECT_TAGS).split())
-
-    def compromised(self, version: str) -> bool:
-        """Whether the key of ``version`` counts as compromised."""
-        labels = self.labels.get(version, frozenset())
-        return is_compromised(labels, declared=version in self.suspect_versions)
+        return is_compromised(version, self.labels.get(version, frozenset()), self.tags)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,6 @@ def deployment(
         tmp_path,
         make_runner=emulated,
         retries=retries,
-        propagation_limit=timedelta(seconds=2),
+        propagation_limit=timedelta(seconds=0.5),
     ) as running:
         yield running

@@ -16,7 +16,8 @@ from rotation.core.policy import RECONCILIATION_INTERVAL
 from rotation.errors import ConfigurationError
 from rotation.handlers.reconcile_actions import REVOKE_FIRST
 from rotation.privacy.observability import FUNCTION, NAMESPACE, SERVICE
-from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAGS
+from rotation.secrets_manager.former_labels import FORMER_TAGS
+from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAG
 from rotation.settings.environment import Location
 from rotation.settings.rotation import ReconcileSettings, RotationSettings
 from rotation.settings.sealing import SealingSettings
@@ -276,7 +277,7 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     by_sid = {statement["Sid"]: statement for statement in template.statements("ReconcileRole")}
     assert by_sid.keys() == {
         *("WriteOwnLog", "FindSecrets", "ReconcileSecretsThatNameTheRotationFunction"),
-        *("FinishIncidents", "RotateThroughTheFunction", "CloseIncidents", "KeepEvidence"),
+        *("RotateInIncidents", "RotateThroughTheFunction", "ShowIncidents", "KeepEvidence"),
         *("ReadEvidenceAndJournal", "FindEvidence", "ReadAdminCredential"),
     }
     ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
@@ -284,13 +285,13 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     assert actions([reconciling]) == _RECONCILED
     assert reconciling["Resource"] == _SECRETS
     assert reconciling["Condition"] == {"StringEquals": ours}
-    closing = by_sid["CloseIncidents"]
-    assert actions([closing]) == {"secretsmanager:TagResource", "secretsmanager:UntagResource"}
-    assert closing["Condition"] == {
+    showing = by_sid["ShowIncidents"]
+    assert actions([showing]) == {"secretsmanager:TagResource", "secretsmanager:UntagResource"}
+    assert showing["Condition"] == {
         "StringEquals": ours,
-        "ForAllValues:StringEquals": {"aws:TagKeys": [*INCIDENT_TAGS]},
+        "ForAllValues:StringEquals": {"aws:TagKeys": [INCIDENT_TAG, *FORMER_TAGS]},
     }
-    finishing = by_sid["FinishIncidents"]
+    finishing = by_sid["RotateInIncidents"]
     assert actions([finishing]) == {"secretsmanager:RotateSecret"}
     assert finishing["Condition"] == {"StringEquals": ours}
     invoking = by_sid["RotateThroughTheFunction"]
@@ -346,27 +347,28 @@ def test_no_function_deletes_evidence(template: Template, role: str) -> None:
         assert not any(one.startswith("s3:") and action in one for one in granted)
 
 
-def test_a_responder_may_read_no_value(template: Template) -> None:
-    """Labels, our tags and rotations of our secrets, and the two functions; not the alias.
+def test_a_responder_may_ask_the_reconcile_function_and_read_no_value(template: Template) -> None:
+    """It resolves names, takes AWSPENDING off and sets a hold; the function does the rest.
 
     Where rights follow from tags, whoever may set any tag could give themselves the value.
     """
     document = template.properties("ResponderPolicy")["PolicyDocument"]
     by_sid = {statement["Sid"]: statement for statement in document["Statement"]}
     ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
-    assert by_sid["RotateAndRelabel"]["Condition"] == {"StringEquals": ours}
-    assert by_sid["DeclareAndHold"]["Condition"] == {
+    assert by_sid["ShowAndUnstick"]["Condition"] == {"StringEquals": ours}
+    assert by_sid["Hold"]["Condition"] == {
         "StringEquals": ours,
-        "ForAllValues:StringEquals": {"aws:TagKeys": [HOLD_TAG, *INCIDENT_TAGS]},
+        "ForAllValues:StringEquals": {"aws:TagKeys": [HOLD_TAG]},
     }
-    allowed = actions([*by_sid.values()])
-    tagging = {action for action in allowed if action.lower().endswith("tagresource")}
-    assert tagging == actions([by_sid["DeclareAndHold"]])
-    assert not {action for action in allowed if "Value" in action or "*" in action}
-    assert by_sid["AskTheFunctions"]["Resource"] == [
-        "ReconcileFunction.Arn",
-        "RotationFunction.Arn",
-    ]
+    assert actions([*by_sid.values()]) == {
+        "secretsmanager:ListSecrets",
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:UpdateSecretVersionStage",
+        "secretsmanager:TagResource",
+        "secretsmanager:UntagResource",
+        "lambda:InvokeFunction",
+    }
+    assert by_sid["AskTheReconcileFunction"]["Resource"] == "ReconcileFunction.Arn"
 
 
 def test_only_the_break_glass_policy_names_the_alias(template: Template) -> None:

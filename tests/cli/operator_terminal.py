@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rotation.aws.journal_bucket import S3JournalStore
+from rotation.journal.document import incident_members
+from rotation.journal.keeper import JournalKeeper
 from rotation.sandbox.aws.cloud import DEFAULT_CALLER
 from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
 
@@ -76,6 +79,12 @@ class OperatorTerminal:
         return {
             key.id for key in keys.all() if key.role.value == "signing" and keys.accepted(key.id)
         }
+
+    def incidents(self, secret: str = SECRET) -> list[dict[str, Any]]:
+        """The incidents in the journal of a secret."""
+        store = S3JournalStore(self.deployment.cloud.client("s3"), EVIDENCE_BUCKET)
+        journal = JournalKeeper(store).read(self.describe(secret)["ARN"])
+        return [incident_members(one) for one in journal.incidents]
 
     def records(self, folder: str = "incidents/") -> list[dict[str, Any]]:
         """The evidence that is kept in a folder of its bucket."""

@@ -29,7 +29,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorTermi
     """A deployment whose secret was rotated twice, and has a replica."""
     folder: Path = tmp_path_factory.mktemp("deployment")
     with Deployment(
-        folder, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=1)
+        folder, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=0.5)
     ) as deployment:
         deployment.store_first_key()
         deployment.turn_on_rotation()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from rotation.core import steps
-from rotation.core.proving import refuse_leftover
 from rotation.core.steps import STEPS, create_secret, finish_secret, set_secret
 from rotation.credential import SecretDocument
 from rotation.deadline import Deadline
 from rotation.errors import (
     ClockSkewError,
+    CompromisedKeyError,
     ConfigurationError,
     CredentialRejectedError,
     InvalidCredentialError,
+    JournalError,
     KeyQuotaError,
     RotationError,
     SealVerificationError,
@@ -25,6 +28,8 @@ from rotation.errors import (
     VendorUnavailableError,
     VersionStateError,
 )
+from rotation.incident.declaration import declare
+from rotation.journal.model import Declaration, Journal, VersionRecord
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Outage, VendorFault
 from rotation.secrets_manager.labels import AWSCURRENT
@@ -206,15 +211,18 @@ def test_a_leftover_on_a_version_that_was_current_is_taken_off(
     rotation_fixture.promoted()
 
 
-def test_a_leftover_is_known_by_what_was_current_once(rotation_fixture: RotationFixture) -> None:
-    """A version may have lost AWSPREVIOUS to a later one; whoever remembers it says so."""
+@pytest.mark.parametrize("step", ["createSecret", "finishSecret"])
+def test_a_leftover_is_known_by_the_journal(rotation_fixture: RotationFixture, step: str) -> None:
+    """A version may have lost AWSPREVIOUS to a later one: the journal knows it."""
     rotation_fixture.store()
     token = rotation_fixture.stage()
-    rotation = rotation_fixture.rotation(token)
-    refuse_leftover(rotation, rotation.secret.snapshot(), {"another version"})
-    assert rotation_fixture.version("AWSPENDING") == token
+    rotation_fixture.stage_key(token)
+    rotation_fixture.journals.change(
+        rotation_fixture.journals.read(rotation_fixture.arn),
+        lambda found: replace(found, versions={token: VersionRecord(was_current=True)}),
+    )
     with pytest.raises(VersionStateError, match="was current before"):
-        refuse_leftover(rotation, rotation.secret.snapshot(), {token})
+        STEPS[step](rotation_fixture.rotation(token))
     assert rotation_fixture.version("AWSPENDING") is None
 
 
@@ -747,21 +755,36 @@ def test_finishing_refuses_a_version_without_a_value(rotation_fixture: RotationF
         finish_secret(rotation_fixture.rotation(token))
 
 
+def declare_compromised(fixture: RotationFixture, *versions: str, keys: Iterable[str] = ()) -> None:
+    """Declare keys compromised in the journal, by their ids or by the versions that hold them."""
+    declaration = Declaration(new_token(), fixture.now(), "key-compromise", "ada")
+    fixture.journals.change(
+        fixture.journals.read(fixture.arn),
+        lambda found: declare(found, declaration, keys=dict.fromkeys(keys, ()), versions=versions),
+    )
+
+
+def label_compromised(fixture: RotationFixture, version: str) -> None:
+    """Declare a version compromised as version 0.2 did, by a label."""
+    fixture.client.update_secret_version_stage(
+        SecretId=fixture.arn,
+        VersionStage=f"rotation-compromised-{version}",
+        MoveToVersionId=version,
+    )
+
+
+@pytest.mark.parametrize("how", [declare_compromised, label_compromised])
 def test_a_version_declared_compromised_before_the_put_is_given_up(
-    rotation_fixture: RotationFixture,
+    rotation_fixture: RotationFixture, how: Callable[[RotationFixture, str], None]
 ) -> None:
-    """The mark comes while the key is made: the key is revoked, the token unstaged, for good."""
+    """It comes while the key is made: the key is revoked, the token unstaged, for good."""
     rotation_fixture.store()
     token = rotation_fixture.stage()
 
-    class Marked:
+    class Declared:
         def issue(self, *args: object) -> object:
             key = rotation_fixture.issuer.issue(*args)  # type: ignore[arg-type]
-            rotation_fixture.client.update_secret_version_stage(
-                SecretId=rotation_fixture.arn,
-                VersionStage=f"rotation-compromised-{token}",
-                MoveToVersionId=token,
-            )
+            how(rotation_fixture, token)
             return key
 
         def __getattr__(self, name: str) -> object:
@@ -769,30 +792,65 @@ def test_a_version_declared_compromised_before_the_put_is_given_up(
 
     for _ in range(2):
         with pytest.raises(RotationError):
-            create_secret(rotation_fixture.rotation(token, issuer=Marked()))
+            create_secret(rotation_fixture.rotation(token, issuer=Declared()))
         assert rotation_fixture.version("AWSPENDING") is None
         assert rotation_fixture.active_keys() == set()
 
 
-@pytest.mark.parametrize("step", ["createSecret", "setSecret", "testSecret", "finishSecret"])
+@pytest.mark.parametrize("how", [declare_compromised, label_compromised])
+@pytest.mark.parametrize("step", ["createSecret", "finishSecret"])
 def test_a_compromised_pending_key_is_abandoned(
-    rotation_fixture: RotationFixture, step: str
+    rotation_fixture: RotationFixture, step: str, how: Callable[[RotationFixture, str], None]
 ) -> None:
     """A version that was declared compromised loses AWSPENDING and is never promoted."""
     rotation_fixture.store()
     before = rotation_fixture.version("AWSCURRENT")
     token = rotation_fixture.stage()
     create_secret(rotation_fixture.rotation(token))
-    rotation_fixture.client.update_secret_version_stage(
-        SecretId=rotation_fixture.arn,
-        VersionStage=f"rotation-compromised-{token}",
-        MoveToVersionId=token,
-    )
+    how(rotation_fixture, token)
     with pytest.raises(RotationError) as refused:
         STEPS[step](rotation_fixture.rotation(token))
     assert refused.value.code == "compromised_key"
     assert rotation_fixture.version("AWSPENDING") is None
     assert rotation_fixture.version("AWSCURRENT") == before
+
+
+def test_a_pending_version_that_holds_a_suspect_key_is_abandoned(
+    rotation_fixture: RotationFixture,
+) -> None:
+    """The key is the subject: a version that came after the declaration may hold it once more."""
+    rotation_fixture.store()
+    before = rotation_fixture.version("AWSCURRENT")
+    token = rotation_fixture.stage()
+    key = rotation_fixture.stage_key(token)
+    declare_compromised(rotation_fixture, keys=[key.id])
+    with pytest.raises(CompromisedKeyError, match=key.id):
+        finish_secret(rotation_fixture.rotation(token))
+    assert rotation_fixture.version("AWSCURRENT") == before
+
+
+@pytest.mark.parametrize("step", ["createSecret", "finishSecret"])
+def test_a_step_that_cannot_read_the_journal_fails(
+    rotation_fixture: RotationFixture, step: str
+) -> None:
+    """Nothing is concluded from a journal that is not there: the step is repeated later."""
+    rotation_fixture.store()
+    before = rotation_fixture.version("AWSCURRENT")
+    token = rotation_fixture.stage()
+    if step == "finishSecret":
+        create_secret(rotation_fixture.rotation(token))
+    keys = rotation_fixture.active_keys()
+
+    class Unreadable:
+        def read(self, secret_arn: str) -> Journal:
+            raise JournalError(f"The journal of {secret_arn} cannot be read.")
+
+    with pytest.raises(JournalError) as failed:
+        STEPS[step](rotation_fixture.rotation(token, journal=Unreadable()))
+    assert failed.value.retryable
+    assert rotation_fixture.active_keys() == keys
+    assert rotation_fixture.version("AWSCURRENT") == before
+    assert rotation_fixture.version("AWSPENDING") == token
 
 
 def test_a_lost_reply_of_the_promotion_is_a_success(rotation_fixture: RotationFixture) -> None:

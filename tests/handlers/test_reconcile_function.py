@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from rotation.aws.journal_bucket import S3JournalStore
+from rotation.journal.keeper import JournalKeeper
+from rotation.journal.model import Journal
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.traffic import Dropped
 from rotation.sandbox.deployment import (
@@ -26,7 +29,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """A deployment with a key and a schedule."""
     folder: Path = tmp_path_factory.mktemp("deployment")
     with Deployment(
-        folder, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=2)
+        folder, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=0.5)
     ) as running:
         running.store_first_key()
         running.turn_on_rotation()
@@ -44,6 +47,11 @@ def invoke(deployment: Deployment, event: Any) -> dict[str, Any]:
 def labels(deployment: Deployment, version: str) -> set[str]:
     described = deployment.cloud.client("secretsmanager").describe_secret(SecretId=SECRET)
     return set(described["VersionIdsToStages"].get(version, []))
+
+
+def journal(deployment: Deployment) -> Journal:
+    store = S3JournalStore(deployment.cloud.client("s3"), EVIDENCE_BUCKET)
+    return JournalKeeper(store).read(deployment.secret_arn)
 
 
 def rotate(deployment: Deployment) -> str:
@@ -70,6 +78,12 @@ def rotate(deployment: Deployment) -> str:
         {"secrets": [SECRET]},
         {"action": "report", "grace": 0},
         {"action": "rollback"},
+        {"action": "declare", "secrets": [SECRET], "reason": "leaked"},
+        {"action": "declare", "secrets": [SECRET, SECRET], "reason": "x", "actor": "me"},
+        {"action": "advance", "secrets": [SECRET], "declaration": "a b"},
+        {"action": "reconcile", "release": True},
+        {"action": "reconcile", "secrets": [SECRET, SECRET], "release": True},
+        {"action": "reconcile", "secrets": [SECRET], "release": "yes"},
         {"action": "evidence", "secrets": [SECRET, SECRET]},
         {"action": "condemn-pool", "reason": "leaked"},
         {"action": "condemn-pool", "reason": "", "actor": "somebody"},
@@ -108,36 +122,30 @@ def test_the_schedule_s_event_reconciles_everything(deployment: Deployment) -> N
 
 
 def test_a_promotion_asks_for_reconciliation(deployment: Deployment) -> None:
-    """The displaced version is marked within moments, not within the hour."""
-    client = deployment.cloud.client("secretsmanager")
-    before = client.get_secret_value(SecretId=SECRET)["VersionId"]
+    """The grace of the displaced key begins within moments, not within the hour."""
+    before = deployment.key_id("AWSCURRENT")
     rotate(deployment)
-    [mark] = labels(deployment, before) - {"AWSPREVIOUS"}
-    assert mark.startswith("rotation-retire-after-")
+    assert journal(deployment).keys[before].retire_after is not None
 
 
 def test_a_leaked_key_is_dead_with_evidence_soon_after_the_rotation(
     deployment: Deployment,
 ) -> None:
     """Declared, rotated, and the function that the rotation asked does the rest by itself."""
-    client = deployment.cloud.client("secretsmanager")
-    leaked = client.get_secret_value(SecretId=SECRET)["VersionId"]
     key_id = deployment.key_id("AWSCURRENT")
-    client.tag_resource(
-        SecretId=SECRET,
-        Tags=[{"Key": "rotation:incident", "Value": "2026-11-21T23:15:00Z key-compromise me"}],
-    )
-    client.update_secret_version_stage(
-        SecretId=SECRET, VersionStage=f"rotation-compromised-{leaked}", MoveToVersionId=leaked
-    )
+    event = {"secrets": [SECRET], "reason": "key-compromise", "actor": "me"}
+    declared = invoke(deployment, {"action": "declare", **event})
+    assert declared["incident"]["closing"] is None
     rotate(deployment)
     assert deployment.vendor.keys.accepted(key_id) is None
-    assert labels(deployment, leaked) == set()
     s3 = deployment.cloud.client("s3")
-    [kept] = s3.list_objects_v2(Bucket=EVIDENCE_BUCKET)["Contents"]
+    [kept] = s3.list_objects_v2(Bucket=EVIDENCE_BUCKET, Prefix="incidents/")["Contents"]
     record = json.loads(s3.get_object(Bucket=EVIDENCE_BUCKET, Key=kept["Key"])["Body"].read())
-    assert [one["keyId"] for one in record["keys"]] == [key_id]
+    assert key_id in {one["keyId"] for one in record["keys"]}
     assert record["declared"]["actor"] == "me"
+    [incident] = journal(deployment).incidents
+    assert incident.names(declared["declaration"])
+    assert incident.closing is not None
 
 
 def test_a_report_for_people_holds_no_key(deployment: Deployment) -> None:
@@ -166,8 +174,9 @@ def test_a_reconciliation_that_cannot_be_asked_for_stops_no_rotation(
 ) -> None:
     """The key is promoted; the log says that nobody was asked, and the next hour makes it good."""
     deployment.cloud.faults.before("Invoke", Dropped(), times=2)
-    before = rotate(deployment)
+    rotate(deployment)
+    before = deployment.key_id("AWSCURRENT")
     token = rotate(deployment)
     assert labels(deployment, token) == {"AWSCURRENT"}
     assert "reconciliation was not asked for" in (deployment.logs / f"{ROTATE}.log").read_text()
-    assert any(label.startswith("rotation-retire") for label in labels(deployment, before))
+    assert journal(deployment).keys[before].retire_after is not None

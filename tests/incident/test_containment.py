@@ -2,147 +2,248 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from rotation.core.steps import STEPS
-from rotation.errors import KeyQuotaError
+from rotation.core.ports import Revocation
 from rotation.incident.containment import Containment, WaitClock, contain
-from rotation.incident.declaration import Declaration
-from rotation.secrets_manager.labels import INCIDENT_TAG
-from rotation.secrets_manager.snapshot import Snapshot
-from rotation.secrets_manager.versions import SecretVersions
-from tests.reconciliation.reconciliation_fixture import ReconciliationFixture
-from tests.rotation_fixture import RotationFixture
+from rotation.journal.model import Declaration
+from rotation.sandbox.vendor import VendorFault
+from tests.incident.incident_fixture import ACTOR, IncidentFixture
 
-
-class Lagging(SecretVersions):
-    """A secret whose DescribeSecret shows for a while what was before the declaration."""
-
-    looks: int = 0
-    before: Snapshot | None = None
-
-    def tag(self, values: Mapping[str, str]) -> None:
-        if INCIDENT_TAG in values:
-            self.before = self.snapshot()
-        super().tag(values)
-
-    def snapshot(self) -> Snapshot:
-        if self.before is not None and self.looks > 0:
-            self.looks -= 1
-            return self.before
-        return super().snapshot()
+SHORT = timedelta(seconds=10)
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DECLARATION = Declaration("this-declaration", NOW, "key-compromise", "ada")
+ENTRY: dict[str, Any] = {
+    "declarations": [{"id": "this-declaration", "at": "2026-03-01T12:00:00.000Z"}],
+    "suspects": {"old": ["v1"]},
+    "deaths": {"old": "2026-03-01T12:01:00.000Z"},
+    "setAside": {},
+    "closing": {"evidence": "s3://bucket/record"},
+}
 
 
 @dataclass
-class Responder:
-    """Somebody who forces a rotation; what they wait for happens while they wait."""
+class RecordedAnswers:
+    """A reconcile function that gives the same answers again and again.
 
-    rotation_fixture: RotationFixture
-    reconciliation: ReconciliationFixture
-    stale_reports: int = 0
-    blind_for: float = 0.0
-    waited: float = 0.0
-    acts: list[str] = field(default_factory=list)
+    Attributes:
+        entry: the incident, as the journal has it.
+        report: the report on the secret.
+        slept: how long the command has slept, in seconds.
+    """
 
-    def contain(self, secret: SecretVersions) -> Containment:
+    entry: dict[str, Any]
+    report: dict[str, Any] = field(default_factory=dict)
+    slept: float = 0.0
+
+    def ask(self, action: str, arn: str, **_: Any) -> dict[str, Any]:
+        if action == "reconcile":
+            return {"secrets": [self.report]}
+        incident = {"stage": "none", "acts": [], "currentVersion": "v2", "incident": self.entry}
+        return {"secret": arn} | incident
+
+    def contain(self) -> Containment:
         return contain(
-            secret,
-            Declaration(self.rotation_fixture.now(), "key-compromise", "ada"),
-            self._reconcile,
-            log_act=self.acts.append,
-            limit=timedelta(minutes=10),
-            clocks=WaitClock(self.rotation_fixture.now, lambda: self.waited, self._wait),
+            "arn",
+            DECLARATION,
+            self.ask,
+            log_act=lambda _: None,
+            limit=timedelta(minutes=1),
+            clocks=WaitClock(lambda: NOW, lambda: self.slept, self.sleep),
         )
 
-    def _wait(self, seconds: float) -> None:
-        self.waited += seconds
-        self.rotation_fixture.later(timedelta(seconds=seconds))
-        pending = self.rotation_fixture.version("AWSPENDING")
-        if pending is not None and pending != self.rotation_fixture.version("AWSCURRENT"):
-            # A step that fails ends the process; Secrets Manager begins it again.
-            with suppress(KeyQuotaError):
-                for step in STEPS.values():
-                    step(self.rotation_fixture.rotation(pending))
-
-    def _reconcile(self, arn: str) -> Mapping[str, Any]:
-        blind = self.waited < self.blind_for
-        lagging = blind or self.stale_reports > 0
-        self.stale_reports -= lagging
-        # A run that sees nothing of the incident does nothing about it: a report is all it gives.
-        [report] = self.reconciliation.run(arn, act=not lagging)["secrets"]
-        if lagging:
-            for version in report["versions"]:
-                version["compromised"] = False
-            if blind:
-                report["incident"] = None
-        return dict(report)
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
 
 
-@pytest.fixture
-def rotated(rotation_fixture: RotationFixture) -> RotationFixture:
-    """A secret with a current and a previous key."""
-    rotation_fixture.store()
-    token = rotation_fixture.stage()
-    for step in STEPS.values():
-        step(rotation_fixture.rotation(token))
-    return rotation_fixture
+def test_the_closed_entry_with_this_declaration_and_every_death_is_the_end() -> None:
+    """It was read back, and its record is kept: nothing is asked for again."""
+    answers = RecordedAnswers(ENTRY)
+    done = answers.contain()
+    assert done.contained
+    assert (done.suspects, done.proven_dead) == (("old",), ["old"])
+    assert (done.evidence, done.unfinished) == ("s3://bucket/record", [])
+    assert answers.slept == 0
 
 
-def keys(rotation_fixture: RotationFixture) -> set[str]:
-    return {
-        str(rotation_fixture.value(label)["apiKeyId"]) for label in ("AWSCURRENT", "AWSPREVIOUS")
-    }
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"closing": None},
+        {"closing": {"evidence": None}},
+        {"declarations": [{"id": "another-declaration", "at": "2026-03-01T12:00:00.000Z"}]},
+        {"deaths": {}},
+        {"suspects": {"old": ["v1"], "older": []}},
+        {"closing": None, "suspects": {}, "deaths": {}},
+    ],
+)
+def test_nothing_else_is_the_end(change: dict[str, Any]) -> None:
+    """Open, without a record, of another declaration, or with a suspect key that is not dead."""
+    answers = RecordedAnswers(ENTRY | change)
+    done = answers.contain()
+    assert not done.contained
+    assert done.unfinished
+    assert answers.slept > 60
 
 
-def test_a_look_that_is_older_than_the_declaration_is_not_its_end(rotated: RotationFixture) -> None:
-    """DescribeSecret lags, for the reconcile function too: nothing is over before it began."""
-    old = keys(rotated)
-    responder = Responder(rotated, ReconciliationFixture(rotated), blind_for=2.0)
-    secret = Lagging(rotated.client, rotated.arn)
-    secret.looks = 2
-    containment = responder.contain(secret)
-    assert containment.contained
-    assert set(containment.proven_dead) == old
-    assert not any(responder.reconciliation.alive(key) for key in old)
+def test_what_only_a_person_can_do_is_not_waited_for() -> None:
+    """The key works until somebody revokes it in the portal; the command says so and ends."""
+    message = "Key old works until a person revokes it in the vendor's portal."
+    warning = {"code": "manual_revocation_needed", "message": message}
+    answers = RecordedAnswers(ENTRY | {"closing": None, "deaths": {}}, {"warnings": [warning]})
+    done = answers.contain()
+    assert not done.contained
+    assert message in done.unfinished
+    assert answers.slept == 0
 
 
-def test_a_report_that_lacks_the_labels_of_an_open_incident_is_not_its_end(
-    rotated: RotationFixture,
+def test_a_lost_answer_of_the_declaration_declares_once(incident: IncidentFixture) -> None:
+    """Whoever asks again names the same declaration, and the incident has it once."""
+    leaked = incident.alive()
+    declaration = incident.declaration()
+    members = {"reason": "key-compromise", "actor": ACTOR, "declaration": declaration.id}
+    first = incident.ask("declare", **members)
+    assert incident.ask("declare", **members) == first
+    assert [one.id for one in incident.incident().declarations] == [declaration.id]
+    assert set(incident.ask("advance")["incident"]["suspects"]) == leaked
+
+
+def test_a_lost_laptop_loses_nothing(incident: IncidentFixture) -> None:
+    """It died after the declaration: the hourly reconciliation rotates, revokes and closes."""
+    fixture = incident.reconciliation
+    leaked = incident.alive()
+    incident.declare()
+    for _ in range(3):
+        fixture.run()
+        incident.run_steps()
+        fixture.rotation.later(timedelta(hours=1))
+    assert incident.incident().closing is not None
+    assert not leaked & incident.alive()
+    assert incident.current_key() in incident.alive()
+    assert len(incident.records()) == 1
+    assert "rotation:incident" not in fixture.tags()
+
+
+def test_an_incident_that_others_finish_is_over_for_the_command_too(
+    incident: IncidentFixture,
 ) -> None:
-    """The incident's tag is there still, so whoever waits goes on waiting."""
-    old = keys(rotated)
-    responder = Responder(rotated, ReconciliationFixture(rotated), stale_reports=2)
-    containment = responder.contain(SecretVersions(rotated.client, rotated.arn))
-    assert containment.contained
-    assert containment.evidence is not None
-    assert not any(responder.reconciliation.alive(key) for key in old)
+    """The run after the promotion closes it: the command reads that back, with the deaths."""
+    leaked = incident.alive()
+
+    def others() -> None:
+        incident.run_steps()
+        incident.ask("reconcile")
+
+    incident.while_waiting = others
+    done = incident.force()
+    assert done.contained
+    assert set(done.proven_dead) == leaked
+    assert len(incident.records()) == 1
 
 
-def test_an_incident_that_others_have_finished_is_over(rotated: RotationFixture) -> None:
-    """Reconciliation closed it before the first look: after a moment that is believed."""
+def test_a_command_that_is_run_again_after_the_end_declares_anew(
+    incident: IncidentFixture,
+) -> None:
+    """Each command declares: the key that came of the first incident is suspect in the second."""
+    first = incident.force()
+    second = incident.force()
+    assert first.contained
+    assert second.contained
+    assert first.current != second.current
+    assert first.evidence != second.evidence
+    assert len(incident.records()) == 2
+    assert incident.alive() == {incident.current_key()}
 
-    class Finished(SecretVersions):
-        def tag(self, values: Mapping[str, str]) -> None:
-            """Declared, rotated, proven and untagged by others, all in this moment."""
 
-    responder = Responder(rotated, ReconciliationFixture(rotated))
-    containment = responder.contain(Finished(rotated.client, rotated.arn))
-    assert containment.contained
-    assert 10 <= responder.waited < 30
-
-
-def test_a_quota_that_is_full_of_suspects_holds_nothing_up(rotated: RotationFixture) -> None:
+def test_a_quota_that_is_full_of_suspects_holds_nothing_up(incident: IncidentFixture) -> None:
     """Two keys and no more, both suspect: the previous one makes room before the hourly run."""
-    old = keys(rotated)
-    rotated.vendor.keys.quota = 2
-    responder = Responder(rotated, ReconciliationFixture(rotated))
-    containment = responder.contain(SecretVersions(rotated.client, rotated.arn))
-    assert containment.contained
-    assert set(containment.proven_dead) == old
-    assert responder.waited < 120
+    leaked = incident.alive()
+    assert len(leaked) == 2
+    incident.reconciliation.rotation.vendor.keys.quota = 2
+    done = incident.force()
+    assert done.contained
+    assert set(done.proven_dead) == leaked
+    assert done.parts["rotated"] < timedelta(minutes=2)
+
+
+def test_it_is_not_over_before_the_record_is_kept(incident: IncidentFixture) -> None:
+    """The keys are dead and the entry is closed; what the auditor reads is still to be written."""
+    fixture = incident.reconciliation
+    fixture.evidence_bucket = "nowhere"
+    done = incident.force(limit=SHORT)
+    assert not done.contained
+    assert set(done.proven_dead) == set(done.suspects)
+    assert any("NoSuchBucket" in one for one in done.unfinished)
+    closed_at = incident.incident().closing
+    fixture.evidence_bucket = "evidence"
+    fixture.reconcile()
+    assert len(incident.records()) == 1
+    closing = incident.incident().closing
+    assert closed_at is not None
+    assert closing is not None
+    assert (closing.at, closing.evidence is not None) == (closed_at.at, True)
+
+
+class _Liar:
+    """An issuer that says it has revoked, and has not."""
+
+    def __init__(self, issuer: Any) -> None:
+        self._issuer = issuer
+
+    def revoke(self, key_id: str) -> Revocation:
+        return Revocation.REVOKED
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._issuer, name)
+
+
+def _lying_issuer(incident: IncidentFixture) -> None:
+    incident.reconciliation.issuer = _Liar(incident.reconciliation.issuer)
+
+
+def _failing_vendor(incident: IncidentFixture) -> None:
+    def fail() -> None:
+        fixture = incident.reconciliation.rotation
+        if incident.journal().open_incident and incident.incident().rotations:
+            incident.run_steps()
+            fixture.vendor.faults.next("sign", VendorFault.SERVER_ERROR, times=None)
+
+    incident.while_waiting = fail
+
+
+@pytest.mark.parametrize("trouble", [_lying_issuer, _failing_vendor])
+def test_while_a_leaked_key_may_sign_it_is_not_over(
+    incident: IncidentFixture, trouble: Callable[[IncidentFixture], None]
+) -> None:
+    """It says what is left for as long as it waits, and ends unfinished; the next one goes on."""
+    fixture = incident.reconciliation
+    issuer, leaked = fixture.issuer, incident.alive()
+    trouble(incident)
+    done = incident.force(limit=SHORT)
+    assert not done.contained
+    assert done.evidence is None
+    assert any(f"key {key} is not proven dead" in done.unfinished for key in leaked)
+    assert incident.records() == []
+    fixture.issuer, incident.while_waiting = issuer, lambda: None
+    fixture.rotation.vendor.faults.clear()
+    again = incident.force()
+    assert again.contained
+    assert leaked <= set(again.proven_dead)
+    assert not leaked & incident.alive()
+
+
+def test_when_no_rotation_gets_through_it_says_where_to_look(incident: IncidentFixture) -> None:
+    """The vendor issues no key: after the time limit the incident is open, and no key is dead."""
+    fixture = incident.reconciliation.rotation
+    leaked = incident.alive()
+    fixture.vendor.faults.next("create", VendorFault.FORBIDDEN, times=None)
+    done = incident.force(limit=SHORT)
+    assert not done.contained
+    assert "rotation unstick" in done.unfinished[0]
+    assert incident.journal().open_incident is not None
+    assert incident.current_key() in leaked & incident.alive()

@@ -4,141 +4,281 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from rotation.core.steps import STEPS
+from rotation.core.ports import Proof, Revocation
+from rotation.credential import ApiKey
 from rotation.errors import (
+    CompromisedKeyError,
     CredentialRejectedError,
     RotationError,
     SecretStoreError,
     VersionStateError,
 )
-from rotation.incident.rollback import roll_back
 from rotation.sandbox.aws.traffic import Dropped
-from rotation.secrets_manager.labels import (
-    COMPROMISED_PREFIX,
-    DEAD_PREFIX,
-    INCIDENT_TAG,
-    retirement_label,
-)
-from rotation.secrets_manager.versions import SecretVersions
-from tests.rotation_fixture import RotationFixture
+from rotation.secrets_manager.former_labels import COMPROMISED_PREFIX
+from tests.incident.incident_fixture import IncidentFixture
+from tests.reconciliation.reconciliation_fixture import GRACE
 
 
-@pytest.fixture
-def rotated(rotation_fixture: RotationFixture) -> RotationFixture:
-    """A secret with a current and a previous key."""
-    rotation_fixture.store()
-    token = rotation_fixture.stage()
-    for step in STEPS.values():
-        step(rotation_fixture.rotation(token))
-    return rotation_fixture
+def back(incident: IncidentFixture) -> dict[str, Any]:
+    return incident.ask("rollback")
 
 
-def back(rotation_fixture: RotationFixture) -> object:
-    return roll_back(
-        SecretVersions(rotation_fixture.client, rotation_fixture.arn),
-        rotation_fixture.prover,
-        rotation_fixture.now,
-    )
-
-
-def label(rotation_fixture: RotationFixture, name: str) -> None:
-    rotation_fixture.client.update_secret_version_stage(
-        SecretId=rotation_fixture.arn,
-        VersionStage=name,
-        MoveToVersionId=str(rotation_fixture.version("AWSPREVIOUS")),
-    )
-
-
-def test_the_previous_key_becomes_current_again(rotated: RotationFixture) -> None:
+def test_the_previous_key_becomes_current_again(incident: IncidentFixture) -> None:
     """AWSCURRENT and AWSPREVIOUS change places, after the key has signed."""
-    current, previous = rotated.version("AWSCURRENT"), rotated.version("AWSPREVIOUS")
-    before = rotated.vendor.signatures[rotated.value("AWSPREVIOUS")["apiKeyId"]]
-    back(rotated)
-    assert (rotated.version("AWSCURRENT"), rotated.version("AWSPREVIOUS")) == (previous, current)
-    assert rotated.vendor.signatures[rotated.value("AWSCURRENT")["apiKeyId"]] == before + 1
+    fixture = incident.reconciliation.rotation
+    current, previous = fixture.version("AWSCURRENT"), fixture.version("AWSPREVIOUS")
+    before = fixture.vendor.signatures[fixture.value("AWSPREVIOUS")["apiKeyId"]]
+    done = back(incident)
+    assert (fixture.version("AWSCURRENT"), fixture.version("AWSPREVIOUS")) == (previous, current)
+    assert fixture.vendor.signatures[fixture.value("AWSCURRENT")["apiKeyId"]] == before + 1
+    assert (done["restored"], done["displaced"]) == (previous, current)
+    assert done["evidence"].startswith("s3://")
 
 
-def test_a_key_in_its_grace_may_come_back(rotated: RotationFixture) -> None:
-    """A mark that is not due does not stand in the way."""
-    version = str(rotated.version("AWSPREVIOUS"))
-    label(rotated, retirement_label(version, rotated.now() + timedelta(hours=1)))
-    back(rotated)
-    assert rotated.version("AWSCURRENT") == version
+def test_a_key_in_its_grace_may_come_back(incident: IncidentFixture) -> None:
+    """Displaced, and not due yet."""
+    version = incident.reconciliation.rotation.version("AWSPREVIOUS")
+    incident.reconciliation.reconcile()
+    back(incident)
+    assert incident.reconciliation.rotation.version("AWSCURRENT") == version
 
 
-def test_a_key_that_came_back_loses_its_mark(rotated: RotationFixture) -> None:
-    """Displaced anew it has all its grace: the mark of its first displacement does not count."""
-    version = str(rotated.version("AWSPREVIOUS"))
-    for hours in (1, 2):
-        label(rotated, retirement_label(version, rotated.now() + timedelta(hours=hours)))
-    back(rotated)
-    back(rotated)
-    assert rotated.version("AWSPREVIOUS") == version
-    assert rotated.labels()[version] == {"AWSPREVIOUS"}
-
-
-@pytest.mark.parametrize("obstacle", ["compromised", "dead", "due", "pending", "incident"])
-def test_a_key_that_must_not_come_back_does_not(rotated: RotationFixture, obstacle: str) -> None:
-    """Suspect, dead, about to die, or a rotation or an incident open: refused, nothing moved."""
-    version = str(rotated.version("AWSPREVIOUS"))
-    acts: dict[str, Callable[[], object]] = {
-        "compromised": lambda: label(rotated, COMPROMISED_PREFIX + version),
-        "dead": lambda: label(rotated, DEAD_PREFIX + version),
-        "due": lambda: label(rotated, retirement_label(version, rotated.now())),
-        "pending": rotated.stage,
-        "incident": lambda: SecretVersions(rotated.client, rotated.arn).tag(
-            {INCIDENT_TAG: "x y z"}
-        ),
-    }
-    acts[obstacle]()
-    before = rotated.version("AWSCURRENT")
-    with pytest.raises(RotationError) as refused:
-        back(rotated)
-    assert refused.value.code in {"version_state", "compromised_key"}
-    assert rotated.version("AWSCURRENT") == before
-
-
-def test_a_key_that_does_not_sign_does_not_come_back(rotated: RotationFixture) -> None:
-    """Revoked in the portal without our knowing: the proof finds out."""
-    rotated.vendor.keys.revoke(rotated.value("AWSPREVIOUS")["apiKeyId"])
-    before = rotated.version("AWSCURRENT")
-    with pytest.raises(CredentialRejectedError):
-        back(rotated)
-    assert rotated.version("AWSCURRENT") == before
-
-
-def test_a_lost_answer_of_the_move_is_a_success(rotated: RotationFixture) -> None:
-    """The label tells whether it moved."""
-    previous = rotated.version("AWSPREVIOUS")
-    rotated.cloud.faults.after("UpdateSecretVersionStage", Dropped(), times=1)
-    rotated.cloud.faults.before("UpdateSecretVersionStage", Dropped(), times=10)
-    back(rotated)
-    rotated.cloud.faults.clear()
-    assert rotated.version("AWSCURRENT") == previous
-
-
-def test_cut_off_in_the_middle_it_has_only_made_a_grace_longer(rotated: RotationFixture) -> None:
-    """The mark goes first: a rollback that ends there leaves a key that is marked anew."""
-    version = str(rotated.version("AWSPREVIOUS"))
-    label(rotated, retirement_label(version, rotated.now() + timedelta(hours=1)))
-
-    class CutOff(SecretVersions):
-        def promote(self, token: str, current: str | None) -> None:
-            raise SecretStoreError("cut off", operation="UpdateSecretVersionStage", aws_code="x")
-
-    with pytest.raises(SecretStoreError):
-        roll_back(CutOff(rotated.client, rotated.arn), rotated.prover, rotated.now)
-    assert rotated.version("AWSPREVIOUS") == version
-    assert rotated.labels()[version] == {"AWSPREVIOUS"}
-
-
-def test_without_a_previous_version_there_is_nowhere_to_go(
-    rotation_fixture: RotationFixture,
+def test_a_key_that_came_back_has_all_its_grace_when_it_is_displaced_anew(
+    incident: IncidentFixture,
 ) -> None:
+    """Its first displacement does not count any more."""
+    fixture = incident.reconciliation.rotation
+    key = str(fixture.value("AWSPREVIOUS")["apiKeyId"])
+    incident.reconciliation.reconcile()
+    fixture.later(GRACE / 2)
+    back(incident)
+    assert incident.journal().keys[key].retire_after is None
+    back(incident)
+    incident.reconciliation.reconcile()
+    after = incident.journal().keys[key].retire_after
+    assert after is not None
+    assert after - fixture.now() > GRACE - timedelta(minutes=1)
+
+
+def _suspect_and_dead(incident: IncidentFixture) -> None:
+    assert incident.force().contained
+
+
+def _formerly_compromised(incident: IncidentFixture) -> None:
+    fixture = incident.reconciliation.rotation
+    previous = str(fixture.version("AWSPREVIOUS"))
+    fixture.client.update_secret_version_stage(
+        SecretId=fixture.arn,
+        VersionStage=f"{COMPROMISED_PREFIX}{previous}",
+        MoveToVersionId=previous,
+    )
+
+
+def _carried_over(incident: IncidentFixture) -> None:
+    """The label of version 0.2 is gone, and the journal has it."""
+    current = incident.current_key()
+    _formerly_compromised(incident)
+    incident.reconciliation.reconcile()
+    # The label named one version, and nobody declared the others.
+    assert incident.incident().suspects.keys().isdisjoint({current})
+    assert incident.current_key() == current
+
+
+def _dead(incident: IncidentFixture) -> None:
+    incident.reconciliation.reconcile()
+    incident.reconciliation.pass_grace()
+    incident.reconciliation.reconcile()
+
+
+class _AsksAPerson:
+    """An issuer that cannot revoke."""
+
+    def __init__(self, issuer: Any) -> None:
+        self._issuer = issuer
+
+    def revoke(self, key_id: str) -> Revocation:
+        return Revocation.MANUAL_ACTION_NEEDED
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._issuer, name)
+
+
+def _asked_of_a_person(incident: IncidentFixture) -> None:
+    incident.reconciliation.issuer = _AsksAPerson(incident.reconciliation.issuer)
+    _dead(incident)
+
+
+def _due(incident: IncidentFixture) -> None:
+    incident.reconciliation.reconcile()
+    incident.reconciliation.pass_grace()
+
+
+def _declared(incident: IncidentFixture) -> None:
+    incident.declare()
+
+
+def _pending(incident: IncidentFixture) -> None:
+    incident.reconciliation.rotation.stage()
+
+
+def _deleted(incident: IncidentFixture) -> None:
+    fixture = incident.reconciliation.rotation
+    fixture.client.delete_secret(SecretId=fixture.arn)
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "error"),
+    [
+        (_suspect_and_dead, CompromisedKeyError),
+        (_formerly_compromised, CompromisedKeyError),
+        (_carried_over, CompromisedKeyError),
+        (_declared, RotationError),
+        (_dead, VersionStateError),
+        (_asked_of_a_person, VersionStateError),
+        (_due, VersionStateError),
+        (_pending, VersionStateError),
+        (_deleted, VersionStateError),
+    ],
+)
+def test_a_key_that_must_not_come_back_does_not(
+    incident: IncidentFixture,
+    obstacle: Callable[[IncidentFixture], None],
+    error: type[RotationError],
+) -> None:
+    """Suspect, dead, about to die, or a rotation or an incident open: refused, nothing moved."""
+    obstacle(incident)
+    fixture = incident.reconciliation.rotation
+    before = fixture.labels()
+    with pytest.raises(error):
+        back(incident)
+    assert fixture.labels() == before
+
+
+def test_a_hold_stops_what_the_refusal_warns_of(incident: IncidentFixture) -> None:
+    """The grace is over, and nothing is retired before the hold ends: the key may come back."""
+    fixture = incident.reconciliation.rotation
+    version = fixture.version("AWSPREVIOUS")
+    _due(incident)
+    incident.reconciliation.tag(
+        "rotation:hold-until", (fixture.now() + timedelta(days=1)).isoformat()
+    )
+    back(incident)
+    assert fixture.version("AWSCURRENT") == version
+    incident.reconciliation.reconcile()
+    assert incident.current_key() in incident.alive()
+
+
+def test_a_hold_that_is_about_to_end_stops_nothing(incident: IncidentFixture) -> None:
+    """A run could retire the key while the rollback is under way."""
+    fixture = incident.reconciliation.rotation
+    _due(incident)
+    incident.reconciliation.tag(
+        "rotation:hold-until", (fixture.now() + timedelta(minutes=1)).isoformat()
+    )
+    with pytest.raises(VersionStateError, match="grace"):
+        back(incident)
+
+
+@pytest.mark.parametrize("what", ["declared", "retired"])
+def test_what_happens_to_the_key_while_it_is_proven_is_noticed(
+    incident: IncidentFixture, what: str
+) -> None:
+    """The proof takes time: the journal is read again before AWSCURRENT moves."""
+    fixture = incident.reconciliation.rotation
+    incident.reconciliation.reconcile()
+    before, prover = fixture.version("AWSCURRENT"), fixture.prover
+
+    class Meanwhile:
+        def prove(self, key: ApiKey, statement: str) -> Proof:
+            proof = prover.prove(key, statement)
+            incident.reconciliation.prover = prover
+            if what == "declared":
+                incident.declare()
+            else:
+                incident.reconciliation.pass_grace()
+                incident.reconciliation.reconcile()
+            return proof
+
+    incident.reconciliation.prover = Meanwhile()
+    with pytest.raises(RotationError) as refused:
+        back(incident)
+    assert refused.value.code in {"version_state", "compromised_key"}
+    assert fixture.version("AWSCURRENT") == before
+
+
+def test_a_run_that_is_about_to_revoke_the_key_does_not_after_a_rollback(
+    incident: IncidentFixture,
+) -> None:
+    """Rolled back between the plan and the revocation: the key is in use, and lives."""
+    fixture = incident.reconciliation.rotation
+    key = str(fixture.value("AWSPREVIOUS")["apiKeyId"])
+    incident.reconciliation.reconcile()
+    incident.reconciliation.tag("rotation:hold-until", "2099-01-01T00:00:00Z")
+    incident.reconciliation.pass_grace()
+    prover = fixture.prover
+
+    class Meanwhile:
+        """The proof that the current key signs, which comes before any revocation."""
+
+        def prove(self, key: ApiKey, statement: str) -> Proof:
+            incident.reconciliation.prover = prover
+            incident.reconciliation.tag("rotation:hold-until", "2099-01-01T00:00:00Z")
+            back(incident)
+            return prover.prove(key, statement)
+
+    fixture.client.untag_resource(SecretId=fixture.arn, TagKeys=["rotation:hold-until"])
+    incident.reconciliation.prover = Meanwhile()
+    incident.reconciliation.run()
+    assert incident.current_key() == key
+    assert key in incident.alive()
+
+
+def test_a_key_that_does_not_sign_does_not_come_back(incident: IncidentFixture) -> None:
+    """Revoked in the portal without our knowing: the proof finds out."""
+    fixture = incident.reconciliation.rotation
+    fixture.vendor.keys.revoke(fixture.value("AWSPREVIOUS")["apiKeyId"])
+    before = fixture.version("AWSCURRENT")
+    with pytest.raises(CredentialRejectedError):
+        back(incident)
+    assert fixture.version("AWSCURRENT") == before
+
+
+def test_a_lost_answer_of_the_move_is_a_success(incident: IncidentFixture) -> None:
+    """The label tells whether it moved."""
+    fixture = incident.reconciliation.rotation
+    previous = fixture.version("AWSPREVIOUS")
+    fixture.cloud.faults.after("UpdateSecretVersionStage", Dropped(), times=1)
+    fixture.cloud.faults.before("UpdateSecretVersionStage", Dropped(), times=10)
+    back(incident)
+    fixture.cloud.faults.clear()
+    assert fixture.version("AWSCURRENT") == previous
+
+
+def test_cut_off_in_the_middle_it_has_only_made_a_grace_longer(incident: IncidentFixture) -> None:
+    """The journal comes first: a rollback that ends there leaves a key that is displaced anew."""
+    fixture = incident.reconciliation.rotation
+    key = str(fixture.value("AWSPREVIOUS")["apiKeyId"])
+    before = fixture.labels()
+    incident.reconciliation.reconcile()
+    fixture.cloud.faults.before("UpdateSecretVersionStage", Dropped(), times=20)
+    with pytest.raises(SecretStoreError):
+        back(incident)
+    fixture.cloud.faults.clear()
+    assert fixture.labels() == before
+    incident.reconciliation.reconcile()
+    after = incident.journal().keys[key].retire_after
+    assert after is not None
+    assert after > fixture.now()
+
+
+def test_without_a_previous_version_there_is_nowhere_to_go(incident: IncidentFixture) -> None:
     """A secret that was never rotated has one key."""
-    rotation_fixture.store()
+    fixture = incident.reconciliation.rotation
+    previous = str(fixture.version("AWSPREVIOUS"))
+    fixture.rotation(previous).secret.remove_label("AWSPREVIOUS", previous)
     with pytest.raises(VersionStateError, match="no previous version"):
-        back(rotation_fixture)
+        back(incident)

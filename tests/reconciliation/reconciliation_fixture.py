@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +14,7 @@ from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import CondemnedKeys, IssuerCondition, KeyIssuer, KeyProver
 from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
+from rotation.journal.model import Declaration, KeyLife
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
@@ -48,6 +50,7 @@ class ReconciliationFixture:
         self.find_key: Callable[[str], ApiKey | None] = lambda _: None
         self.condemned_keys: CondemnedKeys | None = None
         self.evidence_bucket = BUCKET
+        self.journals = rotation_fixture.journals
         self.condition: Callable[[], IssuerCondition] = IssuerCondition
         self.policy = ReconciliationPolicy(
             "fixture", rotation_fixture.function_arn, GRACE, timedelta(seconds=60)
@@ -64,6 +67,7 @@ class ReconciliationFixture:
             prover=self.prover,
             notifier=self.notifier,
             evidence=S3EvidenceStore(self.s3, self.evidence_bucket),
+            journals=self.journals,
             policy=self.policy,
             find_key=self.find_key,
             rate_limiter=lambda: self.turns.append(None),
@@ -105,6 +109,7 @@ class ReconciliationFixture:
         """A whole rotation; the new version's id."""
         token = self.rotation.stage()
         for step in STEPS.values():
+            self.rotation.time_left = timedelta(minutes=5)
             step(self.rotation.rotation(token))
         return token
 
@@ -112,20 +117,18 @@ class ReconciliationFixture:
         """A little more than the grace goes by."""
         self.rotation.later(GRACE + timedelta(minutes=1))
 
-    def declare(self, *versions: str, tag: bool = True) -> None:
-        """What a responder writes down first: labels on the versions, and a tag."""
-        for version in versions:
-            self.rotation.client.update_secret_version_stage(
-                SecretId=self.rotation.arn,
-                VersionStage=f"rotation-compromised-{version}",
-                MoveToVersionId=version,
-            )
-        if not tag:
-            return
+    def declare(self, reason: str = "key-compromise") -> str:
+        """Every key that exists is declared compromised; the declaration's id."""
         # An hour ago, so that a version which is made from here on is none of that moment.
-        at = self.rotation.now() - timedelta(hours=1)
-        value = f"{at.isoformat()} key-compromise arn:aws:iam::012345678912:user/ada"
-        self.tag("rotation:incident", value)
+        now = self.rotation.now() - timedelta(hours=1)
+        at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        declaration = Declaration(str(uuid.uuid4()), at, reason, "ada")
+        self.reconciler().declare(self.rotation.arn, declaration, again=False)
+        return declaration.id
+
+    def life(self, key_id: str) -> KeyLife:
+        """The life of a key as the journal has it."""
+        return self.journals.read(self.rotation.arn).keys[key_id]
 
     def tag(self, name: str, value: str) -> None:
         self.rotation.client.tag_resource(

@@ -16,6 +16,7 @@ from tests.reconciliation.reconciliation_fixture import ReconciliationFixture
 SAYING = [
     "rotation.reconciliation.execution",
     "rotation.reconciliation.reconciler",
+    "rotation.reconciliation.run_order",
     "rotation.reconciliation.condemned_keys",
     "rotation.incident.revoke_first",
     "rotation.handlers.reconcile_actions",
@@ -71,6 +72,8 @@ def report(reconciliation: ReconciliationFixture) -> dict[str, Any]:
     """The report of a run that retired a key."""
     reconciliation.rotation.store()
     reconciliation.rotate()
+    reconciliation.declare()
+    reconciliation.rotate()
     reconciliation.reconcile()
     reconciliation.pass_grace()
     return reconciliation.run()
@@ -85,7 +88,8 @@ def test_every_member_of_the_report_is_on_the_page(report: dict[str, Any]) -> No
     explained = {
         named(row[0])[0]: set(named(row[1])) for row in rows("| member" + one) if named(row[0])
     }
-    for name in ("versions", "vendorKeys", "retirements"):
+    assert {*secret["incidents"][0]} <= explained["incidents"]
+    for name in ("versions", "keys", "vendorKeys", "retirements"):
         for entry in secret[name]:
             assert entry.keys() <= explained[name], name
     assert secret["done"].keys() <= explained["done"]

@@ -10,7 +10,6 @@ import pytest
 from rotation.core.steps import STEPS
 from rotation.errors import SecretStoreError
 from rotation.key_pool.issuer import KeyPoolIssuer, LeaseOnlyIssuer
-from rotation.secrets_manager.labels import COMPROMISED_PREFIX, RETIRE_AFTER_PREFIX
 from tests.key_pool.pool_fixture import PoolFixture
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes, outcomes
 
@@ -93,9 +92,7 @@ def test_a_leaked_pool_key_is_put_to_a_person_and_proven_dead(
 ) -> None:
     """The incident stays open, loudly, until the portal has done its part; then the record."""
     leaked = rotate(key_pool)
-    version = reconciliation.rotation.version("AWSCURRENT")
-    assert version is not None
-    reconciliation.declare(version)
+    reconciliation.declare()
     rotate(key_pool)
     report = reconciliation.reconcile()
     assert outcomes(report) == {leaked: "manual action needed"}
@@ -132,7 +129,7 @@ def test_a_leased_key_that_was_never_stored_is_proven_dead_too(
 def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
     reconciliation: ReconciliationFixture, key_pool: PoolFixture, after: bool
 ) -> None:
-    """The next runs drop the key, and no mark stays on a version whose key the pool forgot."""
+    """The next runs drop the key, and the journal has its death, which was written before."""
     displaced = rotate(key_pool)
     rotate(key_pool)
     reconciliation.reconcile()
@@ -150,13 +147,7 @@ def test_cut_off_while_it_drops_a_dead_key_a_run_leaves_nothing_behind(
         ]
         found = codes(report) if number > 36 else set()
     assert displaced not in key_pool.states()
-    marks = [
-        label
-        for has in reconciliation.rotation.labels().values()
-        for label in has
-        if RETIRE_AFTER_PREFIX in label
-    ]
-    assert marks == []
+    assert reconciliation.life(displaced).death is not None
     assert "key_of_another_secret" not in found
 
 
@@ -165,10 +156,9 @@ def test_cut_off_before_the_record_an_incident_still_tells_of_every_key(
 ) -> None:
     """A leased key that was never stored stays in the pool until the record names it."""
     leaked = rotate(key_pool)
-    current = str(reconciliation.rotation.version("AWSCURRENT"))
     pending = reconciliation.rotation.stage()
     leased = key_pool.lease(pending).id
-    reconciliation.declare(current, pending)
+    reconciliation.declare()
     reconciliation.rotation.rotation(pending).secret.unstage_pending(pending)
     rotate(key_pool)
     for key in (leaked, leased):
@@ -182,5 +172,3 @@ def test_cut_off_before_the_record_an_incident_still_tells_of_every_key(
     [record] = reconciliation.evidence()
     assert {one["keyId"] for one in record["keys"]} == {leaked, leased}
     assert not {leaked, leased} & key_pool.states().keys()
-    labels = [label for has in reconciliation.rotation.labels().values() for label in has]
-    assert not any(label.startswith(COMPROMISED_PREFIX) for label in labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
@@ -12,14 +13,33 @@ from rotation.core.ports import IssuerCondition, Proof, Revocation
 from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
 from rotation.errors import InvalidCredentialError
+from rotation.journal.keeper import JournalKeeper
+from rotation.reconciliation.key_warnings import URGENT, WarningCode
 from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import VendorFault
-from rotation.secrets_manager.discovery import secrets_rotated_by
+from rotation.secrets_manager.discovery import ListedSecret, secrets_rotated_by
+from tests.journal.memory_store import MemoryJournalStore
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes
 from tests.rotation_fixture import RotationFixture
 
 DAY = timedelta(days=1)
+
+
+@dataclass
+class CountedStore:
+    """A journal store that lists the calls to it."""
+
+    store: MemoryJournalStore
+    calls: list[str] = field(default_factory=list)
+
+    def read(self, secret_arn: str) -> tuple[bytes, str] | None:
+        self.calls.append("read")
+        return self.store.read(secret_arn)
+
+    def write(self, secret_arn: str, body: bytes, replaces: str | None) -> str:
+        self.calls.append("write")
+        return self.store.write(secret_arn, body, replaces)
 
 
 def operations(rotation_fixture: RotationFixture, since: int) -> list[str]:
@@ -45,6 +65,7 @@ CLEAN_ROTATION = [
     ("finishSecret", "DescribeSecret", "is the token staged"),
     ("finishSecret", "GetSecretValue", "the pending key, to prove it in the same act"),
     ("finishSecret", "DescribeSecret", "the proof took time: who is current now"),
+    ("finishSecret", "GetSecretValue", "the current value: were other members changed meanwhile"),
     ("finishSecret", "UpdateSecretVersionStage", "promote, from the version that was looked at"),
     ("finishSecret", "UpdateSecretVersionStage", "remove AWSPENDING, which AWS may leave behind"),
 ]
@@ -56,10 +77,18 @@ CLEAN_RECONCILIATION = [
 ]
 RETIRING_RECONCILIATION = [
     *CLEAN_RECONCILIATION,
-    ("GetSecretValue", "the displaced key, which is to be proven dead"),
     ("DescribeSecret", "the second look, before anything is revoked"),
-    ("UpdateSecretVersionStage", "label the version dead"),
-    ("UpdateSecretVersionStage", "take its mark off"),
+    ("GetSecretValue", "the displaced key, which is to be proven dead"),
+]
+CLEAN_JOURNAL = [
+    ("read", "which secrets the last run did not reach"),
+    ("read", "what earlier runs saw, and whether a key is suspect"),
+]
+RETIRING_JOURNAL = [
+    *CLEAN_JOURNAL,
+    ("read", "the second look, before anything is revoked"),
+    ("write", "that the key is about to be revoked"),
+    ("write", "the answers, and that the key is dead"),
 ]
 
 
@@ -76,22 +105,24 @@ def test_the_calls_of_a_clean_rotation(reconciliation: ReconciliationFixture) ->
 
 
 def test_the_calls_of_a_clean_reconciliation(reconciliation: ReconciliationFixture) -> None:
-    """Four for one secret when there is nothing to do; and none to the vendor but its list."""
+    """Four and one for one secret with nothing to do; and none to the vendor but its list."""
     reconciliation.rotation.store()
     reconciliation.rotate()
     reconciliation.reconcile()
     reconciliation.pass_grace()
+    store = CountedStore(reconciliation.rotation.journal_store)
+    reconciliation.journals = JournalKeeper(store)
     since = len(reconciliation.rotation.cloud.calls)
     reconciliation.reconcile()
-    assert operations(reconciliation.rotation, since) == [
-        call for call, _ in RETIRING_RECONCILIATION
-    ]
-    since, asked = (
-        len(reconciliation.rotation.cloud.calls),
-        len(reconciliation.rotation.vendor.requests),
-    )
+    made = operations(reconciliation.rotation, since)
+    assert made == [call for call, _ in RETIRING_RECONCILIATION]
+    assert store.calls == [call for call, _ in RETIRING_JOURNAL]
+    since = len(reconciliation.rotation.cloud.calls)
+    asked = len(reconciliation.rotation.vendor.requests)
+    store.calls.clear()
     reconciliation.reconcile()
     assert operations(reconciliation.rotation, since) == [call for call, _ in CLEAN_RECONCILIATION]
+    assert store.calls == [call for call, _ in CLEAN_JOURNAL]
     assert [one.operation for one in reconciliation.rotation.vendor.requests[asked:]] == ["list"]
 
 
@@ -119,6 +150,8 @@ def test_a_thousand_secrets_in_one_run(reconciliation: ReconciliationFixture) ->
     reconciliation.rotation.cloud.faults.before(
         "ListSecretVersionIds", AwsError("AccessDeniedException"), times=1
     )
+    store = CountedStore(reconciliation.rotation.journal_store)
+    reconciliation.journals = JournalKeeper(store)
     since = len(reconciliation.rotation.cloud.calls)
     report = reconciliation.run()
     made = Counter(operations(reconciliation.rotation, since))
@@ -131,30 +164,26 @@ def test_a_thousand_secrets_in_one_run(reconciliation: ReconciliationFixture) ->
     assert made["DescribeSecret"] == made["ListSecretVersionIds"] == 1000
     assert made["GetSecretValue"] <= 1001
     # What has a quota of 50 a second waits for its turn (UserGuide reference_limits).
-    assert (
-        len(reconciliation.turns) == made["ListSecretVersionIds"] + made["UpdateSecretVersionStage"]
-    )
-    # One write: the version that the unreadable value displaced is marked.
-    assert made["UpdateSecretVersionStage"] <= 1
-    assert set(made) <= {
-        *("ListSecrets", "DescribeSecret", "ListSecretVersionIds"),
-        *("GetSecretValue", "UpdateSecretVersionStage"),
+    assert len(reconciliation.turns) == made["ListSecretVersionIds"]
+    assert set(made) == {
+        *("ListSecrets", "DescribeSecret", "ListSecretVersionIds", "GetSecretValue")
     }
+    assert len(store.calls) == 1 + 2 * 999 + 1, "the order; a journal read each, begun but for one"
     assert len(json.dumps(report)) < 6 * 1024 * 1024, "more than Lambda answers"
 
 
 def test_only_secrets_that_name_our_function_are_found(
     reconciliation: ReconciliationFixture,
 ) -> None:
-    """Others are not touched, not even when somebody names them; incidents come first."""
+    """Others are not touched, not even when somebody names them."""
     arns = many(reconciliation, 3)
     client = reconciliation.rotation.client
     other = client.create_secret(Name="other", SecretString="{}")["ARN"]
     client.tag_resource(SecretId=arns[2], Tags=[{"Key": "rotation:incident", "Value": "x"}])
     assert secrets_rotated_by(client, reconciliation.rotation.function_arn) == [
-        arns[2],
-        arns[0],
-        arns[1],
+        ListedSecret(arns[0], has_incident=False),
+        ListedSecret(arns[1], has_incident=False),
+        ListedSecret(arns[2], has_incident=True),
     ]
     labels = client.describe_secret(SecretId=other)["VersionIdsToStages"]
     report = reconciliation.run(other, "team-1", arns[1])
@@ -168,14 +197,14 @@ def test_only_secrets_that_name_our_function_are_found(
 def test_a_dead_admin_credential_is_a_warning_and_no_crash(
     reconciliation: ReconciliationFixture,
 ) -> None:
-    """Nothing can be revoked; versions are marked all the same, and the report says why."""
-    reconciliation.rotation.store()
+    """Nothing can be revoked; the grace begins all the same, and the report says why."""
+    old = reconciliation.rotation.store()
     reconciliation.rotate()
     reconciliation.rotation.vendor.faults.next("list", VendorFault.UNAUTHORIZED, times=None)
     report = reconciliation.reconcile()
     assert "admin_credential_dead" in codes(report)
     assert report["vendorKeys"] is None
-    assert len(report["done"]["marked"]) == 1
+    assert reconciliation.life(old.id).displaced_at is not None
 
 
 @pytest.mark.parametrize(
@@ -198,7 +227,7 @@ def test_how_the_issuer_is_doing(
     expires = None if life is None else reconciliation.rotation.now() + life
     reconciliation.condition = lambda: IssuerCondition("admin", expires, left)
     report = reconciliation.run()
-    assert codes(report) == ({code} if code else set())
+    assert codes(report) - {"no_secrets"} == ({code} if code else set())
     assert report["issuer"]["keysLeft"] == left
 
 
@@ -211,7 +240,17 @@ def test_an_issuer_whose_secret_cannot_be_read_is_a_warning(
         raise InvalidCredentialError("The value of trusted-signatures-admin is no JSON object.")
 
     reconciliation.condition = refused
-    assert codes(reconciliation.run()) == {"issuer_unreadable"}
+    assert "issuer_unreadable" in codes(reconciliation.run())
+
+
+def test_a_run_that_finds_no_secret_is_an_urgent_warning(
+    reconciliation: ReconciliationFixture,
+) -> None:
+    """The function may have been replaced; a run that names its secrets says nothing of it."""
+    assert codes(reconciliation.run()) == {"no_secrets"}
+    assert WarningCode.NO_SECRETS in URGENT
+    reconciliation.rotation.stage()
+    assert codes(reconciliation.run()) == set()
 
 
 def test_a_key_near_its_end_is_warned_about(reconciliation: ReconciliationFixture) -> None:
@@ -284,7 +323,7 @@ def test_a_hand_made_key_that_the_issuer_cannot_revoke_is_put_to_a_person(
     for _ in range(26):
         report = reconciliation.reconcile()
         reconciliation.rotation.later(timedelta(hours=1))
-    assert len(reconciliation.notifier.messages) == 2
+    assert len(reconciliation.notifier.messages) == 2, "in the first hour, and a day later"
     subject, facts = reconciliation.notifier.messages[0]
     assert old.id in subject
     assert facts["secret"] == reconciliation.rotation.arn

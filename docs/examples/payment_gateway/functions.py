@@ -12,12 +12,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payment_gateway.gateway import GATEWAY_KEY, GatewayApi, GatewayIssuer, GatewayProver
 from rotation.aws.evidence_bucket import S3EvidenceStore
+from rotation.aws.journal_bucket import S3JournalStore
 from rotation.aws.notifier import LogNotifier
 from rotation.core.invocation import Rotation
 from rotation.core.policy import ReconciliationPolicy, RotationPolicy
 from rotation.deadline import Deadline
 from rotation.handlers.reconcile_actions import ReconcileParts, run_action
 from rotation.handlers.step_invocation import StepRequest, run_step
+from rotation.journal.keeper import JournalKeeper
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
 from rotation.reconciliation.execution import ReconciliationServices
@@ -38,7 +40,9 @@ class Gateway:
 
     def __init__(self) -> None:
         self.secrets = boto3.client("secretsmanager")
-        self.evidence = S3EvidenceStore(boto3.client("s3"), os.environ["EVIDENCE_BUCKET"])
+        s3, bucket = boto3.client("s3"), os.environ["EVIDENCE_BUCKET"]
+        self.evidence = S3EvidenceStore(s3, bucket)
+        self.journals = JournalKeeper(S3JournalStore(s3, bucket))
         api = GatewayApi(os.environ["GATEWAY_URL"])
         admin = os.environ["ADMIN_SECRET"]
         self.prover = GatewayProver(api)
@@ -54,6 +58,7 @@ class Gateway:
             ),
             token=request.token,
             function_arn=request.function_arn,
+            journal=self.journals,
             issuer=self.issuer,
             prover=self.prover,
             policy=RotationPolicy(INSTALLATION, KEY_LIFE, GRACE, PROPAGATION),
@@ -68,6 +73,7 @@ class Gateway:
             prover=self.prover,
             notifier=LogNotifier(),
             evidence=self.evidence,
+            journals=self.journals,
             policy=ReconciliationPolicy(
                 INSTALLATION, function, GRACE, PROPAGATION, LONGEST_KEY_LIFE
             ),

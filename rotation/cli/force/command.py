@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -13,15 +16,14 @@ import click
 from rich.console import Console
 
 from rotation.cli.force.leaked_pool import ActLog, declare_pool_leaked
-from rotation.cli.force.records import add_recorded_deaths, closed_just_now
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import error_text
 from rotation.cli.shared.options import json_option, reconcile_function_option, refuse_arguments
 from rotation.cli.shared.output import plain_console
-from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.containment import Containment, WaitClock, contain
-from rotation.incident.declaration import Declaration
+from rotation.incident.declaration import from_free_text
+from rotation.journal.model import Declaration
 from rotation.privacy.redaction import scrub
 
 _MAX_PARALLEL = 8
@@ -45,13 +47,14 @@ class _ForceResult:
             "secret": self.name,
             "arn": containment.arn,
             "contained": containment.contained,
-            "declaredAt": iso_utc(containment.declaration.at),
+            "declaredAt": containment.declared_at,
             "reason": containment.declaration.reason,
             "actor": containment.declaration.actor,
             "suspects": list(containment.suspects),
             "current": containment.current,
             "provenDead": containment.proven_dead,
             "evidence": containment.evidence,
+            "setAside": dict(containment.set_aside),
             "seconds": {
                 part: round(took.total_seconds(), 1) for part, took in containment.parts.items()
             },
@@ -68,8 +71,7 @@ class _ForceRun:
         limit: how long to wait for the new key, and then for the deaths.
         act_log: prints each act.
         revoke_first: whether keys are revoked before there are new ones.
-        again: whether an incident is declared although one is open, or the same one was closed a
-            moment ago.
+        again: whether the keys that came after an open incident are suspect too.
     """
 
     account: AwsAccount
@@ -82,7 +84,7 @@ class _ForceRun:
     def run(self, name: str) -> _ForceResult:
         """Contain the leak of one secret. An error ends this secret only, and not the others."""
         try:
-            return _ForceResult(name, self._already_closed(name) or self._contain(name))
+            return _ForceResult(name, self._contain(name))
         except RotationError as error:
             problem = error_text(error)
         except click.ClickException as error:
@@ -90,49 +92,51 @@ class _ForceRun:
         self.act_log.log(name, problem)
         return _ForceResult(name, problem=problem)
 
-    def _already_closed(self, name: str) -> Containment | None:
-        if self.again:
-            return None
-        closed = closed_just_now(self.account, name, self.declaration)
-        if closed is not None:
-            message = "this incident is closed; --again declares another, for the new key"
-            self.act_log.log(name, message)
-        return closed
-
     def _contain(self, name: str) -> Containment:
-        declaration = self._revoked_first(name) if self.revoke_first else self.declaration
-        log_act = partial(self.act_log.log, name)
-        containment = contain(
-            self.account.secret(name),
+        arn = self.account.arn(name)
+        declaration = replace(self.declaration, id=str(uuid.uuid4()))
+        if self.revoke_first:
+            self._revoke_first(name, arn, declaration)
+        return contain(
+            arn,
             declaration,
-            self._reconcile,
-            log_act=log_act,
+            self._ask,
+            log_act=partial(self.act_log.log, name),
             limit=self.limit,
             clocks=WaitClock(),
             again=self.again,
         )
-        add_recorded_deaths(self.account, containment, log_act)
-        return containment
 
-    def _reconcile(self, arn: str) -> dict[str, Any]:
-        report: dict[str, Any] = self.account.ask("reconcile", [arn])["secrets"][0]
-        return report
+    def _ask(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
+        return self.account.ask(action, [arn], alias=None, **members)
 
-    def _revoked_first(self, name: str) -> Declaration:
-        """Have the keys revoked before there are new ones; returns what was declared."""
+    def _revoke_first(self, name: str, arn: str, declaration: Declaration) -> None:
+        """Have the keys declared compromised and revoked before there are new ones."""
         done = self.account.ask(
             REVOKE_FIRST,
-            [self.account.secret(name).arn],
+            [arn],
             alias=REVOKE_FIRST,
-            reason=self.declaration.reason,
-            actor=self.declaration.actor,
+            reason=declaration.reason,
+            actor=declaration.actor,
+            declaration=declaration.id,
             again=self.again,
         )
         for one in done["revoked"]:
             self.act_log.log(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
         for one in done["failures"]:
             self.act_log.log(name, f"not revoked yet: {one['message']} [{one['code']}]")
-        return Declaration.read(done["declared"])
+
+
+def _without_duplicates(account: AwsAccount, names: Sequence[str]) -> list[str]:
+    """One name of each secret: it may have been named by its name, by its ARN and by a tag."""
+    found: dict[str, str] = {}
+    for name in names:
+        arn = name
+        # What cannot be found is said when its turn comes.
+        with suppress(RotationError, click.ClickException):
+            arn = account.arn(name)
+        found.setdefault(arn, name)
+    return list(found.values())
 
 
 def _refuse_key(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -170,7 +174,7 @@ def _refuse_key(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option(
     "--again",
     is_flag=True,
-    help="Declare another incident, although one is open, or the same one was closed a moment ago.",
+    help="Keys leaked once more: those that came after an open incident are suspect too.",
 )
 @json_option
 @reconcile_function_option
@@ -188,13 +192,11 @@ def force(
 ) -> None:
     """Declare every key of SECRETS compromised, replace it, and prove the old keys dead.
 
-    The command declares the current, previous and pending keys compromised and forces a rotation.
-    Once the new key is current, it has the others revoked at once, without grace, and proven dead.
-    Each decision is first written on the secret: if the command is killed, run it again and it
-    goes on, or leave the rest to the hourly reconciliation. If the same person runs it again for
-    the same reason within ten minutes of the end, it shows the record and declares nothing, unless
-    --again is given. While an incident is open, keys that came after it are suspect only with
-    --again. The command needs no right to read or write a secret's value.
+    The command declares every key of a secret compromised, wherever it is held, and has a new one
+    made. Once that is current, the others are revoked at once, without grace, and proven dead. The
+    reconcile function does all of it and writes it in the journal: if the command is killed, run it
+    again, or leave the rest to the hourly reconciliation. While an incident is open, keys that came
+    after it are suspect only with --again. The command needs no right to read or change a secret.
 
     With --pool a person has to make the new keys: the command says when to add them with
     `rotation pool add`, in another terminal, and goes on when they are there.
@@ -212,7 +214,7 @@ def force(
     if not names and not pool:
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
     console = plain_console(stderr=as_json)
-    declaration = Declaration.from_free_text(datetime.now(UTC), reason, account.actor())
+    declaration = from_free_text(datetime.now(UTC), reason, account.actor())
     act_log = ActLog(console)
     limit = timedelta(seconds=timeout)
     leaked = (
@@ -223,7 +225,7 @@ def force(
         leaked.await_fresh_keys(names, limit)
     run = _ForceRun(account, declaration, limit, act_log, revoke_first, again)
     with ThreadPoolExecutor(_MAX_PARALLEL) as threads:
-        results = list(threads.map(run.run, dict.fromkeys(names)))
+        results = list(threads.map(run.run, _without_duplicates(account, names)))
     if as_json:
         pool_report = {} if leaked is None else {"pool": leaked.as_json()}
         click.echo(json.dumps({"secrets": [one.as_json() for one in results], **pool_report}))
@@ -256,6 +258,12 @@ def _print_result(console: Console, result: _ForceResult) -> None:
             console.print(f"  left: {one}", markup=False)
         console.print(
             "  The hourly reconciliation goes on with it; so does this command, run again."
+        )
+    for version, cause in containment.set_aside.items():
+        console.print(
+            f"  not known: the key of version {version}, if it has one, which may still be alive: "
+            f"{cause}",
+            markup=False,
         )
     if containment.evidence:
         console.print(f"  evidence: {containment.evidence}", markup=False)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from rotation.cli.shared.account import AwsAccount
 from rotation.errors import RotationError
-from rotation.incident.declaration import Declaration, declare
+from rotation.journal.model import Declaration
 
 _POLL_INTERVAL = timedelta(seconds=2)
 
@@ -121,7 +121,13 @@ def declare_pool_leaked(
         done["condemned"],
         done["leasedTo"],
         done["asked"],
-        _declare=lambda name: declare(account.secret(name), declaration, again=again),
+        _declare=lambda name: account.ask(
+            "declare",
+            [name],
+            reason=declaration.reason,
+            actor=declaration.actor,
+            again=again,
+        ),
         _keys_left=lambda name: account.ask("report", [name])["issuer"]["keysLeft"] or 0,
         _act_log=act_log,
     )

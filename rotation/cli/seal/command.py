@@ -92,7 +92,7 @@ def seal(
     from rotation.cli.seal.client import document_sealer, local_invoker
     from rotation.cli.seal.folders import LocalFolders
     from rotation.cli.seal.output import (
-        RunOptions,
+        SealRunOptions,
         exit_when_interrupted,
         print_plan,
         run_and_report,
@@ -112,7 +112,7 @@ def seal(
         )
     if function is not None and not remote:
         raise click.UsageError("--function is for S3: files of this machine are sealed here.")
-    run_options = RunOptions(jobs, overwrite, as_json)
+    run_options = SealRunOptions(jobs, overwrite, as_json)
     stop = Event()
     with readable_errors(), exit_when_interrupted():
         locations: SealLocations

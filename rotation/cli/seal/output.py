@@ -47,7 +47,7 @@ _DONE: Final = frozenset({DocumentStatus.SEALED, DocumentStatus.SKIPPED})
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class SealRunOptions:
     """What the command line says about a run.
 
     Attributes:
@@ -62,7 +62,7 @@ class RunOptions:
 
 
 def print_plan(
-    locations: SealLocations, documents: list[DocumentToSeal], run_options: RunOptions
+    locations: SealLocations, documents: list[DocumentToSeal], run_options: SealRunOptions
 ) -> None:
     """Print what a run would do."""
     results = (planned_result(locations, one, overwrite=run_options.overwrite) for one in documents)
@@ -95,7 +95,7 @@ def run_and_report(
     locations: SealLocations,
     documents: list[DocumentToSeal],
     seal: Callable[[DocumentToSeal], Seal],
-    run_options: RunOptions,
+    run_options: SealRunOptions,
     stop: Event,
 ) -> None:
     """Seal the documents and print the results; exits as the command's help says."""

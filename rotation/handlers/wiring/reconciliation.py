@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import boto3
 
-from rotation.aws.client_config import RECONCILIATION
+from rotation.aws.client_config import JOURNAL, RECONCILIATION
 from rotation.aws.evidence_bucket import S3EvidenceStore
+from rotation.aws.journal_bucket import S3JournalStore
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import IssuerCondition, KeyIssuer
 from rotation.credential import ApiKey
@@ -20,6 +21,7 @@ from rotation.handlers.wiring.key_pool import (
     pool_secret,
 )
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
+from rotation.journal.keeper import JournalKeeper
 from rotation.key_pool.document import PoolDocument
 from rotation.key_pool.incident import PoolIncident
 from rotation.reconciliation.execution import ReconciliationServices
@@ -38,6 +40,9 @@ class ReconcileWiring:
         self._secrets = boto3.client("secretsmanager", config=RECONCILIATION)
         self._evidence = S3EvidenceStore(
             boto3.client("s3", config=RECONCILIATION), rotation.evidence_bucket
+        )
+        self._journals = JournalKeeper(
+            S3JournalStore(boto3.client("s3", config=JOURNAL), rotation.evidence_bucket)
         )
         self._notifier = make_notifier(rotation)
         self._signing = vendor_http(rotation.vendor, rotation.vendor.url)
@@ -84,6 +89,7 @@ class ReconcileWiring:
             prover=TestSealProver(signing, self._signer_policy, utc_now),
             notifier=self._notifier,
             evidence=self._evidence,
+            journals=self._journals,
             policy=ReconciliationPolicy(
                 installation=rotation.installation,
                 rotation_function=self._settings.rotation_function,

@@ -6,7 +6,8 @@ from functools import cached_property
 
 import boto3
 
-from rotation.aws.client_config import SECRET_WRITES
+from rotation.aws.client_config import JOURNAL, SECRET_WRITES
+from rotation.aws.journal_bucket import S3JournalStore
 from rotation.core.invocation import Rotation
 from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer, Notifier
@@ -19,6 +20,7 @@ from rotation.handlers.wiring.key_pool import (
     pool_secret,
 )
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
+from rotation.journal.keeper import JournalKeeper
 from rotation.key_pool.issuer import LeaseOnlyIssuer
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.settings.rotation import KEY_POOL, RotationSettings
@@ -35,6 +37,8 @@ class RotationWiring:
         self.reconcile_function = settings.reconcile_function
         vendor = settings.vendor
         self._secrets = boto3.client("secretsmanager", config=SECRET_WRITES)
+        s3 = boto3.client("s3", config=JOURNAL)
+        self._journals = JournalKeeper(S3JournalStore(s3, settings.evidence_bucket))
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, settings.admin_url)
         self._signer_policy = signer_policy(vendor)
@@ -48,7 +52,8 @@ class RotationWiring:
             secret=SecretVersions(self._secrets, request.secret_arn, request.rotation_token),
             token=request.token,
             function_arn=request.function_arn,
-            issuer=self._issuer(calls_end),
+            journal=self._journals,
+            issuer=self._issuer(request.secret_arn, calls_end),
             prover=TestSealProver(signing, self._signer_policy, utc_now),
             policy=RotationPolicy(
                 installation=settings.installation,
@@ -62,11 +67,14 @@ class RotationWiring:
             clock=utc_now,
         )
 
-    def _issuer(self, calls_end: Deadline) -> KeyIssuer:
+    def _issuer(self, secret_arn: str, calls_end: Deadline) -> KeyIssuer:
         settings = self._settings
         if settings.key_issuer == KEY_POOL:
             pool = pool_secret(settings, self._secrets, calls_end)
-            return LeaseOnlyIssuer(key_pool(settings, self._secrets, self._notifier, pool))
+            return LeaseOnlyIssuer(
+                key_pool(settings, self._secrets, self._notifier, pool),
+                is_suspect=lambda key_id: self._journals.read(secret_arn).suspect(key_id),
+            )
         http = self._admin.until(calls_end)
         admin_key = admin_key_reader(self._secrets, settings.admin_secret)
         return AdminApi(http, settings.admin_keys_path, admin_key, utc_now)

@@ -41,7 +41,7 @@ RIGHTS = {"Invoke": "InvokeFunction"}
 def test_the_page_says_what_is_printed(tmp_path: Path) -> None:
     """Every command prints what stands there; the application seals before and after."""
     with Deployment(
-        tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=2)
+        tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=0.5)
     ) as deployment:
         old = deployment.vendor.keys.create()
         key = f"{old.id}\n{old.material}\n"

@@ -8,7 +8,7 @@ template: functions, admin secret and evidence bucket.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,7 @@ from rotation.sandbox.deployment import (
     Deployment,
     create_evidence_bucket,
 )
-from rotation.secrets_manager.labels import RETIRE_AFTER_PREFIX, retirement_label
+from tests.journal.graces import let_graces_end
 
 OTHER_REGION: Final = "eu-west-1"
 STACK: Final = "second-region"
@@ -88,20 +88,14 @@ class TwoRegions(Deployment):
 
     def reconcile_after_the_grace(self) -> None:
         """What the hourly runs of both stacks do when every displaced key's grace is over."""
-        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
-        for region, function in ((REGION, RECONCILE), (OTHER_REGION, f"{STACK}-reconcile")):
+        s3 = self.cloud.client("s3")
+        for region, function, bucket in (
+            (REGION, RECONCILE, EVIDENCE_BUCKET),
+            (OTHER_REGION, f"{STACK}-reconcile", f"{EVIDENCE_BUCKET}-{OTHER_REGION}"),
+        ):
             secrets = self.cloud.client("secretsmanager", region)
-            labels = secrets.describe_secret(SecretId=SECRET)["VersionIdsToStages"]
-            for version, label in [(one, label) for one in labels for label in labels[one]]:
-                if label.startswith(RETIRE_AFTER_PREFIX):
-                    secrets.update_secret_version_stage(
-                        SecretId=SECRET, VersionStage=label, RemoveFromVersionId=version
-                    )
-                    secrets.update_secret_version_stage(
-                        SecretId=SECRET,
-                        VersionStage=retirement_label(version, an_hour_ago),
-                        MoveToVersionId=version,
-                    )
+            arn = secrets.describe_secret(SecretId=SECRET)["ARN"]
+            let_graces_end(s3, bucket, arn)
             self.cloud.client("lambda", region).invoke(FunctionName=function)
 
     def deploy_stack(self) -> str:

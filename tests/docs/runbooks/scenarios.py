@@ -32,7 +32,7 @@ from tests.paths import ROOT
 
 #: A whole rotation is tried once, and a death takes two seconds to prove.
 RETRIES: Final = RetryPolicy(())
-PROPAGATION_LIMIT: Final = timedelta(seconds=2)
+PROPAGATION_LIMIT: Final = timedelta(seconds=0.5)
 PDF: Final = ROOT / "rotation" / "sandbox" / "documents" / "inspection.pdf"
 
 Act = Callable[[], None]

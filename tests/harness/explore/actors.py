@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from rotation.core.steps import STEPS
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import RotationError
 from rotation.incident.containment import WaitClock, contain
-from rotation.incident.declaration import Declaration, advance, declare
+from rotation.incident.declaration import from_free_text
 from rotation.key_pool import document
 from rotation.key_pool.document import KeyState
 from rotation.sealing.request import ObjectLocation, SealRequest
@@ -123,19 +123,20 @@ def force(world: World, arn: str, reason: str, *, again: bool = False) -> None:
     This is the one place that knows how the product is asked to contain a leak.
     """
     told = world.judge.force_begins(arn)
-    declared = Declaration.from_free_text(world.clock(), reason, "ada")
+    declared = from_free_text(world.clock(), reason, "ada")
 
     def command() -> None:
         ended = contain(
-            SecretVersions(world.client, arn),
+            arn,
             declared,
-            lambda one: world.ask("reconcile", [one])["secrets"][0],
+            lambda action, arn, **members: world.ask(action, [arn], **members),
             log_act=lambda _: None,
             limit=PATIENCE,
             clocks=WaitClock(world.clock, world.clock.monotonic, world.pause),
             again=again,
         )
-        world.judge.force_ended(arn, told, ended.declaration.at, contained=ended.contained)
+        opened = declared.at if again else datetime.fromisoformat(ended.declared_at)
+        world.judge.force_ended(arn, told, opened, contained=ended.contained)
 
     if not world.attempt(command):
         world.judge.force_ended(arn, told, None, contained=False)
@@ -144,9 +145,9 @@ def force(world: World, arn: str, reason: str, *, again: bool = False) -> None:
 def declare_only(world: World, arn: str) -> None:
     """Declare, and have the first rotation begun; then the command dies. For starts."""
     told = world.judge.force_begins(arn)
-    secret = SecretVersions(world.client, arn)
-    declared = declare(secret, Declaration.from_free_text(world.clock(), "key-compromise", "ada"))
-    advance(secret, world.clock())
+    declared = from_free_text(world.clock(), "key-compromise", "ada")
+    world.ask("declare", [arn], reason=declared.reason, actor=declared.actor)
+    world.ask("advance", [arn])
     world.judge.force_ended(arn, told, declared.at, contained=False)
 
 

@@ -19,6 +19,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.secretsmanager.models import SecretsStore
 
 from rotation.aws.evidence_bucket import S3EvidenceStore
+from rotation.aws.journal_bucket import S3JournalStore
 from rotation.core.invocation import Rotation
 from rotation.core.policy import ReconciliationPolicy, RotationPolicy, least_life_when_issued
 from rotation.core.ports import IssuerCondition, KeyIssuer
@@ -28,6 +29,7 @@ from rotation.deadline import Deadline
 from rotation.errors import RotationError
 from rotation.handlers.reconcile_actions import ReconcileParts, run_action
 from rotation.handlers.step_invocation import StepRequest, run_step
+from rotation.journal.keeper import JournalKeeper
 from rotation.key_pool.document import KeyState
 from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.issuer import KeyPoolIssuer, LeaseOnlyIssuer
@@ -375,11 +377,17 @@ class World:
     def _rotation(self, request: StepRequest) -> Rotation:
         clients = self.clients()
         installation, former = _installations(request.function_arn)
-        issuer: KeyIssuer = LeaseOnlyIssuer(self._pool()) if self.pool else clients.admin
+        journals = self.journals()
+
+        def suspect(key_id: str) -> bool:
+            return journals.read(request.secret_arn).suspect(key_id)
+
+        issuer: KeyIssuer = LeaseOnlyIssuer(self._pool(), suspect) if self.pool else clients.admin
         return Rotation(
             secret=SecretVersions(self.client, request.secret_arn),
             token=request.token,
             function_arn=request.function_arn,
+            journal=journals,
             issuer=issuer,
             prover=clients.prover,
             policy=RotationPolicy(
@@ -424,6 +432,7 @@ class World:
             prover=clients.prover,
             notifier=_Mailbox(self.boundary),
             evidence=S3EvidenceStore(self.bucket, BUCKET),  # type: ignore[arg-type]
+            journals=self.journals(),
             policy=ReconciliationPolicy(
                 installation, function, GRACE, PROPAGATION_LIMIT, former_installations=former
             ),
@@ -442,6 +451,10 @@ class World:
             return IssuerCondition(keys_left=free)
 
         return ReconcileParts(self.client, services, deadline, condition, pool=incident)
+
+    def journals(self) -> JournalKeeper:
+        """The journals, as our code sees them."""
+        return JournalKeeper(S3JournalStore(self.bucket, BUCKET))  # type: ignore[arg-type]
 
     def clients(self) -> VendorClients:
         """The vendor's clients of this process."""

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
-from rotation.secrets_manager.labels import COMPROMISED_PREFIX, SUSPECT_TAGS
-
 T = TypeVar("T")
 
 
@@ -270,11 +268,6 @@ class InterceptedCall:
 
 
 def labels_told(answer: Mapping[str, Any]) -> Mapping[str, Sequence[str]] | None:
-    """The labels that an answer tells of, by version, and what its tags declare compromised."""
+    """The labels that an answer tells of, by version."""
     labels: Mapping[str, Sequence[str]] | None = answer.get("VersionIdsToStages")
-    tags = [tag["Value"] for tag in answer.get("Tags", ()) if tag["Key"] in SUSPECT_TAGS]
-    declared = " ".join(tags).split()
-    return labels and {
-        version: [*has, COMPROMISED_PREFIX + version] if version in declared else has
-        for version, has in labels.items()
-    }
+    return labels

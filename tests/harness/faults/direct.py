@@ -200,7 +200,7 @@ class _DirectWire:
     timed_out = staticmethod(raise_timed_out)
 
     def throttled(self) -> Any:
-        code = "SlowDown" if self._operation == "PUT object" else "ThrottlingException"
+        code = "SlowDown" if self._operation.endswith(" object") else "ThrottlingException"
         raise ClientError({"Error": {"Code": code, "Message": ""}}, self._operation)
 
     def rejected(self) -> Any:

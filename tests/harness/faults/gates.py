@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
@@ -122,12 +123,18 @@ class _SocketWire:
     def outcome(self, answer: AWSResponse) -> str:
         if answer.status_code < 300:
             return "ok"
+        if self._service == "s3":
+            found = re.search(rb"<Code>(\w+)</Code>", answer.content)
+            return found[1].decode() if found else str(answer.status_code)
         try:
             return str(json.loads(answer.content)["__type"])
         except ValueError:
             return str(answer.status_code)
 
     def labels(self, answer: AWSResponse) -> Mapping[str, Sequence[str]] | None:
+        if self._service == "s3":
+            # The body of an object is a stream, which is read once, by our code.
+            return None
         try:
             return labels_told(json.loads(answer.content))
         except ValueError:

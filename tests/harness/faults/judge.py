@@ -13,21 +13,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from rotation.sandbox.vendor import KeyStore, PortalKey, Role
-from rotation.secrets_manager.labels import (
-    AWSCURRENT,
-    AWSPENDING,
-    COMPROMISED_PREFIX,
-    DEAD_PREFIX,
-    INCIDENT_TAG,
-    retire_after,
-)
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, INCIDENT_TAG
 from tests.harness.faults.boundary import Boundary, Call
 
 Labels = Mapping[str, frozenset[str]]
@@ -41,6 +34,7 @@ class State:
     versions: Mapping[str, Any]
     tags: Any
     keys: Mapping[str, PortalKey]
+    journal: Mapping[str, Any]
 
     @property
     def labels(self) -> Labels:
@@ -60,6 +54,28 @@ class State:
         """The versions that hold a key."""
         return [version for version in self.versions if self.key_of(version) == key]
 
+    @property
+    def suspects(self) -> set[str]:
+        """The keys that the journal names as suspect."""
+        return {key for one in self.journal.get("incidents", ()) for key in one["suspects"]}
+
+    @property
+    def recorded_dead(self) -> set[str]:
+        """The keys that the journal has as dead."""
+        keys = self.journal.get("keys", {})
+        return {key for key, life in keys.items() if life["death"] is not None}
+
+    @property
+    def suspects_of_closed(self) -> set[str]:
+        """The suspect keys of the incidents that the journal has as closed."""
+        incidents = self.journal.get("incidents", ())
+        return {key for one in incidents if one["closing"] is not None for key in one["suspects"]}
+
+    @property
+    def incident_open(self) -> bool:
+        """Whether the journal has an open incident."""
+        return any(one["closing"] is None for one in self.journal.get("incidents", ()))
+
 
 @dataclass
 class Judge:
@@ -70,6 +86,7 @@ class Judge:
         secret: the live secret of the emulated Secrets Manager.
         keys: the emulated vendor's keys.
         clock: the world's clock.
+        journal: reads the journal that is stored, as JSON members; empty where there is none.
         grace: how long a displaced key must go on working.
         foreign: keys that are not ours.
     """
@@ -78,6 +95,7 @@ class Judge:
     secret: Any
     keys: KeyStore
     clock: Any
+    journal: Callable[[], Mapping[str, Any]]
     grace: timedelta
     foreign: frozenset[str] = frozenset()
     violations: list[str] = field(default_factory=list)
@@ -89,6 +107,7 @@ class Judge:
     _past_aws: State | None = None
     _past_vendor: State | None = None
     _looks: dict[int, Labels] = field(default_factory=dict)
+    _suspects_read: dict[int, set[str]] = field(default_factory=dict)
     _issuers: dict[str, int] = field(default_factory=dict)
 
     def state(self) -> State:
@@ -97,6 +116,7 @@ class Judge:
             copy.deepcopy(self.secret.versions),
             copy.deepcopy(self.secret.tags),
             dict(self.keys._keys),
+            self.journal(),
         )
 
     def before(self, call: Call) -> None:
@@ -106,6 +126,8 @@ class Judge:
 
     def after(self, call: Call) -> None:
         """A call has reached a service."""
+        if call.name == "GET object":
+            self._suspects_read[call.process] = self.state().suspects
         if call.name not in _WRITES or self._before is None:
             return
         was, now = self._before, self.state()
@@ -113,9 +135,9 @@ class Judge:
             self._past_aws = was
         if was.keys != now.keys:
             self._past_vendor = was
-        self.suspects |= self._suspect_keys(now)
+        self.suspects |= now.suspects
         self._promotion(call, was, now)
-        self._labels(was, now)
+        self._recorded_deaths(call, was, now)
         for key in now.keys.keys() - was.keys.keys():
             self._issuers[key] = call.process
         for key, one in now.keys.items():
@@ -160,14 +182,6 @@ class Judge:
         """A violation."""
         self.violations.append(f"{invariant}: {what}")
 
-    def _suspect_keys(self, now: State) -> set[str]:
-        marked = {version for version, has in now.labels.items() if _labelled_compromised(has)}
-        for tag in now.tags or ():
-            if tag["Key"].startswith("rotation:incident-suspects-"):
-                marked.update(tag["Value"].split())
-        held = {now.key_of(version) for version in marked}
-        return {key for key in held if key is not None}
-
     def _promotion(self, call: Call, was: State, now: State) -> None:
         old, new = was.bearer(AWSCURRENT), now.bearer(AWSCURRENT)
         if new is None or new == old:
@@ -184,29 +198,22 @@ class Judge:
             self.find("1 unproven", f"version {new} became current in {call}; nobody proved {key}")
         seen = self._looks.get(call.process, {})
         looked = seen.get(new, frozenset())
-        if old is not None and (AWSPENDING not in looked or _labelled_compromised(looked)):
+        if old is not None and AWSPENDING not in looked:
             self.find("1 retired", f"version {new} was {sorted(looked)} and became current: {call}")
+        if call.process not in self._suspects_read:
+            self.find("1 unread", f"version {new} became current; nobody read the journal: {call}")
+        elif key in self._suspects_read[call.process]:
+            self.find("1 suspect", f"the suspect key {key} became current: {call}")
         if old is not None and AWSCURRENT not in seen.get(old, frozenset()):
             self.find("1 swapped", f"version {old} was displaced, which was not looked at: {call}")
 
-    def _labels(self, was: State, now: State) -> None:
-        for version, has in now.labels.items():
-            key = now.key_of(version)
-            if key is None:
-                continue
-            buried = any(
-                label.startswith(DEAD_PREFIX) for label in has - was.labels.get(version, has)
-            )
-            before = was.labels.get(version, frozenset())
-            closed = _labelled_compromised(before) and not _labelled_compromised(has)
-            unmarked = (
-                retire_after(before) is not None
-                and retire_after(has) is None
-                and not has & {AWSCURRENT, AWSPENDING}
-                and key != now.key_of(now.bearer(AWSCURRENT))
-            )
-            if (buried or closed or unmarked) and self.keys.accepted(key) is not None:
-                self.find("5 declared dead", f"the vendor accepts {key} of version {version}")
+    def _recorded_deaths(self, call: Call, was: State, now: State) -> None:
+        for key in sorted(now.suspects_of_closed - was.suspects_of_closed):
+            if self.keys.accepted(key) is not None:
+                self.find("5 closed", f"an incident was closed, and {key} signs: {call}")
+        for key in sorted(now.recorded_dead - was.recorded_dead):
+            if self.keys.accepted(key) is not None:
+                self.find("5 recorded dead", f"the journal has {key} as dead, and it signs: {call}")
 
     def _revocation(self, call: Call, key: PortalKey, was: State) -> None:
         holders = was.holders(key.id)
@@ -219,7 +226,7 @@ class Judge:
                 self._excused.add(key.id)
                 return
             self.find("2 current", f"{call} revoked the current key")
-        if key.id in self.suspects or _labelled_compromised(was.labels.get(token, frozenset())):
+        if key.id in self.suspects:
             return
         if any(AWSPENDING in has for has in labels):
             self.find("2 in flight", f"{call} revoked a key that is stored as AWSPENDING")
@@ -271,7 +278,7 @@ class Judge:
         tags = {tag["Key"] for tag in now.tags or ()}
         return (
             self.alive() == {now.key_of(now.bearer(AWSCURRENT))}
-            and not any(_labelled_compromised(has) for has in now.labels.values())
+            and not now.incident_open
             and now.bearer(AWSPENDING) in {None, now.bearer(AWSCURRENT)}
             and INCIDENT_TAG not in tags
         )
@@ -279,6 +286,8 @@ class Judge:
     def at_rest(self) -> None:
         """What must hold when retries, grace and reconciliation have passed."""
         now = self.state()
+        if now.incident_open:
+            self.find("3 incident", "an incident is still open")
         named = {now.key_of(version) for version, has in now.labels.items() if has}
         for key in sorted(self.alive() - named):
             self.find("3 orphan", f"key {key} is alive and no labelled version names it")
@@ -304,11 +313,6 @@ class Judge:
 _WRITES = frozenset(
     {
         *("PutSecretValue", "UpdateSecretVersionStage", "TagResource", "UntagResource"),
-        *("RotateSecret", "create key", "revoke key", "CancelRotateSecret"),
+        *("RotateSecret", "create key", "revoke key", "CancelRotateSecret", "PUT object"),
     }
 )
-
-
-def _labelled_compromised(labels: Iterable[str]) -> bool:
-    """Whether a version bears the label of an incident; the judge decides this for itself."""
-    return any(label.startswith(COMPROMISED_PREFIX) for label in labels)

@@ -14,24 +14,18 @@ from rotation.core import issuing, proving, steps
 from rotation.core.invocation import classify
 from rotation.core.listing import list_own_keys
 from rotation.core.ports import Proof
+from rotation.incident import closing
+from rotation.journal.model import Journal
 from rotation.reconciliation import execution as retirement
 from rotation.reconciliation import plan as planning
 from rotation.reconciliation import proof_of_death as death_watch
-from rotation.reconciliation import reconciler as run
-from rotation.reconciliation.execution import Execution
-from rotation.reconciliation.plan import Plan, Reason, Retirement, plan
-from rotation.reconciliation.situation import Situation
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
     AWSPREVIOUS,
-    is_compromised,
-    retirement_label,
 )
-from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 from tests.harness.faults.boundary import FaultKind
-from tests.harness.faults.world import GRACE
 
 
 @dataclass(frozen=True)
@@ -83,19 +77,13 @@ def _classified(accepted: Callable[[Any, str], bool]) -> Callable[[Any], Any]:
     return classified
 
 
-def _early_mark(version: str, after: Any) -> str:
-    return retirement_label(version, after - GRACE)
+def _no_grace(situation: Any) -> Any:
+    for one in sound_over_grace(situation):
+        yield replace(one, due=situation.now)
 
 
-def _marks_and_revokes(situation: Situation, policy: Any) -> Plan:
-    made = plan(situation, policy)
-    held = {version.id: version.key_id for version in situation.versions}
-    at_once = [
-        Retirement(str(held[label.version]), (label.version,), Reason.GRACE_OVER, situation.now)
-        for label in made.mark
-    ]
-    marked = [one for one in made.waiting if one.reason is Reason.GRACE_OVER]
-    return replace(made, retire=(*made.retire, *at_once, *marked))
+def _first_sight_is_enough(*_: Any) -> bool:
+    return True
 
 
 def _revokes_before_the_put(rotation: Any, document: Any) -> None:
@@ -154,8 +142,12 @@ def _one_rejection(self: Any, death: Any) -> Any:
     return death_watch.DeathVerdict.DEAD if rejected else sound_verdict(self, death)
 
 
-def _by_label_alone(seen: Any, version: str) -> bool:
-    return is_compromised(seen.labels.get(version, ()), declared=False)
+def _knows_no_suspect(*_: Any) -> bool:
+    return False
+
+
+def _closes_early(journal: Any, incident: Any) -> bool:
+    return True
 
 
 def _no_strays(*_: Any) -> tuple[()]:
@@ -164,6 +156,7 @@ def _no_strays(*_: Any) -> tuple[()]:
 
 sound_leftover = steps._remove_leftover
 sound_promote = SecretVersions.promote
+sound_over_grace = planning._over_grace
 sound_verdict = death_watch.DeathProver._verdict
 _store, _read_back = _trusting()
 
@@ -177,7 +170,7 @@ MUTANTS = (
         "accepts AWSPREVIOUS as staged",
         (
             (steps, "classify", _classified(lambda seen, token: seen.has(token, AWSPREVIOUS))),
-            (steps, "refuse_leftover", lambda *_: None),
+            (steps, "refuse_leftover", lambda *_, **__: None),
             (steps, "refuse_undoing", lambda *_: None),
         ),
         *("replay", "1 retired"),
@@ -186,19 +179,22 @@ MUTANTS = (
         "accepts a token that is not staged",
         (
             (steps, "classify", _classified(lambda seen, token: not seen.has(token, AWSPENDING))),
-            (steps, "refuse_leftover", lambda *_: None),
+            (steps, "refuse_leftover", lambda *_, **__: None),
             (steps, "refuse_undoing", lambda *_: None),
         ),
         *("replay", "1 retired"),
     ),
     Mutant(
         "revokes inside of the grace",
-        ((planning, "retirement_label", _early_mark),),
+        ((planning, "_over_grace", _no_grace),),
         *("rotation", "2 grace"),
     ),
     Mutant(
-        "marks and revokes in one run",
-        ((run, "plan", _marks_and_revokes), (retirement, "plan", _marks_and_revokes)),
+        "revokes in the run that first sees a key displaced",
+        (
+            (planning, "_over_grace", _no_grace),
+            (planning, "_may_go_ahead", _first_sight_is_enough),
+        ),
         *("rotation", "2 grace"),
     ),
     Mutant(
@@ -227,18 +223,17 @@ MUTANTS = (
         *("rotation", "1 retired", (FaultKind.OVERTAKEN,), "DescribeSecret"),
     ),
     Mutant(
-        "promotes a compromised version",
+        "promotes a suspect key",
         (
-            (steps, "refuse_compromised", lambda *_: None),
-            (proving, "refuse_compromised", lambda *_: None),
-            (issuing, "refuse_compromised", lambda *_: None),
+            (steps, "refuse_suspect", lambda *_: None),
+            (issuing, "refuse_suspect", lambda *_: None),
         ),
-        *("force-pending", "1 retired", (FaultKind.KILLED_BEFORE,), "UpdateSecretVersionStage"),
+        *("force-pending", "1 suspect", (FaultKind.KILLED_BEFORE,), "UpdateSecretVersionStage"),
     ),
     Mutant(
-        "believes the labels of an incident and not its declaration",
-        ((Snapshot, "compromised", _by_label_alone),),
-        *("force-pending", "1 retired", (FaultKind.KILLED_BEFORE,), "UpdateSecretVersionStage"),
+        "takes no key for suspect",
+        ((Journal, "suspect", _knows_no_suspect),),
+        *("force", "3 suspect"),
     ),
     Mutant(
         "puts without staging labels, which moves AWSCURRENT",
@@ -266,12 +261,12 @@ MUTANTS = (
     Mutant(
         "takes one 401 for a proof of death",
         ((death_watch.DeathProver, "_verdict", _one_rejection),),
-        *("reconcile", "5 declared dead", (FaultKind.REJECTED,), "sign"),
+        *("reconcile", "5 recorded dead", (FaultKind.REJECTED,), "sign"),
     ),
     Mutant(
         "revokes without a second look",
-        ((retirement, "look_again", lambda _, examination: examination),),
-        *("reconcile", "2 current", (FaultKind.ROLLED_BACK,), "UpdateSecretVersionStage"),
+        ((retirement, "look_again", lambda _, examination, __: examination),),
+        *("reconcile", "2 current", (FaultKind.ROLLED_BACK,), "sign"),
     ),
     Mutant(
         "leaves strays alone",
@@ -280,7 +275,7 @@ MUTANTS = (
     ),
     Mutant(
         "closes an incident before its keys are dead",
-        ((Execution, "_incident_over", lambda _: True),),
-        *("force", "5 declared dead", (FaultKind.BEFORE, FaultKind.KILLED_BEFORE), "revoke key"),
+        ((closing, "_over", _closes_early),),
+        *("force", "5 closed", (FaultKind.BEFORE, FaultKind.KILLED_BEFORE), "revoke key"),
     ),
 )

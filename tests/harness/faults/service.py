@@ -14,7 +14,7 @@ from typing import Any
 from rotation.core.steps import STEPS
 from rotation.errors import RotationError
 from rotation.incident.containment import Containment, WaitClock, contain
-from rotation.incident.declaration import Declaration, advance, declare
+from rotation.incident.declaration import from_free_text
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from tests.harness.faults.boundary import Killed
 from tests.harness.faults.world import World
@@ -109,9 +109,9 @@ class Service:
         def command() -> None:
             held.append(
                 contain(
-                    world.versions(),
-                    Declaration(world.clock(), "key-compromise", "ada"),
-                    self._asked,
+                    world.arn,
+                    from_free_text(world.clock(), "key-compromise", "ada"),
+                    self._ask,
                     log_act=lambda _: None,
                     limit=timedelta(minutes=20),
                     clocks=WaitClock(world.clock, world.clock.monotonic, self._meanwhile),
@@ -134,13 +134,11 @@ class Service:
             judge.find("5 contained", "the command said that it is over, and no key is suspect")
 
     def declare(self) -> None:
-        """What a responder does first: declare, mark, unstage, begin a rotation."""
-        world = self.world
-        secret = world.versions()
+        """What a responder does first: declare, unstage, begin a rotation."""
 
         def command() -> None:
-            declare(secret, Declaration(world.clock(), "key-compromise", "ada"))
-            advance(secret, world.clock())
+            self._ask("declare", self.world.arn, reason="key-compromise", actor="ada")
+            self._ask("advance", self.world.arn)
 
         self.process("responder", command)
 
@@ -148,12 +146,12 @@ class Service:
         """The version that is current."""
         return self.world.judge.state().bearer(AWSCURRENT)
 
-    def _asked(self, arn: str) -> Mapping[str, Any]:
-        report = self.reconcile(arn)
-        if report is None:
+    def _ask(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
+        answers: list[dict[str, Any]] = []
+        self.process(action, lambda: answers.append(self.world.ask(action, arn, **members)))
+        if not answers:
             raise FunctionFailedError("the reconcile function did not answer")
-        one: Mapping[str, Any] = report["secrets"][0]
-        return one
+        return answers[0]
 
     def _meanwhile(self, seconds: float) -> None:
         """What happens while the command waits."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from moto.secretsmanager.models import secretsmanager_backends
 
+from rotation.aws.journal_bucket import object_name
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.processes import ProcessFunction
@@ -102,7 +103,15 @@ class Deployment:
             for key in self._vendor.keys.all()
             if key.id != first.id and self._vendor.keys.accepted(key.id) is not None
         )
-        self.judge = Judge(Boundary(), secret, self._vendor.keys, self._vendor.now, GRACE, others)
+        self.judge = Judge(
+            Boundary(),
+            secret,
+            self._vendor.keys,
+            self._vendor.now,
+            lambda: self._journal(arn),
+            GRACE,
+            others,
+        )
         assert self.rotate(), "the first rotation"
 
     def rotate(self) -> bool:
@@ -153,6 +162,15 @@ class Deployment:
         if not self.rotate():
             self.judge.find("3 stuck", "the next rotation failed")
         return self.judge.violations
+
+    def _journal(self, arn: str) -> dict[str, Any]:
+        s3 = self._cloud.client("s3")
+        try:
+            body = s3.get_object(Bucket=BUCKET, Key=object_name(arn))["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            return {}
+        found: dict[str, Any] = json.loads(body)
+        return found
 
     def _signs(self) -> None:
         state = self.judge.state()

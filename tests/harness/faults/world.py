@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rotation.aws.evidence_bucket import S3EvidenceStore
+from rotation.aws.journal_bucket import S3JournalStore, object_name
 from rotation.core.invocation import Rotation
 from rotation.core.policy import ReconciliationPolicy, RotationPolicy
 from rotation.core.ports import IssuerCondition, KeyProver, Proof
 from rotation.credential import ApiKey
 from rotation.deadline import Deadline
+from rotation.handlers.reconcile_actions import ACTIONS, ReconcileParts, parse
+from rotation.journal.keeper import JournalKeeper
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.rate_limiter import RateLimiter
@@ -80,6 +83,7 @@ class World:
         person: the same without the boundary: what people and AWS itself do.
         evidence: the S3 client behind the boundary.
         records: every record that was kept.
+        stored_journal: the journal in the object with this name, as JSON members; empty: none.
         vendor_down: turns the vendor off and on.
     """
 
@@ -90,6 +94,7 @@ class World:
     person: Any
     evidence: Any
     records: Callable[[], list[dict[str, Any]]]
+    stored_journal: Callable[[str], Mapping[str, Any]]
     http: GatedHttp
     keys: KeyStore
     prover: KeyProver
@@ -107,8 +112,15 @@ class World:
         foreign = self.keys.create(label=f"elsewhere|{self.arn}|another-token")
         secret = self.backend.secrets[self.arn]
         self.judge = Judge(
-            self.boundary, secret, self.keys, self.clock, GRACE, frozenset({foreign.id})
+            self.boundary,
+            secret,
+            self.keys,
+            self.clock,
+            lambda: self.stored_journal(object_name(self.arn)),
+            GRACE,
+            frozenset({foreign.id}),
         )
+        self.journals = JournalKeeper(S3JournalStore(self.evidence, BUCKET))
         self.boundary.observer = self.judge
         self.boundary.tick = lambda: self.clock.later(timedelta(milliseconds=20))
 
@@ -132,6 +144,7 @@ class World:
             secret=self.versions(),
             token=token,
             function_arn=self.function_arn,
+            journal=self.journals,
             issuer=self.issuer,
             prover=self.prover,
             policy=RotationPolicy("fixture", timedelta(days=90), GRACE, PROPAGATION_LIMIT),
@@ -148,6 +161,7 @@ class World:
             prover=self.prover,
             notifier=_Nobody(),
             evidence=S3EvidenceStore(self.evidence, BUCKET),
+            journals=self.journals,
             policy=ReconciliationPolicy("fixture", self.function_arn, GRACE, PROPAGATION_LIMIT),
             find_key=lambda _: None,
             rate_limiter=RateLimiter(per_second=1e6, sleep=self.clock.sleep),
@@ -169,6 +183,17 @@ class World:
             deadline=deadline,
             workers=1,
         )
+
+    def ask(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
+        """One invocation of the reconcile function, as the operator's command makes it."""
+        request = parse({"action": action, "secrets": [arn], **members})
+        parts = _Parts(
+            self.client,
+            self.reconciler().services,
+            Deadline.after(timedelta(minutes=15), self.clock.monotonic),
+            open_reconciler=self.reconciler,
+        )
+        return ACTIONS[request.action].run(request, parts)
 
     def store_by_hand(self) -> str:
         """A person makes a key in the portal and stores it; the key's id."""
@@ -197,6 +222,16 @@ class World:
             RotationRules={"AutomaticallyAfterDays": 30},
         )["VersionId"]
         return token
+
+
+@dataclass(frozen=True)
+class _Parts(ReconcileParts):
+    """The parts of a world, whose clocks are the harness's."""
+
+    open_reconciler: Callable[[], Reconciler] = field(kw_only=True)
+
+    def reconciler(self) -> Reconciler:
+        return self.open_reconciler()
 
 
 @dataclass

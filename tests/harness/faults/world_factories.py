@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -13,7 +13,6 @@ from typing import Any
 from moto.secretsmanager.models import secretsmanager_backends
 from requests.adapters import HTTPAdapter
 
-from rotation.aws.journal_bucket import FOLDER
 from rotation.credential import ApiKey
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.cloud import Cloud, isolated_session
@@ -50,8 +49,11 @@ def quick_world() -> World:
         person=DirectClient(backend),
         evidence=bucket,
         records=lambda: [
-            json.loads(one) for name, one in bucket.objects.items() if not name.startswith(FOLDER)
+            json.loads(body)
+            for name, body in bucket.objects.items()
+            if name.startswith("incidents/")
         ],
+        stored_journal=lambda name: json.loads(bucket.objects.get(name, b"{}")),
         http=http,
         keys=vendor.keys,
         prover=QuickProver(signing, clock),
@@ -98,6 +100,7 @@ class Sockets:
                 person=self._person,
                 evidence=self._gated["s3"],
                 records=self._records,
+                stored_journal=self._stored_journal,
                 http=http,
                 keys=vendor.keys,
                 prover=_Prover(signing, policy, clock),
@@ -123,8 +126,16 @@ class Sockets:
             config=ONE_ATTEMPT,
         )
 
+    def _stored_journal(self, name: str) -> Mapping[str, Any]:
+        try:
+            body = self._s3.get_object(Bucket=BUCKET, Key=name)["Body"].read()
+        except self._s3.exceptions.NoSuchKey:
+            return {}
+        found: Mapping[str, Any] = json.loads(body)
+        return found
+
     def _records(self) -> list[dict[str, Any]]:
-        listed = self._s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        listed = self._s3.list_objects_v2(Bucket=BUCKET, Prefix="incidents/").get("Contents", [])
         bodies = (self._s3.get_object(Bucket=BUCKET, Key=one["Key"])["Body"] for one in listed)
         return [json.loads(body.read()) for body in bodies]
 

@@ -12,7 +12,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 
 from rotation.errors import SecretStoreError
 from rotation.incident.containment import WaitClock, contain
-from rotation.incident.declaration import Declaration
+from rotation.incident.declaration import from_free_text
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions
@@ -66,24 +66,23 @@ class Rotator:
     def _contained(self) -> bool:
         self._note_suspects()
         held = contain(
-            self._secret,
-            Declaration(datetime.now(UTC), "key-compromise", "soak"),
-            self._reconcile,
+            self._secret.arn,
+            from_free_text(datetime.now(UTC), "key-compromise", "soak"),
+            self._ask,
             log_act=lambda _: None,
             limit=_PATIENCE,
             clocks=WaitClock(),
         )
         return held.contained
 
-    def _reconcile(self, arn: str) -> dict[str, Any]:
-        report = self._deployment.reconcile("reconcile", arn)
-        if "secrets" not in report:
-            # Its process was killed: what the command line says of it, and ends.
+    def _ask(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
+        answer = self._deployment.reconcile(action, arn, **members)
+        if "errorType" in answer:
+            # It failed, or its process was killed: what the command line says of it, and ends.
             raise SecretStoreError(
                 "the reconcile function failed", operation="Invoke", aws_code="Unhandled"
             )
-        one: dict[str, Any] = report["secrets"][0]
-        return one
+        return answer
 
     def _scheduled(self) -> str:
         """What Secrets Manager does by itself when a schedule is due: no request comes in."""

@@ -21,12 +21,11 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.incident.containment import Containment, WaitClock, contain
-from rotation.incident.declaration import Declaration
+from rotation.incident.declaration import from_free_text
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import create_evidence_bucket
-from rotation.secrets_manager.versions import SecretVersions
 from tests.client.fixtures import wait_until
 from tests.docs.examples.payment_gateway.emulator import GatewayEmulator, GatewayKey, served
 from tests.paths import ROOT
@@ -106,21 +105,27 @@ class GatewayDeployment:
     def reconcile(self, *secrets: str) -> dict[str, Any]:
         """What the hourly schedule does: the report on the secret."""
         event = {"action": "reconcile"} | ({"secrets": list(secrets)} if secrets else {})
+        [one] = self._invoke(event)["secrets"]
+        assert one["failures"] == [], one
+        return dict(one)
+
+    def _invoke(self, event: dict[str, Any]) -> dict[str, Any]:
         answer = self.cloud.client("lambda").invoke(
             FunctionName=RECONCILE, Payload=json.dumps(event).encode()
         )
-        report = json.loads(answer["Payload"].read())
+        report: dict[str, Any] = json.loads(answer["Payload"].read())
         assert not answer.get("FunctionError"), report
-        [one] = report["secrets"]
-        assert one["failures"] == [], one
-        return dict(one)
+        return report
+
+    def _ask(self, action: str, arn: str, **members: Any) -> dict[str, Any]:
+        return self._invoke({"action": action, "secrets": [arn], **members})
 
     def force(self) -> Containment:
         """What a responder does, who may not read the secret."""
         return contain(
-            SecretVersions(self.secrets, self.arn),
-            Declaration.from_free_text(datetime.now(UTC), "key-compromise", "ada"),
-            self.reconcile,
+            self.arn,
+            from_free_text(datetime.now(UTC), "key-compromise", "ada"),
+            self._ask,
             log_act=lambda _: None,
             limit=timedelta(seconds=60),
             clocks=WaitClock(),
@@ -134,7 +139,7 @@ class GatewayDeployment:
     def evidence(self) -> list[dict[str, Any]]:
         """Every record that was kept."""
         s3 = self.cloud.client("s3")
-        listed = s3.list_objects_v2(Bucket=EVIDENCE).get("Contents", [])
+        listed = s3.list_objects_v2(Bucket=EVIDENCE, Prefix="incidents/").get("Contents", [])
         bodies = (s3.get_object(Bucket=EVIDENCE, Key=one["Key"])["Body"] for one in listed)
         return [json.loads(body.read()) for body in bodies]
 
@@ -177,7 +182,7 @@ def test_the_keys_of_another_vendor_live_and_die_by_the_same_steps(
     third = gateway.keys[deployment.value()["keyId"]]
     assert gateway.accepts(third)
     [record] = deployment.evidence()
-    proofs = {key["keyId"]: key["proof"] for key in record["keys"]}
+    proofs = {key["keyId"]: key["death"]["proof"] for key in record["keys"]}
     assert proofs[second.id]["verdict"] == "dead"
 
     assert gateway.accepts(deployment.strange_key)

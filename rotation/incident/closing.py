@@ -1,0 +1,96 @@
+"""Closes an incident in the journal, and writes the copy that is the evidence. It does no IO."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from rotation.credential import iso_utc
+from rotation.journal.document import incident_members, key_members
+from rotation.journal.model import Closing, Incident, Journal
+
+SCHEMA: Final = "trusted-signatures-rotation/incident/2"
+
+
+def close(
+    journal: Journal, incident_id: str, *, current_key: str, current_version: str, now: datetime
+) -> Journal:
+    """The journal with the incident closed, if every suspect key in it is proven dead.
+
+    A declaration that came after the proofs has added suspects, which are not dead: then the
+    incident stays open. So it does while a version that existed at a declaration was neither read
+    nor set aside, and while the current key is suspect.
+
+    Args:
+        journal: the journal, as it is just now.
+        incident_id: the incident.
+        current_key: the key that is current, which has just signed.
+        current_version: the version that holds it.
+        now: our clock, aware UTC.
+    """
+    incident = journal.open_incident
+    if incident is None or incident.id != incident_id or not _over(journal, incident):
+        return journal
+    if journal.suspect(current_key, current_version):
+        return journal
+    closing = Closing(now, current_key, current_version)
+    return journal.with_incident(replace(incident, closing=closing))
+
+
+def _over(journal: Journal, incident: Incident) -> bool:
+    known = {one for one, record in journal.versions.items() if record.key_id is not None}
+    return incident.versions <= known | incident.set_aside.keys() and not journal.suspects_alive(
+        incident
+    )
+
+
+def record_folder(secret_arn: str) -> str:
+    """The folder of the records of a secret's incidents. No other secret's folder is in it."""
+    return f"incidents/{quote(secret_arn, safe=':')}/"
+
+
+def record_name(secret_arn: str, incident: Incident) -> str:
+    """Where the record of an incident is kept. There is one record for each incident."""
+    return f"{record_folder(secret_arn)}{quote(incident.id, safe='')}.json"
+
+
+def record(journal: Journal, incident: Incident, *, secret_name: str, installation: str) -> bytes:
+    """The record of a closed incident as JSON. Times are UTC; nothing in it is key material.
+
+    It is made of the closed entry alone, so whoever writes it writes the same.
+    """
+    closing = incident.closing
+    if closing is None:
+        raise ValueError("the incident is open")
+    declared = incident.declarations[0]
+    entry = incident_members(replace(incident, closing=replace(closing, evidence=None)))
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "secret": {"arn": journal.secret_arn, "name": secret_name},
+        "installation": installation,
+        "declared": {
+            "at": iso_utc(declared.at),
+            "reason": declared.reason,
+            "actor": declared.actor,
+        },
+        "completedAt": iso_utc(closing.at),
+        "incident": entry,
+        "keys": [
+            {"keyId": key_id, "versionIds": list(versions), **key_members(journal.keys[key_id])}
+            for key_id, versions in sorted(incident.suspects.items())
+        ],
+        "current": {"keyId": closing.current_key, "versionId": closing.current_version},
+    }
+    return json.dumps(document, indent=2).encode()
+
+
+def with_evidence(journal: Journal, incident_id: str, place: str) -> Journal:
+    """The journal with the place of the record in its closed entry."""
+    for incident in journal.incidents:
+        if incident.id == incident_id and incident.closing is not None:
+            closing = replace(incident.closing, evidence=place)
+            return journal.with_incident(replace(incident, closing=closing))
+    return journal
