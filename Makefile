@@ -49,6 +49,7 @@ test-fast: $(VENV)/.developers  ## Run the pure tests, for every save of a file
 
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
 	@$(BIN)/python -m pytest -q tests/harness_tests/faults/test_mutants.py
+	@$(BIN)/python -m tests.harness.faults.suite_mutants
 	@$(BIN)/python -m tests.harness.faults $(FAULTS)
 
 explore: $(VENV)/.developers  ## Try every order of several hands (EXPLORE=--short, SCHEDULE='…' for one)

@@ -302,7 +302,7 @@ def test_one_answer_without_a_value_makes_no_stray(
     reconciliation.rotate()
     reconciliation.rotation.later(timedelta(hours=1))
     missing = AwsError("ResourceNotFoundException")
-    reconciliation.rotation.cloud.faults.before("GetSecretValue", missing, times=3)
+    reconciliation.rotation.cloud.faults.before("GetSecretValue", missing, times=2)
     report = reconciliation.run()["secrets"][0]
     assert report["done"]["revoked"] == []
     reconciliation.rotation.cloud.faults.clear()

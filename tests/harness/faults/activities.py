@@ -13,7 +13,11 @@ from rotation.core.steps import STEPS
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from tests.harness.faults.boundary import FaultKind
 from tests.harness.faults.service import Service
-from tests.harness.faults.world import GRACE, World
+from tests.harness.faults.world import GRACE, ONE_SECRET, World, WorldShape
+
+POOL = WorldShape(pool=True)
+TWO = WorldShape(second=True)
+TWO_AND_POOL = WorldShape(pool=True, second=True)
 
 #: How often the operator repeats a command that was cut off.
 MOST_COMMANDS = 6
@@ -31,12 +35,16 @@ class Activity:
         prepare: brings the world into the state before.
         act: the activity, with its repetitions by AWS or by the operator.
         kinds: what somebody else may do just before one of its calls.
+        shape: what its world has.
+        every: every how many of its single faults one is run in `make faults`.
     """
 
     name: str
     prepare: Callable[[Service], None]
     act: Callable[[Service], None]
     kinds: tuple[FaultKind, ...] = ()
+    shape: WorldShape = ONE_SECRET
+    every: int = 1
 
 
 def _rotated(service: Service) -> None:
@@ -85,6 +93,19 @@ def _much_to_do(service: Service) -> None:
     world.clock.later(GRACE)
 
 
+def _much_to_do_with_a_pool(service: Service) -> None:
+    """A key to ask a person about, one that a person has revoked, and one in its grace."""
+    world = service.world
+    _rotated(service)
+    service.reconcile()
+    world.clock.later(GRACE)
+    service.rotate()
+    service.reconcile()
+    world.revoke_as_asked()
+    world.clock.later(timedelta(days=1))
+    service.rotate()
+
+
 def _nothing_to_do(service: Service) -> None:
     _much_to_do(service)
     settle(service)
@@ -107,6 +128,7 @@ def _forced(service: Service) -> None:
         if service.force():
             return
         service.finish()
+        service.world.revoke_as_asked()
         service.world.clock.later(timedelta(minutes=6))
 
 
@@ -116,40 +138,78 @@ def _forced_once(service: Service) -> None:
     service.finish()
 
 
+def _two_rotated(service: Service) -> None:
+    """Two secrets, each with a current and a previous key; the first ones were made by hand."""
+    for arn in service.world.arns:
+        service.world.store_by_hand(arn)
+        service.rotate(arn)
+    service.world.clock.later(timedelta(days=1))
+
+
+def _two_staged(service: Service) -> None:
+    _two_rotated(service)
+    for arn in service.world.arns:
+        service.world.begin_rotation(arn)
+
+
+def _two_with_much_to_do(service: Service) -> None:
+    """Each of two secrets has a key to retire and a stray, and one has a key in its grace."""
+    world = service.world
+    _two_rotated(service)
+    service.reconcile()
+    for arn in world.arns:
+        world.keys.create(label=f"fixture|{arn}|7f5c1f0e-0000-4000-8000-000000000001")
+    world.clock.later(GRACE)
+    service.rotate()
+
+
+def _together(service: Service) -> None:
+    """Two rotations under way at the same time."""
+    service.attempt_together()
+    service.finish()
+
+
 def settle(service: Service) -> None:
-    """Retries end; reconciliation runs, again an hour later, and after the grace until at rest."""
+    """Retries end; reconciliation runs, again an hour later, and after the grace until at rest.
+
+    Where a person has to revoke keys, the person does so in time for the next run.
+    """
+    world = service.world
+    # A key that a person made is asked about once a day.
+    pause = timedelta(hours=25) if world.shape.pool else GRACE + timedelta(minutes=1)
     service.finish()
     service.reconcile()
     service.finish()
-    service.world.clock.later(HOUR)
+    world.clock.later(HOUR)
     service.reconcile()
     for _ in range(MOST_RECONCILIATIONS):
         service.finish()
-        service.world.clock.later(GRACE + timedelta(minutes=1))
+        world.revoke_as_asked()
+        world.clock.later(pause)
         service.reconcile()
-        if service.world.judge.quiet():
+        if world.quiet():
             return
     service.finish()
 
 
 def rotate_again(service: Service) -> None:
     """The secret can be rotated: a new token goes through all four steps, and its key signs."""
-    judge = service.world.judge
-    try:
-        token = service.rotate()
-    except Exception as error:  # noqa: BLE001 - whatever AWS says, it must not say it
-        judge.find("3 stuck", f"the next rotation is refused: {error}")
-        return
-    if token not in service.succeeded or service.current() != token:
-        judge.find("3 stuck", f"the next rotation failed: {service.world.errors[-3:]}")
+    for arn, judge in zip(service.world.arns, service.world.judges, strict=True):
+        try:
+            token = service.rotate(arn)
+        except Exception as error:  # noqa: BLE001 - whatever AWS says, it must not say it
+            judge.find("3 stuck", f"the next rotation is refused: {error}")
+            continue
+        if token not in service.succeeded or judge.state().bearer(AWSCURRENT) != token:
+            judge.find("3 stuck", f"the next rotation failed: {service.world.errors[-3:]}")
 
 
 def interlopers(world: World, service: Service) -> dict[FaultKind, Callable[[], None]]:
     """What somebody else does just before a call, by the kind of fault."""
 
     def race() -> None:
-        state = world.judge.state()
-        token = state.bearer(AWSPENDING)
+        # Of two secrets it is the other's rotation that comes in between, at the same pool.
+        token = world.judges[-1].state().bearer(AWSPENDING)
         if token is not None:
             service.step("createSecret", token)
 
@@ -177,6 +237,7 @@ def interlopers(world: World, service: Service) -> dict[FaultKind, Callable[[], 
     return {
         FaultKind.RACED: race,
         FaultKind.FORCED: service.declare,
+        FaultKind.FORCED_AGAIN: lambda: service.declare(again=True),
         FaultKind.OVERTAKEN: overtake,
         FaultKind.ROLLED_BACK: roll_back,
     }
@@ -192,12 +253,18 @@ ACTIVITIES = {
             (FaultKind.RACED, FaultKind.FORCED, FaultKind.OVERTAKEN),
         ),
         Activity("first", _empty, Service.finish, (FaultKind.RACED,)),
-        Activity("reconcile", _much_to_do, _reconciled, (FaultKind.ROLLED_BACK,)),
+        Activity("reconcile", _much_to_do, _reconciled, (FaultKind.ROLLED_BACK, FaultKind.FORCED)),
         Activity("idle", _nothing_to_do, _reconciled),
-        Activity("force", _rotated, _forced),
+        Activity("force", _rotated, _forced, (FaultKind.FORCED_AGAIN,)),
         Activity("force-pending", _half_rotated, _forced),
         Activity("force-left", _rotated, _forced_once),
         Activity("dead-pending", _dead_pending, Service.finish),
         Activity("replay", _much_to_do, _replayed),
+        Activity("pool-rotation", _staged, Service.finish, (FaultKind.RACED,), POOL),
+        Activity("pool-reconcile", _much_to_do_with_a_pool, _reconciled, shape=POOL),
+        Activity("pool-force", _rotated, _forced, shape=POOL, every=2),
+        Activity("two-rotations", _two_staged, _together, (FaultKind.RACED,), TWO_AND_POOL),
+        Activity("two-reconcile", _two_with_much_to_do, _reconciled, shape=TWO),
+        Activity("two-force", _two_staged, _forced, shape=TWO_AND_POOL, every=3),
     )
 }

@@ -8,7 +8,7 @@ it is killed, nothing of it gets through the boundary any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
@@ -30,6 +30,7 @@ class FaultKind(Enum):
     KILLED_AFTER = "killed_after"
     RACED = "raced"
     FORCED = "forced"
+    FORCED_AGAIN = "forced_again"
     OVERTAKEN = "overtaken"
     ROLLED_BACK = "rolled_back"
 
@@ -72,6 +73,7 @@ class Call:
         number: its place in the activity, from 0; -1 outside of the numbered part.
         name: the operation, such as ``PutSecretValue`` or ``sign``.
         subject: what it is about: a key's id, a version's id, a label.
+        secret: the secret that it names, as it names it; empty for other services.
         process: the process that made it; each has a number of its own.
         kind: how it was made to fail, or None.
         outcome: what our code was answered.
@@ -84,6 +86,7 @@ class Call:
     process: int
     actor: str
     kind: FaultKind | None
+    secret: str = ""
     outcome: str = ""
     effective: bool = False
 
@@ -119,6 +122,32 @@ class CallObserver(Protocol):
     def after(self, call: Call) -> None: ...
     def answered(self, call: Call, labels: Mapping[str, Sequence[str]] | None) -> None: ...
     def past(self) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class CallObservers:
+    """Several who look on, as one."""
+
+    members: Sequence[CallObserver]
+
+    def before(self, call: Call) -> None:
+        for one in self.members:
+            one.before(call)
+
+    def after(self, call: Call) -> None:
+        for one in self.members:
+            one.after(call)
+
+    def answered(self, call: Call, labels: Mapping[str, Sequence[str]] | None) -> None:
+        for one in self.members:
+            one.answered(call, labels)
+
+    @contextmanager
+    def past(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for one in self.members:
+                stack.enter_context(one.past())
+            yield
 
 
 @dataclass
@@ -191,7 +220,8 @@ class Boundary:
         if number >= 0:
             self._next += 1
             kind = self.faults.pop(number, None)
-        call = Call(number, name, subject, process.number, process.actor, kind)
+        secret = str((members or {}).get("SecretId", ""))
+        call = Call(number, name, subject, process.number, process.actor, kind, secret)
         if kind not in call.kinds and kind not in self.others:
             call.kind = kind = None
         self.calls.append(call)

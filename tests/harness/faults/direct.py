@@ -318,6 +318,36 @@ class DirectBucket:
         return answer
 
 
+class DirectTopic:
+    """What of boto3's SNS client the product uses, and the mailbox of who reads it.
+
+    Attributes:
+        messages: the texts that were published.
+    """
+
+    def __init__(self, boundary: Boundary) -> None:
+        self._boundary = boundary
+        self.messages: list[str] = []
+
+    def publish(self, *, Message: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        def act() -> dict[str, Any]:
+            self.messages.append(Message)
+            return {"MessageId": str(len(self.messages))}
+
+        keys = keys_to_revoke(Message)
+        intercepted = self._boundary.open("Publish", " ".join(keys))
+        answer: dict[str, Any] = again(
+            intercepted, lambda: intercepted.attempt(act, _DirectWire("Publish"))
+        )
+        return answer
+
+
+def keys_to_revoke(message: str) -> list[str]:
+    """The ids of the keys that a message asks a person to revoke."""
+    lines = dict(line.partition(": ")[::2] for line in message.splitlines())
+    return [*lines.get("key id", "").split(), *lines.get("key ids", "").split()]
+
+
 def _etag(body: bytes) -> str:
     return f'"{md5(body, usedforsecurity=False).hexdigest()}"'
 

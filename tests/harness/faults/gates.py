@@ -84,15 +84,23 @@ class AwsGate:
         target = request.headers.get("X-Amz-Target", b"")
         operation = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
         body: Any = request.body or b"{}"
+        members: dict[str, Any] | None = None
         if self._service == "s3":
             operation, subject = f"{request.method} object", str(request.url).rpartition("/")[2]
         else:
-            subject = subject_of(operation, json.loads(body))
-        intercepted = self.boundary.open(operation, subject)
+            members = json.loads(body)
+            subject = subject_of(operation, members)
+        intercepted = self.boundary.open(operation, subject, members)
         wire = _SocketWire(self._service)
         answer: AWSResponse = again(
-            intercepted, lambda: intercepted.attempt(lambda: self._session.send(request), wire)
+            intercepted, lambda: intercepted.attempt(lambda: self._send(request), wire)
         )
+        return answer
+
+    def _send(self, request: AWSPreparedRequest) -> AWSResponse:
+        # A body that was sent once is at its end; botocore rewinds it before a retry of its own.
+        request.reset_stream()
+        answer: AWSResponse = self._session.send(request)
         return answer
 
     def close(self) -> None:

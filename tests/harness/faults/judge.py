@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rotation.sandbox.vendor import KeyStore, PortalKey, Role
-from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, INCIDENT_TAG
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, INCIDENT_TAG, KEEP_PREFIX
 from tests.harness.faults.boundary import Boundary, Call
 
 Labels = Mapping[str, frozenset[str]]
@@ -35,6 +35,7 @@ class State:
     tags: Any
     keys: Mapping[str, PortalKey]
     journal: Mapping[str, Any]
+    pool: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def labels(self) -> Labels:
@@ -50,6 +51,23 @@ class State:
         text = self.versions.get(version or "", {}).get("secret_string")
         return None if text is None else str(json.loads(text)["apiKeyId"])
 
+    @property
+    def named(self) -> set[str]:
+        """The keys that labelled versions name; a label that only keeps a version names none."""
+        found = {
+            self.key_of(version)
+            for version, has in self.labels.items()
+            if any(not label.startswith(KEEP_PREFIX) for label in has)
+        }
+        return {key for key in found if key is not None}
+
+    def issued(self, key: PortalKey) -> tuple[str, datetime]:
+        """The token that a key was issued or leased for, and when; none: an empty text."""
+        lease = self.pool.get(key.id, {}).get("lease")
+        if lease is not None:
+            return lease["token"], datetime.fromisoformat(lease["at"])
+        return (key.label or "||").split("|")[-1], key.created_at
+
     def holders(self, key: str) -> list[str]:
         """The versions that hold a key."""
         return [version for version in self.versions if self.key_of(version) == key]
@@ -58,6 +76,15 @@ class State:
     def suspects(self) -> set[str]:
         """The keys that the journal names as suspect."""
         return {key for one in self.journal.get("incidents", ()) for key in one["suspects"]}
+
+    def suspects_of(self, declaration: str) -> set[str]:
+        """The suspect keys of the incident that a declaration opened or joined."""
+        return {
+            key
+            for one in self.journal.get("incidents", ())
+            if any(said["id"] == declaration for said in one["declarations"])
+            for key in one["suspects"]
+        }
 
     @property
     def recorded_dead(self) -> set[str]:
@@ -89,15 +116,20 @@ class Judge:
         journal: reads the journal that is stored, as JSON members; empty where there is none.
         grace: how long a displaced key must go on working.
         foreign: keys that are not ours.
+        pool: reads the entries of the key pool, by key id; empty where there is none.
+        peers: the judges of the other secrets that share the vendor's account.
     """
 
     boundary: Boundary
+    arn: str
     secret: Any
     keys: KeyStore
     clock: Any
     journal: Callable[[], Mapping[str, Any]]
     grace: timedelta
     foreign: frozenset[str] = frozenset()
+    pool: Callable[[], Mapping[str, Any]] = dict
+    peers: list[Judge] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     suspects: set[str] = field(default_factory=set)
     displaced_at: dict[str, datetime] = field(default_factory=dict)
@@ -108,6 +140,7 @@ class Judge:
     _past_vendor: State | None = None
     _looks: dict[int, Labels] = field(default_factory=dict)
     _suspects_read: dict[int, set[str]] = field(default_factory=dict)
+    _controlled: set[int] = field(default_factory=set)
     _issuers: dict[str, int] = field(default_factory=dict)
 
     def state(self) -> State:
@@ -117,6 +150,7 @@ class Judge:
             copy.deepcopy(self.secret.tags),
             dict(self.keys._keys),
             self.journal(),
+            self.pool(),
         )
 
     def before(self, call: Call) -> None:
@@ -138,19 +172,49 @@ class Judge:
         self.suspects |= now.suspects
         self._promotion(call, was, now)
         self._recorded_deaths(call, was, now)
-        for key in now.keys.keys() - was.keys.keys():
-            self._issuers[key] = call.process
-        for key, one in now.keys.items():
-            if one.revoked_at is not None and key in was.keys and was.keys[key].revoked_at is None:
-                self._revocation(call, one, was)
+        self._revocations(call, was, now)
         current = now.key_of(now.bearer(AWSCURRENT))
         dead = current is not None and self.keys.accepted(current) is None
         if dead and current not in self._excused:
             self.find("outage", f"the current key {current} is not accepted after {call}")
 
+    def _revocations(self, call: Call, was: State, now: State) -> None:
+        """What was revoked, and what a person was asked to revoke: it may die at any moment."""
+        for key in now.keys.keys() - was.keys.keys():
+            self._issuers[key] = call.process
+        revoked = [
+            one
+            for key, one in now.keys.items()
+            if one.revoked_at is not None and key in was.keys and was.keys[key].revoked_at is None
+        ]
+        asked = call.subject.split() if call.name == "Publish" else ()
+        for one in (*revoked, *(now.keys[key] for key in asked)):
+            self._revocation(call, one, was)
+            if call.actor == "reconcile":
+                self._announced(call, one, was)
+
+    def _announced(self, call: Call, key: PortalKey, was: State) -> None:
+        """A run revokes what the journal says it is about to, beside a current key that signs."""
+        named = [one.journal.get("keys", {}).get(key.id) for one in self._states(was)]
+        if not any(life is not None and life["askedAt"] is not None for life in named):
+            self.find("8 unannounced", f"no journal says that {key.id} is to be revoked: {call}")
+        if key.id in self.suspects.union(*(peer.suspects for peer in self.peers)):
+            return
+        if not any(call.process in one._controlled for one in (self, *self.peers)):
+            self.find("8 uncontrolled", f"{key.id} was revoked before a current key signed: {call}")
+
+    def _states(self, own: State) -> list[State]:
+        return [own, *(peer.state() for peer in self.peers)]
+
     def answered(self, call: Call, labels: Mapping[str, Sequence[str]] | None) -> None:
         """Our code got an answer."""
-        if labels is not None:
+        if call.name == "sign" and call.outcome == "ok":
+            # Current when this process last looked: what moved since is the window that is allowed.
+            looked = self._looks.get(call.process, {})
+            current = next((one for one, has in looked.items() if AWSCURRENT in has), None)
+            if call.subject == self.state().key_of(current):
+                self._controlled.add(call.process)
+        if labels is not None and call.secret == self.arn:
             self._looks[call.process] = {one: frozenset(has) for one, has in labels.items()}
 
     def moved_by_hand(self, was: State) -> None:
@@ -208,16 +272,15 @@ class Judge:
             self.find("1 swapped", f"version {old} was displaced, which was not looked at: {call}")
 
     def _recorded_deaths(self, call: Call, was: State, now: State) -> None:
-        for key in sorted(now.suspects_of_closed - was.suspects_of_closed):
-            if self.keys.accepted(key) is not None:
-                self.find("5 closed", f"an incident was closed, and {key} signs: {call}")
+        for key in sorted(now.suspects_of_closed - was.suspects_of_closed - now.recorded_dead):
+            self.find("5 closed", f"its incident is closed, and {key} is not proven dead: {call}")
         for key in sorted(now.recorded_dead - was.recorded_dead):
             if self.keys.accepted(key) is not None:
                 self.find("5 recorded dead", f"the journal has {key} as dead, and it signs: {call}")
 
     def _revocation(self, call: Call, key: PortalKey, was: State) -> None:
         holders = was.holders(key.id)
-        token = (key.label or "||").split("|")[-1]
+        token, issued_at = was.issued(key)
         if key.id in self.foreign:
             self.find("2 foreign", f"{call} revoked a key that is not ours")
         labels = [was.labels.get(version, frozenset()) for version in holders]
@@ -232,7 +295,7 @@ class Judge:
             self.find("2 in flight", f"{call} revoked a key that is stored as AWSPENDING")
         staged = AWSPENDING in was.labels.get(token, frozenset())
         own = self._issuers.get(key.id) == call.process
-        young = self.clock() - key.created_at <= _STRAY_AGE
+        young = self.clock() - issued_at <= _STRAY_AGE
         if staged and was.key_of(token) is None and not own and young:
             self.find("2 in flight", f"{call} revoked a key that may be about to be stored")
         for version in holders:
@@ -253,7 +316,8 @@ class Judge:
         ]
         looks = [place for place, name in mine if name == "DescribeSecret"]
         wrote = [place for place, name in mine if name == "UpdateSecretVersionStage"]
-        looked = bool(looks) and looks[-1] > max(wrote, default=-1)
+        # A run looks once more before it revokes: one look is none.
+        looked = len(looks) > 1 and looks[-1] > max(wrote, default=-1)
         moved = [self._moved_by_hand[one] for one in versions if one in self._moved_by_hand]
         return looked and bool(moved) and max(moved) > looks[-1] + 1
 
@@ -267,6 +331,11 @@ class Judge:
             and self.keys.accepted(key.id) is not None
         }
 
+    def _held_elsewhere(self, now: State) -> set[str]:
+        """The keys that labelled versions of other secrets name, and the free ones of the pool."""
+        free = {key for key, entry in now.pool.items() if entry["state"] == "free"}
+        return free.union(*(peer.state().named for peer in self.peers))
+
     def lost_by_hand(self) -> bool:
         """Whether a person made a key current while it was being revoked."""
         now = self.state()
@@ -277,7 +346,7 @@ class Judge:
         now = self.state()
         tags = {tag["Key"] for tag in now.tags or ()}
         return (
-            self.alive() == {now.key_of(now.bearer(AWSCURRENT))}
+            self.alive() - self._held_elsewhere(now) == {now.key_of(now.bearer(AWSCURRENT))}
             and not now.incident_open
             and now.bearer(AWSPENDING) in {None, now.bearer(AWSCURRENT)}
             and INCIDENT_TAG not in tags
@@ -288,8 +357,7 @@ class Judge:
         now = self.state()
         if now.incident_open:
             self.find("3 incident", "an incident is still open")
-        named = {now.key_of(version) for version, has in now.labels.items() if has}
-        for key in sorted(self.alive() - named):
+        for key in sorted(self.alive() - now.named - self._held_elsewhere(now)):
             self.find("3 orphan", f"key {key} is alive and no labelled version names it")
         for key in sorted(self.suspects & self.alive()):
             self.find("3 suspect", f"key {key} was declared compromised and is alive")
@@ -314,5 +382,6 @@ _WRITES = frozenset(
     {
         *("PutSecretValue", "UpdateSecretVersionStage", "TagResource", "UntagResource"),
         *("RotateSecret", "create key", "revoke key", "CancelRotateSecret", "PUT object"),
+        "Publish",
     }
 )

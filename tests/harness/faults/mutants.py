@@ -5,27 +5,45 @@ Each takes a function's place for as long as its context lasts, in this process 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
+from rotation.aws.journal_bucket import S3JournalStore, object_name
 from rotation.core import issuing, proving, steps
 from rotation.core.invocation import classify
 from rotation.core.listing import list_own_keys
-from rotation.core.ports import Proof
+from rotation.core.ports import KeyListing, Proof
+from rotation.errors import JournalConflictError, RotationError, VersionStateError
 from rotation.incident import closing
+from rotation.journal.document import serialize
+from rotation.journal.keeper import JournalKeeper
 from rotation.journal.model import Journal
+from rotation.key_pool import issuer as pool_issuer
+from rotation.key_pool.document import PoolDocument
+from rotation.key_pool.issuer import KeyPoolIssuer
+from rotation.key_pool.pool_secret import PoolSecret
+from rotation.reconciliation import examination as examining
 from rotation.reconciliation import execution as retirement
 from rotation.reconciliation import plan as planning
 from rotation.reconciliation import proof_of_death as death_watch
+from rotation.reconciliation.execution import Execution
+from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.labels import (
     AWSCURRENT,
     AWSPENDING,
     AWSPREVIOUS,
 )
 from rotation.secrets_manager.versions import SecretVersions
+from rotation.vendor import admin_api
+from rotation.vendor.http import VendorRequest
+from tests.harness.faults import service
 from tests.harness.faults.boundary import FaultKind
+
+Places = tuple[tuple[Any, str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -42,23 +60,28 @@ class Mutant:
     """
 
     name: str
-    places: tuple[tuple[Any, str, Any], ...]
+    places: Places
     activity: str
     invariant: str
     kinds: tuple[FaultKind, ...] = ()
     call: str = ""
 
-    @contextmanager
-    def planted(self) -> Iterator[None]:
-        """The product with the defect."""
-        before = [(owner, name, getattr(owner, name)) for owner, name, _ in self.places]
-        for owner, name, defect in self.places:
-            setattr(owner, name, defect)
-        try:
-            yield
-        finally:
-            for owner, name, sound in before:
-                setattr(owner, name, sound)
+
+@contextmanager
+def planted(places: Places) -> Iterator[None]:
+    """The product with a defect."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
+    for owner, name, defect in places:
+        setattr(owner, name, defect)
+    try:
+        yield
+    finally:
+        for owner, name, sound in before:
+            setattr(owner, name, sound)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """A check that never refuses."""
 
 
 def _unproven(rotation: Any, *_: Any, **__: Any) -> Proof:
@@ -154,6 +177,119 @@ def _no_strays(*_: Any) -> tuple[()]:
     return ()
 
 
+class _NoJournals:
+    """Says of every secret that it has no journal yet."""
+
+    def read(self, secret_arn: str) -> Journal:
+        return Journal(secret_arn)
+
+
+def _without_the_journal(step: str) -> Any:
+    """The steps, of which one does not read the journal."""
+
+    def act(rotation: Any) -> None:
+        sound_steps[step](replace(rotation, journal=_NoJournals()))
+
+    return MappingProxyType({**sound_steps, step: act})
+
+
+def _overwrites(self: Any, secret_arn: str, body: bytes, _: str | None) -> str:
+    name = object_name(secret_arn)
+    answer = self._client.put_object(Bucket=self._bucket, Key=name, Body=body)
+    return str(answer["ETag"])
+
+
+def _swallows_conflicts(self: Any, journal: Any, change: Any) -> Any:
+    changed = change(journal)
+    if changed == journal:
+        return journal
+    try:
+        revision = self.store.write(journal.secret_arn, serialize(changed), journal.revision)
+    except JournalConflictError:
+        return changed
+    return replace(changed, revision=revision)
+
+
+def _notes_no_revocation(self: Any, journal: Any) -> Any:
+    sound_note_revocations(self, journal)
+    return journal
+
+
+def _believes_the_current_key(self: Any) -> Any:
+    current = self._situation.current
+    return self._examination.keys.get(current.id) if current else None
+
+
+def _discards_after_the_put(rotation: Any, document: Any) -> None:
+    try:
+        issuing.store(rotation, document)
+    except RotationError:
+        issuing.discard(rotation, document.key.id, "the step failed")
+        raise
+
+
+def _says_the_key(rotation: Any) -> Any:
+    document = proving.pending_document(rotation)
+    raise VersionStateError(f"Not with {document.key.material.reveal()}.")
+
+
+def _raises_what_it_likes(rotation: Any) -> Any:
+    raise LookupError("not in our tree")
+
+
+def _lists_every_installation(issuer: Any, installations: Any, arn: str) -> Any:
+    return list_own_keys(issuer, (*installations, "elsewhere"), arn)
+
+
+def _keys_of_anybody(situation: Any, _: Any) -> Any:
+    return (key for key in situation.listing.keys if key.active)
+
+
+def _suspects_in_use_too(situation: Any) -> Any:
+    for key_id in sorted(situation.suspects):
+        versions = planning._version_ids(situation, key_id)
+        due = situation.now
+        yield planning.Retirement(key_id, versions, planning.Reason.COMPROMISED, due)
+
+
+def _whole_installation(self: Any, installation: str, _: str) -> Any:
+    query = {"label": f"{installation}|"}
+    request = VendorRequest("list keys", "GET", self._path, repeatable=True, query=query)
+    response = self._http.call(request, self._admin_key())
+    found: Any = admin_api._page(response)
+    return KeyListing(tuple(found[0]), response.date)
+
+
+def _recorded_anew(secret_arn: str, incident: Any) -> str:
+    return f"{closing.record_folder(secret_arn)}{incident.id}-{uuid.uuid4()}.json"
+
+
+def _forgets_what_it_asks_about(self: Any, key_id: str) -> Any:
+    outcome = sound_pool_revoke(self, key_id)
+    self.forget(key_id)
+    return outcome
+
+
+def _also_what_was_leased(self: Any) -> tuple[Any, ...]:
+    return self.keys  # type: ignore[no-any-return]
+
+
+def _whatever_is_current(self: Any, version: Any, token: str) -> Any:
+    return sound_pool_promote(self, self._read().version, token)
+
+
+def _nobody_is_asked(*_: Any) -> None:
+    """A key that lives on is nobody's business."""
+
+
+def _nothing_is_forgotten(*_: Any) -> None:
+    """A dead key stays in the pool."""
+
+
+sound_steps = steps.STEPS
+sound_note_revocations = Execution._note_revocations
+sound_pool_revoke = KeyPoolIssuer.revoke
+sound_pool_promote = PoolSecret._promote
 sound_leftover = steps._remove_leftover
 sound_promote = SecretVersions.promote
 sound_over_grace = planning._over_grace
@@ -170,8 +306,8 @@ MUTANTS = (
         "accepts AWSPREVIOUS as staged",
         (
             (steps, "classify", _classified(lambda seen, token: seen.has(token, AWSPREVIOUS))),
-            (steps, "refuse_leftover", lambda *_, **__: None),
-            (steps, "refuse_undoing", lambda *_: None),
+            (steps, "refuse_leftover", _nothing),
+            (steps, "refuse_undoing", _nothing),
         ),
         *("replay", "1 retired"),
     ),
@@ -179,8 +315,8 @@ MUTANTS = (
         "accepts a token that is not staged",
         (
             (steps, "classify", _classified(lambda seen, token: not seen.has(token, AWSPENDING))),
-            (steps, "refuse_leftover", lambda *_, **__: None),
-            (steps, "refuse_undoing", lambda *_: None),
+            (steps, "refuse_leftover", _nothing),
+            (steps, "refuse_undoing", _nothing),
         ),
         *("replay", "1 retired"),
     ),
@@ -220,7 +356,7 @@ MUTANTS = (
     Mutant(
         "promotes without compare-and-swap",
         ((SecretVersions, "promote", _promotes_whatever_is_current),),
-        *("rotation", "1 retired", (FaultKind.OVERTAKEN,), "DescribeSecret"),
+        *("rotation", "1 retired", (FaultKind.OVERTAKEN,), "UpdateSecretVersionStage"),
     ),
     Mutant(
         "promotes a suspect key",
@@ -233,7 +369,7 @@ MUTANTS = (
     Mutant(
         "takes no key for suspect",
         ((Journal, "suspect", _knows_no_suspect),),
-        *("force", "3 suspect"),
+        *("force-left", "3 suspect", (FaultKind.KILLED_BEFORE,), "RotateSecret"),
     ),
     Mutant(
         "puts without staging labels, which moves AWSCURRENT",
@@ -266,7 +402,7 @@ MUTANTS = (
     Mutant(
         "revokes without a second look",
         ((retirement, "look_again", lambda _, examination, __: examination),),
-        *("reconcile", "2 current", (FaultKind.ROLLED_BACK,), "sign"),
+        *("reconcile", "2 current", (FaultKind.ROLLED_BACK,), "PUT object"),
     ),
     Mutant(
         "leaves strays alone",
@@ -277,5 +413,116 @@ MUTANTS = (
         "closes an incident before its keys are dead",
         ((closing, "_over", _closes_early),),
         *("force", "5 closed", (FaultKind.BEFORE, FaultKind.KILLED_BEFORE), "revoke key"),
+    ),
+    Mutant(
+        "skips the journal in finishSecret",
+        ((service, "STEPS", _without_the_journal("finishSecret")),),
+        *("rotation", "1 unread"),
+    ),
+    Mutant(
+        "overwrites the journal",
+        ((S3JournalStore, "write", _overwrites),),
+        *("reconcile", "6 evidence", (FaultKind.FORCED,), "PUT object"),
+    ),
+    Mutant(
+        "swallows a conflict over the journal",
+        ((JournalKeeper, "change", _swallows_conflicts),),
+        *("force", "6 evidence", (FaultKind.FORCED_AGAIN,), "PUT object"),
+    ),
+    Mutant(
+        "revokes before the journal says so",
+        ((Execution, "_note_revocations", _notes_no_revocation),),
+        *("reconcile", "8 unannounced"),
+    ),
+    Mutant(
+        "revokes beside a current key that was not asked",
+        ((Execution, "_prove_current_key", _believes_the_current_key),),
+        *("reconcile", "8 uncontrolled"),
+    ),
+    Mutant(
+        "discards a key that it has stored",
+        ((steps, "store", _discards_after_the_put),),
+        *("rotation", "2 in flight", (FaultKind.BEFORE,), "DescribeSecret"),
+    ),
+    Mutant(
+        "says the key in an error",
+        ((steps, "pending_document", _says_the_key),),
+        *("rotation", "4 leak"),
+    ),
+    Mutant(
+        "raises an error that is not of the tree",
+        ((steps, "read_back", _raises_what_it_likes),),
+        *("rotation", "5 error"),
+    ),
+    Mutant(
+        "takes keys of another installation for strays",
+        (
+            (examining, "list_own_keys", _lists_every_installation),
+            (planning, "_active_keys_with_our_label", _keys_of_anybody),
+        ),
+        *("reconcile", "2 foreign"),
+    ),
+    Mutant(
+        "revokes a suspect key while it is current",
+        ((planning, "_compromised", _suspects_in_use_too),),
+        *("force-left", "2 current", (FaultKind.KILLED_BEFORE,), "RotateSecret"),
+    ),
+    Mutant(
+        "leaves suspect keys alone",
+        ((planning, "_compromised", _no_strays),),
+        *("force-left", "3 suspect", (FaultKind.KILLED_BEFORE,), "RotateSecret"),
+    ),
+    Mutant(
+        "leaves an open incident to the command",
+        ((Reconciler, "_advance_incident", lambda *_: None),),
+        *("force-left", "3 incident", (FaultKind.KILLED_BEFORE,), "RotateSecret"),
+    ),
+    Mutant(
+        "keeps a record for each who closes an incident",
+        ((retirement, "record_name", _recorded_anew),),
+        *("force", "6 twice", (FaultKind.AFTER,), "PUT object"),
+    ),
+    Mutant(
+        "keeps no record",
+        ((Execution, "_keep_records", _nothing),),
+        *("force-left", "6 evidence", (FaultKind.KILLED_BEFORE,), "RotateSecret"),
+    ),
+    Mutant(
+        "drops a pool key that a person was asked to revoke",
+        ((KeyPoolIssuer, "revoke", _forgets_what_it_asks_about),),
+        *("pool-reconcile", "7 lost"),
+    ),
+    Mutant(
+        "leases a pool key once more",
+        ((PoolDocument, "leasable", property(_also_what_was_leased)),),
+        *("pool-rotation", "7 leased twice"),
+    ),
+    Mutant(
+        "changes the pool without compare-and-swap",
+        ((PoolSecret, "_promote", _whatever_is_current),),
+        *("two-rotations", "7 leased twice", (FaultKind.RACED,), "PutSecretValue"),
+    ),
+    Mutant(
+        "asks nobody about a key that the pool does not know",
+        ((Execution, "_report_undead", _nobody_is_asked),),
+        *("pool-reconcile", "3 orphan"),
+    ),
+    Mutant(
+        "keeps dead keys in the pool",
+        ((KeyPoolIssuer, "forget", _nothing_is_forgotten),),
+        *("pool-reconcile", "3 pool"),
+    ),
+    Mutant(
+        "has a person revoke a pool key that a step gives up",
+        ((pool_issuer.LeaseOnlyIssuer, "revoke", lambda self, key_id: self._pool.revoke(key_id)),),
+        *("pool-rotation", "2 in flight", (FaultKind.AFTER, FaultKind.BEFORE), "DescribeSecret"),
+    ),
+    Mutant(
+        "revokes the keys of the other secret",
+        (
+            (admin_api.AdminApi, "list_keys", _whole_installation),
+            (planning, "_active_keys_with_our_label", _keys_of_anybody),
+        ),
+        *("two-reconcile", "2 grace"),
     ),
 )

@@ -36,8 +36,8 @@ class Size:
     seed: int = 1
 
 
-SHORT = Size(sockets=149, quick=31, pairs=100)
-SAMPLE = Size(sockets=251, quick=61, pairs=50)
+SHORT = Size(sockets=149, quick=61, pairs=100)
+SAMPLE = Size(sockets=251, quick=127, pairs=40)
 
 
 @dataclass
@@ -71,11 +71,14 @@ def jobs(size: Size) -> Iterator[Job]:
     found: dict[str, list[Scenario]] = {}
     for name in ACTIVITIES:
         clean = run(Scenario(name), quick)
-        found[name] = [Scenario(name), *singles(clean.calls, name)]
+        every = ACTIVITIES[name].every
+        found[name] = [Scenario(name), *list(singles(clean.calls, name))[::every]]
     for name in OVER_SOCKETS:
-        for scenario in found[name][:: size.sockets]:
+        for scenario in found[name][size.sockets // 2 :: size.sockets]:
             yield Job(scenario, sockets=True)
-    firsts = [scenario for name in ACTIVITIES for scenario in found[name][:: size.quick]]
+    firsts = [
+        scenario for name in ACTIVITIES for scenario in found[name][size.quick // 2 :: size.quick]
+    ]
     for place, scenario in enumerate(firsts):
         share = (place + 1) * size.pairs // len(firsts) - place * size.pairs // len(firsts)
         yield Job(scenario, sockets=False, pairs=share, seed=size.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -13,9 +14,9 @@ from tests.harness.faults.activities import ACTIVITIES, interlopers, rotate_agai
 from tests.harness.faults.boundary import Call, Fault
 from tests.harness.faults.mutants import Mutant
 from tests.harness.faults.service import Service
-from tests.harness.faults.world import World
+from tests.harness.faults.world import World, WorldShape
 
-MakeWorld = Callable[[], AbstractContextManager[World]]
+MakeWorld = Callable[[WorldShape], AbstractContextManager[World]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def run(scenario: Scenario, make_world: MakeWorld) -> Outcome:
     """Run one scenario in a world of its own."""
     outcome = Outcome(scenario)
     activity = ACTIVITIES[scenario.activity]
-    with make_world() as world, captured() as lines:
+    # The pauses of those who wait for each other are drawn; a scenario is the same each time.
+    random.seed(str(scenario))
+    with make_world(activity.shape) as world, captured() as lines:
         service = Service(world)
         world.boundary.others = interlopers(world, service)
         try:
@@ -72,7 +75,7 @@ def run(scenario: Scenario, make_world: MakeWorld) -> Outcome:
             # What the warning current_key_dead asks for: nothing is retired before it is done.
             rotate_again(service)
             settle(service)
-        world.judge.at_rest()
+        world.at_rest()
         _judge_evidence(world)
         rotate_again(service)
         _judge_log(world, lines)
@@ -133,6 +136,10 @@ def _judge_log(world: World, lines: io.StringIO) -> None:
 
 
 def _judge_evidence(world: World) -> None:
-    recorded = {key["keyId"] for record in world.records() for key in record["keys"]}
-    for key in sorted(world.judge.suspects - recorded):
+    records = world.records()
+    recorded = {key["keyId"] for record in records for key in record["keys"]}
+    told = [record["incident"]["id"] for record in records]
+    for incident in sorted({one for one in told if told.count(one) > 1}):
+        world.judge.find("6 twice", f"the incident {incident} has more than one record")
+    for key in sorted(set().union(*(one.suspects for one in world.judges)) - recorded):
         world.judge.find("6 evidence", f"no record tells of the suspect key {key}")

@@ -62,10 +62,11 @@ class Service:
 
     def notice(self) -> None:
         """Take over a rotation that somebody has begun: its token is staged and has no value."""
-        for version, held in self.world.judge.secret.versions.items():
-            fresh = version not in self.under_way and "secret_string" not in held
-            if fresh and AWSPENDING in held["version_stages"]:
-                self.under_way[version] = 0
+        for judge in self.world.judges:
+            for version, held in judge.secret.versions.items():
+                fresh = version not in self.under_way and "secret_string" not in held
+                if fresh and AWSPENDING in held["version_stages"]:
+                    self.under_way[version] = 0
 
     def attempt(self) -> None:
         """Try each rotation that is under way once."""
@@ -77,6 +78,23 @@ class Service:
             if all(self.step(name, token) for name in STEPS):
                 self.succeeded.append(token)
 
+    def attempt_together(self) -> None:
+        """Try each rotation that is under way once, all of them step by step."""
+        self.notice()
+        tried = [
+            token
+            for token, attempts in self.under_way.items()
+            if token not in self.succeeded and attempts < MOST_ATTEMPTS
+        ]
+        failed: set[str] = set()
+        for token in tried:
+            self.under_way[token] += 1
+        for name in STEPS:
+            for token in tried:
+                if token not in failed and not self.step(name, token):
+                    failed.add(token)
+        self.succeeded += [token for token in tried if token not in failed]
+
     def finish(self) -> None:
         """Let every rotation under way come to its end."""
         self.notice()
@@ -87,9 +105,9 @@ class Service:
             self.attempt()
             self.world.clock.later(_PAUSE)
 
-    def rotate(self) -> str:
+    def rotate(self, arn: str | None = None) -> str:
         """A whole rotation as the schedule begins it; its token."""
-        token = self.world.begin_rotation()
+        token = self.world.begin_rotation(arn)
         self.finish()
         return token
 
@@ -105,12 +123,13 @@ class Service:
     def force(self) -> bool:
         """The operator's command, once; whether every suspect key was proven dead."""
         world, held = self.world, []
+        declaration = from_free_text(world.clock(), "key-compromise", "ada")
 
         def command() -> None:
             held.append(
                 contain(
                     world.arn,
-                    from_free_text(world.clock(), "key-compromise", "ada"),
+                    declaration,
                     self._ask,
                     log_act=lambda _: None,
                     limit=timedelta(minutes=20),
@@ -122,22 +141,24 @@ class Service:
         ended: list[Containment] = held
         contained = bool(ended) and ended[0].contained
         if contained:
-            self._judge_containment()
+            self._judge_containment(declaration.id)
         return contained
 
-    def _judge_containment(self) -> None:
-        """Whoever is told that it is over may go to bed: then every key of the moment is dead."""
+    def _judge_containment(self, declaration: str) -> None:
+        """Whoever is told that it is over may go to bed: every key that they declared is dead."""
         judge = self.world.judge
-        for key in sorted(judge.suspects & judge.alive()):
+        suspects = judge.state().suspects_of(declaration)
+        for key in sorted(suspects & judge.alive()):
             judge.find("5 contained", f"the command said that it is over, and {key} is alive")
-        if not judge.suspects:
+        if not suspects:
             judge.find("5 contained", "the command said that it is over, and no key is suspect")
 
-    def declare(self) -> None:
+    def declare(self, *, again: bool = False) -> None:
         """What a responder does first: declare, unstage, begin a rotation."""
 
         def command() -> None:
-            self._ask("declare", self.world.arn, reason="key-compromise", actor="ada")
+            words: dict[str, str | bool] = {"reason": "key-compromise", "actor": "ada"}
+            self._ask("declare", self.world.arn, **words, again=again)
             self._ask("advance", self.world.arn)
 
         self.process("responder", command)

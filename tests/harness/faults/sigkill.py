@@ -105,6 +105,7 @@ class Deployment:
         )
         self.judge = Judge(
             Boundary(),
+            arn,
             secret,
             self._vendor.keys,
             self._vendor.now,

@@ -12,33 +12,47 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.aws.journal_bucket import S3JournalStore, object_name
+from rotation.aws.notifier import SnsNotifier
 from rotation.core.invocation import Rotation
-from rotation.core.policy import ReconciliationPolicy, RotationPolicy
-from rotation.core.ports import IssuerCondition, KeyProver, Proof
-from rotation.credential import ApiKey
+from rotation.core.policy import ReconciliationPolicy, RotationPolicy, least_life_when_issued
+from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver, Proof
+from rotation.credential import ApiKey, iso_utc
 from rotation.deadline import Deadline
+from rotation.errors import RotationError
 from rotation.handlers.reconcile_actions import ACTIONS, ReconcileParts, parse
 from rotation.journal.keeper import JournalKeeper
+from rotation.key_pool.incident import PoolIncident
+from rotation.key_pool.issuer import KeyPoolIssuer, LeaseOnlyIssuer
+from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.sandbox.aws import ACCOUNT, REGION
-from rotation.sandbox.vendor import KeyStore, Role
+from rotation.sandbox.vendor import KeyStore, PortalKey, Role
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.labels import AWSCURRENT
-from rotation.secrets_manager.versions import SecretVersions
+from rotation.secrets_manager.versions import SecretVersions, read_credential
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.signing_api import SigningApi
-from tests.harness.faults.boundary import Boundary
+from tests.harness.faults.boundary import Boundary, CallObservers
+from tests.harness.faults.direct import DirectTopic, keys_to_revoke
 from tests.harness.faults.gates import GatedHttp
 from tests.harness.faults.judge import Judge
+from tests.harness.faults.pool_judge import PoolJudge
 
 NAME = "trusted-signatures-api"
+#: A secret whose name begins with the other's; both share the vendor's account and the pool.
+SECOND = f"{NAME}/second"
+POOL = "trusted-signatures-pool"
+#: So many free keys are in a pool: more than an activity and what follows it can lease.
+POOL_KEYS = 12
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:people"
 GRACE = timedelta(hours=2)
 PROPAGATION_LIMIT = timedelta(seconds=60)
 #: How long the emulated vendor takes to accept a new key, and to refuse a revoked one.
@@ -73,6 +87,22 @@ class VirtualClock:
         self.now += timedelta(seconds=seconds)
 
 
+@dataclass(frozen=True)
+class WorldShape:
+    """What a world has, beside one secret.
+
+    Attributes:
+        pool: whether its keys come from a key pool; else from the vendor's admin API.
+        second: whether it has two secrets.
+    """
+
+    pool: bool = False
+    second: bool = False
+
+
+ONE_SECRET = WorldShape()
+
+
 @dataclass
 class World:
     """One scenario's world.
@@ -82,6 +112,7 @@ class World:
         shortcut: a client behind the boundary that uses no socket, for what is not under test.
         person: the same without the boundary: what people and AWS itself do.
         evidence: the S3 client behind the boundary.
+        topic: the SNS client behind the boundary, with the messages that people got.
         records: every record that was kept.
         stored_journal: the journal in the object with this name, as JSON members; empty: none.
         vendor_down: turns the vendor off and on.
@@ -93,6 +124,7 @@ class World:
     shortcut: Any
     person: Any
     evidence: Any
+    topic: DirectTopic
     records: Callable[[], list[dict[str, Any]]]
     stored_journal: Callable[[str], Mapping[str, Any]]
     http: GatedHttp
@@ -101,27 +133,30 @@ class World:
     signing: SigningApi
     backend: Any
     vendor_down: Callable[[bool], None]
+    shape: WorldShape = ONE_SECRET
     function_arn: str = FUNCTION
     errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         admin = self.keys.create(role=Role.ADMIN)
-        admin_key = ApiKey.from_text(admin.id, admin.material)
-        self.arn: str = self.person.create_secret(Name=NAME)["ARN"]
-        self.issuer = AdminApi(self.http, "/v1/keys", lambda: admin_key, self.clock)
+        self._admin_key = ApiKey.from_text(admin.id, admin.material)
+        names = (NAME, SECOND) if self.shape.second else (NAME,)
+        self.arns: list[str] = [self.person.create_secret(Name=name)["ARN"] for name in names]
+        self.arn = self.arns[0]
+        self.pool_arn = self._stocked_pool() if self.shape.pool else ""
         foreign = self.keys.create(label=f"elsewhere|{self.arn}|another-token")
-        secret = self.backend.secrets[self.arn]
-        self.judge = Judge(
-            self.boundary,
-            secret,
-            self.keys,
-            self.clock,
-            lambda: self.stored_journal(object_name(self.arn)),
-            GRACE,
-            frozenset({foreign.id}),
-        )
+        self.judges = [self._judge(arn, foreign.id) for arn in self.arns]
+        self.judge = self.judges[0]
+        for judge in self.judges:
+            judge.peers = [other for other in self.judges if other is not judge]
+            judge.violations = self.judge.violations
         self.journals = JournalKeeper(S3JournalStore(self.evidence, BUCKET))
-        self.boundary.observer = self.judge
+        self.pool_judge: PoolJudge | None = None
+        if self.shape.pool:
+            pool = self.backend.secrets[self.pool_arn]
+            self.pool_judge = PoolJudge(pool, self._pool_entries, self.keys, self.judges)
+        observers = [*self.judges, *([self.pool_judge] if self.pool_judge else ())]
+        self.boundary.observer = CallObservers(observers)
         self.boundary.tick = lambda: self.clock.later(timedelta(milliseconds=20))
 
     @contextmanager
@@ -134,18 +169,85 @@ class World:
         finally:
             self.client, self.prover = client, prover
 
-    def versions(self) -> SecretVersions:
-        """The secret as our code sees it."""
-        return SecretVersions(self.client, self.arn)
+    def _judge(self, arn: str, foreign: str) -> Judge:
+        return Judge(
+            self.boundary,
+            arn,
+            self.backend.secrets[arn],
+            self.keys,
+            self.clock,
+            lambda: self.stored_journal(object_name(arn)),
+            GRACE,
+            frozenset({foreign}),
+            self._pool_entries if self.shape.pool else dict,
+        )
+
+    def _stocked_pool(self) -> str:
+        """A pool secret that a person has filled; its ARN."""
+        made = [
+            self.keys.create(expires_at=self.clock() + timedelta(days=300 + number))
+            for number in range(POOL_KEYS)
+        ]
+        value = {"keys": [entry(key) for key in made]}
+        arn: str = self.person.create_secret(Name=POOL)["ARN"]
+        self.person.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+        return arn
+
+    def _pool_entries(self) -> dict[str, Any]:
+        """The entries of the pool, by key id, as Secrets Manager has them just now."""
+        versions = self.backend.secrets[self.pool_arn].versions.values()
+        [current] = [one for one in versions if AWSCURRENT in one["version_stages"]]
+        return {one["apiKeyId"]: one for one in json.loads(current["secret_string"])["keys"]}
+
+    def _pool_secret(self) -> PoolSecret:
+        return PoolSecret(self.client, self.pool_arn, self.clock, self.clock.sleep)
+
+    def _pool_issuer(self, pool: PoolSecret) -> KeyPoolIssuer:
+        """As `rotation.handlers.wiring.key_pool.key_pool`."""
+
+        def needed(arn: str) -> timedelta:
+            interval = SecretVersions(self.client, arn).snapshot().rotation_interval
+            return least_life_when_issued(interval, GRACE)
+
+        def current_key(arn: str) -> str | None:
+            try:
+                return read_credential(self.client, arn).key.id
+            except RotationError as error:
+                if error.retryable:
+                    raise
+                return None
+
+        return KeyPoolIssuer(pool, needed, self._notifier(), self.clock, current_key)
+
+    def _notifier(self) -> SnsNotifier:
+        return SnsNotifier(self.topic, TOPIC)
+
+    def _issuer(self, arn: str) -> KeyIssuer:
+        """The issuer of one invocation of a step."""
+        if self.shape.pool:
+            return LeaseOnlyIssuer(
+                self._pool_issuer(self._pool_secret()),
+                is_suspect=lambda key: self.journals.read(arn).suspect(key),
+            )
+        return AdminApi(self.http, "/v1/keys", lambda: self._admin_key, self.clock)
+
+    def arn_of(self, token: str) -> str:
+        """The secret that has a version of this token; the first one if none has."""
+        held = (arn for arn, judge in self._by_arn() if token in judge.secret.versions)
+        return next(held, self.arn)
+
+    def _by_arn(self) -> Iterator[tuple[str, Judge]]:
+        yield from zip(self.arns, self.judges, strict=True)
 
     def rotation(self, token: str) -> Rotation:
         """One invocation of a step; five minutes are left to it."""
+        arn = self.arn_of(token)
         return Rotation(
-            secret=self.versions(),
+            secret=SecretVersions(self.client, arn),
             token=token,
             function_arn=self.function_arn,
             journal=self.journals,
-            issuer=self.issuer,
+            issuer=self._issuer(arn),
             prover=self.prover,
             policy=RotationPolicy("fixture", timedelta(days=90), GRACE, PROPAGATION_LIMIT),
             deadline=Deadline.after(timedelta(minutes=5), self.clock.monotonic),
@@ -156,21 +258,31 @@ class World:
     def reconciler(self) -> Reconciler:
         """One invocation of the reconcile function; fifteen minutes are left to it."""
         deadline = Deadline.after(timedelta(minutes=15), self.clock.monotonic)
+        issuer: KeyIssuer = self._issuer(self.arn)
+        condition: Callable[[], IssuerCondition] = IssuerCondition
+        find_key: Callable[[str], ApiKey | None] = _finds_nothing
+        incident: PoolIncident | None = None
+        if self.shape.pool:
+            pool = self._pool_secret()
+            issuer = leases = self._pool_issuer(pool)
+            incident = PoolIncident(pool, self._notifier(), self.clock)
+            condition, find_key = partial(_pool_condition, pool), leases.find
         services = ReconciliationServices(
-            issuer=self.issuer,
+            issuer=issuer,
             prover=self.prover,
-            notifier=_Nobody(),
+            notifier=self._notifier(),
             evidence=S3EvidenceStore(self.evidence, BUCKET),
             journals=self.journals,
             policy=ReconciliationPolicy("fixture", self.function_arn, GRACE, PROPAGATION_LIMIT),
-            find_key=lambda _: None,
+            find_key=find_key,
+            condemned_keys=incident,
             rate_limiter=RateLimiter(per_second=1e6, sleep=self.clock.sleep),
             clock=self.clock,
         )
         return Reconciler(
             open_secret=lambda name: SecretVersions(self.client, name),
             discover=lambda: secrets_rotated_by(self.client, self.function_arn),
-            condition=IssuerCondition,
+            condition=condition,
             services=services,
             death_prover=DeathProver(
                 prover=self.prover,
@@ -195,11 +307,29 @@ class World:
         )
         return ACTIONS[request.action].run(request, parts)
 
-    def store_by_hand(self) -> str:
+    def revoke_as_asked(self) -> None:
+        """A person reads their messages, and revokes in the portal what they ask for."""
+        for message in self.topic.messages:
+            for key in keys_to_revoke(message):
+                self.keys.revoke(key)
+        self.topic.messages.clear()
+
+    def quiet(self) -> bool:
+        """Whether nothing is left to do for any secret."""
+        return all(judge.quiet() for judge in self.judges)
+
+    def at_rest(self) -> None:
+        """What must hold when retries, grace and reconciliation have passed."""
+        for judge in self.judges:
+            judge.at_rest()
+        if self.pool_judge is not None:
+            self.pool_judge.at_rest()
+
+    def store_by_hand(self, arn: str | None = None) -> str:
         """A person makes a key in the portal and stores it; the key's id."""
         key = self.keys.create()
         value = json.dumps({"apiKey": key.material, "apiKeyId": key.id})
-        self.person.put_secret_value(SecretId=self.arn, SecretString=value)
+        self.person.put_secret_value(SecretId=arn or self.arn, SecretString=value)
         self.clock.later(timedelta(minutes=1))
         return key.id
 
@@ -214,10 +344,10 @@ class World:
         )
         self.judge.moved_by_hand(was)
 
-    def begin_rotation(self) -> str:
+    def begin_rotation(self, arn: str | None = None) -> str:
         """What the schedule does: the token, staged without a value."""
         token: str = self.person.rotate_secret(
-            SecretId=self.arn,
+            SecretId=arn or self.arn,
             RotationLambdaARN=self.function_arn,
             RotationRules={"AutomaticallyAfterDays": 30},
         )["VersionId"]
@@ -247,6 +377,16 @@ class _Credulous:
         return Proof(self.clock(), vendor_time, "CN=Anybody", True)
 
 
-class _Nobody:
-    def notify(self, subject: str, facts: Any) -> None:
-        """Nobody is there."""
+def entry(key: PortalKey) -> dict[str, Any]:
+    """A free key's entry in a pool, as a person adds it."""
+    made = {"apiKeyId": key.id, "apiKey": key.material, "expiresAt": iso_utc(key.expires_at)}
+    return made | {"state": "free", "lease": None}
+
+
+def _finds_nothing(_: str) -> ApiKey | None:
+    """An issuer that keeps no keys."""
+    return None
+
+
+def _pool_condition(pool: PoolSecret) -> IssuerCondition:
+    return IssuerCondition(keys_left=len(pool.read().leasable))

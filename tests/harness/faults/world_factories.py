@@ -23,15 +23,22 @@ from rotation.vendor.key_prover import SealProof, TestSealProver
 from rotation.vendor.signer import Signer, SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 from tests.harness.faults.boundary import Boundary
-from tests.harness.faults.direct import DirectBucket, DirectClient, DirectSecrets
+from tests.harness.faults.direct import DirectBucket, DirectClient, DirectSecrets, DirectTopic
 from tests.harness.faults.direct_vendor import DirectVendor, QuickProver
 from tests.harness.faults.gates import ONE_ATTEMPT, AwsGate, GatedHttp
 from tests.harness.faults.scenarios import MakeWorld
-from tests.harness.faults.world import BUCKET, PROPAGATION, VirtualClock, World
+from tests.harness.faults.world import (
+    BUCKET,
+    ONE_SECRET,
+    PROPAGATION,
+    VirtualClock,
+    World,
+    WorldShape,
+)
 from tests.rotation_fixture import FailsOnce
 
 
-def quick_world() -> World:
+def quick_world(shape: WorldShape = ONE_SECRET) -> World:
     """A world without sockets."""
     clock, boundary = VirtualClock(), Boundary()
     backend = DirectSecrets(clock)
@@ -48,6 +55,7 @@ def quick_world() -> World:
         shortcut=client,
         person=DirectClient(backend),
         evidence=bucket,
+        topic=DirectTopic(boundary),
         records=lambda: [
             json.loads(body)
             for name, body in bucket.objects.items()
@@ -60,6 +68,7 @@ def quick_world() -> World:
         signing=signing,
         backend=backend,
         vendor_down=vendor.go_down,
+        shape=shape,
     )
     clock.later(timedelta(minutes=1))
     return world
@@ -76,7 +85,7 @@ class Sockets:
         self._s3 = self._client("s3")
 
     @contextmanager
-    def world(self) -> Iterator[World]:
+    def world(self, shape: WorldShape = ONE_SECRET) -> Iterator[World]:
         """A world of its own; the one before it is forgotten."""
         self._cloud.reset()
         clock, boundary = self._clock, Boundary()
@@ -99,6 +108,7 @@ class Sockets:
                 shortcut=DirectClient(backend, boundary),
                 person=self._person,
                 evidence=self._gated["s3"],
+                topic=DirectTopic(boundary),
                 records=self._records,
                 stored_journal=self._stored_journal,
                 http=http,
@@ -109,6 +119,7 @@ class Sockets:
                 vendor_down=lambda down: setattr(
                     vendor, "outage", Outage.UNAVAILABLE if down else None
                 ),
+                shape=shape,
             )
             clock.later(timedelta(minutes=1))
             try:
@@ -177,9 +188,9 @@ def _http(boundary: Boundary, below: Any, origin: str, clock: VirtualClock) -> G
 
 
 @contextmanager
-def quick() -> Iterator[World]:
+def quick(shape: WorldShape = ONE_SECRET) -> Iterator[World]:
     """A world without sockets."""
-    yield quick_world()
+    yield quick_world(shape)
 
 
 @contextmanager
@@ -198,13 +209,15 @@ class WorldFactory:
         self._open = ExitStack()
         self._sockets = sockets
 
-    def make(self, *, sockets: bool) -> AbstractContextManager[World]:
+    def make(
+        self, shape: WorldShape = ONE_SECRET, *, sockets: bool
+    ) -> AbstractContextManager[World]:
         """A world of the kind that is asked for."""
         if not sockets:
-            return quick()
+            return quick(shape)
         if self._sockets is None:
             self._sockets = self._open.enter_context(over_sockets())
-        return self._sockets()
+        return self._sockets(shape)
 
     def close(self) -> None:
         """Close the sockets."""
