@@ -172,6 +172,21 @@ def test_a_hold_stops_what_the_refusal_warns_of(incident: IncidentFixture) -> No
     assert incident.current_key() in incident.alive()
 
 
+def test_a_hold_brings_no_key_back_that_somebody_was_asked_to_revoke(
+    incident: IncidentFixture,
+) -> None:
+    """Whoever was asked may do it at any moment, whatever the hold says."""
+    _asked_of_a_person(incident)
+    fixture = incident.reconciliation.rotation
+    incident.reconciliation.tag(
+        "rotation:hold-until", (fixture.now() + timedelta(days=1)).isoformat()
+    )
+    before = fixture.labels()
+    with pytest.raises(VersionStateError, match="was asked to be revoked"):
+        back(incident)
+    assert fixture.labels() == before
+
+
 def test_a_hold_that_is_about_to_end_stops_nothing(incident: IncidentFixture) -> None:
     """A run could retire the key while the rollback is under way."""
     fixture = incident.reconciliation.rotation

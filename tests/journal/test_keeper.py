@@ -19,18 +19,21 @@ from tests.journal.memory_store import MemoryJournalStore
 
 @dataclass
 class InterruptedStore:
-    """A store before or after whose writes something happens.
+    """A store before or after whose calls something happens.
 
     Attributes:
+        reading: happens before a read.
         before: happens before a write.
         after: happens after a write, and may raise an error: then the answer is lost.
     """
 
     store: MemoryJournalStore = field(default_factory=MemoryJournalStore)
+    reading: Callable[[], None] = lambda: None
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
 
     def read(self, secret_arn: str) -> tuple[bytes, str] | None:
+        self.reading()
         return self.store.read(secret_arn)
 
     def write(self, secret_arn: str, body: bytes, replaces: str | None) -> str:
@@ -161,6 +164,19 @@ def test_a_store_that_fails_is_not_asked_again(
     with pytest.raises(JournalError):
         keeper.change(keeper.read(ARN), add("a"))
     assert len(tries) == 1
+
+
+def test_a_journal_that_cannot_be_read_is_not_an_empty_one(
+    keeper: JournalKeeper, store: InterruptedStore
+) -> None:
+    """A step that took it for one would promote a suspect key."""
+
+    def fails() -> None:
+        raise JournalError("The bucket refused.")
+
+    store.reading = fails
+    with pytest.raises(JournalError):
+        keeper.read(ARN)
 
 
 def test_no_change_is_lost_among_threads(keeper: JournalKeeper) -> None:

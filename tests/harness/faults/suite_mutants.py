@@ -114,9 +114,9 @@ def _folder_of_the_name(arn: str) -> str:
     return f"incidents/{arn.rpartition(':')[2].rpartition('-')[0]}/"
 
 
-def _closed_is_contained(found: Any, incident: Mapping[str, Any]) -> None:
-    sound_read(found, incident)
-    found.contained = incident["closing"] is not None
+def _closed_is_contained(wait: Any, incident: Mapping[str, Any]) -> None:
+    sound_read(wait, incident)
+    wait.containment.contained = incident["closing"] is not None
 
 
 def _counts_all(_: Any, retirement: Any) -> bool:
@@ -309,7 +309,8 @@ SUITE_MUTANTS = (
     SuiteMutant(
         "rolls back to a key that was asked to be revoked",
         ((rollback, "_refuse_condemned", _forgets_who_was_asked),),
-        "incident/test_rollback.py::test_a_key_that_must_not_come_back_does_not",
+        "incident/test_rollback.py::"
+        "test_a_hold_brings_no_key_back_that_somebody_was_asked_to_revoke",
     ),
     SuiteMutant(
         "leaves the old grace to a key that came back",
@@ -355,7 +356,7 @@ SUITE_MUTANTS = (
     SuiteMutant(
         "takes a journal that cannot be read for an empty one",
         ((JournalKeeper, "read", _empty_where_it_fails),),
-        _RETIREMENT + "test_without_its_journal_no_key_dies",
+        "journal/test_keeper.py::test_a_journal_that_cannot_be_read_is_not_an_empty_one",
     ),
     SuiteMutant(
         "counts rejections without a control",
