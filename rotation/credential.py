@@ -380,6 +380,11 @@ class SecretDocument:
         raise TypeError("a secret's document cannot be pickled or copied")
 
 
+def whole_milliseconds(time: datetime) -> datetime:
+    """A time as `iso_utc` can write it, in UTC: what is smaller than a millisecond is cut off."""
+    return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
+
+
 def iso_utc(time: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS.mmmZ``, the vendor's form of a time."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03}Z"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.core.ports import IssuerCondition
-from rotation.credential import TRUSTED_SIGNATURES, KeyFormat, iso_utc
+from rotation.credential import TRUSTED_SIGNATURES, KeyFormat, iso_utc, whole_milliseconds
 from rotation.deadline import Deadline
 from rotation.errors import (
     ConfigurationError,
@@ -37,7 +37,6 @@ from rotation.journal.model import Declaration, Journal
 from rotation.key_pool.incident import PoolIncident
 from rotation.privacy.observability import count, logger, set_function_dimension
 from rotation.reconciliation.execution import ReconciliationServices
-from rotation.reconciliation.observation import whole_milliseconds
 from rotation.reconciliation.plan import RunOptions
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
@@ -56,8 +55,8 @@ _SECRET: Final = re.compile(
     r"(?:arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,520}"
 )
 _MOST_SECRETS: Final = 1000
-#: A rule of EventBridge, and EventBridge Scheduler with a target that has no Input (Lambda
-#: developer guide, with-eventbridge-scheduler; the event's ``detail`` is then the text ``{}``).
+#: A rule of EventBridge, and EventBridge Scheduler with a target that has no Input. Programs that
+#: receive the latter show this source; API_Target of Scheduler does not say what it sends.
 _SCHEDULES: Final = ("aws.events", "aws.scheduler")
 _TEXTS: Final = {
     "reason": REASON,
@@ -292,17 +291,18 @@ def _report(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
 
 
 def _declare(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    arn, declared = _own_secret(request, parts).arn, request.declared(parts.services.clock())
-    journal = parts.reconciler().declare(arn, declared, again=request.again)
-    return {"secret": arn, "declaration": declared.id} | _incident(journal, declared.id)
+    [name], declared = request.secrets or (), request.declared(parts.services.clock())
+    journal = parts.reconciler().declare(name, declared, again=request.again)
+    facts = {"secret": journal.secret_arn, "declaration": declared.id}
+    return facts | _incident(journal, declared.id)
 
 
 def _advance(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    arn = _own_secret(request, parts).arn
-    progress, situation = parts.reconciler().advance(arn)
+    [name] = request.secrets or ()
+    progress, situation = parts.reconciler().advance(name)
     current = situation.current
     return {
-        "secret": arn,
+        "secret": progress.journal.secret_arn,
         "stage": progress.stage.name.lower(),
         "acts": list(progress.acts),
         "currentVersion": current.id if current else None,

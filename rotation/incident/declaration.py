@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from rotation.credential import iso_utc
+from rotation.credential import iso_utc, whole_milliseconds
 from rotation.incident.tag_text import actor_for_tag, reason_for_tag
 from rotation.journal.model import Declaration, Incident, Journal
 
@@ -25,8 +25,8 @@ _NAMESPACE: Final = uuid.UUID("6d1c1c0e-6f5e-5d0c-9a58-4f1f0f0a7f11")
 
 def from_free_text(at: datetime, reason: str, actor: str) -> Declaration:
     """A new declaration of what somebody typed; `rotation.incident.tag_text` cleans it."""
-    whole = at.replace(microsecond=at.microsecond // 1000 * 1000)
-    return Declaration(str(uuid.uuid4()), whole, reason_for_tag(reason), actor_for_tag(actor))
+    name = str(uuid.uuid4())
+    return Declaration(name, whole_milliseconds(at), reason_for_tag(reason), actor_for_tag(actor))
 
 
 def declare(

@@ -39,6 +39,7 @@ from rotation.credential import (
     exact_json,
     exact_json_object,
     iso_utc,
+    whole_milliseconds,
 )
 from rotation.errors import InvalidCredentialError, KeyPoolError
 
@@ -273,11 +274,6 @@ def _refuse_if_full(pool: PoolDocument) -> None:
             f"into the {MOST_BYTES} bytes that Secrets Manager stores. Add the key when others are "
             "gone."
         )
-
-
-def whole_milliseconds(time: datetime) -> datetime:
-    """``time`` as the document can hold it."""
-    return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def _entry_members(entry: PoolEntry) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rotation.core.ports import CondemnedKey, Notifier
+from rotation.credential import whole_milliseconds
 from rotation.key_pool.document import (
     KeyState,
     Notice,
     PoolDocument,
     PoolEntry,
-    whole_milliseconds,
 )
 from rotation.key_pool.messages import PoolMessages, nobody_asked
 from rotation.key_pool.pool_secret import PoolSecret

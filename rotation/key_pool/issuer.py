@@ -19,7 +19,7 @@ from typing import Final
 
 from rotation.core.policy import POOL_RESERVE
 from rotation.core.ports import KeyLabel, KeyListing, Notifier, Revocation, VendorKey
-from rotation.credential import ApiKey, iso_utc
+from rotation.credential import ApiKey, iso_utc, whole_milliseconds
 from rotation.errors import KeyPoolEmptyError
 from rotation.key_pool.document import (
     KeyState,
@@ -27,7 +27,6 @@ from rotation.key_pool.document import (
     Notice,
     PoolDocument,
     PoolEntry,
-    whole_milliseconds,
 )
 from rotation.key_pool.messages import PoolMessages, nobody_asked
 from rotation.key_pool.pool_secret import PoolSecret

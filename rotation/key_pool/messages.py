@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rotation.core.ports import Notifier
+from rotation.credential import whole_milliseconds
 from rotation.errors import RotationError
-from rotation.key_pool.document import Notice, PoolEntry, mark_sent, whole_milliseconds
+from rotation.key_pool.document import Notice, PoolEntry, mark_sent
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.privacy.observability import count, logger
 

@@ -53,6 +53,7 @@ from rotation.key_pool.version_list import (
 from rotation.privacy.observability import logger
 from rotation.secrets_manager.calls import call_secrets_manager, value_of
 from rotation.secrets_manager.labels import AWSCURRENT
+from rotation.secrets_manager.versions import move_label
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -372,17 +373,7 @@ class PoolSecret:
                 logger.warning("a label was left behind", pool=self.name, reason=error.aws_code)
 
     def _move(self, label: str, remove_from: str | None, move_to: str | None) -> None:
-        versions: dict[str, Any] = {}
-        if remove_from is not None:
-            versions["RemoveFromVersionId"] = remove_from
-        if move_to is not None:
-            versions["MoveToVersionId"] = move_to
-        self._call(
-            "UpdateSecretVersionStage",
-            lambda: self._client.update_secret_version_stage(
-                SecretId=self.name, VersionStage=label, **versions
-            ),
-        )
+        move_label(self._client, self.name, label, remove_from=remove_from, move_to=move_to)
 
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
         return call_secrets_manager(operation, self.name, call)

@@ -24,7 +24,7 @@ from rotation.core.ports import (
     Notifier,
     Revocation,
 )
-from rotation.credential import ApiKey
+from rotation.credential import ApiKey, whole_milliseconds
 from rotation.errors import CredentialRejectedError, RotationError, SecretStoreError
 from rotation.incident.closing import close, record, record_name, with_evidence
 from rotation.journal.keeper import JournalKeeper
@@ -32,7 +32,6 @@ from rotation.journal.model import Death, Incident, Journal, KeyLife
 from rotation.privacy.observability import logger
 from rotation.reconciliation.examination import Examination, look_again, read_keys, statement
 from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
-from rotation.reconciliation.observation import whole_milliseconds
 from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, RunOptions, plan
 from rotation.reconciliation.proof_of_death import (
     DeathVerdict,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rotation.core.policy import ReconciliationPolicy
+from rotation.credential import whole_milliseconds
 from rotation.incident.declaration import read_tag
 from rotation.journal.model import Death, Incident, Journal, KeyLife, VersionRecord
 from rotation.reconciliation.situation import Reading, Situation
@@ -42,11 +43,6 @@ def observe(journal: Journal, situation: Situation, policy: ReconciliationPolicy
     if incident is not None:
         journal = journal.with_incident(_with_all_suspects(incident, journal, situation))
     return _without_what_is_over(journal, situation, now, policy.longest_key_life)
-
-
-def whole_milliseconds(time: datetime) -> datetime:
-    """A time as the journal keeps it."""
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def _as_kept(time: datetime | None) -> datetime | None:

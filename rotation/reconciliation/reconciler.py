@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from rotation.core.ports import IssuerCondition, Revocation
-from rotation.credential import ApiKey, iso_utc
+from rotation.credential import ApiKey, iso_utc, whole_milliseconds
 from rotation.deadline import NEXT_SECRET_RESERVE, Deadline
 from rotation.errors import (
     CredentialRejectedError,
@@ -37,7 +37,7 @@ from rotation.reconciliation.key_warnings import (
     issuer_warnings,
     secret_warnings,
 )
-from rotation.reconciliation.observation import carry_over, observe, whole_milliseconds
+from rotation.reconciliation.observation import carry_over, observe
 from rotation.reconciliation.plan import Plan, RunOptions, plan
 from rotation.reconciliation.proof_of_death import DeathProver, ProbedKey, ProbeHistory
 from rotation.reconciliation.report import (

@@ -266,20 +266,41 @@ class SecretVersions:
         return value_of(answer), answer.get("CreatedDate")
 
     def _move(self, label: str, *, remove_from: str | None, move_to: str | None) -> None:
-        versions: dict[str, Any] = {}
-        if remove_from is not None:
-            versions["RemoveFromVersionId"] = remove_from
-        if move_to is not None:
-            versions["MoveToVersionId"] = move_to
-        self._call(
-            "UpdateSecretVersionStage",
-            lambda: self._client.update_secret_version_stage(
-                SecretId=self.arn, VersionStage=label, **versions
-            ),
-        )
+        move_label(self._client, self.arn, label, remove_from=remove_from, move_to=move_to)
 
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
         return call_secrets_manager(operation, self.arn, call)
+
+
+def move_label(
+    client: SecretsManagerClient,
+    secret_id: str,
+    label: str,
+    *,
+    remove_from: str | None,
+    move_to: str | None,
+) -> None:
+    """Move a staging label, put it on a version, or take it off one.
+
+    API_UpdateSecretVersionStage is a compare-and-swap: a label that a version bears is only moved
+    if ``remove_from`` is that version.
+
+    Raises:
+        SecretStoreError: another version bears the label, or AWS refused or failed; the label may
+            have been moved all the same.
+    """
+    versions: dict[str, Any] = {}
+    if remove_from is not None:
+        versions["RemoveFromVersionId"] = remove_from
+    if move_to is not None:
+        versions["MoveToVersionId"] = move_to
+    call_secrets_manager(
+        "UpdateSecretVersionStage",
+        secret_id,
+        lambda: client.update_secret_version_stage(
+            SecretId=secret_id, VersionStage=label, **versions
+        ),
+    )
 
 
 def read_credential(
