@@ -24,8 +24,13 @@ MODULES = {
 
 # Who may import a library; whoever is not named here may not.
 MAY_IMPORT_LIBRARY = {
-    "pyhanko": ["sealing.pdf", "sealing.verify", "sandbox.vendor"],
-    "pyhanko_certvalidator": ["sealing.pdf", "sealing.verify", "sandbox.vendor"],
+    "pyhanko": ["sealing.pdf", "sealing.verify", "sealing.verification", "sandbox.vendor"],
+    "pyhanko_certvalidator": [
+        "sealing.pdf",
+        "sealing.verify",
+        "sealing.verification",
+        "sandbox.vendor",
+    ],
     "moto": ["sandbox.aws"],
     "click": ["cli"],
     "rich": ["cli"],

@@ -95,6 +95,8 @@ class Seal:
         organization: its organisation (O), where it names one.
         chained: whether the signer was held against configured trust anchors.
         timestamped_at: the time in the enclosed timestamp, aware UTC, or None.
+        timestamp_proven: whether the function verified that timestamp; None without one, or where
+            the function is older than this member of its answer.
         size: the sealed document's bytes.
         repaired: whether the document was rewritten before it was sealed.
     """
@@ -109,6 +111,7 @@ class Seal:
     timestamped_at: datetime | None
     size: int
     repaired: bool = False
+    timestamp_proven: bool | None = None
 
 
 def event_of(request: SealRequest) -> dict[str, Any]:
@@ -157,7 +160,15 @@ def _seal(members: Mapping[str, Any]) -> Seal:
         timestamped_at=None if timestamped_at is None else _time(_text(timestamped_at)),
         size=_exactly(int, members["bytes"]),
         repaired=_exactly(bool, members.get("repaired", False)),
+        timestamp_proven=_proven(members.get("timestamp")),
     )
+
+
+def _proven(timestamp: object) -> bool | None:
+    if timestamp is None:
+        return None
+    status = _text(timestamp["status"]) if isinstance(timestamp, Mapping) else ""
+    return {"proven": True, "unproven": False}[status]
 
 
 def _stored(value: object) -> StoredObject:

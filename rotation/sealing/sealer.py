@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from rotation.cms.timestamps import Timestamp
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import InvalidRequestError, RotationError, SealVerificationError
 from rotation.privacy.observability import count, logger
@@ -79,6 +80,7 @@ class SealedDocument:
                 "chained": self.signer.chained,
             },
             "timestampedAt": iso_utc(time) if (time := self.signer.timestamped_at) else None,
+            "timestamp": _timestamp(self.signer.timestamp),
             "bytes": self.stored.size,
             "repaired": self.repaired,
         }
@@ -238,6 +240,16 @@ def _provenance(request: SealRequest, source: SourceDocument) -> dict[str, str]:
     if source.version_id is not None:
         metadata["source-version-id"] = source.version_id
     return metadata
+
+
+def _timestamp(timestamp: Timestamp | None) -> dict[str, str | None] | None:
+    if timestamp is None:
+        return None
+    return {
+        "status": "proven" if timestamp.proven else "unproven",
+        "reason": timestamp.unproven,
+        "authority": timestamp.authority,
+    }
 
 
 def _object(place: ObjectLocation, found: SourceDocument | StoredDocument) -> dict[str, str]:

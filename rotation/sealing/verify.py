@@ -10,6 +10,7 @@ A file is read and never held in memory, so its size does not matter.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,21 +30,22 @@ from pyhanko.sign.validation.status import (
     ModificationInfo,
     PdfSignatureStatus,
     SignatureCoverageLevel,
-    TimestampSignatureStatus,
 )
 from pyhanko_certvalidator import ValidationContext
 
+from rotation.cms.signed_data import attributes_by_name
+from rotation.cms.timestamps import PathCheck, Timestamp, judge_timestamp
 from rotation.sealing.pdf import Limits
 from rotation.sealing.pdf.fields import SignatureField, signature_fields
 from rotation.sealing.pdf.objects import get_value
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
 from rotation.sealing.request import Certification
-from rotation.sealing.verification_report import (
+from rotation.sealing.verification.paths import TrustAnchors
+from rotation.sealing.verification.report import (
     AddedContent,
     DocumentTimestampReport,
     FileReport,
     SealReport,
-    Timestamp,
 )
 
 # A certificate that signs documents may name either usage (ETSI EN 319 412-2, 4.3.2).
@@ -179,7 +181,7 @@ class _SignatureValidator:
 
     def seal(self, signature: _Signature) -> SealReport:
         status = self._status(signature, self.at)
-        timestamp = self._timestamp(status.timestamp_validity)
+        timestamp = self._timestamp(signature, status)
         moment = timestamp.time if timestamp and timestamp.proven else self.at
         trusted = status.trusted or (
             moment != self.at and self._status(signature, moment, skip_diff=True).trusted
@@ -204,7 +206,12 @@ class _SignatureValidator:
 
     def stamp(self, signature: _Signature) -> DocumentTimestampReport:
         status = validate_pdf_timestamp(signature, self._context(self.at))
-        timestamp = self._timestamp(status)
+        timestamp = judge_timestamp(
+            signature.pkcs7_content,
+            signature.compute_digest,
+            chains=self._chains,
+            at=self.at,
+        )
         return DocumentTimestampReport(
             signature.fq_name,
             timestamp,
@@ -231,14 +238,23 @@ class _SignatureValidator:
             trust_roots=self.anchors or [], allow_fetching=False, moment=moment
         )
 
-    def _timestamp(self, status: TimestampSignatureStatus | None) -> Timestamp | None:
-        if status is None:
+    @property
+    def _chains(self) -> PathCheck | None:
+        return TrustAnchors(tuple(self.anchors)).chains if self.anchors else None
+
+    def _timestamp(self, signature: _Signature, status: PdfSignatureStatus) -> Timestamp | None:
+        attributes = attributes_by_name(signature.signer_info["unsigned_attrs"])
+        tokens = attributes.get("signature_time_stamp_token", ())
+        if not tokens:
             return None
-        return Timestamp(
-            status.timestamp.astimezone(UTC),
-            status.signing_cert.subject.human_friendly,
-            intact=status.intact and status.valid,
-            trusted=status.trusted if self.anchors is not None else None,
+        value = signature.signer_info["signature"].native
+        return judge_timestamp(
+            tokens[0].dump(),
+            lambda algorithm: hashlib.new(algorithm, value).digest(),
+            chains=self._chains,
+            at=self.at,
+            signed_at=status.signer_reported_dt,
+            signer=status.signing_cert,
         )
 
     def _distrust(self, certificate: x509.Certificate, moment: datetime) -> str | None:

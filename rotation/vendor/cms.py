@@ -2,8 +2,8 @@
 
 A detached CMS SignedData (RFC 5652) with one signer, CAdES attributes (ETSI EN 319 122-1) and the
 certificate chain inside, as the vendor documents. `rotation.vendor.signer` decides whose
-certificate it may be. Whether the certificate was revoked is NOT checked, and of a timestamp only
-that it covers this signature: whoever validates the sealed document checks both.
+certificate it may be, and `rotation.cms.timestamps` judges an enclosed timestamp. Whether a
+certificate was revoked is NOT checked: whoever validates the sealed document does that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
@@ -24,15 +24,17 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from rotation.cms.algorithms import SMALLEST_RSA
+from rotation.cms.signed_data import identifies
+from rotation.cms.timestamps import Timestamp, Unproven, judge_timestamp
 from rotation.errors import SealVerificationError
-from rotation.vendor.signer import Signer, SignerPolicy, check_signer
+from rotation.vendor.signer import Signer, SignerPolicy, authority_paths, check_signer
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha256": hashes.SHA256,
     "sha384": hashes.SHA384,
     "sha512": hashes.SHA512,
 }
-_SMALLEST_RSA: Final = 2048
 
 # A SET OF, by the numbers of X.690 (8.1.2).
 _UNIVERSAL, _CONSTRUCTED, _SET_OF = 0, 1, 17
@@ -71,8 +73,8 @@ def verify_cms(der: bytes, digest: bytes, policy: SignerPolicy, at: datetime) ->
                 "The vendor's signature covers another digest than the one that was sent."
             )
         _check_signature(signed)
-        timestamped_at = _timestamp(signed)
-        return check_signer(signed.certificate, signed.others, policy, at, timestamped_at)
+        timestamp = _timestamp(signed, policy, at)
+        return check_signer(signed.certificate, signed.others, policy, at, timestamp)
     except _UNREADABLE as error:
         raise SealVerificationError(
             "The vendor's signature is not a detached CMS SignedData in DER with one signer, "
@@ -83,6 +85,7 @@ def verify_cms(der: bytes, digest: bytes, policy: SignerPolicy, at: datetime) ->
 @dataclass(frozen=True)
 class _Signed:
     certificate: x509.Certificate
+    asn1_certificate: Any
     others: tuple[x509.Certificate, ...]
     message_digest: bytes
     attributes: bytes
@@ -111,10 +114,11 @@ def _open(der: bytes) -> _Signed:
     (message_digest,) = attributes["message_digest"]
     # The same certificate may be enclosed twice.
     enclosed = {choice.chosen.dump(): choice.chosen for choice in signed_data["certificates"]}
-    (own,) = [raw for raw, found in enclosed.items() if _identifies(signer["sid"], found)]
+    (own,) = [raw for raw, found in enclosed.items() if identifies(signer["sid"], found)]
     _check_signing_certificate(attributes, own)
     return _Signed(
         certificate=x509.load_der_x509_certificate(own),
+        asn1_certificate=enclosed[own],
         others=tuple(x509.load_der_x509_certificate(raw) for raw in enclosed if raw != own),
         message_digest=message_digest.native,
         attributes=signed,
@@ -151,19 +155,6 @@ def _what_is_signed(attributes: Any) -> bytes:
     return der
 
 
-def _identifies(sid: Any, certificate: Any) -> bool:
-    if sid.name == "issuer_and_serial_number":
-        return bool(
-            sid.chosen["serial_number"].native == certificate.serial_number
-            and (
-                # The bytes are nearly always equal; comparing names takes a thousand times as long.
-                sid.chosen["issuer"].dump() == certificate.issuer.dump()
-                or sid.chosen["issuer"] == certificate.issuer
-            )
-        )
-    return bool(sid.native == certificate.key_identifier)
-
-
 def _check_signing_certificate(attributes: dict[str, Any], certificate: bytes) -> None:
     """The signing-certificate-v2 attribute (RFC 5035), where present, names this certificate."""
     values = attributes.get("signing_certificate_v2")
@@ -185,7 +176,7 @@ def _check_signature(signed: _Signed) -> None:
     # RFC 5754 section 3.2: with plain rsaEncryption the digest algorithm is the signer's.
     plain = algorithm["algorithm"].native == "rsassa_pkcs1v15"
     hash_algorithm = _HASHES["sha256" if plain else algorithm.hash_algo]()
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _SMALLEST_RSA:
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < SMALLEST_RSA:
         raise SealVerificationError(f"The signer's RSA key has {key.key_size} bits only.")
     try:
         if isinstance(key, rsa.RSAPublicKey) and scheme == "rsassa_pkcs1v15":
@@ -204,19 +195,25 @@ def _check_signature(signed: _Signed) -> None:
         ) from error
 
 
-def _timestamp(signed: _Signed) -> datetime | None:
-    """When the enclosed timestamp says that this signature existed, or None if there is none.
+def _timestamp(signed: _Signed, policy: SignerPolicy, at: datetime) -> Timestamp | None:
+    """The enclosed timestamp, or None if there is none.
 
-    RFC 3161 appendix A: the token's imprint is the hash of the signature value.
+    RFC 3161 appendix A: the token's imprint is the hash of the signature value. A timestamp that is
+    not proven is no reason to refuse the signature, and one that is damaged is.
     """
     values = signed.unsigned.get("signature_time_stamp_token")
     if values is None:
         return None
     (token,) = values
-    info = token["content"]["encap_content_info"]["content"].parsed
-    imprint = info["message_imprint"]
-    algorithm = imprint["hash_algorithm"]["algorithm"].native
-    if hashlib.new(algorithm, signed.signature).digest() != imprint["hashed_message"].native:
+    timestamp = judge_timestamp(
+        token.dump(),
+        lambda algorithm: hashlib.new(algorithm, signed.signature).digest(),
+        chains=authority_paths(policy),
+        at=at,
+        signer=signed.asn1_certificate,
+    )
+    if timestamp.unproven is Unproven.OTHER_CONTENT:
         raise SealVerificationError("The signature's timestamp was made for something else.")
-    time: datetime = info["gen_time"].native
-    return time.astimezone(UTC)
+    if not timestamp.intact:
+        raise SealVerificationError("The signature's timestamp is damaged or forged.")
+    return timestamp

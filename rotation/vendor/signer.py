@@ -7,10 +7,12 @@ RFC 5280 asks of newer ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import (
@@ -22,6 +24,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from rotation.cms.timestamps import PathCheck, Timestamp
 from rotation.errors import ConfigurationError, SealVerificationError
 from rotation.privacy.observability import logger
 
@@ -81,13 +84,18 @@ class Signer:
         subject: the certificate's subject, RFC 4514.
         organization: its organisation (O), where it names one.
         chained: whether trust anchors are configured; then it chains to one of them.
-        timestamped_at: the time of the enclosed timestamp, aware UTC, where there is one.
+        timestamp: the enclosed timestamp, and whether it is proven; None where there is none.
     """
 
     subject: str
     organization: str | None
     chained: bool
-    timestamped_at: datetime | None = None
+    timestamp: Timestamp | None = None
+
+    @property
+    def timestamped_at(self) -> datetime | None:
+        """The time that the enclosed timestamp gives, aware UTC, proven or not."""
+        return self.timestamp.time if self.timestamp else None
 
 
 def check_signer(
@@ -95,7 +103,7 @@ def check_signer(
     others: tuple[x509.Certificate, ...],
     policy: SignerPolicy,
     at: datetime,
-    timestamped_at: datetime | None,
+    timestamp: Timestamp | None,
 ) -> Signer:
     """The signer, if the policy accepts it.
 
@@ -104,7 +112,7 @@ def check_signer(
         others: the other certificates in the signature, with those of intermediate CAs.
         policy: whose signature is accepted.
         at: the time at which certificates must be valid, aware UTC.
-        timestamped_at: the time of the enclosed timestamp, for the answer.
+        timestamp: the enclosed timestamp, for the answer.
 
     Raises:
         SealVerificationError: the policy does not accept the signer.
@@ -122,7 +130,7 @@ def check_signer(
             f"The signer {subject} is not of the organisation {policy.organization!r}. "
             "If the vendor changed its certificate, change SIGNER_ORGANIZATION."
         )
-    return Signer(subject, organization, bool(policy.anchors), timestamped_at)
+    return Signer(subject, organization, bool(policy.anchors), timestamp)
 
 
 def _check_purpose(certificate: x509.Certificate, subject: str) -> None:
@@ -147,6 +155,23 @@ def _check_purpose(certificate: x509.Certificate, subject: str) -> None:
         pass
 
 
+def authority_paths(policy: SignerPolicy) -> PathCheck | None:
+    """Checks whether a time-stamping authority chains to the policy's anchors; None without any."""
+    if not policy.anchors:
+        return None
+
+    def chains(
+        certificate: asn1_x509.Certificate,
+        others: Sequence[asn1_x509.Certificate],
+        at: datetime,
+    ) -> bool:
+        enclosed = [x509.load_der_x509_certificate(other.dump()) for other in others]
+        own = x509.load_der_x509_certificate(certificate.dump())
+        return _chain_problem(own, enclosed, policy.anchors, at) is None
+
+    return chains
+
+
 def _check_chain(
     certificate: x509.Certificate,
     others: tuple[x509.Certificate, ...],
@@ -154,6 +179,20 @@ def _check_chain(
     at: datetime,
     subject: str,
 ) -> None:
+    problem = _chain_problem(certificate, others, anchors, at)
+    if problem is not None:
+        raise SealVerificationError(
+            f"The signer {subject} does not chain to a configured trust anchor ({problem}). If the "
+            "vendor changed its CA, change SIGNER_TRUST_ANCHORS."
+        ) from problem
+
+
+def _chain_problem(
+    certificate: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    anchors: tuple[x509.Certificate, ...],
+    at: datetime,
+) -> VerificationError | None:
     any_criticality = Criticality.AGNOSTIC
     for_cas = (
         ExtensionPolicy.webpki_defaults_ca()
@@ -170,10 +209,8 @@ def _check_chain(
     try:
         builder.build_client_verifier().verify(certificate, list(others))
     except VerificationError as error:
-        raise SealVerificationError(
-            f"The signer {subject} does not chain to a configured trust anchor ({error}). If the "
-            "vendor changed its CA, change SIGNER_TRUST_ANCHORS."
-        ) from error
+        return error
+    return None
 
 
 def _is_ca(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:

@@ -14,7 +14,7 @@ from rotation.cli.verify.verification import FileVerification
 from rotation.client.contract import Seal, StoredObject
 from rotation.errors import NoPagesError
 from rotation.sealing.request import ObjectLocation
-from rotation.sealing.verification_report import (
+from rotation.sealing.verification.report import (
     AddedContent,
     DocumentTimestampReport,
     FileReport,

@@ -142,6 +142,7 @@ class DocumentResult:
                 "digest": base64.b64encode(seal.digest).decode(),
                 "signer": seal.signer,
                 "timestampedAt": iso_utc(time) if time else None,
+                "timestampProven": seal.timestamp_proven,
                 "repaired": seal.repaired,
             }
         return members

@@ -18,15 +18,15 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from rotation.cli.shared.output import progress_shown
+from rotation.cms.timestamps import Timestamp
 from rotation.errors import RotationError
 from rotation.privacy.printable import printable
 from rotation.sealing.request import Certification
-from rotation.sealing.verification_report import (
+from rotation.sealing.verification.report import (
     AddedContent,
     DocumentTimestampReport,
     FileReport,
     SealReport,
-    Timestamp,
 )
 from rotation.sealing.verify import examine
 

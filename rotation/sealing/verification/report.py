@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from rotation.cms.timestamps import Timestamp
 from rotation.sealing.request import Certification
 
 
@@ -17,29 +18,6 @@ class AddedContent(Enum):
     FORM = "signatures or entries in the form"
     COMMENTS = "comments"
     OTHER = "other changes"
-
-
-@dataclass(frozen=True)
-class Timestamp:
-    """A timestamp of a time-stamping authority.
-
-    Attributes:
-        time: a time at which the covered content existed, aware UTC.
-        authority: the subject of the authority's certificate.
-        intact: the timestamp is genuine, and covers the signature or the file that it belongs to.
-        trusted: the authority's certificate chains to one of the given anchors; None: no anchors
-            were given.
-    """
-
-    time: datetime
-    authority: str
-    intact: bool
-    trusted: bool | None
-
-    @property
-    def proven(self) -> bool:
-        """Whether the time is proven, and not only claimed."""
-        return self.intact and self.trusted is True
 
 
 @dataclass(frozen=True)
