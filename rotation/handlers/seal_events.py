@@ -4,11 +4,15 @@ S3 announces each document to EventBridge, which puts a message into a queue, wh
 function. A message whose document could not be sealed returns to its queue, whatever the reason,
 and goes to the dead-letter queue in the end. So nothing is lost, and one bad message does not cause
 the others to be repeated.
+
+The documents of one invocation are sealed at the same time: a seal waits for the vendor and for S3
+most of the time, and the wait is billed.
 """
 
 from __future__ import annotations
 
-from functools import cache, partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.batch import (
@@ -25,6 +29,7 @@ from rotation.handlers.wiring.seal_options import VARIABLES
 from rotation.handlers.wiring.unattended import UnattendedWiring
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import count, logger, metrics, set_function_dimension
+from rotation.sealing.pdf.limits import documents_at_once
 from rotation.sealing.request import error_message
 from rotation.settings.unattended import UnattendedSettings
 from rotation.unattended.idempotent_sealer import IdempotentSealer
@@ -37,8 +42,8 @@ protect_process()
 
 
 @cache
-def _wiring() -> UnattendedWiring:
-    return UnattendedWiring(UnattendedSettings.from_environment())
+def _wiring(at_once: int) -> UnattendedWiring:
+    return UnattendedWiring(UnattendedSettings.from_environment(), at_once)
 
 
 @logger.inject_lambda_context(log_event=False)
@@ -50,15 +55,30 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
         ConfigurationError: a setting is missing or wrong; all messages are delivered again.
     """
     set_function_dimension(context.function_name)
-    return answer(event, _wiring().sealing(Deadline.of(context)))
+    at_once = documents_at_once(int(context.memory_limit_in_mb))
+    return answer(event, _wiring(at_once).sealing(Deadline.of(context)), at_once)
 
 
-def answer(event: dict[str, Any], sealing: IdempotentSealer) -> PartialItemFailureResponse:
-    """The partial batch response (Lambda developer guide, services-sqs-errorhandling)."""
+def answer(
+    event: dict[str, Any], sealing: IdempotentSealer, at_once: int
+) -> PartialItemFailureResponse:
+    """The partial batch response (Lambda developer guide, services-sqs-errorhandling).
+
+    Args:
+        event: the messages.
+        sealing: what seals their documents.
+        at_once: how many messages are worked on at the same time.
+    """
     # Without raise_on_entire_batch_failure: the exception would hold every message's traceback.
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    seal = partial(_seal, sealing=sealing)
-    return process_partial_response(event, seal, processor)
+    records = [SQSRecord(record) for record in event["Records"]]
+    with ThreadPoolExecutor(at_once, thread_name_prefix="seal") as pool:
+        sealed = iter([pool.submit(_seal, record, sealing=sealing) for record in records])
+
+        def result(record: SQSRecord) -> None:  # noqa: ARG001 - Powertools asks in their order
+            return next(sealed).result()
+
+        return process_partial_response(event, result, processor)
 
 
 def _seal(record: SQSRecord, *, sealing: IdempotentSealer) -> None:

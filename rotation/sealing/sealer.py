@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from typing import Any, Final, Protocol
 
 from rotation.cms.timestamps import Timestamp
 from rotation.credential import ApiKey, iso_utc
-from rotation.errors import InvalidRequestError, RotationError, SealVerificationError
+from rotation.errors import (
+    DocumentTooLargeError,
+    InvalidRequestError,
+    RotationError,
+    SealVerificationError,
+)
 from rotation.privacy.observability import count, logger
 from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocument
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
@@ -98,6 +104,9 @@ class Sealer:
         destinations: where sealed documents may be written.
         max_document_bytes: the largest document accepted.
         limits: what reading one may cost; None: the defaults.
+        at_once: how many documents its callers have sealed at the same time. Where it is more than
+            one, documents beyond `Limits.shared` are prepared one after the other, so that memory
+            and time suffice for all.
     """
 
     def __init__(
@@ -111,6 +120,7 @@ class Sealer:
         destinations: Sequence[AllowedLocation],
         max_document_bytes: int,
         limits: Limits | None = None,
+        at_once: int = 1,
     ) -> None:
         self._documents = documents
         self._sign = sign
@@ -120,6 +130,8 @@ class Sealer:
         self._destinations = destinations
         self._max_document_bytes = max_document_bytes
         self._limits = limits or Limits()
+        self._shared = self._limits.shared() if at_once > 1 else None
+        self._alone = Lock()
 
     def seal(self, request: SealRequest) -> SealedDocument:
         """Seal the document; log it and count it.
@@ -178,9 +190,17 @@ class Sealer:
     def _prepared(
         self, request: SealRequest, source: SourceDocument, reserve: int | None = None
     ) -> PreparedPdf:
-        return prepare(
-            source.content, request.options, self._clock(), reserve=reserve, limits=self._limits
-        )
+        def within(limits: Limits) -> PreparedPdf:
+            return prepare(
+                source.content, request.options, self._clock(), reserve=reserve, limits=limits
+            )
+
+        if self._shared is None:
+            return within(self._limits)
+        with suppress(DocumentTooLargeError):
+            return within(self._shared)
+        with self._alone:
+            return within(self._limits)
 
     def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:
         cms = self._sign(request.key, prepared.digest, timestamp=request.options.timestamp)

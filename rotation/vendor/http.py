@@ -36,6 +36,8 @@ from rotation.errors import (
 from rotation.vendor.request_auth import CLOCK_WINDOW, auth_headers
 
 _ATTEMPTS: Final = 4
+#: One for each thread that seals or probes at the same time.
+_CONNECTIONS: Final = 16
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _SHORTEST_ATTEMPT: Final = 0.1
@@ -154,7 +156,7 @@ class VendorHttp:
         self._session.headers = CaseInsensitiveDict(
             {"Accept": "application/json", "User-Agent": "trusted-signatures-rotation"}
         )
-        self._session.mount(self._origin, HTTPAdapter(pool_maxsize=4, max_retries=0))
+        self._session.mount(self._origin, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=0))
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

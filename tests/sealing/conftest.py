@@ -85,6 +85,7 @@ class SealerFixture:
     incoming: str = ""
     outgoing: str = ""
     largest: int = LARGEST
+    at_once: int = 1
 
     def __post_init__(self) -> None:
         if not self.incoming:
@@ -114,6 +115,7 @@ class SealerFixture:
             sources=(Location(self.incoming, ""),),
             destinations=(Location(self.outgoing, "sealed/"),),
             max_document_bytes=self.largest,
+            at_once=self.at_once,
         )
 
     def _make_buckets(self) -> None:

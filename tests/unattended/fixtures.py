@@ -65,6 +65,7 @@ class ArrivalQueue:
     sealer_fixture: SealerFixture
     attempts: int = 3
     time_left: timedelta = PLENTY
+    at_once: int = 1
     clock: Clock = field(default_factory=Clock)
     answers: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -86,11 +87,20 @@ class ArrivalQueue:
 
     def during_the_next_seal(self, act: Callable[[], object]) -> None:
         """Do something once, while the vendor is asked."""
-        sign, acts = self.sealer_fixture.sign, [act]
+        acts = [act]
 
-        def acting(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
+        def once() -> None:
             while acts:
                 acts.pop()()
+
+        self.while_signing(once)
+
+    def while_signing(self, act: Callable[[], object]) -> None:
+        """Do something each time before the vendor is asked."""
+        sign = self.sealer_fixture.sign
+
+        def acting(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
+            act()
             return sign(key, digest, timestamp=timestamp)
 
         self.sealer_fixture.sign = acting
@@ -125,7 +135,7 @@ class ArrivalQueue:
         return [message["Body"] for message in messages if message["MessageId"] in failed]
 
     def _answer(self, event: dict[str, Any]) -> Mapping[str, Any]:
-        return answer_messages(event, self.sealing)
+        return answer_messages(event, self.sealing, self.at_once)
 
     def _made_sealing(self) -> IdempotentSealer:
         deadline = deadline_of(lambda: self.time_left)

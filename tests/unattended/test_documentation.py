@@ -15,6 +15,8 @@ from botocore.validate import ParamValidator
 from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.errors import RotationError
 from rotation.handlers.seal_batch import ARGUMENTS
+from rotation.sealing.pdf import Limits
+from rotation.sealing.pdf.limits import documents_at_once
 from rotation.sealing.request import ObjectLocation
 from tests.artifacts.template import Template
 from tests.docs.test_docs import LEVELS, calls, fields, named, rows, section
@@ -113,6 +115,16 @@ def test_the_template_s_figures_are_the_page_s() -> None:
     assert queue["VisibilityTimeout"] == 1800
     assert "again after half an hour" in PAGE
     assert f"`SealingConcurrency` ({template.parameters['SealingConcurrency']})" in PAGE
+    assert f"`SealingBatchSize` ({template.parameters['SealingBatchSize']})" in PAGE
+    memory = template.properties("SealEventsFunction")["MemorySize"]
+    assert documents_at_once(memory) == int(template.parameters["SealingBatchSize"])
+    assert f"with {memory:,} MB ten documents" in PAGE
+    assert documents_at_once(512) == 1
+    assert "with 512 MB one" in PAGE
+    shared = Limits().shared()
+    assert f"more than {shared.objects:,} objects" in PAGE
+    assert f"{shared.decoded_bytes // 1024**2} MiB of decoded streams" in PAGE
+    assert f"or {shared.time.total_seconds():.0f} s)" in PAGE
     assert f"at least {NEXT_DOCUMENT_RESERVE.total_seconds():.0f} s are left" in PAGE
     papers = template.statements("JobRole")[1]["Resource"]
     assert "/seal-jobs/" in papers

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,9 +14,12 @@ import pytest
 from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Outage, VendorFault
+from rotation.sealing.pdf import Limits
 from rotation.sealing.verify import verify
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
+from tests.sealing.conftest import SealerFixture
+from tests.sealing.pdf.test_limits import many_objects
 from tests.sealing.pdfs import large, pdf
 from tests.unattended.conftest import Log
 from tests.unattended.fixtures import PLENTY, ArrivalQueue, unversioned
@@ -286,6 +291,43 @@ class TestKeys:
         said = json.dumps([failed, arrival_queue.answers]) + log.getvalue()
         assert "seal_verification" in said
         assert canary.find(said.encode()) is None
+
+
+class TestBatches:
+    """The messages of one invocation."""
+
+    def test_their_documents_are_sealed_at_the_same_time(self, arrival_queue: ArrivalQueue) -> None:
+        """The vendor is asked for all signatures before it has given one."""
+        names = [f"{number}.pdf" for number in range(3)]
+        for name in names:
+            arrival_queue.sealer_fixture.put(name, pdf())
+        all_have_asked = Barrier(len(names), timeout=60)
+        arrival_queue.while_signing(all_have_asked.wait)
+        arrival_queue.at_once = len(names)
+        assert arrival_queue.deliver() == []
+        assert {key.split("/")[1] for key in keys(arrival_queue)} == {*names}
+
+    def test_each_message_has_its_own_result(self, arrival_queue: ArrivalQueue) -> None:
+        """One that fails comes again alone, whatever place it had among the others."""
+        arrival_queue.at_once = 10
+        for number in range(9):
+            content = b"no PDF" if number == 4 else pdf()
+            arrival_queue.sealer_fixture.put(f"{number}.pdf", content)
+        [failed] = arrival_queue.deliver()
+        assert json.loads(failed)["detail"]["object"]["key"] == "4.pdf"
+        assert len(keys(arrival_queue)) == bought(arrival_queue) == 8
+
+    def test_a_document_that_costs_much_to_read_is_sealed_too(
+        self, rotation_fixture: RotationFixture, sealer_fixture: SealerFixture
+    ) -> None:
+        """It has more objects than a document may have that is read together with others."""
+        queue = ArrivalQueue(
+            rotation_fixture, replace(sealer_fixture, at_once=2, largest=2**30), at_once=2
+        )
+        for number in range(2):
+            queue.sealer_fixture.put(f"{number}.pdf", many_objects(Limits().shared().objects + 1))
+        assert queue.deliver() == []
+        assert len(keys(queue)) == 2
 
 
 class TestTime:

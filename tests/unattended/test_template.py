@@ -133,7 +133,7 @@ def test_failed_messages_come_again_alone(template: Template) -> None:
     assert event["Type"] == "SQS"
     assert event["Properties"] == {
         "Queue": "ArrivalsQueue.Arn",
-        "BatchSize": 1,
+        "BatchSize": "10",
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "ScalingConfig": {"MaximumConcurrency": "5"},
     }

@@ -16,14 +16,20 @@ from rotation.vendor.signing_api import SigningApi
 
 
 class SealerWiring:
-    """Everything that a sealer over S3 needs, from the settings."""
+    """Everything that a sealer over S3 needs, from the settings.
 
-    def __init__(self, settings: SealingSettings) -> None:
+    Args:
+        settings: the function's.
+        at_once: how many documents are sealed at the same time.
+    """
+
+    def __init__(self, settings: SealingSettings, at_once: int = 1) -> None:
         self._settings = settings
+        self._at_once = at_once
         self._http = vendor_http(settings.vendor, settings.vendor.url)
         self._signer_policy = signer_policy(settings.vendor)
         self._documents = S3Documents(
-            boto3.client("s3", config=documents()),
+            boto3.client("s3", config=documents(at_once)),
             utc_now,
             DestinationPolicy(
                 kms_key_id=settings.destination_kms_key,
@@ -50,4 +56,5 @@ class SealerWiring:
                 nesting=settings.max_pdf_nesting,
                 time=settings.max_pdf_time,
             ),
+            at_once=self._at_once,
         )

@@ -29,13 +29,17 @@ _PATIENCE: Final = timedelta(0)
 class UnattendedWiring:
     """Everything that the functions for events and for bulk need, from their settings.
 
+    Args:
+        settings: the function's.
+        at_once: how many documents are sealed at the same time.
+
     Raises:
         ConfigurationError: a setting is wrong, or the destination's bucket does not exist.
     """
 
-    def __init__(self, settings: UnattendedSettings) -> None:
+    def __init__(self, settings: UnattendedSettings, at_once: int = 1) -> None:
         self._settings = settings
-        self._sealers = SealerWiring(settings.sealing)
+        self._sealers = SealerWiring(settings.sealing, at_once)
         self._credentials = CredentialCache()
         self._s3 = boto3.client("s3", config=OBJECT_METADATA)
         _refuse_missing_bucket(self._s3, settings.destination.bucket)

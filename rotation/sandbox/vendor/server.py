@@ -6,6 +6,7 @@ It listens on 127.0.0.1 at a port of the system's choice and keeps that port thr
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -48,6 +49,7 @@ class VendorEmulator:
         keys: the account's keys.
         faults: what to do wrong.
         clock_offset: how far the vendor's clock is ahead of ``clock``.
+        latency: how long each answer takes at least.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class VendorEmulator:
         sign_paths: tuple[str, ...] = SIGN_PATHS,
     ) -> None:
         self.clock_offset = timedelta(0)
+        self.latency = timedelta(0)
         self._clock = clock
         self.keys = KeyStore(self.now, propagation_delay=propagation_delay, quota=key_quota)
         self.faults = VendorFaults()
@@ -139,6 +142,7 @@ class VendorEmulator:
         return Listener(bound, self._answer, self.faults, self.now)
 
     def _answer(self, request: Request) -> tuple[Reply, VendorFault | None]:
+        time.sleep(self.latency.total_seconds())
         return self._service.answer(request, down=self._outage is Outage.UNAVAILABLE)
 
     def _close_listener(self) -> None:

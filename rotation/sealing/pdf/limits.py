@@ -16,6 +16,11 @@ from pyhanko.pdf_utils.decode_limits import DecodeLimits, DocumentDecodeBudget, 
 from rotation.errors import DocumentTooLargeError
 
 _MIB: Final = 1024 * 1024
+#: A queue hands on so many messages at once (Lambda developer guide, services-sqs-configure).
+_MOST_AT_ONCE: Final = 10
+#: The memory of a function with the costliest document, and what each further document may need.
+_ALONE_MIB: Final = 768
+_SHARED_MIB: Final = 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,24 @@ class Limits:
     decoded_bytes: int = 64 * _MIB
     nesting: int = 100
     time: timedelta = timedelta(seconds=20)
+
+    def shared(self) -> Limits:
+        """The limits of a document that is read while others are read in the same memory."""
+        return Limits(
+            objects=min(self.objects, 100_000),
+            decoded_bytes=min(self.decoded_bytes, 16 * _MIB),
+            nesting=self.nesting,
+            time=min(self.time, timedelta(seconds=5)),
+        )
+
+
+def documents_at_once(memory_mib: int) -> int:
+    """How many documents a function with so much memory seals at the same time: 1 to 10.
+
+    One document may be as costly as `Limits` allows, and the others as `Limits.shared` does. A test
+    measures what that takes.
+    """
+    return max(1, min(_MOST_AT_ONCE, (memory_mib - _ALONE_MIB) // _SHARED_MIB))
 
 
 class ReadBudget:

@@ -1,7 +1,7 @@
 """Runs every benchmark (``make bench``), or some (``python -m tests.harness.bench client``).
 
 Writes ``.bench/results.json`` and the tables of ``docs/performance.md``; ends with 1 if a figure is
-above its bar, and names it.
+beyond its bar, and names it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.harness.bench import client, first_answer, page, sealing, transfer
+from tests.harness.bench import client, events, first_answer, page, sealing, transfer
 from tests.harness.bench.results import load, load_before, record
 
 #: The parts, in the order in which they are measured, each with its figures.
@@ -17,6 +17,7 @@ PARTS = {
     "client": (client.measured, client.FIGURES),
     "sealing": (sealing.measured, sealing.FIGURES),
     "transfer": (transfer.measured, transfer.FIGURES),
+    "events": (events.measured, events.FIGURES),
     "first-answer": (first_answer.measured, first_answer.FIGURES),
 }
 

@@ -12,7 +12,6 @@ MB: Final = 1000**2
 GB: Final = 1000**3
 
 _LARGEST_SCAN: Final = MB
-_SMALL_OBJECTS: Final = 300_000
 
 
 def write_scans(path: Path, size: int) -> None:
@@ -33,21 +32,21 @@ def write_scans(path: Path, size: int) -> None:
     _write(path, objects())
 
 
-def write_many_objects(path: Path) -> None:
-    """A PDF of 300,000 objects, a structure tree of paragraphs, each of which is in the table."""
+def write_many_objects(path: Path, objects: int = 300_000) -> None:
+    """A PDF of many objects, a structure tree of paragraphs, each of which is in the table."""
 
-    def objects() -> Iterator[bytes]:
+    def written() -> Iterator[bytes]:
         yield b"<< /Type /Catalog /Pages 2 0 R /StructTreeRoot 5 0 R >>"
         yield b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
         yield b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R >>"
         yield b"<< /Length 20 >>\nstream\n10 10 50 50 re f Q q\nendstream"
-        paragraphs = range(6, _SMALL_OBJECTS + 1)
+        paragraphs = range(6, objects + 1)
         kids = b" ".join(b"%d 0 R" % number for number in paragraphs)
         yield b"<< /Type /StructTreeRoot /K [%b] >>" % kids
         for number in paragraphs:
             yield b"<< /Type /StructElem /S /P /P 5 0 R /Pg 3 0 R /K %d >>" % (number - 6)
 
-    _write(path, objects())
+    _write(path, written())
 
 
 def write_all(folder: Path) -> dict[str, str]:

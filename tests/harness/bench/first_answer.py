@@ -39,12 +39,12 @@ FIGURES: Final = (
     Figure(
         "first_answer_rotate_over_boto3",
         "a first testSecret, against the same calls with boto3 and requests alone",
-        1.4,
+        1.15,
     ),
     Figure(
         "first_answer_seal_over_boto3",
         "a first sealed document of 50 KB, against the same",
-        2.0,
+        1.35,
     ),
     Figure("first_answer_rotate_ms", "milliseconds to the first testSecret"),
     Figure("first_answer_rotate_init_ms", "milliseconds of them that Lambda calls INIT"),

@@ -24,11 +24,11 @@ def table(results: Mapping[str, float], figures: Sequence[Figure]) -> str:
     lines = [
         f"Taken {datetime.now(UTC):%Y-%m-%d}: {machine}.",
         "",
-        "| figure | | measured | at most |",
+        "| figure | | measured | bar |",
         "|---|---|---|---|",
     ]
     for figure in figures:
-        bar = "" if figure.at_most is None else f"{figure.at_most:g} "
+        bar = f"{figure.bar()} " if figure.bar() else ""
         measured = f"{results[figure.name]:g}"
         lines.append(f"| `{figure.name}` | {figure.meaning} | {measured} | {bar}|")
     return "\n".join(lines)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,16 +13,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import boto3
+
+from rotation.aws.client_config import OBJECT_METADATA
+from rotation.client.credential_cache import CredentialCache
+from rotation.client.in_process import InProcessInvoker
+from rotation.client.sealing_client import SealingClient
+from rotation.client.secret_source import FetchedSecret
 from rotation.credential import ApiKey
 from rotation.deadline import Deadline
+from rotation.handlers.seal_events import answer
 from rotation.handlers.wiring.sealing import SealerWiring
 from rotation.sealing.documents import DocumentWriter, SourceDocument, StoredDocument
 from rotation.sealing.pdf import PreparedPdf
+from rotation.sealing.pdf.limits import documents_at_once
 from rotation.sealing.request import ObjectLocation, SealOptions, SealRequest
 from rotation.sealing.sealer import Sealer
 from rotation.sealing.storage.s3 import IN_MEMORY
 from rotation.settings.environment import Location
 from rotation.settings.sealing import SealingSettings
+from rotation.unattended.idempotent_sealer import IdempotentSealer
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signer import SignerPolicy
 from tests.harness.bench.canned import DIGEST, Canned
@@ -133,3 +144,56 @@ def _copy(source: Path, destination: Path, length: int) -> None:
     with source.open("rb") as origin, destination.open("wb") as file:
         while length:
             length -= os.copy_file_range(origin.fileno(), file.fileno(), length)
+
+
+def arrivals(
+    names: Sequence[str], each: int, memory: int, credential: dict[str, str]
+) -> Callable[[], object]:
+    """What the function for events does with a message for each document.
+
+    Args:
+        names: the keys of the documents.
+        each: how many messages an invocation brings.
+        memory: the function's memory in MB.
+        credential: the key that its secret holds.
+    """
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    at_once = documents_at_once(memory)
+    settings = SealingSettings.from_environment()
+    sealers, deadline = SealerWiring(settings, at_once), Deadline.after(timedelta(days=1))
+    key = ApiKey.from_text(credential["apiKeyId"], credential["apiKey"])
+    sealing = IdempotentSealer(
+        boto3.client("s3", config=OBJECT_METADATA),
+        SealingClient(
+            InProcessInvoker(sealers.sealer(deadline)), CredentialCache(_Held(key)), "the key"
+        ),
+        settings.destinations[0].bucket,
+        "",
+        SealOptions(),
+        deadline,
+    )
+    records = [_record(settings.sources[0].bucket, name) for name in names]
+    batches = [records[begin : begin + each] for begin in range(0, len(records), each)]
+
+    def run() -> None:
+        for batch in batches:
+            assert answer({"Records": batch}, sealing, at_once) == {"batchItemFailures": []}
+
+    return run
+
+
+def _record(bucket: str, name: str) -> dict[str, Any]:
+    detail = {"bucket": {"name": bucket}, "object": {"key": name}}
+    body = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+    return {"messageId": name, "body": json.dumps(body), "attributes": {}}
+
+
+@dataclass(frozen=True)
+class _Held:
+    """`SecretSource`: a secret that is there at once."""
+
+    key: ApiKey
+
+    def fetch(self, secret_id: str, stage: str) -> FetchedSecret:
+        """The key."""
+        return FetchedSecret("the key", "version", self.key)
