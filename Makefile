@@ -2,8 +2,8 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
-# Many tests wait for processes and clocks, so there is one worker more than processors.
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+# Many tests wait for processes and clocks, so there are more workers than processors.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) \* 2 + 1)
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
