@@ -1,8 +1,9 @@
-"""The artifacts, built once a session, and what runs them."""
+"""The artifacts, built once for all workers of a run, and what runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import fcntl
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,35 +33,64 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("artifacts")
 
 
+#: Makes one thing at a path that the maker is given, once for all workers of a run.
+MakeOnce = Callable[[str, Callable[[Path], Path]], Path]
+
+
 @pytest.fixture(scope="session")
-def built(workshop: Path) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> MakeOnce:
+    """What takes long to make and is only read is made by the first worker that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each worker a directory in that of the run.
+    shared = (base.parent if hasattr(request.config, "workerinput") else base) / "made-once"
+    shared.mkdir(exist_ok=True)
+
+    def make(name: str, maker: Callable[[Path], Path]) -> Path:
+        with (shared / f"{name}.made").open("a+") as told:
+            fcntl.flock(told, fcntl.LOCK_EX)
+            told.seek(0)
+            path = told.read()
+            if not path:
+                path = str(maker(shared / name))
+                told.write(path)
+            return Path(path)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def built(make_once: MakeOnce) -> Path:
     """``rotation`` and ``sealing`` for this machine and this interpreter."""
-    return package(workshop / "host", HOST)
+    return make_once("host", lambda path: package(path, HOST))
 
 
 @pytest.fixture(scope="session")
-def built_for_arm64(workshop: Path) -> Path:
+def built_for_arm64(make_once: MakeOnce) -> Path:
     """``rotation`` and ``sealing`` for Lambda's arm64."""
-    return package(workshop / "arm64", "arm64")
+    return make_once("arm64", lambda path: package(path, "arm64"))
 
 
 @pytest.fixture(scope="session")
-def runtime(workshop: Path) -> Path:
+def runtime(make_once: MakeOnce) -> Path:
     """What Lambda's Python runtime brings."""
-    return lambda_runtime(workshop / "runtime")
+    return make_once("runtime", lambda_runtime)
 
 
 @pytest.fixture(scope="session")
-def interface_emulator_binary(workshop: Path) -> Path:
+def interface_emulator_binary(make_once: MakeOnce) -> Path:
     """The runtime interface emulator's binary, from AWS."""
-    return interface_emulator(workshop / "sam")
+    return make_once("sam", interface_emulator)
 
 
 @pytest.fixture
-def artifacts(request: pytest.FixtureRequest, built: Path, workshop: Path) -> Path:
+def artifacts(request: pytest.FixtureRequest, built: Path, make_once: MakeOnce) -> Path:
     """What is deployed; by a parameter, what ``make package`` builds with that variable."""
     variable: str | None = getattr(request, "param", None)
-    return built if variable is None else package(workshop / "other", HOST, variable)
+    return (
+        built
+        if variable is None
+        else make_once(variable, lambda path: package(path, HOST, variable))
+    )
 
 
 @pytest.fixture
