@@ -387,7 +387,7 @@ def whole_milliseconds(time: datetime) -> datetime:
 
 def iso_utc(time: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS.mmmZ``, the vendor's form of a time."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03}Z"
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _members(value: Confidential | None) -> tuple[_Member, ...] | str:

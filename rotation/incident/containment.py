@@ -20,7 +20,11 @@ from rotation.errors import RotationError
 from rotation.incident.progress import Stage
 from rotation.journal.model import Declaration
 
-_LOOK_EVERY: Final = timedelta(seconds=1)
+#: Each look invokes the function, which asks AWS and the vendor for their lists, and a rotation may
+#: take minutes. So the pauses between the looks grow from the first to the longest.
+_FIRST_PAUSE: Final = timedelta(seconds=1)
+_LONGEST_PAUSE: Final = timedelta(seconds=5)
+_PAUSE_GROWS_BY: Final = 1.5
 _RECONCILE_EVERY: Final = timedelta(seconds=5)
 #: A rotation that takes longer may find the vendor's quota full of older suspects, which can die.
 _ROOM_EVERY: Final = timedelta(seconds=45)
@@ -159,7 +163,7 @@ def contain(
 
 def _rotate(wait: _Wait) -> Stage:
     begun, containment = wait.clocks.monotonic(), wait.containment
-    room = _ROOM_EVERY
+    room, pause = _ROOM_EVERY, _FIRST_PAUSE
     while True:
         answer = wait.ask("advance", containment.arn, declaration=containment.declaration.id)
         for act in answer["acts"]:
@@ -172,7 +176,8 @@ def _rotate(wait: _Wait) -> Stage:
         if waited >= room:
             _make_room(wait)
             room = wait.elapsed(begun) + _ROOM_EVERY
-        wait.clocks.sleep(_LOOK_EVERY.total_seconds())
+        wait.clocks.sleep(pause.total_seconds())
+        pause = min(pause * _PAUSE_GROWS_BY, _LONGEST_PAUSE)
 
 
 def _make_room(wait: _Wait) -> None:

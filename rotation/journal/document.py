@@ -36,7 +36,7 @@ def serialize(journal: Journal) -> bytes:
         "keys": {one: key_members(journal.keys[one]) for one in sorted(journal.keys)},
         "incidents": [incident_members(one) for one in journal.incidents],
     }
-    return json.dumps(members, indent=1).encode()
+    return json.dumps(members).encode()
 
 
 def parse(document: bytes, secret_arn: str, revision: str) -> Journal:

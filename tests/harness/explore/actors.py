@@ -125,30 +125,43 @@ def force(world: World, arn: str, reason: str, *, again: bool = False) -> None:
     told = world.judge.force_begins(arn)
     declared = from_free_text(world.clock(), reason, "ada")
 
+    def ask(action: str, arn: str, **members: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = world.ask(action, [arn], **members)
+        if action == "declare":
+            world.judge.force_declared(told, _declared_at(answer, again=again))
+        return answer
+
     def command() -> None:
         ended = contain(
             arn,
             declared,
-            lambda action, arn, **members: world.ask(action, [arn], **members),
+            ask,
             log_act=lambda _: None,
             limit=PATIENCE,
             clocks=WaitClock(world.clock, world.clock.monotonic, world.pause),
             again=again,
         )
-        opened = declared.at if again else datetime.fromisoformat(ended.declared_at)
-        world.judge.force_ended(arn, told, opened, contained=ended.contained)
+        world.judge.force_ended(arn, told, contained=ended.contained)
 
     if not world.attempt(command):
-        world.judge.force_ended(arn, told, None, contained=False)
+        world.judge.force_ended(arn, told, contained=False)
+
+
+def _declared_at(answer: Mapping[str, Any], *, again: bool) -> datetime:
+    """Every key that existed at this time is declared; without ``again``, at the incident's."""
+    declarations = answer["incident"]["declarations"]
+    named = [one for one in declarations if one["id"] == answer["declaration"]]
+    return datetime.fromisoformat((named if again else declarations)[0]["at"])
 
 
 def declare_only(world: World, arn: str) -> None:
     """Declare, and have the first rotation begun; then the command dies. For starts."""
     told = world.judge.force_begins(arn)
     declared = from_free_text(world.clock(), "key-compromise", "ada")
-    world.ask("declare", [arn], reason=declared.reason, actor=declared.actor)
+    answer = world.ask("declare", [arn], reason=declared.reason, actor=declared.actor)
+    world.judge.force_declared(told, _declared_at(answer, again=False))
     world.ask("advance", [arn])
-    world.judge.force_ended(arn, told, declared.at, contained=False)
+    world.judge.force_ended(arn, told, contained=False)
 
 
 def _force(world: World) -> None:

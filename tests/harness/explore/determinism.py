@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import secrets
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 from moto.moto_api._internal import mock_random
 
+from rotation.journal import keeper
+from rotation.journal.document import parse
 from rotation.privacy.observability import logger, metrics
 
 _Item = TypeVar("_Item")
@@ -72,6 +75,8 @@ def deterministic(sleep: Callable[[float], bool]) -> Iterator[None]:
         (time, "sleep", pause),
         (uuid, "uuid4", new_id),
         (secrets, "token_hex", new_material),
+        # A pure function of the document, its secret and its revision: each is parsed once.
+        (keeper, "parse", functools.lru_cache(maxsize=4096)(parse)),
         # Without a dimension nothing is counted; with one, a hundred values would be printed.
         (metrics, "add_dimension", lambda **_: None),
         (logger, "error", _say_nothing),

@@ -37,14 +37,14 @@ class Declaration:
 
     Attributes:
         began: when its command began.
-        at: the time of the declaration that holds, once it is known.
-        ended: whether its command has ended.
+        at: the time of the declaration that holds, once a person was told of it.
+        answered: when that person was told; a key that came until then may have been declared too.
         contained: whether somebody was told that it is over.
     """
 
     began: datetime
     at: datetime | None = None
-    ended: bool = False
+    answered: datetime | None = None
     contained: bool = False
 
 
@@ -87,11 +87,11 @@ class SecretHistory:
         """The keys that were declared compromised.
 
         Args:
-            perhaps: also those that a command which is still under way may have declared.
+            perhaps: also those that may have been declared, as far as anybody was told.
         """
         found: set[str] = set()
         for one in self.declarations:
-            until = one.at
+            until = one.answered if perhaps else one.at
             if until is None:
                 if not perhaps:
                     continue
@@ -302,11 +302,16 @@ class Judge:
         self.history(arn).declarations.append(one)
         return one
 
-    def force_ended(
-        self, arn: str, one: Declaration, at: datetime | None, *, contained: bool
-    ) -> None:
+    def force_declared(self, one: Declaration, at: datetime) -> None:
+        """The function has answered that every key of this time is declared.
+
+        That holds whatever becomes of the command that asked.
+        """
+        one.at, one.answered = at, self._world.clock()
+
+    def force_ended(self, arn: str, one: Declaration, *, contained: bool) -> None:
         """The command has ended, and has said whether every suspect key is proven dead."""
-        one.ended, one.at, one.contained = True, at, contained
+        one.contained = contained
         if not contained:
             return
         history = self.history(arn)

@@ -247,7 +247,9 @@ class InterceptedCall:
         """Make the call, or fail as planned. Every attempt but that of ``REPEATED`` fails alike."""
         self._attempts += 1
         call, kind = self.call, self.call.kind
-        call.outcome = kind.value if kind else ""
+        if kind is None:
+            return self._answer(self._effect(act), wire)
+        call.outcome = kind.value
         if kind is FaultKind.KILLED_BEFORE:
             self._boundary.kill()
         if kind is FaultKind.REPEATED and self._attempts > 1:

@@ -220,21 +220,25 @@ def _without(described: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _read(answer: Any) -> Any:
     """A copy with what boto3 makes of it: times are aware, and no live object is handed out."""
-    document = json.loads(answer if isinstance(answer, str) else json.dumps(answer))
-    return _with_times(document)
+    return _copied(json.loads(answer) if isinstance(answer, str) else answer)
 
 
-def _with_times(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_with_times(one) for one in value]
-    if not isinstance(value, dict):
+def _copied(value: Any, name: str = "") -> Any:
+    """A copy of what JSON can hold, with times as boto3 gives them.
+
+    Raises:
+        TypeError: JSON cannot hold it, so the emulator could not have sent it.
+    """
+    if value is None or isinstance(value, str):
         return value
-    return {
-        name: datetime.fromtimestamp(one, UTC)
-        if name in _TIMES and isinstance(one, (int, float))
-        else _with_times(one)
-        for name, one in value.items()
-    }
+    if isinstance(value, dict):
+        return {one: _copied(held, one) for one, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(one) for one in value]
+    if isinstance(value, bool | int | float):
+        times = name in _TIMES and not isinstance(value, bool)
+        return datetime.fromtimestamp(value, UTC) if times else value
+    raise TypeError(f"{name or 'an answer'} holds {type(value).__name__}")
 
 
 class DirectBucket:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rotation.client.credential_cache import CredentialCache
+from rotation.errors import RotationError
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions
 from tests.harness.explore import actors
@@ -39,6 +40,11 @@ def _keeps_the_rejected_key(
     self: CredentialCache, secret_id: str, *, if_version: str, stage: str = AWSCURRENT
 ) -> Any:
     return self.get(secret_id, stage)
+
+
+def _dies_when_it_has_declared(arn: str, declared: Any, ask: Any, **_: Any) -> Any:
+    ask("declare", arn, reason=declared.reason, actor=declared.actor, declaration=declared.id)
+    raise RotationError("the laptop is lost")
 
 
 def _says_at_once_that_it_is_over(*given: Any, **named: Any) -> Any:
@@ -90,3 +96,15 @@ def test_a_planted_defect_is_found(
         line = found[0].told()
         text = line.partition("'")[2].partition("'")[0]
         assert laboratory.run(Schedule.parse(text)).told() == line
+
+
+def test_a_command_that_dies_after_its_declaration_has_declared(laboratory: Laboratory) -> None:
+    """The keys that were there are suspect for the judge, and are dead in the end."""
+    with _planted(actors, "contain", _dies_when_it_has_declared):
+        outcome = laboratory.run(Schedule.parse("steady/force"))
+    assert not outcome.violations
+    judge = laboratory.world.judge
+    [history] = judge.secrets.values()
+    suspects = history.suspects(perhaps=False)
+    assert suspects
+    assert not suspects & judge.alive()
