@@ -24,6 +24,7 @@
     ├─ JournalError                      the journal could not be read or written
     │  └─ JournalConflictError           somebody else has changed it meanwhile: retryable
     ├─ SealVerificationError             the CMS does not cover our digest, or is not our signer's
+    │  └─ CmsProfileError                it is no PAdES signature, and the settings demand one
     └─ SealingError                      a document could not be sealed
        ├─ InvalidRequestError            the request itself cannot be carried out
        ├─ UnsupportedPdfError            not a PDF, or one that cannot be sealed
@@ -227,6 +228,12 @@ class SealVerificationError(RotationError):
     """The CMS does not cover our digest, is damaged, or was signed by somebody else."""
 
     code = "seal_verification"
+
+
+class CmsProfileError(SealVerificationError):
+    """The CMS is no PAdES signature, and the settings demand one."""
+
+    code = "cms_profile"
 
 
 class SealingError(RotationError):

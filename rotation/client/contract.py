@@ -16,6 +16,7 @@ from rotation.credential import API_KEY, API_KEY_ID
 from rotation.errors import (
     CertifiedPdfError,
     ClockSkewError,
+    CmsProfileError,
     ConfigurationError,
     CredentialRejectedError,
     DamagedPdfError,
@@ -47,6 +48,7 @@ _ERRORS: Final[Mapping[str, type[RotationError]]] = {
     error.code: error
     for error in (
         CertifiedPdfError,
+        CmsProfileError,
         ConfigurationError,
         DamagedPdfError,
         DestinationError,
@@ -99,6 +101,10 @@ class Seal:
             the function is older than this member of its answer.
         size: the sealed document's bytes.
         repaired: whether the document was rewritten before it was sealed.
+        profile: the kind of signature that the vendor gave, ``pades`` or ``pkcs7``; None where an
+            older function does not say.
+        sub_filter: the SubFilter of the signature dictionary, or None likewise.
+        signatures: how many signatures the seal cost; an older function's answer counts as one.
     """
 
     source: StoredObject
@@ -112,6 +118,9 @@ class Seal:
     size: int
     repaired: bool = False
     timestamp_proven: bool | None = None
+    profile: str | None = None
+    sub_filter: str | None = None
+    signatures: int = 1
 
 
 def event_of(request: SealRequest) -> dict[str, Any]:
@@ -149,6 +158,7 @@ def _seal(members: Mapping[str, Any]) -> Seal:
         raise ValueError("status")
     signer = members["signer"]
     organization, timestamped_at = signer["organization"], members["timestampedAt"]
+    profile = members.get("profile", {})
     return Seal(
         source=_stored(members["source"]),
         destination=_stored(members["destination"]),
@@ -161,6 +171,9 @@ def _seal(members: Mapping[str, Any]) -> Seal:
         size=_exactly(int, members["bytes"]),
         repaired=_exactly(bool, members.get("repaired", False)),
         timestamp_proven=_proven(members.get("timestamp")),
+        profile=_text(profile["name"]) if profile else None,
+        sub_filter=_text(profile["subFilter"]) if profile else None,
+        signatures=_exactly(int, members.get("signatures", 1)),
     )
 
 

@@ -25,6 +25,7 @@ from rotation.errors import (
 from rotation.privacy.observability import count, logger
 from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocument
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
+from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.request import ObjectLocation, SealRequest
 from rotation.vendor.signer import Signer
 
@@ -63,6 +64,8 @@ class SealedDocument:
         digest: SHA-256 over the ByteRange, the 32 bytes that were signed.
         signer: who signed.
         repaired: whether the document was rewritten before it was sealed.
+        sub_filter: the kind of signature that the signature dictionary announces.
+        signatures: how many signatures were bought.
     """
 
     request: SealRequest
@@ -71,6 +74,8 @@ class SealedDocument:
     digest: bytes
     signer: Signer
     repaired: bool
+    sub_filter: str
+    signatures: int
 
     def answer(self) -> dict[str, Any]:
         """The JSON object that the caller gets; ``docs/sealing.md`` describes it."""
@@ -89,7 +94,19 @@ class SealedDocument:
             "timestamp": _timestamp(self.signer.timestamp),
             "bytes": self.stored.size,
             "repaired": self.repaired,
+            "profile": {**self.signer.profile.members(), "subFilter": self.sub_filter},
+            "signatures": self.signatures,
         }
+
+
+@dataclass(frozen=True)
+class _SignedDocument:
+    """A document, the signature that it was prepared for, and how many were bought for it."""
+
+    prepared: PreparedPdf
+    cms: bytes
+    signer: Signer
+    signatures: int
 
 
 class Sealer:
@@ -107,6 +124,8 @@ class Sealer:
         at_once: how many documents its callers have sealed at the same time. Where it is more than
             one, documents beyond `Limits.shared` are prepared one after the other, so that memory
             and time suffice for all.
+        profile: decides which SubFilter a document gets, for the whole process; None: one of the
+            sealer's own, for which the SubFilter follows the CMS.
     """
 
     def __init__(
@@ -121,6 +140,7 @@ class Sealer:
         max_document_bytes: int,
         limits: Limits | None = None,
         at_once: int = 1,
+        profile: ProfileChoice | None = None,
     ) -> None:
         self._documents = documents
         self._sign = sign
@@ -132,11 +152,13 @@ class Sealer:
         self._limits = limits or Limits()
         self._shared = self._limits.shared() if at_once > 1 else None
         self._alone = Lock()
+        self._profile = profile or ProfileChoice()
 
     def seal(self, request: SealRequest) -> SealedDocument:
         """Seal the document; log it and count it.
 
-        Buys one signature, or two where the first does not fit the space that was reserved.
+        Buys one signature. It buys another one where the first does not fit the space that was
+        reserved, or is the first of this process that does not fit the SubFilter.
 
         Raises:
             SealingError: the document, its source or its destination cannot be used.
@@ -161,6 +183,9 @@ class Sealer:
                 "sealed_version": sealed.stored.version_id,
                 "sealed_bytes": sealed.stored.size,
                 "signer": sealed.signer.subject,
+                "profile": sealed.signer.profile.members(),
+                "sub_filter": sealed.sub_filter,
+                "signatures": sealed.signatures,
             },
         )
         return sealed
@@ -179,20 +204,47 @@ class Sealer:
                 _provenance(request, source),
                 rewritten=prepared.repaired,
             ) as writer:
-                cms, signer = self._signature(request, prepared)
-                if prepared.reserved < len(cms) <= _LARGEST_RESERVE:
-                    # The next signature may be a little larger: certificates and timestamps vary.
-                    prepared = self._prepared(request, source, reserve=2 * len(cms))
-                    cms, signer = self._signature(request, prepared)
-                stored = writer.complete(prepared, cms)
-        return SealedDocument(request, source, stored, prepared.digest, signer, prepared.repaired)
+                signed = self._signed(request, source, prepared)
+                stored = writer.complete(signed.prepared, signed.cms)
+        return SealedDocument(
+            request,
+            source,
+            stored,
+            signed.prepared.digest,
+            signed.signer,
+            signed.prepared.repaired,
+            signed.prepared.sub_filter.value,
+            signed.signatures,
+        )
+
+    def _signed(
+        self, request: SealRequest, source: SourceDocument, prepared: PreparedPdf
+    ) -> _SignedDocument:
+        """Buy a signature for ``prepared``, or for the same document prepared again for it."""
+        reserve, signatures = None, 0
+        while True:
+            cms, signer = self._signature(request, prepared)
+            signatures += 1
+            admitted = self._profile.admits(signer.profile, prepared.sub_filter)
+            grow = reserve is None and prepared.reserved < len(cms) <= _LARGEST_RESERVE
+            if admitted and not grow:
+                return _SignedDocument(prepared, cms, signer, signatures)
+            if grow:
+                # The next signature may be a little larger: certificates and timestamps vary.
+                reserve = 2 * len(cms)
+            prepared = self._prepared(request, source, reserve=reserve)
 
     def _prepared(
         self, request: SealRequest, source: SourceDocument, reserve: int | None = None
     ) -> PreparedPdf:
         def within(limits: Limits) -> PreparedPdf:
             return prepare(
-                source.content, request.options, self._clock(), reserve=reserve, limits=limits
+                source.content,
+                request.options,
+                self._clock(),
+                sub_filter=self._profile.sub_filter,
+                reserve=reserve,
+                limits=limits,
             )
 
         if self._shared is None:

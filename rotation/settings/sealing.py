@@ -16,6 +16,11 @@ _MIB: Final = 1024**2
 _LAST_POSITION: Final = 9_999_999_999
 
 
+def seal_profile(environ: Mapping[str, str] | None = None) -> str:
+    """Which kinds of signatures are accepted, and what they are embedded as."""
+    return Environment(environ).choice("SEAL_PROFILE", ("auto", "pades", "pkcs7"))
+
+
 @dataclass(frozen=True)
 class SealingSettings:
     """The sealing function's settings.
@@ -27,6 +32,7 @@ class SealingSettings:
             bucket's default encryption.
         copy_metadata: whether a sealed document gets the source's user metadata.
         copy_tags: whether it gets the source's object tags.
+        profile: which kinds of signatures are accepted, and what they are embedded as.
         max_document_bytes: the largest document accepted.
         max_pdf_objects: the most entries in a document's cross-reference tables, in all revisions.
         max_pdf_decoded_bytes: the most bytes that the streams of its structure may decode to.
@@ -41,6 +47,7 @@ class SealingSettings:
     destination_kms_key: str | None
     copy_metadata: bool
     copy_tags: bool
+    profile: str
     max_document_bytes: int
     max_pdf_objects: int
     max_pdf_decoded_bytes: int
@@ -58,6 +65,7 @@ class SealingSettings:
             destination_kms_key=env.key("DESTINATION_KMS_KEY"),
             copy_metadata=env.flag("COPY_METADATA"),
             copy_tags=env.flag("COPY_TAGS"),
+            profile=seal_profile(environ),
             max_document_bytes=env.integer(
                 "MAX_DOCUMENT_BYTES", 5 * _GIB, least=1, most=_LAST_POSITION
             ),

@@ -1,8 +1,8 @@
 """Checks that a CMS covers a digest, and tells who signed it.
 
-A detached CMS SignedData (RFC 5652) with one signer, CAdES attributes (ETSI EN 319 122-1) and the
-certificate chain inside, as the vendor documents. `rotation.vendor.signer` decides whose
-certificate it may be, and `rotation.cms.timestamps` judges an enclosed timestamp. Whether a
+A detached CMS SignedData (RFC 5652) with one signer and the certificate chain inside, as the vendor
+documents; `rotation.cms.profile` tells which attributes it has. `rotation.vendor.signer` decides
+whose certificate it may be, and `rotation.cms.timestamps` judges an enclosed timestamp. Whether a
 certificate was revoked is NOT checked: whoever validates the sealed document does that.
 """
 
@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from asn1crypto import cms as asn1_cms
 from asn1crypto import parser
-from asn1crypto import tsp as _tsp  # noqa: F401 - names the signing-certificate-v2 attribute
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from rotation.cms.algorithms import SMALLEST_RSA
+from rotation.cms.profile import CmsProfile, profile_of
 from rotation.cms.signed_data import identifies
 from rotation.cms.timestamps import Timestamp, Unproven, judge_timestamp
 from rotation.errors import SealVerificationError
@@ -74,7 +74,9 @@ def verify_cms(der: bytes, digest: bytes, policy: SignerPolicy, at: datetime) ->
             )
         _check_signature(signed)
         timestamp = _timestamp(signed, policy, at)
-        return check_signer(signed.certificate, signed.others, policy, at, timestamp)
+        return check_signer(
+            signed.certificate, signed.others, policy, at, timestamp, profile=signed.profile
+        )
     except _UNREADABLE as error:
         raise SealVerificationError(
             "The vendor's signature is not a detached CMS SignedData in DER with one signer, "
@@ -92,6 +94,7 @@ class _Signed:
     signature: bytes
     signature_algorithm: Any
     unsigned: dict[str, Any]
+    profile: CmsProfile
 
 
 def _open(der: bytes) -> _Signed:
@@ -125,6 +128,7 @@ def _open(der: bytes) -> _Signed:
         signature=signer["signature"].native,
         signature_algorithm=signer["signature_algorithm"],
         unsigned=_by_name(signer["unsigned_attrs"] or ()),
+        profile=profile_of(content, enclosed[own]),
     )
 
 

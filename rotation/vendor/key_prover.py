@@ -48,6 +48,10 @@ class TestSealProver:
             vendor_time=vendor_time,
             identity=signer.subject,
             identity_checked=signer.chained,
-            facts={"signer": signer.subject, "chained": signer.chained},
+            facts={
+                "signer": signer.subject,
+                "chained": signer.chained,
+                "profile": signer.profile.members(),
+            },
             organization=signer.organization,
         )

@@ -24,6 +24,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from rotation.cms.profile import CmsProfile
 from rotation.cms.timestamps import PathCheck, Timestamp
 from rotation.errors import ConfigurationError, SealVerificationError
 from rotation.privacy.observability import logger
@@ -85,12 +86,14 @@ class Signer:
         organization: its organisation (O), where it names one.
         chained: whether trust anchors are configured; then it chains to one of them.
         timestamp: the enclosed timestamp, and whether it is proven; None where there is none.
+        profile: what kind of CMS it is.
     """
 
     subject: str
     organization: str | None
     chained: bool
-    timestamp: Timestamp | None = None
+    timestamp: Timestamp | None
+    profile: CmsProfile
 
     @property
     def timestamped_at(self) -> datetime | None:
@@ -104,6 +107,8 @@ def check_signer(
     policy: SignerPolicy,
     at: datetime,
     timestamp: Timestamp | None,
+    *,
+    profile: CmsProfile,
 ) -> Signer:
     """The signer, if the policy accepts it.
 
@@ -113,6 +118,7 @@ def check_signer(
         policy: whose signature is accepted.
         at: the time at which certificates must be valid, aware UTC.
         timestamp: the enclosed timestamp, for the answer.
+        profile: what kind of CMS it is, for the answer.
 
     Raises:
         SealVerificationError: the policy does not accept the signer.
@@ -130,7 +136,7 @@ def check_signer(
             f"The signer {subject} is not of the organisation {policy.organization!r}. "
             "If the vendor changed its certificate, change SIGNER_ORGANIZATION."
         )
-    return Signer(subject, organization, bool(policy.anchors), timestamp)
+    return Signer(subject, organization, bool(policy.anchors), timestamp, profile)
 
 
 def _check_purpose(certificate: x509.Certificate, subject: str) -> None:

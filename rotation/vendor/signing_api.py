@@ -48,9 +48,8 @@ class SigningApi:
         members: dict[str, object] = {
             "digestAlgorithm": "SHA256",
             "digest": base64.b64encode(digest).decode(),
+            "tsaTimestamp": timestamp,
         }
-        if timestamp:
-            members["tsaTimestamp"] = True
         request = VendorRequest(
             OPERATION, "POST", self._path, repeatable=True, body=json.dumps(members).encode()
         )

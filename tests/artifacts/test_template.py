@@ -112,9 +112,11 @@ def test_the_sealing_function_gets_settings_that_it_accepts() -> None:
     assert settings.destinations == (Location("outbox", ""),)
     assert (settings.copy_metadata, settings.copy_tags) == (False, False)
     assert settings.destination_kms_key is None
-    encrypted = Template.read(DocumentsKmsKeyArn=_KEY, CopyMetadata="true")
+    assert settings.profile == "auto"
+    encrypted = Template.read(DocumentsKmsKeyArn=_KEY, CopyMetadata="true", SealProfile="pades")
     settings = SealingSettings.from_environment(encrypted.environment("SealingFunction"))
     assert (settings.destination_kms_key, settings.copy_metadata) == (_KEY, True)
+    assert settings.profile == "pades"
 
 
 def test_clients_wait_longer_than_the_sealing_function_may_take(template: Template) -> None:

@@ -380,6 +380,7 @@ CODES = {
     "JournalError": "journal",
     "JournalConflictError": "journal_conflict",
     "SealVerificationError": "seal_verification",
+    "CmsProfileError": "cms_profile",
     "SealingError": "sealing",
     "InvalidRequestError": "invalid_request",
     "UnsupportedPdfError": "unsupported_pdf",

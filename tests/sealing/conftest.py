@@ -16,6 +16,7 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from rotation.credential import ApiKey
 from rotation.sandbox.aws.server import LocalServer, MotoApplication
 from rotation.sandbox.vendor import Pki, VendorEmulator
+from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, SignFunction, VerifyFunction
 from rotation.sealing.storage.s3 import S3Documents
@@ -86,6 +87,7 @@ class SealerFixture:
     outgoing: str = ""
     largest: int = LARGEST
     at_once: int = 1
+    profile: ProfileChoice | None = None
 
     def __post_init__(self) -> None:
         if not self.incoming:
@@ -116,6 +118,7 @@ class SealerFixture:
             destinations=(Location(self.outgoing, "sealed/"),),
             max_document_bytes=self.largest,
             at_once=self.at_once,
+            profile=self.profile,
         )
 
     def _make_buckets(self) -> None:

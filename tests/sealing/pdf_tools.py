@@ -17,6 +17,14 @@ def pdfsig(document: bytes, folder: Path, *, anchors: Path | None = None) -> str
     return _run("pdfsig", *trust, str(path))
 
 
+def trusted_by_pdfsig(document: bytes, root: bytes, folder: Path) -> bool:
+    """Whether pdfsig calls every signature valid and its certificate trusted by ``root``, PEM."""
+    anchors = nss_database(folder, root)
+    said = pdfsig(document, folder, anchors=anchors)
+    count = said.count("Signature #")
+    return 0 < count == said.count("Signature is Valid.") == said.count("Certificate is Trusted.")
+
+
 def qpdf_check(document: bytes, folder: Path) -> str:
     """What ``qpdf --check`` says; "No syntax or stream encoding errors" if nothing is wrong."""
     path = folder / "sealed.pdf"

@@ -52,7 +52,7 @@ def test_every_code_is_on_the_page() -> None:
     own = errors(SealingError) | errors(VendorError)
     # The client's own, for a function that gave no answer.
     own -= {SealingError, SealingUnavailableError}
-    others = {"invalid_credential", "seal_verification", "configuration", "internal"}
+    others = {"invalid_credential", "cms_profile", "seal_verification", "configuration", "internal"}
     assert {code for code, _ in ROW.findall(PAGE)} == {error.code for error in own} | others
 
 

@@ -8,6 +8,7 @@ import re
 from datetime import datetime
 
 import pytest
+from asn1crypto import parser
 
 from rotation.credential import ApiKey
 from rotation.errors import (
@@ -173,7 +174,8 @@ def test_a_signature_that_never_fits_is_given_up(sealer_fixture: SealerFixture) 
         return sign(key, digest, timestamp=timestamp) + bytes(next(padding))
 
     def check_without_padding(cms: bytes, digest: bytes, at: datetime) -> Signer:
-        return verify_cms(cms.rstrip(b"\0"), digest, sealer_fixture.policy, at)
+        # A signature may end in zeros itself.
+        return verify_cms(cms[: parser.peek(cms)], digest, sealer_fixture.policy, at)
 
     sealer_fixture.sign, sealer_fixture.verify = swelling, check_without_padding
     error = refused(sealer_fixture, sealer_fixture.request())

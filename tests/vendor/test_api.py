@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
+from threading import Thread
 
 import pytest
 import requests
@@ -21,7 +24,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from rotation.sandbox.vendor import Outage, VendorFault
+from rotation.sandbox.vendor import PADES, PKCS7, Outage, VendorFault, VendorProfile
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.http import VendorResponse
 from rotation.vendor.signing_api import SigningApi
@@ -238,6 +241,38 @@ def test_a_test_seal_is_judged_whole(client: Client, fault: VendorFault) -> None
     with pytest.raises(SealVerificationError):
         client.prover.prove(client.key, "rotation test seal")
     assert client.prover.prove(client.key, "rotation test seal").identity_checked
+
+
+@pytest.mark.parametrize("profile", [PADES, PKCS7])
+def test_a_test_seal_tells_what_the_vendor_gives(client: Client, profile: VendorProfile) -> None:
+    """The log of testSecret names the profile, and no profile is refused there."""
+    client.emulator.profile = profile
+    facts = client.prover.prove(client.key, "rotation test seal").facts
+    assert isinstance(facts["profile"], dict)
+    assert facts["profile"]["name"] == ("pades" if profile is PADES else "pkcs7")
+
+
+@pytest.mark.parametrize("timestamp", [False, True])
+def test_a_timestamp_is_asked_for_or_declined(client: Client, timestamp: bool) -> None:
+    """Either way the request says so, as the vendor's own client does."""
+    bodies: list[bytes] = []
+
+    class Listening(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Listening) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        http = client.session(f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(CredentialRejectedError):
+            SigningApi(http, "/v1/sign").sign(client.key, DIGEST, timestamp=timestamp)
+        http.close()
+    assert json.loads(bodies[0])["tsaTimestamp"] is timestamp
 
 
 def test_another_key_s_material_is_rejected(client: Client) -> None:

@@ -327,6 +327,13 @@ CATALOGUE: Final[Mapping[Check, Mapping[str, Diagnosis]]] = {
             "SIGNER_TRUST_ANCHORS here and in the functions; otherwise treat it as an attack.",
         ),
     },
+    Check.PROFILE: {
+        "profile_not_pades": Diagnosis(
+            "SEAL_PROFILE is pades, and the vendor's signature is no PAdES signature: {problem}.",
+            "Set SEAL_PROFILE to auto or pkcs7 here and in the functions, or have the vendor give "
+            "PAdES signatures to this account.",
+        ),
+    },
     Check.SEALING_FUNCTION: {
         "sealing_function_missing": Diagnosis(
             "There is no function {function} in {region}.",

@@ -26,6 +26,7 @@ from rotation.cli.doctor.vendor import (
     VendorReached,
     contact_vendor,
 )
+from rotation.cms.profile import CmsProfile
 from rotation.credential import (
     API_KEY,
     API_KEY_ID,
@@ -37,6 +38,7 @@ from rotation.credential import (
 )
 from rotation.errors import (
     ClockSkewError,
+    CmsProfileError,
     ConfigurationError,
     CredentialRejectedError,
     InvalidCredentialError,
@@ -47,12 +49,14 @@ from rotation.errors import (
     VendorRefusedError,
 )
 from rotation.handlers.wiring.vendor import signer_policy, utc_now
+from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
+from rotation.settings.sealing import seal_profile
 from rotation.settings.vendor import VendorSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.http import MAX_CLOCK_SKEW
-from rotation.vendor.signer import SignerPolicy
+from rotation.vendor.signer import Signer, SignerPolicy
 
 # IAM user guide and AWS general reference, "Common errors"; each service spells some its own way.
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
@@ -267,9 +271,10 @@ class DoctorChecks:
         try:
             settings = VendorSettings.from_environment()
             policy = signer_policy(settings)
+            wanted = seal_profile()
         except ConfigurationError as error:
             yield problem("vendor_settings", problem=str(error))
-            for check in (Check.CLOCK, Check.KEY, Check.SIGNER):
+            for check in (Check.CLOCK, Check.KEY, Check.SIGNER, Check.PROFILE):
                 yield not_checked(check, "needs the vendor's settings")
             return
         tried = key if why_no_seal is None else None
@@ -279,10 +284,11 @@ class DoctorChecks:
         yield clock
         if tried is not None and isinstance(contact.outcome, SignedTestSeal):
             yield ok(Check.KEY, f"the vendor signs with {tried.id}")
-            yield _signer(contact.outcome, policy, contact.sent_at)
+            yield from _signature(contact.outcome, policy, contact.sent_at, wanted)
             return
         yield self._unsigned(contact, tried, clock, why_no_seal)
-        yield not_checked(Check.SIGNER, why_no_seal or "needs a signature")
+        for check in (Check.SIGNER, Check.PROFILE):
+            yield not_checked(check, why_no_seal or "needs a signature")
 
     def _reached(self, contact: VendorContact) -> CheckResult:
         outcome, host = contact.outcome, contact.host
@@ -387,16 +393,37 @@ def _clock(contact: VendorContact) -> CheckResult:
     return ok(Check.CLOCK, f"within {max(1, round(seconds))} s of the vendor's")
 
 
-def _signer(seal: SignedTestSeal, policy: SignerPolicy, at: datetime) -> CheckResult:
-    """Does the signature cover the test seal, and is it by the configured signer?"""
+def _signature(
+    seal: SignedTestSeal, policy: SignerPolicy, at: datetime, wanted: str
+) -> Iterator[CheckResult]:
+    """Does the signature cover the test seal, is it by the configured signer, and what is it?"""
     try:
         signer = verify_cms(seal.der, seal.digest, policy, at)
     except SealVerificationError as error:
         try:
-            verify_cms(seal.der, seal.digest, SignerPolicy(), at)
+            stranger = verify_cms(seal.der, seal.digest, SignerPolicy(), at)
         except SealVerificationError:
-            return problem("signature_invalid", problem=str(error))
-        return problem("signer_not_accepted", problem=str(error))
+            yield problem("signature_invalid", problem=str(error))
+            yield not_checked(Check.PROFILE, "needs a signature")
+            return
+        yield problem("signer_not_accepted", problem=str(error))
+        yield _profile(stranger.profile, wanted)
+        return
+    yield _signer(signer)
+    yield _profile(signer.profile, wanted)
+
+
+def _profile(profile: CmsProfile, wanted: str) -> CheckResult:
+    """Which kind of CMS the vendor gives, and whether SEAL_PROFILE admits it."""
+    choice = ProfileChoice(SealProfile(wanted))
+    try:
+        choice.admits(profile, choice.sub_filter)
+    except CmsProfileError:
+        return problem("profile_not_pades", problem=" and ".join(profile.why_not_pades))
+    return ok(Check.PROFILE, f"{profile}; documents are sealed as {choice.sub_filter}")
+
+
+def _signer(signer: Signer) -> CheckResult:
     name = signer.organization or signer.subject
     if not signer.chained:
         return not_checked(

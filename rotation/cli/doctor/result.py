@@ -20,6 +20,7 @@ class Check(Enum):
     CLOCK = "clock"
     KEY = "key"
     SIGNER = "signer"
+    PROFILE = "profile"
     SEALING_FUNCTION = "sealing-function"
 
 

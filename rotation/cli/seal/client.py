@@ -17,9 +17,11 @@ from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.sealing_client import Invoker, SealingClient
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
+from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.request import SealOptions
 from rotation.sealing.sealer import Sealer
 from rotation.settings.environment import Location
+from rotation.settings.sealing import seal_profile
 from rotation.settings.vendor import VendorSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signing_api import SigningApi
@@ -44,6 +46,7 @@ def local_invoker(locations: SealLocations, *, overwrite: bool) -> Invoker:
         sources=(Location(source, ""),),
         destinations=(Location(destination, ""),),
         max_document_bytes=_LARGEST,
+        profile=ProfileChoice(SealProfile(seal_profile())),
     )
     return InProcessInvoker(sealer)
 

@@ -144,6 +144,9 @@ class DocumentResult:
                 "timestampedAt": iso_utc(time) if time else None,
                 "timestampProven": seal.timestamp_proven,
                 "repaired": seal.repaired,
+                "profile": seal.profile,
+                "subFilter": seal.sub_filter,
+                "signatures": seal.signatures,
             }
         return members
 

@@ -8,6 +8,7 @@ from rotation.aws.client_config import documents
 from rotation.deadline import SEAL_CALLS_RESERVE, Deadline
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
+from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.sealer import Sealer
 from rotation.sealing.storage.s3 import DestinationPolicy, S3Documents
 from rotation.settings.sealing import SealingSettings
@@ -27,6 +28,7 @@ class SealerWiring:
         self._settings = settings
         self._at_once = at_once
         self._http = vendor_http(settings.vendor, settings.vendor.url)
+        self._profile = ProfileChoice(SealProfile(settings.profile))
         self._signer_policy = signer_policy(settings.vendor)
         self._documents = S3Documents(
             boto3.client("s3", config=documents(at_once)),
@@ -50,6 +52,7 @@ class SealerWiring:
             sources=settings.sources,
             destinations=settings.destinations,
             max_document_bytes=settings.max_document_bytes,
+            profile=self._profile,
             limits=Limits(
                 objects=settings.max_pdf_objects,
                 decoded_bytes=settings.max_pdf_decoded_bytes,

@@ -5,11 +5,16 @@ The independent judge of ``rotation.vendor``: it shares no code with it.
 
 from rotation.sandbox.vendor.faults import VendorFault, VendorFaults
 from rotation.sandbox.vendor.keys import KeyPage, KeyQuotaReachedError, KeyStore, PortalKey, Role
-from rotation.sandbox.vendor.pki import Identity, Pki
+from rotation.sandbox.vendor.pki import EcdsaIdentity, Identity, Pki
+from rotation.sandbox.vendor.profiles import PADES, PKCS7, Algorithm, VendorProfile
 from rotation.sandbox.vendor.server import Outage, VendorEmulator
 from rotation.sandbox.vendor.service import RequestRecord
 
 __all__ = [
+    "PADES",
+    "PKCS7",
+    "Algorithm",
+    "EcdsaIdentity",
     "Identity",
     "KeyPage",
     "KeyQuotaReachedError",
@@ -22,4 +27,5 @@ __all__ = [
     "VendorEmulator",
     "VendorFault",
     "VendorFaults",
+    "VendorProfile",
 ]

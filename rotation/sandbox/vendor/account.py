@@ -29,7 +29,8 @@ from rotation.sandbox.vendor.messages import (
     sha256_digest,
     utc_time,
 )
-from rotation.sandbox.vendor.pki import Identity, Pki
+from rotation.sandbox.vendor.pki import EcdsaIdentity, Identity, Pki
+from rotation.sandbox.vendor.profiles import PADES, Algorithm
 
 LONGEST_LABEL: Final = 512
 
@@ -44,6 +45,9 @@ class Account:
         keys: the account's keys.
         clock: the vendor's clock, aware UTC.
         page_size: how many keys a page of the list holds.
+
+    Attributes:
+        profile: what kind of CMS it gives.
     """
 
     def __init__(
@@ -55,7 +59,8 @@ class Account:
         self._page_size = page_size
         self._lock = Lock()
         self._signatures: Counter[str] = Counter()
-        self._other_signers: dict[VendorFault, Identity] = {}
+        self._other_signers: dict[VendorFault | Algorithm, Identity | EcdsaIdentity] = {}
+        self.profile = PADES
 
     @property
     def signatures(self) -> Counter[str]:
@@ -125,26 +130,38 @@ class Account:
             return base64.b64encode(secrets.token_bytes(64)).decode()
         if fault is VendorFault.OTHER_DIGEST:
             digest = hashlib.sha256(digest).digest()
-        stamp = (self._pki.tsa, self._clock()) if timestamp else None
-        der = cms.sign(digest, self._signer(fault), timestamp=stamp)
+        profile, now = self.profile, self._clock()
+        stamped = timestamp if profile.timestamp is None else profile.timestamp
+        issuers = (self._pki.issuing, self._pki.root) if profile.revocation_data else ()
+        der = cms.sign(
+            digest,
+            self._signer(fault, profile.algorithm),
+            timestamp=(self._pki.tsa, now) if stamped else None,
+            profile=profile,
+            at=now,
+            crls=[self._pki.crl(issuer, now) for issuer in issuers],
+        )
         if fault is VendorFault.CORRUPTED_SIGNATURE:
             der = cms.with_corrupted_signature(der)
         elif fault is VendorFault.LARGE:
             der = cms.with_padding(der, _PADDING)
         return base64.b64encode(der).decode()
 
-    def _signer(self, fault: VendorFault | None) -> Identity:
-        make = {
+    def _signer(self, fault: VendorFault | None, algorithm: Algorithm) -> Identity | EcdsaIdentity:
+        make: dict[VendorFault | Algorithm, Callable[[], Identity | EcdsaIdentity]] = {
+            Algorithm.ECDSA: self._pki.ecdsa_signer,
             VendorFault.STRANGER: self._pki.stranger,
             VendorFault.IMPOSTOR: self._pki.impostor,
             VendorFault.NEIGHBOUR: self._pki.neighbour,
         }
-        if fault not in make:
+        other = fault if fault in make else algorithm
+        if other not in make:
             return self._pki.signer
+        assert other is not None
         with self._lock:
-            if fault not in self._other_signers:
-                self._other_signers[fault] = make[fault]()
-            return self._other_signers[fault]
+            if other not in self._other_signers:
+                self._other_signers[other] = make[other]()
+            return self._other_signers[other]
 
     def _described(self, key: PortalKey) -> dict[str, Any]:
         return {

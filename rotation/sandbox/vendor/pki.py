@@ -9,13 +9,14 @@ ITU-T X.660 sets aside for examples.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -24,6 +25,8 @@ SEAL_POLICY: Final = x509.ObjectIdentifier("2.999.1.1")
 TIMESTAMP_POLICY: Final = x509.ObjectIdentifier("2.999.1.2")
 
 _YEAR = timedelta(days=365)
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,15 @@ class Identity:
 
     certificate: x509.Certificate
     key: rsa.RSAPrivateKey = field(repr=False)
+    chain: tuple[x509.Certificate, ...] = ()
+
+
+@dataclass(frozen=True)
+class EcdsaIdentity:
+    """As `Identity`, with an elliptic key."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
     chain: tuple[x509.Certificate, ...] = ()
 
 
@@ -73,6 +85,55 @@ class Pki:
     def root_pem(self) -> bytes:
         """The trust anchor, as PEM."""
         return self.root.certificate.public_bytes(Encoding.PEM)
+
+    def ecdsa_signer(self) -> EcdsaIdentity:
+        """A seal with the signer's names and an elliptic key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        (organization,) = self.signer.certificate.subject.get_attributes_for_oid(
+            NameOID.ORGANIZATION_NAME
+        )
+        builder = _seal_builder(
+            str(organization.value), self.issuing, key.public_key(), self.made_at
+        )
+        return EcdsaIdentity(
+            _signed_by(builder, self.issuing),
+            key,
+            (self.issuing.certificate, *self.issuing.chain),
+        )
+
+    def crl(
+        self,
+        issuer: Identity,
+        at: datetime,
+        revoked: Mapping[int, datetime] | None = None,
+        *,
+        valid: timedelta = timedelta(days=7),
+    ) -> bytes:
+        """The CRL of a CA (RFC 5280, 5), DER.
+
+        Args:
+            issuer: ``root`` or ``issuing``.
+            at: when it is issued, aware UTC.
+            revoked: since when certificates are revoked, by serial number.
+            valid: how long until the next one.
+        """
+        identifier = issuer.certificate.extensions.get_extension_for_class(
+            x509.SubjectKeyIdentifier
+        ).value
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(issuer.certificate.subject)
+            .last_update(at)
+            .next_update(at + valid)
+            .add_extension(x509.CRLNumber(int(at.timestamp())), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), False
+            )
+        )
+        for serial, since in (revoked or {}).items():
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since)
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
     def neighbour(self) -> Identity:
         """A seal of another organisation from the same issuing CA: it chains to our anchor."""
@@ -116,16 +177,21 @@ def _issuing(organization: str, root: Identity, now: datetime) -> Identity:
 
 def _seal(organization: str, issuer: Identity, now: datetime) -> Identity:
     key = rsa.generate_private_key(65537, 2048)
+    return _issued(_seal_builder(organization, issuer, key.public_key(), now), key, issuer)
+
+
+def _seal_builder(
+    organization: str, issuer: Identity, key: PublicKey, now: datetime
+) -> x509.CertificateBuilder:
     builder = _builder(
         _name(organization, f"{organization} Seal"),
         issuer.certificate.subject,
-        key.public_key(),
+        key,
         now - timedelta(days=30),
         now + 3 * _YEAR,
     )
-    builder = _as_end_entity(builder, key.public_key(), non_repudiation=True)
-    builder = builder.add_extension(_policies(SEAL_POLICY), critical=False)
-    return _issued(builder, key, issuer)
+    builder = _as_end_entity(builder, key, non_repudiation=True)
+    return builder.add_extension(_policies(SEAL_POLICY), critical=False)
 
 
 def _timestamping(organization: str, root: Identity, now: datetime) -> Identity:
@@ -160,7 +226,7 @@ def _name(organization: str, common_name: str) -> x509.Name:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: rsa.RSAPublicKey,
+    key: PublicKey,
     not_before: datetime,
     not_after: datetime,
 ) -> x509.CertificateBuilder:
@@ -186,7 +252,7 @@ def _as_ca(
 
 
 def _as_end_entity(
-    builder: x509.CertificateBuilder, key: rsa.RSAPublicKey, *, non_repudiation: bool
+    builder: x509.CertificateBuilder, key: PublicKey, *, non_repudiation: bool
 ) -> x509.CertificateBuilder:
     return (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
@@ -196,12 +262,15 @@ def _as_end_entity(
 
 
 def _issued(builder: x509.CertificateBuilder, key: rsa.RSAPrivateKey, issuer: Identity) -> Identity:
+    return Identity(_signed_by(builder, issuer), key, (issuer.certificate, *issuer.chain))
+
+
+def _signed_by(builder: x509.CertificateBuilder, issuer: Identity) -> x509.Certificate:
     identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value), False
     )
-    certificate = builder.sign(issuer.key, hashes.SHA256())
-    return Identity(certificate, key, (issuer.certificate, *issuer.chain))
+    return builder.sign(issuer.key, hashes.SHA256())
 
 
 def _policies(policy: x509.ObjectIdentifier) -> x509.CertificatePolicies:

@@ -19,6 +19,7 @@ from rotation.sandbox.vendor.keys import KeyStore
 from rotation.sandbox.vendor.listener import HOST, Listener, bound_socket
 from rotation.sandbox.vendor.messages import Reply, Request
 from rotation.sandbox.vendor.pki import Pki
+from rotation.sandbox.vendor.profiles import PADES, VendorProfile
 from rotation.sandbox.vendor.service import RequestRecord, Service
 
 SIGN_PATHS: Final = ("/v1/sign", "/api/v1/sign")
@@ -44,6 +45,7 @@ class VendorEmulator:
         key_quota: how many active signing keys the account may have.
         page_size: how many keys a page of the key list holds.
         sign_paths: the paths of the signing call.
+        profile: what kind of CMS it gives; it may be changed later.
 
     Attributes:
         keys: the account's keys.
@@ -61,6 +63,7 @@ class VendorEmulator:
         key_quota: int = 20,
         page_size: int = 100,
         sign_paths: tuple[str, ...] = SIGN_PATHS,
+        profile: VendorProfile = PADES,
     ) -> None:
         self.clock_offset = timedelta(0)
         self.latency = timedelta(0)
@@ -68,6 +71,7 @@ class VendorEmulator:
         self.keys = KeyStore(self.now, propagation_delay=propagation_delay, quota=key_quota)
         self.faults = VendorFaults()
         self._account = Account(pki, self.keys, self.now, page_size=page_size)
+        self._account.profile = profile
         self._service = Service(
             self._account, self.keys, self.faults, self.now, sign_paths=sign_paths
         )
@@ -96,6 +100,15 @@ class VendorEmulator:
     def signatures(self) -> Counter[str]:
         """How many signatures each key id has made, spoilt and unanswered ones included."""
         return self._account.signatures
+
+    @property
+    def profile(self) -> VendorProfile:
+        """What kind of CMS it gives. Assign to it."""
+        return self._account.profile
+
+    @profile.setter
+    def profile(self, profile: VendorProfile) -> None:
+        self._account.profile = profile
 
     @property
     def outage(self) -> Outage | None:

@@ -1,9 +1,8 @@
 """Prepares a PDF to be signed by somebody else: placeholder, digest of the ByteRange, embedding.
 
 The seal is an incremental update (ISO 32000-2, 7.5.6). The result begins with the source, byte for
-byte, so everything in it stays as it is, earlier signatures included. The signature is of the kind
-ETSI.CAdES.detached (ISO 32000-2, 12.8.3.4), in a field that is invisible unless the request says
-otherwise.
+byte, so everything in it stays as it is, earlier signatures included. The signature is in a field
+that is invisible unless the request says otherwise.
 
 Does NOT verify the signature that is embedded: `rotation.vendor.cms` does that before.
 """
@@ -28,6 +27,7 @@ from rotation.sealing.pdf.certification import (
     refuse_if_no_changes_allowed,
     refuse_locked_field,
 )
+from rotation.sealing.pdf.extensions import declare_pades
 from rotation.sealing.pdf.fields import choose_field_name, put_signature, signature_fields
 from rotation.sealing.pdf.incremental_update import ConcatenatedFile, IncrementalUpdate, UpdateBytes
 from rotation.sealing.pdf.limits import Limits
@@ -35,7 +35,7 @@ from rotation.sealing.pdf.objects import dictionary_at
 from rotation.sealing.pdf.pages import page_at
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
 from rotation.sealing.pdf.repair import repair_document
-from rotation.sealing.pdf.signature_dictionary import SignatureDictionary
+from rotation.sealing.pdf.signature_dictionary import SignatureDictionary, SubFilter
 from rotation.sealing.pdf.visible.widget import make_visible
 from rotation.sealing.request import SealOptions
 
@@ -59,11 +59,13 @@ class PreparedPdf:
         reserved: the largest signature that fits, in bytes of DER.
         source: the document that the seal is appended to: the given one, or the repaired one.
         repaired: whether the document was repaired.
+        sub_filter: what kind of signature the placeholder is for.
     """
 
     reserved: int
     source: BinaryIO = field(repr=False)
     repaired: bool
+    sub_filter: SubFilter
     _update: UpdateBytes = field(repr=False)
 
     @cached_property
@@ -117,6 +119,7 @@ def prepare(
     options: SealOptions,
     at: datetime,
     *,
+    sub_filter: SubFilter = SubFilter.PADES,
     reserve: int | None = None,
     limits: Limits | None = None,
 ) -> PreparedPdf:
@@ -128,6 +131,7 @@ def prepare(
         options: the name of the field, the entries of the signature dictionary, what the seal
             shows, whether to certify and to repair.
         at: the claimed time of signing (M in the signature dictionary), aware UTC.
+        sub_filter: what kind of signature the placeholder is for.
         reserve: bytes of DER to reserve; None means 16 KiB, or 32 KiB with a timestamp.
         limits: what reading may cost; None means the defaults.
 
@@ -140,31 +144,37 @@ def prepare(
     if reserve is None:
         reserve = _RESERVED_WITH_TIMESTAMP if options.timestamp else _RESERVED
     try:
-        return _prepare_or_recover(document, options, at, reserve, limits)
+        return _prepare_or_recover(document, options, at, reserve, limits, sub_filter=sub_filter)
     except DamagedPdfError as error:
         if not options.repair:
             raise
         with readable(limits):
             repaired = repair_document(document, error)
-    return replace(_prepare_or_recover(repaired, options, at, reserve, limits), repaired=True)
+    again = _prepare_or_recover(repaired, options, at, reserve, limits, sub_filter=sub_filter)
+    return replace(again, repaired=True)
 
 
 def _prepare_or_recover(
-    document: BinaryIO, options: SealOptions, at: datetime, reserve: int, limits: Limits
+    document: BinaryIO,
+    options: SealOptions,
+    at: datetime,
+    reserve: int,
+    limits: Limits,
+    *,
+    sub_filter: SubFilter,
 ) -> PreparedPdf:
     """Prepare by the document's own tables, or else by the objects that are found in it."""
     started = time.monotonic()
     with readable(limits):
         try:
-            return _prepare(
-                PdfDocument(document, limits, since=started), options, at, reserve, limits
-            )
+            read = PdfDocument(document, limits, since=started)
+            return _prepare(read, options, at, reserve, limits, sub_filter=sub_filter)
         except (RotationError, PdfDecodeLimitError, RecursionError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - pyHanko raises any type over a document
             try:
                 recovered = PdfDocument(document, limits, recovered=True, since=started)
-                return _prepare(recovered, options, at, reserve, limits)
+                return _prepare(recovered, options, at, reserve, limits, sub_filter=sub_filter)
             except (RotationError, PdfDecodeLimitError, RecursionError, MemoryError):
                 raise
             except Exception:  # noqa: BLE001 - the first error says more
@@ -172,7 +182,13 @@ def _prepare_or_recover(
 
 
 def _prepare(
-    document: PdfDocument, options: SealOptions, at: datetime, reserve: int, limits: Limits
+    document: PdfDocument,
+    options: SealOptions,
+    at: datetime,
+    reserve: int,
+    limits: Limits,
+    *,
+    sub_filter: SubFilter,
 ) -> PreparedPdf:
     update = IncrementalUpdate(document)
     refuse_if_no_changes_allowed(update.root)
@@ -181,16 +197,18 @@ def _prepare(
     page = page_at(update.root, options.visible.page or 1 if options.visible else 1)
     field_name = choose_field_name(update.root, options.field_name)
     refuse_locked_field(update.root, field_name)
-    signature = SignatureDictionary(options, at, reserve)
+    signature = SignatureDictionary(options, at, reserve, sub_filter)
     reference = update.add_object(signature)
     signed_field = put_signature(update, field_name, reference, page)
     if options.visible:
         make_visible(update, signed_field, page, options.visible)
     if options.certify:
         certify(update, signature, reference, options.certify)
+    if sub_filter is SubFilter.PADES:
+        declare_pades(update)
     written = update.written(signature)
     _read_back(document, written, field_name, options, limits)
-    return PreparedPdf(reserve, document.stream, False, written)
+    return PreparedPdf(reserve, document.stream, False, sub_filter, written)
 
 
 def _read_back(

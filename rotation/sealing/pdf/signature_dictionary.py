@@ -9,6 +9,7 @@ takes. Little of that package is needed here.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import IO, Any, Final
 
 from pyhanko.pdf_utils.generic import (
@@ -29,6 +30,15 @@ _BYTE_RANGE: Final = 72
 # Flags of an annotation (12.5.3): it is printed, and it cannot be removed.
 _PRINTED: Final = 4
 _LOCKED: Final = 128
+
+
+class SubFilter(StrEnum):
+    """What kind of CMS a signature dictionary announces (ISO 32000-2, table 260)."""
+
+    #: A CMS as PAdES demands it (12.8.3.4).
+    PADES = "ETSI.CAdES.detached"
+    #: Any detached CMS (12.8.3.3).
+    PKCS7 = "adbe.pkcs7.detached"
 
 
 class ContentsPlaceholder(PdfObject):
@@ -74,19 +84,22 @@ class ByteRangePlaceholder(PdfObject):
 
 
 class SignatureDictionary(DictionaryObject):
-    """An empty signature dictionary of the kind ETSI.CAdES.detached (12.8.3.4).
+    """An empty signature dictionary.
 
     Args:
         options: location, reason and contact.
         at: the claimed time of signing, aware UTC.
         reserve: the largest signature that will fit, in bytes of DER.
+        sub_filter: what kind of CMS it announces.
 
     Attributes:
         contents: the placeholder for the signature.
         byte_range: the placeholder for the ranges that the signature covers.
     """
 
-    def __init__(self, options: SealOptions, at: datetime, reserve: int) -> None:
+    def __init__(
+        self, options: SealOptions, at: datetime, reserve: int, sub_filter: SubFilter
+    ) -> None:
         self.contents = ContentsPlaceholder(reserve)
         self.byte_range = ByteRangePlaceholder()
         texts = {
@@ -100,7 +113,7 @@ class SignatureDictionary(DictionaryObject):
                 pdf_name("/ByteRange"): self.byte_range,
                 pdf_name("/Type"): pdf_name("/Sig"),
                 pdf_name("/Filter"): pdf_name("/Adobe.PPKLite"),
-                pdf_name("/SubFilter"): pdf_name("/ETSI.CAdES.detached"),
+                pdf_name("/SubFilter"): pdf_name(f"/{sub_filter}"),
                 pdf_name("/M"): pdf_date(at),
                 **{pdf_name(key): pdf_string(text) for key, text in texts.items() if text},
             }

@@ -38,7 +38,7 @@ def test_nothing_is_wrong(doctor: DoctorFixture) -> None:
     assert set(verdicts.values()) == {"ok"}
     assert list(verdicts) == [
         *("credentials", "secrets-manager", "secret", "value", "expiry", "rotation"),
-        *("vendor", "clock", "key", "signer"),
+        *("vendor", "clock", "key", "signer", "profile"),
     ]
     assert doctor.rotation_fixture.vendor.signatures[key.id] == 1
     assert doctor.run().splitlines()[-1] == "Nothing is wrong."

@@ -13,7 +13,7 @@ from rotation.cli.doctor.vendor import SignedTestSeal, contact_vendor
 from rotation.credential import ApiKey
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.traffic import AwsError, Dropped
-from rotation.sandbox.vendor import Outage, Role, VendorFault
+from rotation.sandbox.vendor import PKCS7, Outage, Role, VendorFault
 from rotation.sandbox.vendor.listener import _Handler
 from rotation.settings.vendor import VendorSettings
 from tests.cli.doctor.doctor_fixture import SECRET, DoctorFixture
@@ -91,7 +91,7 @@ def test_no_way_to_the_vendor(
         checks = {
             check: found
             for check, found in doctor.checks("--timeout", "0.2", code=1).items()
-            if check in {"clock", "key", "signer"}
+            if check in {"clock", "key", "signer", "profile"}
         }
         assert {check["verdict"] for check in checks.values()} == {"not checked"}
 
@@ -234,6 +234,32 @@ def test_without_trust_anchors_the_signer_is_named(doctor: DoctorFixture) -> Non
     check = doctor.checks()["signer"]
     assert check["verdict"] == "not checked"
     assert "Trusted Signatures Sandbox" in check["says"]
+
+
+def test_the_profile_of_the_signature_is_named(doctor: DoctorFixture) -> None:
+    """What the vendor gives, and as what documents are sealed."""
+    doctor.store_healthy_key()
+    assert doctor.checks()["profile"]["says"] == (
+        "pades (RSA with SHA256), the chain is enclosed; documents are sealed as "
+        "ETSI.CAdES.detached"
+    )
+    doctor.rotation_fixture.vendor.profile = PKCS7
+    assert doctor.checks()["profile"]["says"] == (
+        "pkcs7 (RSA with SHA256), it has no signing-certificate-v2 attribute, it has a "
+        "signing-time attribute, the chain is enclosed; documents are sealed as "
+        "adbe.pkcs7.detached"
+    )
+
+
+def test_a_profile_that_the_settings_refuse(doctor: DoctorFixture) -> None:
+    """With SEAL_PROFILE=pades every seal would be refused, and the doctor says so."""
+    doctor.store_healthy_key()
+    doctor.variables["SEAL_PROFILE"] = "pades"
+    assert doctor.checks()["profile"]["verdict"] == "ok"
+    doctor.rotation_fixture.vendor.profile = PKCS7
+    found = doctor.only_problem()
+    assert found["code"] == "profile_not_pades"
+    assert "signing-time" in found["says"]
 
 
 def test_no_seal_buys_no_signature(doctor: DoctorFixture) -> None:

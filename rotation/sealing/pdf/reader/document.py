@@ -125,6 +125,12 @@ class PdfDocument(PdfFileReader):
         if self.recovered:
             self.recovered.add_objects_in_streams(self._numbers_in_stream, self.budget)
 
+    @property
+    def header_version(self) -> tuple[int, int]:
+        """The version that the header gives."""
+        assert self._header_version is not None
+        return self._header_version
+
     def _correct_trailer(self, tables: XRefTables) -> None:
         """Correct a Size that is too small and a malformed ID, which the update would repeat."""
         highest = max(
