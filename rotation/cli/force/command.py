@@ -33,6 +33,10 @@ REVOKE_FIRST = "revoke-first"
 EXIT_UNFINISHED = 3
 
 
+class _NotAskedError(RotationError):
+    """The reconcile function could not be asked, or refused or failed; the message says which."""
+
+
 @dataclass
 class _ForceResult:
     name: str
@@ -85,6 +89,8 @@ class _ForceRun:
         """Contain the leak of one secret. An error ends this secret only, and not the others."""
         try:
             return _ForceResult(name, self._contain(name))
+        except _NotAskedError as error:
+            problem = str(error)
         except RotationError as error:
             problem = error_text(error)
         except click.ClickException as error:
@@ -108,7 +114,11 @@ class _ForceRun:
         )
 
     def _ask(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
-        return self.account.ask(action, [arn], alias=None, **members)
+        try:
+            return self.account.ask(action, [arn], alias=None, **members)
+        except click.ClickException as error:
+            # Whoever waits for an incident knows our errors, and may go on in spite of one.
+            raise _NotAskedError(error.message) from error
 
     def _revoke_first(self, name: str, arn: str, declaration: Declaration) -> None:
         """Have the keys declared compromised and revoked before there are new ones."""

@@ -114,9 +114,11 @@ class SecretWriter:
             return None
         if described.get("DeletedDate") is not None:
             raise VersionStateError(deletion_text(name))
-        version, value = self._found("GetSecretValue", self._current) or (None, None)
+        arn = described["ARN"]
+        found = self._found("GetSecretValue", lambda: self._current(arn))
+        version, value = found or (None, None)
         return ExistingSecret(
-            arn=described["ARN"],
+            arn=arn,
             version=version,
             value=value,
             rotation_enabled=described.get("RotationEnabled", False),
@@ -192,10 +194,8 @@ class SecretWriter:
         finally:
             versions.remove_label(MIGRATING, token)
 
-    def _current(self) -> tuple[str, Confidential]:
-        answer = self._client.get_secret_value(
-            SecretId=self._request.secret, VersionStage=AWSCURRENT
-        )
+    def _current(self, arn: str) -> tuple[str, Confidential]:
+        answer = self._client.get_secret_value(SecretId=arn, VersionStage=AWSCURRENT)
         return answer["VersionId"], Confidential(answer.get("SecretString", ""))
 
     def _found(self, operation: str, call: Any) -> Any:
