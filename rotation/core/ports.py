@@ -70,11 +70,13 @@ class IssuerCondition:
         credential_id: the id of the admin credential, if the issuer needs one.
         credential_expires_at: when that stops working, aware UTC, if known.
         keys_left: how many keys it can still give, if that is limited.
+        unreadable: of its stock, what it cannot read and sets aside, each with the cause.
     """
 
     credential_id: str | None = None
     credential_expires_at: datetime | None = None
     keys_left: int | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 class KeyIssuer(Protocol):

@@ -363,6 +363,7 @@ def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts) -> dict[str,
         "leasedTo": list(done.leased_to),
         "spared": list(done.spared),
         "asked": done.asked,
+        "unreadable": list(done.unreadable),
     }
 
 

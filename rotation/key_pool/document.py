@@ -36,6 +36,7 @@ from rotation.credential import (
     ApiKey,
     Confidential,
     KeyFormat,
+    KeyMember,
     exact_json,
     exact_json_object,
     iso_utc,
@@ -122,15 +123,43 @@ class PoolEntry:
 
 
 @dataclass(frozen=True)
+class UnreadableEntry:
+    """An entry that says something else than this module knows. It stays as it is, to the letter.
+
+    Attributes:
+        place: which entry it is, for people.
+        problem: why it cannot be read; repeats no value.
+        key_id: the id of its key, where that can be read.
+        material: the material of its key, where that can be read.
+        text: the entry as the only member of a JSON object.
+    """
+
+    place: str
+    problem: str
+    key_id: str | None
+    material: Confidential | None
+    text: Confidential
+
+    def may_be(self, key: ApiKey) -> bool:
+        """Whether it is known to be about this key."""
+        return self.key_id == key.id or self.material == key.material
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}"
+
+
+@dataclass(frozen=True)
 class PoolDocument:
     """The keys of a pool, in the order in which they were added.
 
     Attributes:
+        unreadable: the entries that cannot be read. No key of theirs is leased or retired.
         leaked_at: when it was last declared that its keys leaked, aware UTC.
         other_members: the document's other members, as a JSON object.
     """
 
     keys: tuple[PoolEntry, ...] = ()
+    unreadable: tuple[UnreadableEntry, ...] = ()
     leaked_at: datetime | None = None
     other_members: Confidential = field(default_factory=_no_members)
 
@@ -140,11 +169,11 @@ class PoolDocument:
     ) -> PoolDocument:
         """Read a pool secret's value; ``of`` names the secret in the error.
 
-        One entry that cannot be read, or a key that is listed twice, refuses the whole document: a
-        key whose lease is misread could be given to two secrets.
+        An entry that cannot be read, or that lists a key a second time, is set aside as
+        `unreadable` and holds up no other: its own key alone could be given to two secrets.
 
         Raises:
-            InvalidCredentialError: the message says which entry and why, and repeats no value.
+            InvalidCredentialError: it is no pool; the message says why, and repeats no value.
         """
         pool = _parse(value, key_format)
         if isinstance(pool, str):
@@ -166,8 +195,14 @@ class PoolDocument:
         return tuple(
             entry
             for entry in self.keys
-            if entry.unused and not any(entry.key.material == other for other in spoken_of)
+            if entry.unused
+            and not any(entry.key.material == other for other in spoken_of)
+            and not any(one.may_be(entry.key) for one in self.unreadable)
         )
+
+    def may_hold(self, key_id: str) -> bool:
+        """Whether an entry that cannot be read may be about the key of that id."""
+        return any(one.key_id in {None, key_id} for one in self.unreadable)
 
     def with_entry(self, entry: PoolEntry) -> PoolDocument:
         """The pool with ``entry`` in the place of the one of its id, or at the end."""
@@ -184,7 +219,10 @@ class PoolDocument:
     def serialize(self) -> Confidential:
         """The JSON text to store."""
         members = exact_json_object(self.other_members) or {}
-        members[_KEYS] = [_entry_members(entry) for entry in self.keys]
+        entries: list[Any] = [_entry_members(entry) for entry in self.keys]
+        for one in self.unreadable:
+            entries += (exact_json_object(one.text) or {}).values()
+        members[_KEYS] = entries
         if self.leaked_at is not None:
             members[_LEAKED] = {"at": iso_utc(self.leaked_at)}
         return Confidential(exact_json(members))
@@ -203,6 +241,11 @@ def add_key(pool: PoolDocument, key: ApiKey, now: datetime) -> tuple[PoolDocumen
             another id, or the key was given away or has to die: it would be leased again. Or the
             keys of the pool would no longer fit into the secret once they are all leased.
     """
+    if any(one.may_be(key) for one in pool.unreadable):
+        raise KeyPoolError(
+            f"Key {key.id} is in the pool already, in an entry that cannot be read. Mend that "
+            "entry: `rotation pool list` shows it. Nothing was changed."
+        )
     known = pool.find(key.id)
     twin = next((entry for entry in pool.keys if entry.key.material == key.material), None)
     if known is not None and known is twin:
@@ -316,15 +359,39 @@ def _parse(value: Confidential, key_format: KeyFormat) -> PoolDocument | str:
     except (KeyError, TypeError, ValueError):
         return f'"{_LEAKED}" is not what docs/key-pool.md describes'
     keys: list[PoolEntry] = []
+    unreadable: list[UnreadableEntry] = []
     for number, item in enumerate(listed, start=1):
         entry = _parse_entry(item, key_format)
+        if isinstance(entry, PoolEntry) and any(entry.key.id == one.key.id for one in keys):
+            entry = f"{entry.key.id} is listed before"
         if isinstance(entry, str):
-            return f"key {number} of {len(listed)}: {entry}"
-        if any(entry.key.id == other.key.id for other in keys):
-            return f"key {number} of {len(listed)}: {entry.key.id} is listed before"
-        keys.append(entry)
+            place = f"key {number} of {len(listed)}"
+            unreadable.append(_set_aside(place, entry, item, key_format))
+        else:
+            keys.append(entry)
     others = _other_members(members, frozenset({_KEYS, _LEAKED}))
-    return PoolDocument(tuple(keys), leaked_at, others)
+    return PoolDocument(tuple(keys), tuple(unreadable), leaked_at, others)
+
+
+def _set_aside(place: str, problem: str, item: object, key_format: KeyFormat) -> UnreadableEntry:
+    members = item if isinstance(item, dict) else {}
+    material = _normalized(key_format.material, members)
+    return UnreadableEntry(
+        place,
+        problem,
+        _normalized(key_format.id, members),
+        None if material is None else Confidential(material),
+        Confidential(exact_json({"entry": item})),
+    )
+
+
+def _normalized(member: KeyMember, members: Mapping[str, Any]) -> str | None:
+    """A member of a key as `ApiKey` has it; None: it is missing or malformed."""
+    value = members.get(member.name)
+    try:
+        return member.normalize(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _parse_entry(item: object, key_format: KeyFormat) -> PoolEntry | str:

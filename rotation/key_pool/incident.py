@@ -38,12 +38,15 @@ class CondemnResult:
         leased_to: the ARNs of the secrets whose keys are in the pool: they have leaked with it.
         spared: the free keys that were added after the leak was declared, and are not condemned.
         asked: whether a person was asked, now or before, to revoke every one of them.
+        unreadable: the entries that cannot be read. Their keys leaked as well, and nobody was asked
+            to revoke them.
     """
 
     keys: tuple[str, ...]
     leased_to: tuple[str, ...]
     asked: bool
     spared: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 class PoolIncident:
@@ -92,7 +95,13 @@ class PoolIncident:
         logger.warning("key pool condemned", pool=self.name, keys=len(keys), declared=declared)
         leases = (entry.lease for entry in pool.keys)
         arns = dict.fromkeys(lease.label.secret_arn for lease in leases if lease is not None)
-        return CondemnResult(keys, tuple(arns), asked, tuple(one.key.id for one in pool.leasable))
+        return CondemnResult(
+            keys,
+            tuple(arns),
+            asked,
+            tuple(one.key.id for one in pool.leasable),
+            tuple(map(str, pool.unreadable)),
+        )
 
     def condemned(self) -> Sequence[CondemnedKey]:
         """The condemned keys. A key is due at every call on its first day, then once a day."""

@@ -20,7 +20,7 @@ from typing import Final
 from rotation.core.policy import POOL_RESERVE
 from rotation.core.ports import KeyLabel, KeyListing, Notifier, Revocation, VendorKey
 from rotation.credential import ApiKey, iso_utc, whole_milliseconds
-from rotation.errors import KeyPoolEmptyError
+from rotation.errors import KeyPoolEmptyError, KeyPoolError
 from rotation.key_pool.document import (
     KeyState,
     Lease,
@@ -254,6 +254,12 @@ def _retire(
     pool: PoolDocument, key_id: str, notice: Notice
 ) -> tuple[PoolDocument | None, PoolEntry | None]:
     entry = pool.find(key_id)
+    if entry is None and pool.may_hold(key_id):
+        raise KeyPoolError(
+            f"Nobody can be asked to revoke key {key_id}: the pool has an entry that cannot be "
+            f"read, which may be its own ({'; '.join(map(str, pool.unreadable))}). Mend the entry: "
+            "see docs/key-pool.md."
+        )
     if entry is None:
         return None, None
     to_die = entry.state in {KeyState.RETIRED, KeyState.COMPROMISED}

@@ -99,6 +99,12 @@ def issuer_warnings(condition: IssuerCondition, now: datetime) -> Iterator[KeyWa
             f"The pool has {condition.keys_left} free keys; keep {POOL_RESERVE} at least. "
             "Add keys with `rotation pool add`.",
         )
+    for one in condition.unreadable:
+        yield KeyWarning(
+            WarningCode.ISSUER_UNREADABLE,
+            f"An entry of the pool cannot be read, and is set aside ({one}). The others are used. "
+            "Mend the entry, or take it out of the value and revoke its key: docs/key-pool.md.",
+        )
 
 
 def _current(situation: Situation) -> Iterator[KeyWarning]:

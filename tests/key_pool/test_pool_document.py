@@ -12,8 +12,8 @@ import pytest
 
 from rotation.core.ports import KeyLabel
 from rotation.credential import Confidential, KeyFormat, KeyMember, matching
-from rotation.errors import InvalidCredentialError
-from rotation.key_pool.document import KeyState, Lease, Notice, PoolDocument
+from rotation.errors import InvalidCredentialError, KeyPoolError
+from rotation.key_pool.document import KeyState, Lease, Notice, PoolDocument, add_key
 from tests.privacy.canary import Canary, everything_said
 
 ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
@@ -84,20 +84,7 @@ def test_what_is_written_is_read_again() -> None:
         ("[]", 'a list "keys"'),
         ({}, 'a list "keys"'),
         ({"keys": {}}, 'a list "keys"'),
-        ({"keys": [KEY, 7]}, "key 2 of 2: it is not a JSON object"),
-        ({"keys": [{"apiKeyId": ID}]}, '"apiKey" is missing'),
-        ({"keys": [{"apiKeyId": ID, "apiKey": MATERIAL + "x"}]}, "not hexadecimal"),
-        ({"keys": [{"apiKeyId": MATERIAL, "apiKey": MATERIAL}]}, "not a UUID"),
-        ({"keys": [KEY | {"expiresAt": "2027-01-01"}]}, "not an ISO 8601 time with an offset"),
-        ({"keys": [KEY | {"state": "given"}]}, "none of free, leased"),
-        ({"keys": [KEY | {"state": ["free"]}]}, "none of free, leased"),
-        ({"keys": [KEY | {"state": "leased"}]}, "does not agree"),
-        ({"keys": [KEY | {"state": "free", "lease": LEASE}]}, "does not agree"),
-        ({"keys": [KEY | {"state": "leased", "lease": {"at": LEASE["at"]}}]}, "key-pool.md"),
-        ({"keys": [KEY | {"state": "leased", "lease": LEASE | {"token": 7}}]}, "key-pool.md"),
-        ({"keys": [KEY | {"lease": MATERIAL}]}, "key-pool.md"),
-        ({"keys": [KEY | {"addedAt": 7}]}, "key-pool.md"),
-        ({"keys": [KEY, KEY | {"apiKeyId": ID.upper()}]}, f"{ID} is listed before"),
+        ({"keys": [], "leaked": {"at": "now"}}, '"leaked" is not what docs/key-pool.md'),
     ],
 )
 def test_a_value_that_is_no_pool_is_refused_whole(value: Any, problem: str) -> None:
@@ -112,6 +99,60 @@ def test_a_value_that_is_no_pool_is_refused_whole(value: Any, problem: str) -> N
     # Up to this test's own frame, whose locals hold the parameters.
     failed.value.__traceback__ = failed.value.__traceback__ and failed.value.__traceback__.tb_next
     assert canary.find(everything_said(failed.value)) is None
+
+
+SOUND: dict[str, Any] = {"apiKeyId": OTHER_ID, "apiKey": "ab" * 32}
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (7, "it is not a JSON object"),
+        ({"apiKeyId": ID}, '"apiKey" is missing'),
+        ({"apiKeyId": ID, "apiKey": MATERIAL + "x"}, "not hexadecimal"),
+        ({"apiKeyId": MATERIAL, "apiKey": MATERIAL}, "not a UUID"),
+        (KEY | {"expiresAt": "2027-01-01"}, "not an ISO 8601 time with an offset"),
+        (KEY | {"state": "given"}, "none of free, leased"),
+        (KEY | {"state": ["free"]}, "none of free, leased"),
+        (KEY | {"state": "leased"}, "does not agree"),
+        (KEY | {"state": "free", "lease": LEASE}, "does not agree"),
+        (KEY | {"state": "leased", "lease": {"at": LEASE["at"]}}, "key-pool.md"),
+        (KEY | {"state": "leased", "lease": LEASE | {"token": 7}}, "key-pool.md"),
+        (KEY | {"lease": MATERIAL}, "key-pool.md"),
+        (KEY | {"addedAt": 7}, "key-pool.md"),
+        (KEY | {"apiKeyId": OTHER_ID.upper()}, f"{OTHER_ID} is listed before"),
+    ],
+)
+def test_an_entry_that_cannot_be_read_holds_up_no_other(entry: Any, problem: str) -> None:
+    """It is named with its cause, shows no key, and is written back to the letter."""
+    canary = Canary()
+    canary.plant(MATERIAL, "the key")
+    pool = parse({"keys": [SOUND, entry]})
+    assert [held.key.id for held in pool.keys] == [OTHER_ID]
+    [sick] = pool.unreadable
+    assert str(sick).startswith("key 2 of 2: ")
+    assert problem in str(sick)
+    assert canary.find(f"{pool!r} {sick!r} {sick}".encode()) is None
+    changed = stored(pool.with_entry(replace(pool.keys[0], state=KeyState.RETIRED)))
+    assert changed["keys"][1] == entry
+    assert parse(changed).unreadable == pool.unreadable
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"apiKeyId": OTHER_ID.upper(), "state": "leased"},
+        {"apiKey": "ab" * 32, "apiKeyId": "lost", "lease": LEASE, "state": "leased"},
+        SOUND | {"lease": "lost"},
+    ],
+)
+def test_a_key_that_an_unreadable_entry_is_about_is_not_leased(entry: Any) -> None:
+    """By its id or by its material: it may have been leased before. Nor is it added anew."""
+    pool = parse({"keys": [SOUND, entry, KEY]})
+    assert [held.key.id for held in pool.leasable] == [ID]
+    key = pool.keys[0].key
+    with pytest.raises(KeyPoolError, match="cannot be read"):
+        add_key(parse({"keys": [entry]}), key, datetime(2026, 11, 21, tzinfo=UTC))
 
 
 def test_a_pool_shows_no_key() -> None:
@@ -166,7 +207,6 @@ def test_the_pool_of_another_vendor_has_its_members() -> None:
     assert (held.key.id, held.key.material.reveal()) == ("anna", "12345678")
     [written] = stored(pool)["keys"]
     assert written | value["keys"][0] == written
-    with pytest.raises(InvalidCredentialError, match='"login" is missing'):
-        PoolDocument.parse(
-            Confidential(json.dumps({"keys": [KEY]})), of="the pool", key_format=other
-        )
+    foreign = Confidential(json.dumps({"keys": [KEY]}))
+    [sick] = PoolDocument.parse(foreign, of="the pool", key_format=other).unreadable
+    assert '"login" is missing' in str(sick)

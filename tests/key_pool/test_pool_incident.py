@@ -11,7 +11,7 @@ import pytest
 
 from rotation.core.ports import Revocation
 from rotation.credential import ApiKey, iso_utc
-from rotation.errors import KeyPoolEmptyError
+from rotation.errors import KeyPoolEmptyError, KeyPoolError
 from rotation.key_pool.document import add_key
 from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.messages import NOTICE_TIMEOUT
@@ -278,3 +278,18 @@ def test_a_living_key_costs_one_version_a_day(
         key_pool.rotation.later(timedelta(hours=1))
     assert key_pool.versions() - before == 1
     assert all(one.due for one in incident.condemned())
+
+
+def test_a_leak_names_the_entries_that_cannot_be_read(
+    key_pool: PoolFixture, incident: PoolIncident
+) -> None:
+    """Their keys leaked as well; those that can be read are condemned, and a person is asked."""
+    [sound] = key_pool.fill([YEAR])
+    value = key_pool.value()
+    key_pool.put({"keys": [*value["keys"], {"apiKeyId": "lost"}]})
+    done = incident.condemn(DECLARED)
+    assert done.keys == (sound.id,)
+    assert done.asked
+    assert [one.partition(":")[0] for one in done.unreadable] == ["key 2 of 2"]
+    with pytest.raises(KeyPoolError, match="key 2 of 2"):
+        key_pool.pool.revoke("5f1f4b0e-0000-4000-8000-000000000001")

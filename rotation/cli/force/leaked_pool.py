@@ -44,12 +44,14 @@ class LeakedPool:
         condemned: the ids of the keys that a person has to revoke.
         leased_to: the ARNs of the secrets that hold other keys of the pool.
         asked: whether a person was notified.
+        unreadable: the entries that cannot be read, each with the cause.
     """
 
     pool: str
     condemned: Sequence[str]
     leased_to: list[str]
     asked: bool
+    unreadable: Sequence[str]
     _declare: Callable[[str], object]
     _keys_left: Callable[[str], int]
     _act_log: ActLog
@@ -86,10 +88,17 @@ class LeakedPool:
             "condemned": list(self.condemned),
             "leasedTo": list(self.leased_to),
             "personAsked": self.asked,
+            "unreadable": list(self.unreadable),
         }
 
     def print_remaining_work(self, console: Console) -> None:
         """Print which keys a person has to revoke."""
+        for one in self.unreadable:
+            console.print(
+                f"{self.pool}: {one}. Its key leaked too, and nobody was asked to revoke it.",
+                style="bold yellow",
+                markup=False,
+            )
         if not self.condemned:
             return
         console.print()
@@ -121,6 +130,7 @@ def declare_pool_leaked(
         done["condemned"],
         done["leasedTo"],
         done["asked"],
+        done["unreadable"],
         _declare=lambda name: account.ask(
             "declare",
             [name],

@@ -47,7 +47,9 @@ def list_keys(name: str, *, as_json: bool) -> None:
         pool = _pool(name).read()
     if as_json:
         keys = [_as_json(entry) for entry in pool.keys]
-        click.echo(json.dumps({"pool": name, "free": _free(pool), "keys": keys}))
+        unreadable = list(map(str, pool.unreadable))
+        report = {"pool": name, "free": _free(pool), "keys": keys, "unreadable": unreadable}
+        click.echo(json.dumps(report))
         return
     now = utc_now()
     rows: list[tuple[str, ...]] = [("KEY ID", "STATE", "AGE", "EXPIRES", "LEASED")]
@@ -56,6 +58,8 @@ def list_keys(name: str, *, as_json: bool) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+    for one in pool.unreadable:
+        click.echo(f"{one}. It is set aside: mend it, or take it out and revoke its key.")
     click.echo(_stock(_free(pool)))
 
 

@@ -106,4 +106,6 @@ def _credential_condition(key: ApiKey) -> IssuerCondition:
 
 
 def _pool_condition(pool: PoolDocument) -> IssuerCondition:
-    return IssuerCondition(keys_left=len(pool.leasable))
+    return IssuerCondition(
+        keys_left=len(pool.leasable), unreadable=tuple(map(str, pool.unreadable))
+    )
