@@ -40,6 +40,7 @@ from rotation.errors import (
     VendorUnavailableError,
 )
 from rotation.privacy.redaction import scrub
+from rotation.sealing.notices import SealNotice
 from rotation.sealing.request import ObjectLocation, SealRequest
 
 Exact = TypeVar("Exact")
@@ -105,6 +106,7 @@ class Seal:
             older function does not say.
         sub_filter: the SubFilter of the signature dictionary, or None likewise.
         signatures: how many signatures the seal cost; an older function's answer counts as one.
+        notices: what to know of the document; ``docs/sealing.md`` has the codes.
     """
 
     source: StoredObject
@@ -121,6 +123,7 @@ class Seal:
     profile: str | None = None
     sub_filter: str | None = None
     signatures: int = 1
+    notices: tuple[SealNotice, ...] = ()
 
 
 def event_of(request: SealRequest) -> dict[str, Any]:
@@ -174,6 +177,7 @@ def _seal(members: Mapping[str, Any]) -> Seal:
         profile=_text(profile["name"]) if profile else None,
         sub_filter=_text(profile["subFilter"]) if profile else None,
         signatures=_exactly(int, members.get("signatures", 1)),
+        notices=tuple(_notice(one) for one in _exactly(list, members.get("notices", []))),
     )
 
 
@@ -182,6 +186,12 @@ def _proven(timestamp: object) -> bool | None:
         return None
     status = _text(timestamp["status"]) if isinstance(timestamp, Mapping) else ""
     return {"proven": True, "unproven": False}[status]
+
+
+def _notice(value: object) -> SealNotice:
+    members = _exactly(dict, value)
+    code, message = _text(members["code"]), _text(members["message"])
+    return SealNotice(scrub(code[:64]), scrub(message[:_LONGEST_MESSAGE]))
 
 
 def _stored(value: object) -> StoredObject:

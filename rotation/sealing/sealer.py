@@ -24,6 +24,7 @@ from rotation.errors import (
 )
 from rotation.privacy.observability import count, logger
 from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocument
+from rotation.sealing.notices import SealNotice
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
 from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.request import ObjectLocation, SealRequest
@@ -66,6 +67,7 @@ class SealedDocument:
         repaired: whether the document was rewritten before it was sealed.
         sub_filter: the kind of signature that the signature dictionary announces.
         signatures: how many signatures were bought.
+        notices: what the caller should know of the document.
     """
 
     request: SealRequest
@@ -76,6 +78,7 @@ class SealedDocument:
     repaired: bool
     sub_filter: str
     signatures: int
+    notices: tuple[SealNotice, ...]
 
     def answer(self) -> dict[str, Any]:
         """The JSON object that the caller gets; ``docs/sealing.md`` describes it."""
@@ -96,6 +99,7 @@ class SealedDocument:
             "repaired": self.repaired,
             "profile": {**self.signer.profile.members(), "subFilter": self.sub_filter},
             "signatures": self.signatures,
+            "notices": [notice.members() for notice in self.notices],
         }
 
 
@@ -186,6 +190,7 @@ class Sealer:
                 "profile": sealed.signer.profile.members(),
                 "sub_filter": sealed.sub_filter,
                 "signatures": sealed.signatures,
+                "notices": [str(notice.code) for notice in sealed.notices],
             },
         )
         return sealed
@@ -215,6 +220,7 @@ class Sealer:
             signed.prepared.repaired,
             signed.prepared.sub_filter.value,
             signed.signatures,
+            signed.prepared.notices,
         )
 
     def _signed(

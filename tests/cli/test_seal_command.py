@@ -606,6 +606,20 @@ def test_a_damaged_document_is_repaired_where_it_may_be(sealing: SealFixture) ->
     assert f"{sealing.source}/b.pdf" not in said
 
 
+def test_what_is_unusual_about_a_document_is_said(sealing: SealFixture) -> None:
+    """A notice is a member of the line of JSON, and a line under the document's for people."""
+    rights = b"<< /Type /Catalog /Pages 2 0 R /Perms << /UR3 6 0 R >> >>"
+    sealing.put("a.pdf", content=pdf({1: rights, 6: b"<< /Type /Sig >>"}))
+    sealing.put("b.pdf")
+    lines = {Path(line["source"]).name: line for line in sealing.lines()[:-1]}
+    assert [notice["code"] for notice in lines["a.pdf"]["notices"]] == ["usage_rights"]
+    assert lines["b.pdf"]["notices"] == []
+    (sealing.sealed / "a.pdf").unlink()
+    said = sealing.seal()
+    assert f"sealed       {sealing.source}/a.pdf" in said
+    assert said.count("usage_rights: The document grants usage rights") == 1
+
+
 def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(
     sealing: SealFixture,
 ) -> None:

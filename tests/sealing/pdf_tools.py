@@ -1,12 +1,22 @@
-"""Judges of seals that share no code with ours: Poppler's pdfsig and pdftoppm, and qpdf."""
+"""Judges of seals that share no code with ours: Poppler, qpdf, MuPDF, and PDFBox's preflight."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
 
 from rotation.sealing.visible_seal import Box
+
+# Where Debian's packages put PDFBox and what it needs.
+_JAVA: Final = Path("/usr/share/java")
+_PREFLIGHT: Final = (
+    *("pdfbox2", "preflight", "xmpbox", "fontbox2"),
+    *("commons-logging", "javax.activation", "jaxb-api"),
+)
 
 
 def pdfsig(document: bytes, folder: Path, *, anchors: Path | None = None) -> str:
@@ -30,6 +40,45 @@ def qpdf_check(document: bytes, folder: Path) -> str:
     path = folder / "sealed.pdf"
     path.write_bytes(document)
     return _run("qpdf", "--check", str(path))
+
+
+def mutool(document: bytes, folder: Path) -> str:
+    """What MuPDF complains of when it draws every page; nothing if it reads all without repair.
+
+    Color profiles are ignored, because not every build of it has them.
+    """
+    path = folder / "drawn.pdf"
+    path.write_bytes(document)
+    command = ("mutool", "draw", "-q", "-N", "-r", "20", "-F", "pbm", "-o", "/dev/null", str(path))
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return done.stderr
+
+
+def preflight(documents: Mapping[str, bytes], folder: Path) -> dict[str, set[str]]:
+    """How each document breaks PDF/A-1b, by PDFBox's preflight in one run; empty if it does not."""
+    paths = {folder / f"{number}.pdf": name for number, name in enumerate(documents)}
+    for path, name in paths.items():
+        path.write_bytes(documents[name])
+    (folder / "list").write_text("".join(f"{path}\n" for path in paths))
+    archives = ":".join(str(_JAVA / f"{archive}.jar") for archive in _PREFLIGHT)
+    subprocess.run(
+        [
+            # It starts sooner, and keeps its list of fonts out of the home folder.
+            *("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+            *(f"-Dpdfbox.fontcache={folder}", "-cp", archives),
+            *("org.apache.pdfbox.preflight.Validator_A1b", "xml", "group", str(folder / "list")),
+        ],
+        check=False,
+        capture_output=True,
+        timeout=120,
+    )
+    report = ET.parse(folder / "list.preflight.xml")
+    return {
+        paths[folder / str(one.get("name"))]: {
+            f"{error.findtext('code')}: {error.findtext('details')}" for error in one.iter("error")
+        }
+        for one in report.getroot().iter("preflight")
+    }
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ class _Summary:
         self.counted[result.status] += 1
         if self.as_json:
             click.echo(json.dumps(result.as_json()))
-        elif self.total == 1 or result.status not in _DONE or _repaired(result):
+        elif self.total == 1 or result.status not in _DONE or _noteworthy(result):
             self.to_print.append(result)
 
     @property
@@ -193,6 +193,10 @@ def _end(summary: _Summary, *, interrupted: bool = False, gave_up: bool = False)
         raise click.exceptions.Exit(1)
 
 
+def _noteworthy(result: DocumentResult) -> bool:
+    return result.seal is not None and (result.seal.repaired or bool(result.seal.notices))
+
+
 def _repaired(result: DocumentResult) -> bool:
     return result.seal is not None and result.seal.repaired
 
@@ -204,18 +208,22 @@ def _print_result(console: Console, result: DocumentResult) -> None:
     if result.succeeded:
         names += f" as {printable(document.written_to)}"
     console.print(Text.assemble((f"{label:<12}", style), f" {names}"))
+    for line in _explanations(result):
+        console.print(f"{'':<13}{printable(line)}", markup=False)
+
+
+def _explanations(result: DocumentResult) -> Iterator[str]:
     if result.error is not None:
-        why = f"{result.error.code}: {result.error_text}"
-    elif _repaired(result):
-        why = "It was damaged, and was rewritten before it was sealed: see that all of it is there."
-    elif result.status is DocumentStatus.EXISTS:
-        why = (
-            f"{document.written_to} is there already, and is no seal of this document. It is left "
-            "alone; --overwrite replaces it."
+        yield f"{result.error.code}: {result.error_text}"
+    if _repaired(result):
+        yield "It was damaged, and was rewritten before it was sealed: see that all of it is there."
+    if result.status is DocumentStatus.EXISTS:
+        yield (
+            f"{result.document.written_to} is there already, and is no seal of this document. It "
+            "is left alone; --overwrite replaces it."
         )
-    else:
-        return
-    console.print(f"{'':<13}{printable(why)}", markup=False)
+    for notice in result.seal.notices if result.seal else ():
+        yield f"{notice.code}: {notice.message}"
 
 
 def _summary_text(summary: _Summary) -> str:

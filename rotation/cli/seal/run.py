@@ -147,6 +147,7 @@ class DocumentResult:
                 "profile": seal.profile,
                 "subFilter": seal.sub_filter,
                 "signatures": seal.signatures,
+                "notices": [notice.members() for notice in seal.notices],
             }
         return members
 

@@ -60,10 +60,12 @@ class SignedField:
     """A field that has been given a signature.
 
     Attributes:
+        reference: the reference to the field.
         widget: the field's annotation on a page.
         is_new: whether the field is new.
     """
 
+    reference: IndirectObject
     widget: DictionaryObject
     is_new: bool
 
@@ -151,9 +153,9 @@ def put_signature(
         found = existing[0].dictionary
         found[pdf_name("/V")] = signature
         update.mark_update(existing[0].reference)
-        signed_field = SignedField(_widget_of(found), is_new=False)
+        signed_field = SignedField(existing[0].reference, _widget_of(found), is_new=False)
     else:
-        signed_field = SignedField(_add_field(update, page, field_name, signature), is_new=True)
+        signed_field = _add_field(update, page, field_name, signature)
     _set_sig_flags(update)
     return signed_field
 
@@ -177,7 +179,7 @@ def _set_sig_flags(update: IncrementalPdfFileWriter) -> None:
 
 def _add_field(
     update: IncrementalPdfFileWriter, page: Page, name: str, signature: IndirectObject
-) -> DictionaryObject:
+) -> SignedField:
     field = signature_field(name, page.reference)
     field[pdf_name("/V")] = signature
     reference = update.add_object(field)
@@ -189,7 +191,7 @@ def _add_field(
         update.update_root()
     _append(update, form, "/Fields", reference)
     _append(update, page.dictionary, "/Annots", reference)
-    return field
+    return SignedField(reference, field, is_new=True)
 
 
 def _append(
@@ -198,13 +200,15 @@ def _append(
     key: str,
     reference: IndirectObject,
 ) -> None:
+    """Append to the array at ``key``; an array outside of the dictionary is replaced by a copy.
+
+    Other dictionaries may refer to that array too, such as pages that share their annotations, and
+    they must not change.
+    """
     found = get_value(dictionary, key)
-    if isinstance(found, ArrayObject):
-        found.append(reference)
-        update.update_container(found)
-    else:
-        dictionary[pdf_name(key)] = ArrayObject([reference])
-        update.update_container(dictionary)
+    entries = found.iterate() if isinstance(found, ArrayObject) else ()
+    dictionary[pdf_name(key)] = ArrayObject([*entries, reference])
+    update.update_container(dictionary)
 
 
 def _top_level_names(root: DictionaryObject) -> set[str]:

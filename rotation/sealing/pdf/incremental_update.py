@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final
 from pyhanko.pdf_utils.generic import DictionaryObject, IndirectObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
-from rotation.errors import DocumentTooLargeError
+from rotation.errors import DocumentTooLargeError, UnsupportedPdfError
 from rotation.sealing.pdf.reader.document import PdfDocument
 from rotation.sealing.pdf.signature_dictionary import SignatureDictionary
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # A row of a classic table has ten digits for a position (ISO 32000-2, 7.5.4).
 _LAST_POSITION: Final = 9_999_999_999
 _HEADROOM: Final = 1024 * 1024
+# Acrobat's limit (ISO 32000-1, annex C), which MuPDF enforces: beyond it, it drops the tables.
+_LAST_OBJECT_NUMBER: Final = 8_388_607
 
 
 class IncrementalUpdate(IncrementalPdfFileWriter):
@@ -44,7 +46,9 @@ class IncrementalUpdate(IncrementalPdfFileWriter):
 
         Raises:
             DocumentTooLargeError: a classic table cannot give positions that large.
+            UnsupportedPdfError: viewers would not accept the numbers of the objects.
         """
+        self._refuse_numbers()
         document = self.prev
         document.stream.seek(document.size - 1)
         ended = document.stream.read(1) in {b"\n", b"\r"}
@@ -64,6 +68,14 @@ class IncrementalUpdate(IncrementalPdfFileWriter):
         base = document.base
         signature.byte_range.fill(written, start_of_cms + base, end_of_cms + base, end + base)
         return written
+
+    def _refuse_numbers(self) -> None:
+        last = self._lastobj_id + (1 if self.stream_xrefs else 0)
+        if last > _LAST_OBJECT_NUMBER:
+            raise UnsupportedPdfError(
+                f"The file numbers its objects so high that the seal's would be {last}, and "
+                f"viewers take numbers up to {_LAST_OBJECT_NUMBER}. Have a PDF editor save it anew."
+            )
 
     def _update_meta(self) -> None:
         # Info and XMP belong to the author of the document, and rewriting some real XMP fails.

@@ -54,6 +54,11 @@ class Page:
         turned = self.attributes.get("/Rotate")
         return int(turned) % 360 if isinstance(turned, int) and turned % 90 == 0 else 0
 
+    @property
+    def corner(self) -> tuple[float, float]:
+        """The lower left corner of what viewers show, in the page's own coordinates."""
+        return self._shown()[:2]
+
     def rectangle(self, box: Box) -> Box:
         """``box`` in the page's own coordinates.
 

@@ -21,6 +21,8 @@ from typing import BinaryIO, Final, Protocol, cast, runtime_checkable
 from pyhanko.pdf_utils.misc import PdfDecodeLimitError
 
 from rotation.errors import DamagedPdfError, RotationError, SignatureTooLargeError
+from rotation.sealing.notices import SealNotice
+from rotation.sealing.pdf.accessibility import keep_accessible
 from rotation.sealing.pdf.certification import (
     certify,
     refuse_certifying_signed,
@@ -31,16 +33,18 @@ from rotation.sealing.pdf.extensions import declare_pades
 from rotation.sealing.pdf.fields import choose_field_name, put_signature, signature_fields
 from rotation.sealing.pdf.incremental_update import ConcatenatedFile, IncrementalUpdate, UpdateBytes
 from rotation.sealing.pdf.limits import Limits
-from rotation.sealing.pdf.objects import dictionary_at
+from rotation.sealing.pdf.objects import dictionary_at, get_value
 from rotation.sealing.pdf.pages import page_at
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
 from rotation.sealing.pdf.repair import repair_document
+from rotation.sealing.pdf.restrictions import restrictions
 from rotation.sealing.pdf.signature_dictionary import SignatureDictionary, SubFilter
-from rotation.sealing.pdf.visible.widget import make_visible
+from rotation.sealing.pdf.visible.widget import describe, give_empty_appearance, make_visible
 from rotation.sealing.request import SealOptions
 
 _RESERVED: Final = 16 * 1024
-_RESERVED_WITH_TIMESTAMP: Final = 32 * 1024
+# A PDF/A has no string of more than 32,767 bytes (ISO 19005-2, 6.1.13).
+_RESERVED_WITH_TIMESTAMP: Final = 32 * 1024 - 1
 
 
 @runtime_checkable
@@ -60,12 +64,14 @@ class PreparedPdf:
         source: the document that the seal is appended to: the given one, or the repaired one.
         repaired: whether the document was repaired.
         sub_filter: what kind of signature the placeholder is for.
+        notices: what the caller should know of the document.
     """
 
     reserved: int
     source: BinaryIO = field(repr=False)
     repaired: bool
     sub_filter: SubFilter
+    notices: tuple[SealNotice, ...]
     _update: UpdateBytes = field(repr=False)
 
     @cached_property
@@ -197,18 +203,31 @@ def _prepare(
     page = page_at(update.root, options.visible.page or 1 if options.visible else 1)
     field_name = choose_field_name(update.root, options.field_name)
     refuse_locked_field(update.root, field_name)
+    signed = any(get_value(found.dictionary, "/V") for found in signature_fields(update.root))
     signature = SignatureDictionary(options, at, reserve, sub_filter)
     reference = update.add_object(signature)
     signed_field = put_signature(update, field_name, reference, page)
     if options.visible:
-        make_visible(update, signed_field, page, options.visible)
+        make_visible(update, signed_field, page, options, options.visible)
+    else:
+        give_empty_appearance(update, signed_field.widget)
+    notices = [*restrictions(update.root, document.encrypt_dict, new_field=signed_field.is_new)]
+    if signed_field.is_new:
+        notices += keep_accessible(
+            update,
+            signed_field.reference,
+            page,
+            describe(options),
+            visible=options.visible is not None,
+            signed=signed,
+        )
     if options.certify:
         certify(update, signature, reference, options.certify)
     if sub_filter is SubFilter.PADES:
         declare_pades(update)
     written = update.written(signature)
     _read_back(document, written, field_name, options, limits)
-    return PreparedPdf(reserve, document.stream, False, sub_filter, written)
+    return PreparedPdf(reserve, document.stream, False, sub_filter, tuple(notices), written)
 
 
 def _read_back(

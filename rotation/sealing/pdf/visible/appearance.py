@@ -104,6 +104,26 @@ def build_appearance(
     return update.add_object(form)
 
 
+def empty_appearance(update: IncrementalPdfFileWriter, place: Box | None) -> IndirectObject:
+    """A form XObject that shows nothing.
+
+    Args:
+        update: the update that the form is added to.
+        place: the rectangle of the field; None if it has no area.
+    """
+    width, height = (place[2] - place[0], place[3] - place[1]) if place else (0, 0)
+    form = StreamObject(
+        {
+            pdf_name("/Type"): pdf_name("/XObject"),
+            pdf_name("/Subtype"): pdf_name("/Form"),
+            pdf_name("/BBox"): number_array(0, 0, width, height),
+            pdf_name("/Resources"): DictionaryObject(),
+        },
+        stream_data=b"",
+    )
+    return update.add_object(form)
+
+
 def _fit_image(image: Image, area: Box) -> Box:
     """The largest box for ``image`` in the middle of ``area``."""
     left, bottom, right, top = area

@@ -21,8 +21,13 @@ from rotation.sealing.pdf.certification import refuse_visible_if_certified
 from rotation.sealing.pdf.fields import SignedField
 from rotation.sealing.pdf.objects import dictionary_at, get_value, integer_at
 from rotation.sealing.pdf.pages import Page, rectangle_in
-from rotation.sealing.pdf.visible.appearance import build_appearance, number_array
+from rotation.sealing.pdf.visible.appearance import (
+    build_appearance,
+    empty_appearance,
+    number_array,
+)
 from rotation.sealing.pdf.visible.images import Image, parse_image
+from rotation.sealing.request import SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
 
 # Flags of an annotation (ISO 32000-2, table 167): those that hide it, and the one that prints it.
@@ -31,7 +36,11 @@ _PRINT: Final = 4
 
 
 def make_visible(
-    update: IncrementalPdfFileWriter, signed_field: SignedField, page: Page, visible: VisibleSeal
+    update: IncrementalPdfFileWriter,
+    signed_field: SignedField,
+    page: Page,
+    options: SealOptions,
+    visible: VisibleSeal,
 ) -> None:
     """Give the signed field the appearance that ``visible`` asks for.
 
@@ -39,7 +48,8 @@ def make_visible(
         update: the update that the field is in.
         signed_field: the field; one that the document had before keeps its place.
         page: the page for a new field.
-        visible: the request.
+        options: the request.
+        visible: the part of it that says what is seen.
 
     Raises:
         InvalidRequestError: the request cannot be carried out in this document.
@@ -53,9 +63,28 @@ def make_visible(
         size, rotation = _size_of_existing(widget, visible)
     form = build_appearance(update, size, rotation, visible.text, image)
     widget[pdf_name("/AP")] = DictionaryObject({pdf_name("/N"): form})
+    if signed_field.is_new:
+        widget[pdf_name("/TU")] = pdf_string(describe(options))
     flags = integer_at(widget, "/F") or 0
     widget[pdf_name("/F")] = NumberObject(flags & ~_HIDING | _PRINT)
     update.update_container(widget)
+
+
+def describe(options: SealOptions) -> str:
+    """What a seal is, for people who do not see it: the drawn letters are not text for them."""
+    text = options.visible.text if options.visible else None
+    return " ".join((text or options.reason or "Electronic seal").split())
+
+
+def give_empty_appearance(update: IncrementalPdfFileWriter, widget: DictionaryObject) -> None:
+    """Give an invisible field an appearance that shows nothing, unless it has an appearance.
+
+    PDF/A-1 demands one of every field (ISO 19005-1, 6.9).
+    """
+    if dictionary_at(widget, "/AP") is None:
+        form = empty_appearance(update, rectangle_in(get_value(widget, "/Rect")))
+        widget[pdf_name("/AP")] = DictionaryObject({pdf_name("/N"): form})
+        update.update_container(widget)
 
 
 def _parse_image(root: DictionaryObject, visible: VisibleSeal) -> Image | None:
@@ -95,9 +124,6 @@ def _place_new_widget(
     left, bottom, right, top = visible.box
     widget[pdf_name("/Rect")] = number_array(*page.rectangle(visible.box))
     widget[pdf_name("/MK")] = DictionaryObject({pdf_name("/R"): NumberObject(page.rotation)})
-    if visible.text:
-        # Screen readers read this, because the drawn letters are not text for them.
-        widget[pdf_name("/TU")] = pdf_string(" ".join(visible.text.split()))
     return (right - left, top - bottom), page.rotation
 
 
