@@ -17,7 +17,7 @@ from asn1crypto import tsp
 from asn1crypto import x509 as asn1_x509
 
 from rotation.cms.algorithms import weak_algorithm
-from rotation.cms.signed_data import UNREADABLE, SignedData, read_signed_data
+from rotation.cms.signed_data import SignedData, read_signed_data
 
 #: By so much two clocks that are both right may differ: the authority's and the signer's.
 CLOCKS_DIFFER: Final = timedelta(minutes=10)
@@ -139,6 +139,12 @@ def judge_timestamp(
     )
 
 
+def imprint_algorithm(token: bytes, known: Sequence[asn1_x509.Certificate] = ()) -> str:
+    """The digest algorithm of what a timestamp covers. Raises what `UNREADABLE` names."""
+    info = tsp.TSTInfo.load(read_signed_data(token, known).content or b"")
+    return str(info["message_imprint"]["hash_algorithm"]["algorithm"].native)
+
+
 def _broken(signed: SignedData, info: Any, imprint: Callable[[str], bytes]) -> Unproven | None:
     """RFC 3161 section 2.4.2: the token is signed, names its signer, and covers the imprint."""
     covered = info["message_imprint"]
@@ -190,6 +196,3 @@ def _wrong_time(
     if signer is not None and not signer.not_valid_before <= time <= signer.not_valid_after:
         return Unproven.SIGNER_VALIDITY
     return None
-
-
-__all__ = ["CLOCKS_DIFFER", "UNREADABLE", "PathCheck", "Timestamp", "Unproven", "judge_timestamp"]

@@ -109,6 +109,7 @@ def test_each_file_is_judged_whatever_is_wrong_with_another(run_command: Command
     assert "No such file or directory" in said
     assert "encrypted with a password" in said
     assert said.index("plain.pdf") < said.index("good.pdf")
+    assert said.endswith("8 files: 5 unreadable, 1 unsigned, 1 problem, 1 ok\n")
 
 
 def test_without_anchors_it_says_that_a_name_proves_nothing(
@@ -120,12 +121,14 @@ def test_without_anchors_it_says_that_a_name_proves_nothing(
             cms_over(prepared.digest, signer_of(pki.impostor()))
         )
     )
-    said = run_command("impostor.pdf").output
-    assert "this name was not checked" in said
-    told = json.loads(run_command("--json", "impostor.pdf").output)
-    assert (told["ok"], told["anchored"]) == (True, False)
+    said = run_command("impostor.pdf", code=3).output
+    assert said.startswith("unchecked    impostor.pdf  sealed by ")
+    assert "nobody vouches for the signer" in said
+    told = json.loads(run_command("--json", "impostor.pdf", code=3).output)
+    assert (told["ok"], told["anchored"], told["totals"]) == (False, False, {"unchecked": 1})
     assert told["files"][0]["signatures"][0]["trusted"] is None
     said = run_command("--trust", "root.pem", "impostor.pdf", code=1).output
+    assert said.startswith("untrusted    ")
     assert "does not chain to a given trust anchor" in said
 
 
@@ -184,13 +187,14 @@ def test_nothing_in_a_file_steers_the_terminal(run_command: CommandRunner, pki: 
     content = Path(name).read_bytes().replace(b"(Field)", b"(F\x1beld)")
     Path(name).write_bytes(content)
     said = run_command(name, code=1).output
+    said += run_command("--trust", name, name, code=2).output
     assert "a\\x1b[2Jb\\u202ec.pdf" in said
     assert not {"\x1b", "\u202e"} & set(said)
 
 
 def test_colours_are_for_terminals(folder: Path) -> None:
     """The verdict is green on a terminal, and a pipe gets no escape sequence."""
-    command = [ROTATION, "verify", "good.pdf"]
+    command = [ROTATION, "verify", "--trust", "root.pem", "good.pdf"]
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
     piped = subprocess.run(command, cwd=folder, capture_output=True, check=True, env=environment)
     assert b"\x1b" not in piped.stdout + piped.stderr

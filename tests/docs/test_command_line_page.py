@@ -10,15 +10,19 @@ import pytest
 from rotation.cli.seal.command import seal
 from rotation.cli.seal.run import DocumentResult, DocumentStatus, DocumentToSeal
 from rotation.cli.verify.command import verify
-from rotation.cli.verify.verification import FileVerification
+from rotation.cli.verify.verification import EXIT_CODES, FileVerification
 from rotation.client.contract import Seal, StoredObject
+from rotation.cms.timestamps import Unproven
 from rotation.errors import NoPagesError
 from rotation.sealing.request import ObjectLocation
 from rotation.sealing.verification.report import (
     AddedContent,
     DocumentTimestampReport,
     FileReport,
+    FileVerdict,
+    Problem,
     SealReport,
+    Verdict,
 )
 from tests.docs.test_docs import named, page, rows, section
 
@@ -49,7 +53,7 @@ def test_the_exit_codes_of_the_help_are_on_the_page(command: click.Command) -> N
     assert command.help is not None
     title = "Sealing" if command is seal else "Verifying"
     told = section(TEXT, title)
-    for code in re.findall(r"\b(0|1|2|130)\b (?:if|every)", command.help):
+    for code in re.findall(r"\b(0|1|2|3|4|130)\b (?:if|every)", command.help):
         assert re.search(rf"\b{code}\b", told), code
 
 
@@ -78,13 +82,18 @@ def test_the_members_of_a_verdict_are_on_the_page() -> None:
     """Every verdict, every member at the top, every word for what was added."""
     told = section(TEXT, "Verifying")
     good = SealReport("a", intact=True, trusted=True, covers_whole_file=True)
-    reports = {
-        "ok": FileReport(1, (good,), (DocumentTimestampReport("b"),)),
-        "problem": FileReport(1, (SealReport("a", False, False, False, problem="bad"),), ()),
-        "unsigned": FileReport(1, (), ()),
-    }
-    words = {FileVerification("a", report).status for report in reports.values()}
-    assert words == reports.keys()
-    assert words | {FileVerification("a", unreadable="no").status} <= set(named(told))
-    assert FileVerification("a", reports["ok"]).as_json().keys() <= set(named(told))
+    report = FileReport(1, (good,), (DocumentTimestampReport("b"),))
+    assert EXIT_CODES.keys() == {*FileVerdict, FileVerification("a", unreadable="no").status}
+    table = {named(row[0])[0]: row[2] for row in rows(told) if len(row) == 3 and named(row[0])}
+    assert {verdict: str(code) for verdict, code in EXIT_CODES.items()} == table
+    assert set(Verdict) <= set(named(told))
+    assert FileVerification("a", report).as_json().keys() <= set(named(told))
     assert {added.name.lower() for added in AddedContent} <= set(named(told))
+
+
+def test_every_code_of_a_problem_is_explained() -> None:
+    """The page on verification has a row for each, and none besides; so for timestamps."""
+    told = page("verification.md")
+    for title, codes in (("Problems", set(Problem)), ("Timestamps", set(Unproven))):
+        explained = {named(row[0])[0] for row in rows(section(told, title)) if named(row[0])}
+        assert explained == codes

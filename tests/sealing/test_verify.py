@@ -54,7 +54,6 @@ def test_a_good_seal_is_reported_whole(signer: SimpleSigner, pki: Pki) -> None:
             subject=signer.signing_cert.subject.human_friendly,
             organization="Trusted Signatures Sandbox",
             claimed_time=AT,
-            problem=None,
             covered=len(document),
         ),
     )

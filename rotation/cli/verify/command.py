@@ -10,6 +10,7 @@ import click
 
 from rotation.cli.shared.output import plain_console
 from rotation.errors import ConfigurationError
+from rotation.privacy.printable import printable
 
 if TYPE_CHECKING:
     from rotation.cli.verify.verification import FileVerification
@@ -23,9 +24,11 @@ def _certificates(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]
         try:
             load_pem_x509_certificates(path.read_bytes())
         except OSError as error:
-            raise click.BadParameter(f"{path} cannot be read: {error.strerror}.") from error
+            name = printable(str(path))
+            raise click.BadParameter(f"{name} cannot be read: {error.strerror}.") from error
         except ValueError as error:
-            raise click.BadParameter(f"{path} holds no certificate in PEM.") from error
+            name = printable(str(path))
+            raise click.BadParameter(f"{name} holds no certificate in PEM.") from error
     return b"\n".join(path.read_bytes() for path in paths) if paths else None
 
 
@@ -56,16 +59,24 @@ def verify(*, files: tuple[str, ...], anchors: bytes | None, as_json: bool) -> N
 
     With --trust, or with certificates in SIGNER_TRUST_ANCHORS, signers and time-stamping
     authorities must chain to one of them. Check yourself that the name is the one that you expect.
-    Without either, the signer's name is not checked: anybody can make a certificate with that
-    name.
+    Without either, nobody vouches for the signer: anybody can make a certificate with that name.
 
     Revocation is not checked: a revoked certificate is accepted. For a legal judgement ask a
     qualified validation service.
 
-    Exits 0 if every file bears a signature, nothing is wrong with any and, with --trust, every
-    signer is trusted; 1 if not; 2 if the command line is wrong.
+    Exits 0 if every file is sealed by a trusted signer and was not changed since; 3 if nothing is
+    wrong but no certificate was given to check signers by; 4 if a form was filled in since, as a
+    certification allows; 1 if something is wrong; 2 if the command line is wrong; 130 if it is
+    interrupted.
     """  # noqa: D301 - click keeps the lines after \b as they are
-    from rotation.cli.verify.verification import STANDARD_INPUT, print_verification, verify_file
+    from rotation.cli.verify.verification import (
+        STANDARD_INPUT,
+        exit_code,
+        print_totals,
+        print_verification,
+        totals,
+        verify_file,
+    )
 
     if files.count(STANDARD_INPUT) > 1:
         raise click.UsageError("Standard input can be read once.")
@@ -79,12 +90,19 @@ def verify(*, files: tuple[str, ...], anchors: bytes | None, as_json: bool) -> N
                 print_verification(console, verifications[-1])
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
-    good = all(verification.status == "ok" for verification in verifications)
+    code = exit_code(verifications)
     if as_json:
-        reports = [verification.as_json() for verification in verifications]
-        click.echo(json.dumps({"ok": good, "anchored": anchors is not None, "files": reports}))
-    if not good:
-        raise click.exceptions.Exit(1)
+        answer = {
+            "ok": code == 0,
+            "anchored": anchors is not None,
+            "totals": totals(verifications),
+            "files": [verification.as_json() for verification in verifications],
+        }
+        click.echo(json.dumps(answer))
+    elif len(verifications) > 1:
+        print_totals(console, verifications)
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 def _configured() -> bytes | None:
@@ -96,5 +114,5 @@ def _configured() -> bytes | None:
         pem = Environment(None).pem("SIGNER_TRUST_ANCHORS")
         SignerPolicy.from_pem(pem, None)
     except ConfigurationError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(printable(str(error))) from None
     return pem

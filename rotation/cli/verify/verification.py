@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,11 +27,26 @@ from rotation.sealing.verification.report import (
     AddedContent,
     DocumentTimestampReport,
     FileReport,
+    FileVerdict,
+    Finding,
     SealReport,
 )
 from rotation.sealing.verify import examine
 
 STANDARD_INPUT: Final = "-"
+UNREADABLE: Final = "unreadable"
+
+#: The exit code for each verdict; the first one in this order that a file has counts.
+EXIT_CODES: Final = {
+    UNREADABLE: 1,
+    FileVerdict.UNSIGNED.value: 1,
+    FileVerdict.PROBLEM.value: 1,
+    FileVerdict.UNTRUSTED.value: 1,
+    FileVerdict.UNCHECKED.value: 3,
+    FileVerdict.MODIFIED.value: 4,
+    FileVerdict.OK.value: 0,
+}
+_STYLES: Final = {0: "green", 1: "red", 3: "yellow", 4: "yellow"}
 
 # In places a PDF is read byte by byte.
 _BUFFER: Final = 64 * 1024
@@ -57,12 +73,8 @@ class FileVerification:
 
     @property
     def status(self) -> str:
-        """Stable: ``ok``, ``problem``, ``unsigned`` or ``unreadable``."""
-        if self.report is None:
-            return "unreadable"
-        if not self.report.seals:
-            return "unsigned"
-        return "ok" if self.report.problem is None else "problem"
+        """Stable: a `FileVerdict`, or ``unreadable``."""
+        return UNREADABLE if self.report is None else self.report.verdict.value
 
     @property
     def problem(self) -> str | None:
@@ -76,6 +88,7 @@ class FileVerification:
             "file": self.name,
             "verdict": self.status,
             "problem": self.problem,
+            "unsigned": report.unsigned.problem if report.unsigned else None,
             "bytes": report.size,
             "signatures": [_seal_as_json(seal) for seal in report.seals],
             "documentTimestamps": [_stamp_as_json(stamp) for stamp in report.document_timestamps],
@@ -85,7 +98,7 @@ class FileVerification:
 def verify_file(name: str, anchors: bytes | None) -> FileVerification:
     """Verify the file ``name``. Raises nothing if the file is wrong or cannot be read."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),
@@ -108,7 +121,7 @@ def verify_file(name: str, anchors: bytes | None) -> FileVerification:
 
 def print_verification(console: Console, verification: FileVerification) -> None:
     """Print a line for the file, and a few for each signature."""
-    style = "green" if verification.status == "ok" else "red"
+    style = _STYLES[EXIT_CODES[verification.status]]
     name = "standard input" if verification.name == STANDARD_INPUT else verification.name
     line = f"{name}  {verification.problem or _signers(verification.report)}"
     console.print(Text.assemble((f"{verification.status:<12}", style), " ", printable(line)))
@@ -121,12 +134,35 @@ def print_verification(console: Console, verification: FileVerification) -> None
         _print_signature(console, stamp.field, _stamp_lines(stamp, size))
 
 
+def totals(verifications: Sequence[FileVerification]) -> dict[str, int]:
+    """How many files have each verdict, in the order of `EXIT_CODES`."""
+    counted = Counter(verification.status for verification in verifications)
+    return {verdict: counted[verdict] for verdict in EXIT_CODES if counted[verdict]}
+
+
+def exit_code(verifications: Sequence[FileVerification]) -> int:
+    """The exit code for all files together."""
+    return next((EXIT_CODES[verdict] for verdict in totals(verifications)), 0)
+
+
+def print_totals(console: Console, verifications: Sequence[FileVerification]) -> None:
+    """Print one line for all files."""
+    each = ", ".join(f"{count} {verdict}" for verdict, count in totals(verifications).items())
+    console.print(f"{len(verifications)} files: {each}", markup=False)
+
+
 def _signers(report: FileReport | None) -> str:
     seals = report.seals if report else ()
     names = dict.fromkeys(seal.organization or seal.subject or "nobody" for seal in seals)
     named = f"sealed by {' and '.join(names)}"
-    known = all(seal.trusted for seal in seals)
-    return named if known else f"{named}; this name was not checked"
+    if not all(seal.trusted for seal in seals):
+        return (
+            f"{named}; nobody vouches for the signer: this name was not checked, because no trust "
+            "anchor was given"
+        )
+    if report and report.filled_in:
+        return f"{named}; filled in since, in a way that the certification allows"
+    return named
 
 
 def _print_signature(console: Console, field: str, facts: Iterator[tuple[str, str]]) -> None:
@@ -136,8 +172,10 @@ def _print_signature(console: Console, field: str, facts: Iterator[tuple[str, st
 
 
 def _seal_lines(seal: SealReport, size: int) -> Iterator[tuple[str, str]]:
-    if seal.problem is not None:
-        yield "problem", seal.problem
+    if seal.subject is not None or seal.findings:
+        yield "verdict", seal.verdict.value
+    for finding in seal.findings:
+        yield "problem", finding.text
     if seal.subject is None:
         return
     yield "signer", seal.subject
@@ -151,8 +189,8 @@ def _seal_lines(seal: SealReport, size: int) -> Iterator[tuple[str, str]]:
 
 
 def _stamp_lines(stamp: DocumentTimestampReport, size: int) -> Iterator[tuple[str, str]]:
-    if stamp.problem is not None:
-        yield "problem", stamp.problem
+    for finding in stamp.findings:
+        yield "problem", finding.text
     yield "timestamp", f"of the file: {_timestamp_text(stamp.timestamp)}"
     yield "covers", _coverage_text(stamp.covered, stamp.added, size)
 
@@ -167,15 +205,12 @@ def _timestamp_text(timestamp: Timestamp | None) -> str:
     if timestamp is None:
         return "none: no time is proven"
     text = f"{_time(timestamp.time)}, by {timestamp.authority}"
-    if timestamp.proven:
+    if timestamp.unproven is None:
         return f"{text}: proven"
     if not timestamp.intact:
         return f"{text}: worthless, because it is damaged, forged, or belongs to something else"
-    return f"{text}: not proven, because the authority is {_unproven(timestamp)}"
-
-
-def _unproven(timestamp: Timestamp) -> str:
-    return "not trusted" if timestamp.trusted is False else "not checked; give --trust"
+    hint = "; give --trust" if timestamp.trusted is None else ""
+    return f"{text}: unproven, because {timestamp.unproven.text}{hint}"
 
 
 def _coverage_text(covered: int, added: AddedContent, size: int) -> str:
@@ -195,7 +230,9 @@ def _time(time: datetime) -> str:
 def _seal_as_json(seal: SealReport) -> dict[str, Any]:
     return {
         "field": seal.field,
+        "verdict": seal.verdict,
         "problem": seal.problem,
+        "problems": _findings_as_json(seal.findings),
         "intact": seal.intact,
         "trusted": seal.trusted,
         "subject": seal.subject,
@@ -213,10 +250,15 @@ def _stamp_as_json(stamp: DocumentTimestampReport) -> dict[str, Any]:
     return {
         "field": stamp.field,
         "problem": stamp.problem,
+        "problems": _findings_as_json(stamp.findings),
         "timestamp": _timestamp_as_json(stamp.timestamp),
         "coveredBytes": stamp.covered,
         "added": stamp.added.name.lower(),
     }
+
+
+def _findings_as_json(findings: tuple[Finding, ...]) -> list[dict[str, str]]:
+    return [{"code": finding.problem, "message": finding.text} for finding in findings]
 
 
 def _timestamp_as_json(timestamp: Timestamp | None) -> dict[str, Any] | None:
@@ -228,6 +270,8 @@ def _timestamp_as_json(timestamp: Timestamp | None) -> dict[str, Any] | None:
         "intact": timestamp.intact,
         "trusted": timestamp.trusted,
         "proven": timestamp.proven,
+        "unproven": timestamp.unproven,
+        "policy": timestamp.policy,
     }
 
 

@@ -20,6 +20,7 @@ from pyhanko.pdf_utils.decode_limits import DecodeContext, DecodePurpose
 from pyhanko.pdf_utils.generic import (
     ArrayObject,
     ByteStringObject,
+    DecryptedObjectProxy,
     DictionaryObject,
     IndirectObject,
     NullObject,
@@ -103,6 +104,7 @@ class PdfDocument(PdfFileReader):
         self._historical_resolver_cache = {}
         self._embedded_signatures = None
         self._object_streams: dict[int, _ObjectStream] = {}
+        self._streams_at: dict[int, _ObjectStream] = {}
         self._being_read: set[tuple[int, int]] = set()
         self.stream = stream
         self.recovered: RecoveredObjects | None = None
@@ -228,6 +230,35 @@ class PdfDocument(PdfFileReader):
                 return _null(ref)
             self._object_streams[number] = _ObjectStream(stream)
         return self._object_streams[number].object(ref, self.budget)
+
+    def object_at(self, number: int, generation: int, position: int) -> tuple[PdfObject, int]:
+        """The object that was written at ``position``, and where its value ends.
+
+        It may be an older version than the one that the tables name.
+
+        Raises:
+            PdfReadError: there is no object with that number.
+        """
+        self.budget.check_time()
+        found, value, end = indirect_object(self.stream, position, self, self.budget, self._length)
+        if found.idnum != number:
+            raise PdfReadError(f"object {number} is not where the tables say")
+        value.container_ref = Reference(number, generation, self)
+        is_table = value.container_ref in self.xrefs.xref_stream_refs
+        if is_table or not self.encrypted:
+            return value, end
+        return proxy_encrypted_obj(value, self.security_handler), end
+
+    def compressed_object(self, ref: Reference, container: int, position: int) -> PdfObject:
+        """The object in the object stream ``container`` that was written at ``position``."""
+        if position not in self._streams_at:
+            stream, _ = self.object_at(container, 0, position)
+            if isinstance(stream, DecryptedObjectProxy):
+                stream = stream.decrypted
+            if not isinstance(stream, Stream):
+                return _null(ref)
+            self._streams_at[position] = _ObjectStream(stream)
+        return self._streams_at[position].object(ref, self.budget)
 
     def _numbers_in_stream(self, reference: Reference) -> Iterator[int]:
         stream = reference.get_object()

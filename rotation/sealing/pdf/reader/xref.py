@@ -43,8 +43,8 @@ _SEARCHED_FOR_END: Final = 1024 * 1024
 _startxref = re.compile(rb"startxref[%b]*(\d+)" % SPACE)
 _object = re.compile(rb"\d+[%b]+\d+[%b]+obj\b" % (SPACE, SPACE))
 _xref_or_object = re.compile(rb"(?<!start)xref[%b]|\d+[%b]+\d+[%b]+obj" % ((SPACE,) * 3))
-# A table may be so many bytes away from the position that is given for it.
-_SEARCH_DISTANCE: Final = 32
+#: A table may be so many bytes away from the position that is given for it.
+SEARCH_DISTANCE: Final = 32
 
 _heading = re.compile(rb"[%b]*(\d+)[%b]+(\d+)(?=[%b])" % (SPACE, SPACE, SPACE))
 _row = re.compile(rb"[%b]*(\d+)[%b]+(\d+)[%b]*([nf])" % (SPACE, SPACE, SPACE))
@@ -67,6 +67,7 @@ class XRefTables:
         base: the position in the file that positions in the tables count from.
         startxref: the position of the newest table as the file gives it.
         is_stream: whether the newest table is a stream.
+        trailers: the trailer of each section, as it was written, the oldest first.
     """
 
     trailer: TrailerDictionary
@@ -74,6 +75,7 @@ class XRefTables:
     base: int = 0
     startxref: int = 0
     is_stream: bool = False
+    trailers: list[DictionaryObject] = field(default_factory=list)
 
 
 class XRefReader:
@@ -123,6 +125,7 @@ class XRefReader:
             seen.add(position)
             position = previous
         tables.sections.reverse()
+        tables.trailers.reverse()
         return tables
 
     def _add_known(self, position: int) -> bool:
@@ -131,12 +134,13 @@ class XRefReader:
         if known is None or (known.startxref, known.base) != (position, tables.base):
             return False
         tables.sections += reversed(known.sections)
+        tables.trailers += reversed(known.trailers)
         return True
 
     def _find_base(self, header: int, startxref: int) -> int:
         for base in (header, 0):
             self._stream.seek(base + startxref)
-            if _xref_or_object.match(self._stream.read(_SEARCH_DISTANCE).lstrip()):
+            if _xref_or_object.match(self._stream.read(SEARCH_DISTANCE).lstrip()):
                 return base
         return header
 
@@ -152,9 +156,9 @@ class XRefReader:
 
     def _find_table(self, position: int) -> int:
         """The position of the table, which may be a few bytes from the one that is given."""
-        start = max(0, position - _SEARCH_DISTANCE)
+        start = max(0, position - SEARCH_DISTANCE)
         self._stream.seek(start)
-        window = self._stream.read(position - start + 2 * _SEARCH_DISTANCE)
+        window = self._stream.read(position - start + 2 * SEARCH_DISTANCE)
         found = [start + match.start() for match in _xref_or_object.finditer(window)]
         if not found:
             raise PdfReadError(f"no cross-reference table at {position}")
@@ -175,7 +179,7 @@ class XRefReader:
                 raise PdfReadError("a trailer that is not a dictionary")
             return found, at
 
-        trailer, _ = parse_at(self._stream, end, trailer_in)
+        trailer, end = parse_at(self._stream, end, trailer_in)
         kind = XRefSectionType.STANDARD
         stream_reference = None
         hybrid = integer_at(trailer, "/XRefStm")
@@ -253,6 +257,7 @@ class XRefReader:
         meta = XRefSectionMetaInfo(kind, size, *places, reference)
         self._tables.sections.append(XRefSection(meta, data))
         self._tables.trailer.add_trailer_revision(trailer)
+        self._tables.trailers.append(trailer)
 
 
 def read_startxref(stream: BinaryIO, size: int) -> int:
@@ -314,7 +319,7 @@ def read_subsections(
             # A heading may claim any number of rows, so only as many as are read are counted.
             some = min(left, _ROWS_READ)
             budget.count_objects(some)
-            window = stream.read((_ROW_WIDTH + 4) * some + _SEARCH_DISTANCE)
+            window = stream.read((_ROW_WIDTH + 4) * some + SEARCH_DISTANCE)
             # Some writers count objects from 1. The first free object is always object 0.
             if may_be_object_0 and (row := _row.match(window)) and row[3] == b"f":
                 number -= int(row[2]) == _LARGEST_GENERATION
