@@ -1,4 +1,4 @@
-"""``python -m tests.harness.explore``: every schedule of several hands, or one of them again."""
+"""``python -m tests.harness.explore``: schedules of several hands, or one of them again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import click
 
 from tests.harness.explore.runner import SHORT, Counts, Size, explore
 from tests.harness.explore.schedule import Schedule
+from tests.harness.explore.search import PairSize
 from tests.harness.explore.trial import Laboratory
 
 _PROGRESS_EVERY = 2_000
@@ -26,20 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--short", action="store_true", help="a sample, for every change")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="draws other schedules")
-    parser.add_argument("--seconds", type=int, metavar="N", help="draws with two preemptions")
+    parser.add_argument("--complete", action="store_true", help="every place of every pair")
+    parser.add_argument("--seconds", type=int, metavar="N", help="one in N with two preemptions")
     parser.add_argument("--draws", type=int, metavar="N", help="triples, and failures, each")
     parser.add_argument("--starts", metavar="A,B", help="only these starts")
     parser.add_argument("--actors", metavar="A,B", help="only these actors")
     chosen = parser.parse_args(arguments)
     if chosen.schedule:
         return _replay(chosen.schedule)
-    size = replace(SHORT if chosen.short else Size(), seed=chosen.seed)
+    pairs = PairSize(seed=chosen.seed)
+    if chosen.complete:
+        pairs = replace(pairs, complete=sys.maxsize)
+    if chosen.seconds is not None:
+        pairs = replace(pairs, second_one_in=chosen.seconds)
+    size = replace(SHORT if chosen.short else Size(pairs), seed=chosen.seed)
     if chosen.starts:
         size = replace(size, starts=tuple(chosen.starts.split(",")))
     if chosen.actors:
         size = replace(size, actors=tuple(chosen.actors.split(",")))
-    if chosen.seconds is not None:
-        size = replace(size, seconds=chosen.seconds)
     if chosen.draws is not None:
         size = replace(size, triples=chosen.draws, failures=chosen.draws)
     return _explore(size, chosen.processes)
@@ -74,11 +79,15 @@ def _explore(size: Size, processes: int) -> int:
 
 def _told(size: Size, counts: Counts) -> list[str]:
     """What was complete and what was drawn."""
-    if not size.pairs:
+    if size.pairs is None:
         return [f"all of them drawn evenly, with seed {size.seed}"]
+    pairs = (
+        f"every pair from every start with at most one preemption: {counts.of_pairs} schedules; "
+        f"complete for {counts.complete} of {counts.pairs} pairs, drawn evenly for the others"
+    )
     return [
-        f"every pair from every start with at most one preemption: {counts.complete} schedules",
-        f"two preemptions: {counts.seconds} of {counts.all_seconds} schedules, drawn evenly",
+        pairs,
+        f"two preemptions: {counts.seconds}, drawn evenly",
         f"three actors: {counts.triples}; one call that fails: {counts.failures}; drawn evenly",
         f"drawn with seed {size.seed}",
     ]

@@ -11,14 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.harness.explore.actors import ACTORS
 from tests.harness.explore.schedule import Schedule
-from tests.harness.explore.scheduler import Preemption
-from tests.harness.explore.search import (
-    PairResult,
-    all_pairs,
-    draw,
-    draw_second,
-    explore_pair,
-)
+from tests.harness.explore.search import PairResult, PairSize, all_pairs, draw, explore_pair
 from tests.harness.explore.starts import STARTS
 from tests.harness.explore.trial import Laboratory
 
@@ -28,9 +21,8 @@ class Size:
     """How much is run.
 
     Attributes:
-        pairs: whether every pair is run from every start with at most one preemption.
+        pairs: how every pair is run from every start; None: it is not.
         singles: how many schedules of pairs with at most one preemption are drawn instead.
-        seconds: how many schedules with two preemptions are drawn.
         triples: how many schedules of three actors are drawn.
         failures: how many schedules with a call that fails are drawn.
         seed: what they are drawn with.
@@ -38,9 +30,8 @@ class Size:
         actors: the names of the actors.
     """
 
-    pairs: bool = True
+    pairs: PairSize | None = field(default_factory=PairSize)
     singles: int = 0
-    seconds: int = 36_000
     triples: int = 6_000
     failures: int = 6_000
     seed: int = 1
@@ -48,7 +39,7 @@ class Size:
     actors: tuple[str, ...] = tuple(ACTORS)
 
 
-SHORT = Size(pairs=False, singles=800, seconds=0, triples=120, failures=120)
+SHORT = Size(pairs=None, singles=400, triples=80, failures=80)
 
 
 @dataclass
@@ -58,17 +49,19 @@ class Counts:
     Attributes:
         schedules: how many schedules were judged.
         steps: how many steps they had.
-        complete: how many of them had one preemption at most, of all that there are.
-        seconds: how many had two preemptions.
-        all_seconds: how many of those there are.
+        pairs: how many pairs were run, from each start.
+        complete: how many of these were run with every single preemption.
+        of_pairs: how many schedules these were, with one preemption at most.
+        seconds: how many schedules of pairs had two preemptions.
         violated: the line of each violation.
     """
 
     schedules: int = 0
     steps: int = 0
+    pairs: int = 0
     complete: int = 0
+    of_pairs: int = 0
     seconds: int = 0
-    all_seconds: int = 0
     triples: int = 0
     failures: int = 0
     violated: list[str] = field(default_factory=list)
@@ -88,28 +81,17 @@ _Job = tuple[str, Size, Schedule | None, int]
 def explore(size: Size, processes: int, progress: Callable[[Counts], None]) -> Counts:
     """Run everything; ``progress`` is called after each job."""
     counts = Counts()
-    second: list[tuple[Schedule, tuple[Preemption, ...]]] = []
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, initializer=_begin) as pool:
-
-        def run(jobs: Sequence[_Job], chunk: int) -> None:
-            for done in pool.imap_unordered(_work, jobs, chunksize=chunk):
-                _count(counts, done)
-                second.extend(done.result.second)
-                progress(counts)
-
-        run(list(_first_jobs(size, pool.apply(_bases, (size,)))), 8)
-        # In an order that does not depend on which worker was faster.
-        second.sort(key=lambda one: str(one[0]))
-        counts.all_seconds = sum(len(later) for _, later in second)
-        drawn = draw_second(second, size.seconds, size.seed)
-        second.clear()
-        run([("second", size, schedule, 0) for schedule in drawn], 32)
+        jobs = list(_jobs(size, pool.apply(_bases, (size,))))
+        for done in pool.imap_unordered(_work, jobs, chunksize=8):
+            _count(counts, done)
+            progress(counts)
     return counts
 
 
-def _first_jobs(size: Size, bases: Sequence[Schedule]) -> Iterator[_Job]:
-    if size.pairs:
+def _jobs(size: Size, bases: Sequence[Schedule]) -> Iterator[_Job]:
+    if size.pairs is not None:
         yield from (("pair", size, base, 0) for base in bases)
     # Twenty schedules in each job: its place seeds them all.
     for kind, number in (
@@ -122,15 +104,18 @@ def _first_jobs(size: Size, bases: Sequence[Schedule]) -> Iterator[_Job]:
 
 
 def _bases(size: Size) -> list[Schedule]:
-    return all_pairs(_laboratory, size.starts, size.actors) if size.pairs else []
+    return all_pairs(_laboratory, size.starts, size.actors) if size.pairs is not None else []
 
 
 def _count(counts: Counts, done: _Done) -> None:
     result = done.result
     counts.schedules += result.run
     counts.steps += result.calls
-    counts.complete += result.run if done.kind == "pair" else 0
-    counts.seconds += result.run if done.kind == "second" else 0
+    if done.kind == "pair":
+        counts.pairs += 1
+        counts.complete += result.complete
+        counts.of_pairs += result.run - result.seconds
+        counts.seconds += result.seconds
     counts.triples += result.run if done.kind == "triple" else 0
     counts.failures += result.run if done.kind == "failure" else 0
     counts.violated += [one.told() for one in result.violated]
@@ -161,12 +146,9 @@ def perform(laboratory: Laboratory, job: _Job) -> PairResult:
     kind, size, base, place = job
     if kind == "pair":
         assert base is not None
-        return explore_pair(laboratory, base)
+        assert size.pairs is not None
+        return explore_pair(laboratory, base, size.pairs)
     result = PairResult()
-    if kind == "second":
-        assert base is not None
-        result.add(laboratory.run(base))
-        return result
     chance = random.Random(f"{size.seed} {kind} {place}")
     hands, most, fails = _DRAWS[kind]
     for _ in range(_DRAWS_OF_A_JOB):

@@ -1,4 +1,4 @@
-"""Which schedules there are: every one with at most one preemption, and draws from the others.
+"""Which schedules there are: those of pairs with at most one preemption, and draws from the others.
 
 Two schedules that differ only in the order of calls which do not touch the same thing are one.
 So a preemption just before a call that touches nothing of what the others then do is left out: it
@@ -27,21 +27,40 @@ FAILURES = ("before", "after", "throttled")
 _DRAWN_TOGETHER = 4
 
 
+@dataclass(frozen=True)
+class PairSize:
+    """How many schedules of a pair are run.
+
+    Attributes:
+        complete: a pair with so many places for a preemption, or fewer, is run with each of them.
+        drawn: how many places are drawn of a pair with more.
+        second_one_in: of the places for a second preemption one in so many is drawn; 0: none.
+        seed: what they are drawn with.
+    """
+
+    complete: int = 130
+    drawn: int = 20
+    second_one_in: int = 200
+    seed: int = 1
+
+
 @dataclass
 class PairResult:
-    """What came of all schedules of one pair with at most one preemption.
+    """What came of the schedules of one pair, or of schedules that were drawn.
 
     Attributes:
         run: how many were run.
         calls: how many steps they had in all.
+        complete: whether all schedules of the pair with one preemption are among them.
+        seconds: how many of them had two preemptions.
         violated: those that broke an invariant.
-        second: for each schedule with one preemption, where a second one can be.
     """
 
     run: int = 0
     calls: int = 0
+    complete: bool = False
+    seconds: int = 0
     violated: list[Outcome] = field(default_factory=list)
-    second: list[tuple[Schedule, tuple[Preemption, ...]]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Count one."""
@@ -81,12 +100,33 @@ def all_pairs(
     ]
 
 
-def explore_pair(laboratory: Laboratory, base: Schedule) -> PairResult:
-    """Run every schedule of a pair with at most one preemption."""
+def explore_pair(laboratory: Laboratory, base: Schedule, size: PairSize) -> PairResult:
+    """Run the schedules of a pair: without a preemption, with one, and some with two."""
     result = PairResult()
+    chance = random.Random(f"{size.seed} {base}")
     first = laboratory.run(base)
     result.add(first)
-    runs: list[Outcome] = []
+    places = _places(first.steps, -1)
+    result.complete = len(places) <= size.complete
+    if result.complete:
+        runs = list(_with_each(laboratory, first))
+    else:
+        drawn = sorted(chance.sample(range(len(places)), size.drawn))
+        runs = [laboratory.run(replace(base, preemptions=(places[place],))) for place in drawn]
+    for outcome in runs:
+        result.add(outcome)
+    touched = _touched([first, *runs])
+    for outcome in runs if size.second_one_in else ():
+        for second in _second(outcome, touched):
+            if chance.randrange(size.second_one_in) == 0:
+                both = (*outcome.schedule.preemptions, second)
+                result.add(laboratory.run(replace(base, preemptions=both)))
+                result.seconds += 1
+    return result
+
+
+def _with_each(laboratory: Laboratory, first: Outcome) -> Iterator[Outcome]:
+    """Run every schedule that is ``first`` with one preemption, and is no other one's equal."""
     for task_steps in _worthwhile(first.steps):
         skip_until: dict[int, int] = {}
         for number in task_steps:
@@ -94,18 +134,12 @@ def explore_pair(laboratory: Laboratory, base: Schedule) -> PairResult:
             for task in _choices(step):
                 if number < skip_until.get(task, 0):
                     continue
-                schedule = replace(base, preemptions=(Preemption(number, task),))
-                outcome = laboratory.run(schedule)
-                result.add(outcome)
-                runs.append(outcome)
+                outcome = laboratory.run(
+                    replace(first.schedule, preemptions=(Preemption(number, task),))
+                )
+                yield outcome
                 if step.footprint is not None:
                     skip_until[task] = number + 1 + _same(outcome.steps, number, step.task)
-    touched = _touched([first, *runs])
-    for outcome in runs:
-        later = tuple(_second(outcome, touched))
-        if later:
-            result.second.append((outcome.schedule, later))
-    return result
 
 
 def _segments(steps: Sequence[Step]) -> Iterator[list[int]]:
@@ -182,23 +216,6 @@ def _second(outcome: Outcome, touched: dict[int, Footprint]) -> Iterator[Preempt
         if prints is None or prints.conflicts(others.get(step.task, Footprint(everything=True))):
             for task in _choices(step):
                 yield Preemption(number, task)
-
-
-def draw_second(
-    found: Sequence[tuple[Schedule, tuple[Preemption, ...]]], number: int, seed: int
-) -> list[Schedule]:
-    """An even draw from all schedules with two preemptions that make a difference."""
-    total = sum(len(later) for _, later in found)
-    drawn = sorted(random.Random(seed).sample(range(total), min(number, total)))
-    schedules: list[Schedule] = []
-    begins, place = 0, 0
-    for schedule, later in found:
-        while place < len(drawn) and drawn[place] < begins + len(later):
-            second = later[drawn[place] - begins]
-            schedules.append(replace(schedule, preemptions=(*schedule.preemptions, second)))
-            place += 1
-        begins += len(later)
-    return schedules
 
 
 def draw(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from tests.harness.explore.actors import ACTORS
 from tests.harness.explore.footprint import NOTHING, of_call
 from tests.harness.explore.schedule import Failure, Schedule
 from tests.harness.explore.scheduler import Preemption
-from tests.harness.explore.search import draw_second, explore_pair
+from tests.harness.explore.search import PairResult, PairSize, explore_pair
 from tests.harness.explore.starts import STARTS
 from tests.harness.explore.trial import Laboratory, Outcome
 
@@ -91,7 +93,8 @@ def test_nothing_is_lost_by_leaving_out_what_is_the_same(pair: str, laboratory: 
         run.append(_end(outcome, laboratory))
         return outcome
 
-    explore_pair(SimpleNamespace(run=watched), base)  # type: ignore[arg-type]
+    watching: Any = SimpleNamespace(run=watched)
+    explore_pair(watching, base, PairSize(second_one_in=0))
     assert ends <= set(run)
     assert len(run) <= len(every) + 1
 
@@ -109,15 +112,37 @@ def _end(outcome: Outcome, laboratory: Laboratory) -> str:
     return f"{versions} {alive} {outcome.invariants}"
 
 
-def test_draws_are_even_and_the_same_each_time() -> None:
-    """Each schedule is drawn at most once, and all of them if so many are asked for."""
-    first = Schedule("steady", ("edit", "hold"), (Preemption(0, 1),))
-    second = Schedule("steady", ("edit", "hold"), (Preemption(2, 1),))
-    later = tuple(Preemption(number, 0) for number in range(5, 10))
-    found = [(first, later), (second, later[:2])]
-    assert draw_second(found, 4, 1) == draw_second(found, 4, 1)
-    everything = draw_second(found, 100, 1)
-    assert len(everything) == len(set(everything)) == 7
+def _schedules(laboratory: Laboratory, pair: str, size: PairSize) -> tuple[PairResult, list[str]]:
+    """What is run of a pair."""
+    run: list[str] = []
+
+    def watched(schedule: Schedule) -> Outcome:
+        run.append(str(schedule))
+        return laboratory.run(schedule)
+
+    watching: Any = SimpleNamespace(run=watched)
+    return explore_pair(watching, Schedule.parse(pair), size), run
+
+
+def test_a_pair_with_many_places_for_a_preemption_is_drawn_from(laboratory: Laboratory) -> None:
+    """As many as are asked for, no two of them the same, and the same each time."""
+    size = PairSize(complete=10, drawn=5, second_one_in=0)
+    result, run = _schedules(laboratory, "in-grace/rotation+reconcile", size)
+    assert not result.complete
+    assert len(set(run)) == len(run) == result.run == 6
+    assert _schedules(laboratory, "in-grace/rotation+reconcile", size)[1] == run
+    other = _schedules(laboratory, "in-grace/rotation+reconcile", replace(size, seed=2))[1]
+    assert other != run
+
+
+def test_a_pair_with_few_places_is_run_with_each(laboratory: Laboratory) -> None:
+    """And one in so many of the places for a second preemption is drawn."""
+    result, run = _schedules(
+        laboratory, "grace-over/reconcile+rollback", PairSize(second_one_in=10)
+    )
+    assert result.complete
+    assert len(set(run)) == len(run)
+    assert result.seconds == sum(schedule.count(">") == 2 for schedule in run) > 0
 
 
 def test_calls_that_touch_different_things_may_change_places() -> None:
