@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.harness.bench import client, events, first_answer, page, sealing, transfer
+from tests.harness.bench import client, events, first_answer, imports, page, sealing, transfer
 from tests.harness.bench.results import load, load_before, record
 
 #: The parts, in the order in which they are measured, each with its figures.
@@ -19,6 +19,7 @@ PARTS = {
     "transfer": (transfer.measured, transfer.FIGURES),
     "events": (events.measured, events.FIGURES),
     "first-answer": (first_answer.measured, first_answer.FIGURES),
+    "imports": (imports.measured, imports.FIGURES),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.bench import imports
 from tests.harness.bench.canned import Canned
 from tests.harness.bench.documents import KB, write_scans
 from tests.harness.bench.subjects import bare, ours, pyhanko_flow
@@ -49,3 +50,11 @@ def test_the_documents_are_as_large_as_their_names(place: Path) -> None:
     digest = bare.hashing(str(place / "small.pdf"))()
     assert isinstance(digest, bytes)
     assert len(digest) == 32
+
+
+def test_an_import_profile_names_who_costs_what() -> None:
+    """A handler imports boto3 and modules of ours; nothing that it imports is left out."""
+    found = imports.profile("rotation.handlers.rotate")
+    assert found["boto3"] > 0
+    assert found["ours"] > 0
+    assert found["pyhanko"] < found["boto3"]
