@@ -26,4 +26,8 @@ def list_own_keys(issuer: KeyIssuer, installations: Sequence[str], secret_arn: s
     """
     listings = [issuer.list_keys(installation, secret_arn) for installation in installations]
     keys = {key.id: key for listing in listings for key in listing.keys}
-    return KeyListing(tuple(keys.values()), min(listing.vendor_time for listing in listings))
+    return KeyListing(
+        tuple(keys.values()),
+        min(listing.vendor_time for listing in listings),
+        whole=all(listing.whole for listing in listings),
+    )

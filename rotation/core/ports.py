@@ -48,10 +48,15 @@ class VendorKey:
 
 @dataclass(frozen=True)
 class KeyListing:
-    """The vendor's keys of one secret, and the vendor's clock when it listed them."""
+    """The vendor's keys of one secret, and the vendor's clock when it listed them.
+
+    Attributes:
+        whole: whether no key is missing, as far as the issuer knows.
+    """
 
     keys: Sequence[VendorKey]
     vendor_time: datetime
+    whole: bool = True
 
 
 class Revocation(Enum):

@@ -251,6 +251,7 @@ _WORTH_SAYING: Final = frozenset(
         "key_alive_after_incident",
         "journal_unusable",
         "vendor_unavailable",
+        "issuer_unreadable",
         "admin_credential_dead",
         "current_key_dead",
     }

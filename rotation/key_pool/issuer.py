@@ -113,9 +113,10 @@ class KeyPoolIssuer:
         """The keys leased to this secret; ``created_at`` is the time of the lease.
 
         A key is active until it expires: one that somebody was asked to revoke may still work, and
-        stays in the list until it was proven dead and forgotten. The clock is ours.
+        stays in the list until it was proven dead and forgotten. The clock is ours. The list is not
+        whole while an entry of the pool cannot be read.
         """
-        now = self._clock()
+        now, pool = self._clock(), self._pool.read()
         keys = tuple(
             VendorKey(
                 id=entry.key.id,
@@ -125,12 +126,12 @@ class KeyPoolIssuer:
                 active=not entry.key.expired(now),
                 revocation_asked=entry.notice is not None and entry.notice.sent,
             )
-            for entry in self._pool.read().keys
+            for entry in pool.keys
             if entry.lease is not None
             and entry.lease.label.installation == installation
             and entry.lease.label.secret_arn == secret_arn
         )
-        return KeyListing(keys, vendor_time=now)
+        return KeyListing(keys, vendor_time=now, whole=not pool.unreadable)
 
     def revoke(self, key_id: str) -> Revocation:
         """Retire a key: it is never leased (again), and a person is asked to revoke it, once.

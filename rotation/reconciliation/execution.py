@@ -178,6 +178,13 @@ class Execution:
         for one in self._due:
             if one not in dead:
                 self._try(partial(self._report_undead, one))
+        listing = self._situation.listing
+        if self._journal.open_incident is not None and listing is not None and not listing.whole:
+            self.result.warn(
+                WarningCode.ISSUER_UNREADABLE,
+                "The incident stays open while an entry of the pool cannot be read: it may be a "
+                "suspect key's. Mend the entry: docs/key-pool.md.",
+            )
         self._keep_records()
 
     def _try(self, act: Callable[[], None]) -> None:
@@ -364,6 +371,7 @@ class Execution:
             or current is None
             or self._control is None
             or self._situation.listing is None
+            or not self._situation.listing.whole
         ):
             return journal
         # One answer does not tell that a version has no key: it was set aside in an earlier run.

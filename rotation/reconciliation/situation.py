@@ -202,7 +202,8 @@ class Situation:
         were issued for this secret. So a key with such a note that is not listed was issued for
         another secret. A promoted replica holds such keys, and its former primary may use them.
         """
-        if self.listing is None or self.listed(key_id) is not None:
+        listing = self.listing
+        if listing is None or not listing.whole or self.listed(key_id) is not None:
             return False
         times = [version.issued_at for version in self.holders.get(key_id, ())]
         # The journal knows it of a version that AWS has deleted, too.

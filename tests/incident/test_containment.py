@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from rotation.core.ports import Revocation
+from rotation.core.ports import KeyListing, Revocation
 from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.journal.model import Declaration
 from rotation.sandbox.vendor import VendorFault
@@ -235,6 +235,31 @@ def test_while_a_leaked_key_may_sign_it_is_not_over(
     assert again.contained
     assert leaked <= set(again.proven_dead)
     assert not leaked & incident.alive()
+
+
+class _SickPool(_Liar):
+    """An issuer that knows that its list is not whole; it revokes as it should."""
+
+    def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
+        return replace(self._issuer.list_keys(installation, secret_arn), whole=False)
+
+    def revoke(self, key_id: str) -> Revocation:
+        answer: Revocation = self._issuer.revoke(key_id)
+        return answer
+
+
+def test_it_is_not_over_while_the_list_of_keys_is_not_whole(incident: IncidentFixture) -> None:
+    """The suspects that are known die; one that is missing from the list would be forgotten."""
+    fixture = incident.reconciliation
+    issuer, leaked = fixture.issuer, incident.alive()
+    fixture.issuer = _SickPool(issuer)
+    done = incident.force(limit=SHORT)
+    assert not done.contained
+    assert set(done.proven_dead) == leaked
+    assert any("an entry of the pool cannot be read" in one for one in done.unfinished)
+    fixture.issuer = issuer
+    fixture.reconcile()
+    assert incident.journal().open_incident is None
 
 
 def test_when_no_rotation_gets_through_it_says_where_to_look(incident: IncidentFixture) -> None:
