@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rotation.core.ports import KeyListing, Revocation
+from rotation.errors import VendorUnavailableError
 from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.journal.model import Declaration
 from rotation.sandbox.vendor import VendorFault
@@ -241,22 +242,36 @@ class _SickPool(_Liar):
     """An issuer that knows that its list is not whole; it revokes as it should."""
 
     def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
-        return replace(self._issuer.list_keys(installation, secret_arn), whole=False)
+        listed: KeyListing = self._issuer.list_keys(installation, secret_arn)
+        return replace(listed, whole=False)
 
     def revoke(self, key_id: str) -> Revocation:
         answer: Revocation = self._issuer.revoke(key_id)
         return answer
 
 
-def test_it_is_not_over_while_the_list_of_keys_is_not_whole(incident: IncidentFixture) -> None:
+class _NoList(_SickPool):
+    """An issuer that cannot list its keys; it revokes as it should."""
+
+    def list_keys(self, installation: str, secret_arn: str) -> KeyListing:
+        raise VendorUnavailableError("list keys", "nothing is listed today")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(_SickPool, "an entry of the pool cannot be read"), (_NoList, "nothing is listed today")],
+)
+def test_it_is_not_over_while_the_list_of_keys_is_not_whole(
+    incident: IncidentFixture, trouble: type[_Liar], said: str
+) -> None:
     """The suspects that are known die; one that is missing from the list would be forgotten."""
     fixture = incident.reconciliation
     issuer, leaked = fixture.issuer, incident.alive()
-    fixture.issuer = _SickPool(issuer)
+    fixture.issuer = trouble(issuer)
     done = incident.force(limit=SHORT)
     assert not done.contained
     assert set(done.proven_dead) == leaked
-    assert any("an entry of the pool cannot be read" in one for one in done.unfinished)
+    assert any(said in one for one in done.unfinished)
     fixture.issuer = issuer
     fixture.reconcile()
     assert incident.journal().open_incident is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import multiprocessing
 import sys
 from collections.abc import Mapping
@@ -18,12 +19,19 @@ from typing import Any, Final
 import click
 import pytest
 
+from rotation import credential
 from rotation.core import issuing, proving, steps
-from rotation.errors import JournalError
-from rotation.handlers import reconcile_actions
-from rotation.incident import closing, containment, declaration, rollback
+from rotation.core.invocation import current_document
+from rotation.core.policy import ReconciliationPolicy
+from rotation.core.ports import KeyListing
+from rotation.credential import Confidential, SecretDocument
+from rotation.errors import InvalidCredentialError, JournalError
+from rotation.handlers import reconcile_actions, step_invocation
+from rotation.incident import closing, containment, declaration, progress, rollback
 from rotation.journal.keeper import JournalKeeper
 from rotation.journal.model import Journal
+from rotation.key_pool import document
+from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation import examination, execution, observation, reconciler
 from rotation.reconciliation import plan as planning
 from rotation.reconciliation import proof_of_death as death_watch
@@ -31,6 +39,8 @@ from rotation.reconciliation.execution import Execution
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.reconciliation.run_order import RunOrder
 from rotation.reconciliation.situation import Situation
+from rotation.secrets_manager import calls
+from rotation.secrets_manager.labels import INCIDENT_TAG
 from rotation.secrets_manager.versions import SecretVersions
 from tests.harness.faults.mutants import Places, planted
 from tests.paths import ROOT
@@ -196,6 +206,49 @@ def _no_warnings(*_: Any, **__: Any) -> list[Any]:
     return []
 
 
+def _carries_over_what_is_a_key(rotation: Any, snapshot: Any, _: Any) -> Any:
+    return current_document(rotation, snapshot)
+
+
+def _closes_without_a_list(self: Any, journal: Any, now: Any) -> Any:
+    before = self._examination
+    listed = replace(before.situation, listing=KeyListing((), now))
+    self._examination = replace(before, situation=listed)
+    closed = sound_closed(self, journal, now)
+    self._examination = before
+    return closed
+
+
+def _insists_on_the_tag(secret: Any, incident: Any, *_: Any) -> None:
+    secret.tag({INCIDENT_TAG: declaration.tag_text(incident.declarations[0])})
+
+
+def _insists_on_the_label(self: Any, label: Any) -> None:
+    self._secret.add_label(label.label, label.version)
+
+
+def _through_floats(self: Any) -> Confidential:
+    return Confidential(json.dumps(json.loads(sound_serialize(self).reveal())))
+
+
+def _without_former_names(self: Any) -> tuple[str, ...]:
+    return (self.installation,)
+
+
+def _leases_without_a_claim(self: Any, read: Any, changed: Any, _: Any) -> Any:
+    return self._put_and_move(read.version, changed)
+
+
+def _all_or_nothing(item: Any, key_format: Any) -> Any:
+    entry = sound_parse_entry(item, key_format)
+    if isinstance(entry, str):
+        raise InvalidCredentialError(entry)
+    return entry
+
+
+sound_closed = Execution._closed
+sound_serialize = SecretDocument.serialize
+sound_parse_entry = document._parse_entry
 sound_list_versions = SecretVersions.list_versions
 sound_declare = declaration.declare
 sound_read = containment._read
@@ -387,6 +440,61 @@ SUITE_MUTANTS = (
         "refuses the event of EventBridge Scheduler",
         ((reconcile_actions, "_SCHEDULES", ("aws.events",)),),
         "handlers/test_reconciliation_request.py",
+    ),
+    SuiteMutant(
+        "stops at a current value that is no key",
+        ((steps, "_to_carry_over", _carries_over_what_is_a_key),),
+        _FORCED + "test_a_current_value_that_is_no_key_does_not_stop_it",
+    ),
+    SuiteMutant(
+        "closes an incident without the vendor's list",
+        ((Execution, "_closed", _closes_without_a_list),),
+        "incident/test_containment.py::test_it_is_not_over_while_the_list_of_keys_is_not_whole",
+    ),
+    SuiteMutant(
+        "gives up when all tags are in use",
+        ((progress, "_show", _insists_on_the_tag),),
+        _FORCED + "test_a_full_quota_of_labels_and_tags_does_not_stop_it",
+    ),
+    SuiteMutant(
+        "says nothing of labels that are all in use",
+        ((Execution, "_keep", _insists_on_the_label),),
+        _RETIREMENT + "test_a_label_of_version_0_2_stays_until_the_new_one_is_there",
+    ),
+    SuiteMutant(
+        "reads the numbers of others as floats",
+        ((SecretDocument, "serialize", _through_floats),),
+        "test_credential.py::test_members_survive_a_new_key_to_the_letter",
+    ),
+    SuiteMutant(
+        "takes no token but a UUID",
+        ((step_invocation, "_TOKEN_LENGTHS", range(36, 37)),),
+        "handlers/test_step_invocation.py::test_a_token_has_any_characters",
+    ),
+    SuiteMutant(
+        "stops at a byte order mark",
+        ((credential, "_BYTE_ORDER_MARK", "-"),),
+        "test_credential.py::test_a_byte_order_mark_is_ignored",
+    ),
+    SuiteMutant(
+        "knows no key of a former installation",
+        ((ReconciliationPolicy, "installations", property(_without_former_names)),),
+        "core/test_listing.py::test_keys_of_former_ids_are_listed_and_those_of_others_are_not",
+    ),
+    SuiteMutant(
+        "believes an answer that was cut",
+        ((calls, "_REQUIRED", {}),),
+        "secrets_manager/test_incomplete_answers.py",
+    ),
+    SuiteMutant(
+        "changes the pool without waiting for others",
+        ((PoolSecret, "_swap", _leases_without_a_claim),),
+        "key_pool/test_pool_secret.py::test_twenty_leases_at_once_cost_twenty_versions",
+    ),
+    SuiteMutant(
+        "refuses a pool for one sick entry",
+        ((document, "_parse_entry", _all_or_nothing),),
+        "key_pool/test_pool_document.py::test_an_entry_that_cannot_be_read_holds_up_no_other",
     ),
 )
 
