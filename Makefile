@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast faults explore soak corpus fuzz bench glyphs check format clean lock
+.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (
 
 corpus: $(VENV)/.developers  ## Seal every PDF of a folder and have it judged (CORPUS=DIR ARGS=--repair)
 	@$(BIN)/python -m tests.harness.corpus --corpus $(CORPUS) $(ARGS)
+
+tails: $(VENV)/.developers  ## Judge every tail after a seal by three judges (TAILS="--sample 300 --seed 1")
+	@$(BIN)/python -m tests.harness.tails $(TAILS)
 
 fuzz: $(VENV)/.developers  ## Seal damaged documents until the minutes are over (FUZZ="--minutes 15 --seed 1")
 	@$(BIN)/python -m tests.harness.fuzz $(FUZZ)

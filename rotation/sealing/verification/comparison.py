@@ -16,6 +16,7 @@ from rotation.sealing.verification.changes import Change, ChangeKind
 from rotation.sealing.verification.dss import read_security_store
 from rotation.sealing.verification.facts import Fact, Name, Ref, StreamFact, references, text_of
 from rotation.sealing.verification.history import Revision
+from rotation.sealing.verification.xmp import differs_in_dates_alone
 
 
 class SignedBy(Enum):
@@ -178,10 +179,14 @@ class _Comparison:
         if len(referred) == 1 and not numbers & self._left:
             return
         before, after = self._both("/Metadata", old, new)
-        if before != after:
-            is_xmp = isinstance(after, StreamFact) and after.entries.get("/Subtype") == "/XML"
-            kind = ChangeKind.METADATA if is_xmp or after is None else ChangeKind.OTHER
-            self._add(kind, "the metadata (XMP)")
+        if before == after:
+            return
+        if not isinstance(after, StreamFact) or after.entries.get("/Subtype") != "/XML":
+            self._add(ChangeKind.OTHER, "the metadata (XMP)")
+        elif differs_in_dates_alone(_data(before), after.data):
+            self._add(ChangeKind.DATES, "the date of the change")
+        else:
+            self._add(ChangeKind.METADATA, "the metadata (XMP)")
 
     def _security_store(self, old: Fact, new: Fact) -> None:
         if "/DSS" not in new and "/DSS" not in old:
@@ -437,6 +442,10 @@ def _without(some: list[Fact], others: list[Fact]) -> list[Fact]:
 def _differing(old: dict[str, Fact], new: dict[str, Fact]) -> set[str]:
     """The entries that are not the same; null is the same as nothing (7.3.7)."""
     return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+
+
+def _data(found: Fact) -> bytes:
+    return found.data if isinstance(found, StreamFact) else b""
 
 
 def _is_plain(found: Fact) -> bool:

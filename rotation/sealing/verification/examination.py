@@ -9,15 +9,19 @@ size: what signatures share is read, hashed and verified once, and one budget of
 from __future__ import annotations
 
 import hashlib
+import re
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from io import BufferedReader
 from itertools import pairwise
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from rotation.cms.signed_data import UNREADABLE, SignedData, read_signed_data
 from rotation.cms.timestamps import Timestamp, Unproven, imprint_algorithm
-from rotation.errors import RotationError
+from rotation.errors import DocumentTooLargeError, EncryptedPdfError, RotationError
 from rotation.sealing.pdf.fields import SignatureField
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
@@ -31,7 +35,7 @@ from rotation.sealing.verification.changes import (
 from rotation.sealing.verification.comparison import SignedBy, compare
 from rotation.sealing.verification.digests import SignedBytes, Wanted
 from rotation.sealing.verification.dss import stored_certificates
-from rotation.sealing.verification.history import History, Revision
+from rotation.sealing.verification.history import FilePrefix, History, Revision
 from rotation.sealing.verification.judgement import SignatureJudge, SignatureVerdict
 from rotation.sealing.verification.layout import stray_bytes
 from rotation.sealing.verification.paths import TrustAnchors
@@ -71,6 +75,10 @@ _ADDED: Final = (
     ),
     (AddedContent.PROOF, {ChangeKind.PROOF, ChangeKind.DATES}),
 )
+# How far back, and how often, the end of a document is looked for that is damaged at its end.
+_SEARCHED_FOR_ENDS: Final = 1024 * 1024
+_MOST_ENDS: Final = 4
+_end_of_file = re.compile(rb"%%EOF(?:\r\n|\n|\r)?")
 _UNKNOWN: Final = Change(ChangeKind.UNKNOWN, "what cannot be compared with what was signed")
 _TOO_MUCH_WORK: Final = Finding(
     Problem.TOO_MUCH_WORK,
@@ -102,9 +110,11 @@ class FileExamination:
         self._size = file.seek(0, 2)
         limits = Limits(time=Limits().time + timedelta(seconds=self._size / _SLOWEST_DIGESTS))
         with readable(limits):
-            document = PdfDocument(file, limits)
+            document, damage = _opened(file, self._size, limits)
             self.history = History(document)
             self._fields = filled_fields(self.history)
+            if damage is not None and not self._fields:
+                raise damage
         self._last = Revision(self.history, len(self.history.trailers), self._size)
         self._check_time = document.budget.check_time
         self.signed_bytes = SignedBytes(file, self._size, self._check_time)
@@ -410,6 +420,36 @@ class FileExamination:
             return replace(report, unsigned=Finding(code, text))
         filled_in = {ChangeKind.FORM, ChangeKind.COMMENT} & {one.kind for one in changes}
         return replace(report, filled_in=bool(filled_in))
+
+
+def _opened(file: BinaryIO, size: int, limits: Limits) -> tuple[PdfDocument, Exception | None]:
+    """The document, and what is wrong with it as a whole.
+
+    A document that is damaged is read up to its last end that can be read, or else without its
+    tables. What follows that end is judged as what was added after a signature.
+    """
+    started = time.monotonic()
+    try:
+        return PdfDocument(file, limits, since=started), None
+    except (EncryptedPdfError, DocumentTooLargeError):
+        raise
+    except Exception as error:
+        for end in _ends(file, size):
+            with suppress(Exception):
+                prefix = BufferedReader(FilePrefix(file, end))
+                return PdfDocument(cast(BinaryIO, prefix), limits, since=started), error
+        with suppress(Exception):
+            found = PdfDocument(file, limits, recovered=True, signed=True, since=started)
+            return found, error
+        raise error from None
+
+
+def _ends(file: BinaryIO, size: int) -> list[int]:
+    """The last positions at which the document may end, the last one first."""
+    start = max(0, size - _SEARCHED_FOR_ENDS)
+    file.seek(start)
+    found = [start + match.end() for match in _end_of_file.finditer(file.read(size - start))]
+    return [end for end in reversed(found) if end < size][:_MOST_ENDS]
 
 
 def _extension(field: FieldSignature, changes: list[Change]) -> list[Finding]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
+from typing import Any, BinaryIO, cast
 
 from pyhanko.pdf_utils.generic import Reference
 from pyhanko.pdf_utils.misc import PdfReadError
@@ -92,8 +94,11 @@ class History:
         sections = self.document.tables.sections
         if end >= self.document.size:
             return Revision(self, len(sections), end)
+        if self.document.recovered is not None:
+            return None
         try:
-            startxref = read_startxref(_Prefix(self.document.stream, end), end)  # type: ignore[arg-type]
+            prefix = BufferedReader(FilePrefix(self.document.stream, end))
+            startxref = read_startxref(cast(BinaryIO, prefix), end)
         except Exception:  # noqa: BLE001 - then nothing says what the revision was
             return None
         if startxref not in self._by_startxref:
@@ -191,7 +196,9 @@ class History:
     def _all_trailers(self) -> list[dict[str, Fact]]:
         found: list[dict[str, Fact]] = []
         merged: dict[str, Fact] = {}
-        for trailer in self.document.tables.trailers:
+        tables = self.document.tables
+        # A document whose tables were not found has one section, and the trailers as one.
+        for trailer in tables.trailers or [tables.trailer.flatten()]:
             merged = merged | fact_of_trailer(trailer)
             found.append(merged)
         return found
@@ -209,16 +216,31 @@ def _parts(data: XRefSectionData) -> Iterator[XRefSectionData]:
         yield data.hybrid.xref_data
 
 
-class _Prefix:
+class FilePrefix(RawIOBase):
     """The beginning of a file, to read from."""
 
-    def __init__(self, file: object, end: int) -> None:
+    def __init__(self, file: BinaryIO, end: int) -> None:
         self._file = file
         self._end = end
+        self._at = 0
 
-    def seek(self, position: int) -> int:
-        return int(self._file.seek(position))  # type: ignore[attr-defined]
+    def readable(self) -> bool:
+        """True."""
+        return True
 
-    def read(self, size: int) -> bytes:
-        left = self._end - self._file.tell()  # type: ignore[attr-defined]
-        return bytes(self._file.read(max(0, min(size, left))))  # type: ignore[attr-defined]
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """As of any file."""
+        self._at = offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._end}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """As of any file."""
+        self._file.seek(self._at)
+        found = self._file.read(max(0, min(len(buffer), self._end - self._at)))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)

@@ -59,6 +59,7 @@ class PdfDocument(PdfFileReader):
         stream: the whole document, readable and seekable; nothing is written to it.
         limits: what reading may cost.
         recovered: search for the objects instead of reading the tables.
+        signed: recover a signed document too, which may be read then and not be written.
         extends: the document that this one begins with, whose tables are known.
         since: when reading began, in monotonic seconds; None means now, or when the reading of
             ``extends`` began.
@@ -86,6 +87,7 @@ class PdfDocument(PdfFileReader):
         limits: Limits | None = None,
         *,
         recovered: bool = False,
+        signed: bool = False,
         extends: PdfDocument | None = None,
         since: float | None = None,
     ) -> None:
@@ -110,7 +112,7 @@ class PdfDocument(PdfFileReader):
         self.recovered: RecoveredObjects | None = None
         self.corrected_encryption: DictionaryObject | None = None
         if recovered:
-            self.recovered = recover(stream, self.size, self, self.budget)
+            self.recovered = recover(stream, self.size, self, self.budget, signed=signed)
             tables = self.recovered.tables
             tables.base = header
         else:

@@ -83,13 +83,20 @@ class RecoveredObjects:
 
 
 def recover(
-    stream: BinaryIO, size: int, handler: PdfHandler, budget: ReadBudget
+    stream: BinaryIO, size: int, handler: PdfHandler, budget: ReadBudget, *, signed: bool = False
 ) -> RecoveredObjects:
     """Search the whole document for its objects.
 
+    Args:
+        stream: the document.
+        size: its length in bytes.
+        handler: the reader that references in the document belong to.
+        budget: what reading may cost.
+        signed: whether the document may bear a signature.
+
     Raises:
         PdfReadError: no catalog was found.
-        DamagedPdfError: the document bears a signature, or has no trailer.
+        DamagedPdfError: the document bears a signature and may not, or has no trailer.
         DocumentTooLargeError: the document is too large to be searched.
     """
     if size > _LARGEST_DOCUMENT:
@@ -108,7 +115,8 @@ def recover(
                 trailers.append(value)
             continue
         budget.count_objects(1)
-        _refuse_signature(value)
+        if not signed:
+            _refuse_signature(value)
         found.data.standard_xrefs[reference.idnum] = (reference.generation, position)
         found.data.explicit_refs_in_revision.add((reference.idnum, reference.generation))
         if not isinstance(value, DictionaryObject):

@@ -1,0 +1,1 @@
+"""Judges every tail that can be made, by three judges."""
