@@ -56,6 +56,9 @@ ROTATION_DAY: Final = _DAY
 #: A key that bears our label and that no version names is a stray once it is this old by the
 #: vendor's clock: no invocation lives so long, so a key that was not stored by then never will be.
 STRAY_AGE: Final = timedelta(minutes=30)
+#: A finishSecret that looked at everything before a declaration may still promote its key after it,
+#: for as long as an invocation can last (Lambda developer guide, gettingstarted-limits).
+PROMOTION_MAY_COME: Final = timedelta(minutes=15)
 #: So many living keys may bear one token. Each attempt of a failing createSecret can leave one, and
 #: Secrets Manager repeats it for hours: without a limit one sick secret would use up the vendor's
 #: quota for all. Two lost answers in a row are ordinary; a third time something is wrong.

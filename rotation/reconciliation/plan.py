@@ -28,6 +28,7 @@ from enum import Enum
 from rotation.core.policy import (
     MOST_KEEP_LABELS,
     MOST_REVOCATIONS,
+    PROMOTION_MAY_COME,
     ROOM_FOR_LABELS,
     STRAY_AGE,
     ReconciliationPolicy,
@@ -143,11 +144,11 @@ def plan(
         refused = tuple(counted)
         # A person may have revoked them meanwhile: asking tells.
         due = [replace(one, revoke=False) if one in counted else one for one in due]
-    at_once = list(_compromised(situation))
+    compromised = list(_compromised(situation))
     retire = [
         one
-        for one in (*at_once, *(() if suspended else due))
-        if options.eager or _is_time(situation, one)
+        for one in (*compromised, *(() if suspended else due))
+        if one.due <= situation.now and (options.eager or _is_time(situation, one))
     ]
     labels, unkept = _keep(situation)
     return Plan(
@@ -156,7 +157,7 @@ def plan(
         untag=tuple(_stale_tags(situation)),
         abandon=tuple(_abandoned(situation)),
         retire=tuple(retire),
-        waiting=(*waiting, *(one for one in (*at_once, *due) if one not in retire)),
+        waiting=(*waiting, *(one for one in (*compromised, *due) if one not in retire)),
         refused=refused,
         suspended=suspended,
         unkept=unkept,
@@ -290,7 +291,9 @@ def _over_grace(situation: Situation) -> Iterator[Retirement]:
         if due is None or spared or life.death or situation.issued_for_another_secret(key_id):
             continue
         stored = key_id in situation.holders or situation.journal.holders(key_id)
-        reason = Reason.GRACE_OVER if stored else Reason.STRAY
+        # Whoever was asked to revoke a stray goes on, although it was stored after all.
+        has_grace = stored and life.displaced_at is not None
+        reason = Reason.GRACE_OVER if has_grace else Reason.STRAY
         revoke = _may_be_alive(situation, key_id)
         yield Retirement(key_id, _version_ids(situation, key_id), reason, due, revoke=revoke)
 
@@ -332,10 +335,31 @@ def _active_keys_with_our_label(
 
 
 def _compromised(situation: Situation) -> Iterator[Retirement]:
-    """Retire every suspect key that is not current at once, even during a hold."""
+    """Retire every suspect key that is not current at once, even during a hold.
+
+    One that a rotation under way may still promote waits until another key is current. Revoked
+    before that, it might become current and dead.
+    """
     for key_id in sorted(situation.suspects - situation.in_use):
         life = situation.life(key_id)
         revoke = _may_be_alive(situation, key_id)
         due = life.displaced_at or situation.now
+        if _may_be_promoted(situation, key_id):
+            due += PROMOTION_MAY_COME
         versions = _version_ids(situation, key_id)
         yield Retirement(key_id, versions, Reason.COMPROMISED, due, revoke=revoke)
+
+
+def _may_be_promoted(situation: Situation, key_id: str) -> bool:
+    """Whether a finishSecret that began before the incident could make a suspect key current.
+
+    It moves AWSCURRENT only from the version that it saw there, so not once a good key is current.
+    """
+    current = situation.current
+    if current is not None and current.key_id not in {None, *situation.suspects}:
+        return False
+    return any(
+        version.key_id == key_id
+        and not (version.was_current or situation.journal.was_current(version.id))
+        for version in situation.holders.get(key_id, ())
+    )

@@ -16,6 +16,7 @@ from rotation.errors import EvidenceError
 from rotation.incident.closing import record_name
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import VendorFault
+from rotation.secrets_manager.versions import SecretVersions
 from tests.incident.incident_fixture import ACTOR, IncidentFixture
 from tests.reconciliation.reconciliation_fixture import (
     BUCKET,
@@ -142,14 +143,36 @@ def test_every_key_of_the_moment_dies_together(incident: IncidentFixture) -> Non
 
 
 def test_a_compromised_key_in_flight_loses_its_stage(incident: IncidentFixture) -> None:
-    """AWSPENDING is taken off in the next run, and the incident's own rotation begins."""
+    """In the next run, which begins the incident's own rotation; the key dies after that."""
     fixture = incident.reconciliation
     token = fixture.rotation.stage()
     key = fixture.rotation.stage_key(token)
     incident.declare()
-    report = fixture.reconcile()
-    assert outcomes(report) == {key.id: "revoked"}
+    assert outcomes(fixture.reconcile()) == {}
     assert fixture.rotation.version("AWSPENDING") == incident.incident().rotations[-1].token
+    incident.run_steps()
+    assert outcomes(fixture.reconcile())[key.id] == "revoked"
+
+
+def test_a_promotion_that_began_before_the_declaration_meets_no_dead_key(
+    incident: IncidentFixture,
+) -> None:
+    """The old rotation moves AWSCURRENT last of all; the key that it promotes still signs."""
+    fixture = incident.reconciliation
+    before = fixture.rotation.version("AWSCURRENT")
+    token = fixture.rotation.stage()
+    key = fixture.rotation.stage_key(token)
+    incident.declare()
+    fixture.reconcile()
+    SecretVersions(fixture.rotation.client, fixture.rotation.arn).promote(token, before)
+    assert key.id in incident.alive()
+    incident.run_steps()
+    for _ in range(2):
+        fixture.reconcile()
+        incident.run_steps()
+    fixture.reconcile()
+    assert key.id not in incident.alive()
+    assert incident.current_key() in incident.alive()
 
 
 def test_a_hold_does_not_protect_a_compromised_key(incident: IncidentFixture) -> None:

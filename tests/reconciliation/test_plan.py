@@ -39,6 +39,7 @@ from tests.reconciliation.situations import (
 )
 
 OLD = timedelta(hours=25)
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Case:
 
 GRACE, STRAY, LEAKED = Reason.GRACE_OVER, Reason.STRAY, Reason.COMPROMISED
 NEW = held("new", CURRENT)
+#: A rotation that an incident began has ended.
+SAFE = held("new", CURRENT, created_at=NOW)
 EIGHT = [held(f"v{n}", PREVIOUS) for n in range(8)]
 FOUR = {"k-v0", "k-v1", "k-v2", "k-v3"}
 MANUAL, REVOKED = Revocation.MANUAL_ACTION_NEEDED, Revocation.REVOKED
@@ -332,7 +335,7 @@ CASES = [
     # Incidents.
     Case(
         "a suspect key dies at once",
-        situation(NEW, held("old", "blue"), incidents=(incident("k-old"),)),
+        situation(SAFE, held("old", "blue"), incidents=(incident("k-old"),)),
         displaced={"k-old"},
         retire={("k-old", LEAKED)},
     ),
@@ -350,7 +353,7 @@ CASES = [
     Case(
         "whatever versions hold it, each of which is kept for the proof",
         situation(
-            NEW,
+            SAFE,
             held("old", key="k"),
             held("copy", PREVIOUS, key="k"),
             incidents=(incident("k"),),
@@ -380,9 +383,41 @@ CASES = [
     ),
     Case(
         "a suspect key in flight dies, and its rotation is abandoned",
-        situation(NEW, held("next", PENDING), incidents=(incident("k-next"),)),
+        situation(SAFE, held("next", PENDING), incidents=(incident("k-next"),)),
         retire={("k-next", LEAKED)},
         abandon={"next"},
+    ),
+    Case(
+        "while the current key is suspect, one that was pending may still be promoted, and waits",
+        situation(
+            held("old", CURRENT),
+            held("next"),
+            lives={"k-next": replace(IN_USE, displaced_at=NOW - 14 * MINUTE)},
+            incidents=(incident("k-old", "k-next"),),
+        ),
+        keep={"next"},
+        waiting={"k-next"},
+    ),
+    Case(
+        "no promotion is under way for longer than an invocation lasts",
+        situation(
+            held("old", CURRENT),
+            held("next"),
+            lives={"k-next": replace(IN_USE, displaced_at=NOW - 15 * MINUTE)},
+            incidents=(incident("k-old", "k-next"),),
+        ),
+        keep={"next"},
+        retire={("k-next", LEAKED)},
+    ),
+    Case(
+        "a suspect key that was current before is revoked though the current key is suspect",
+        situation(
+            held("old", CURRENT),
+            held("older", PREVIOUS, was_current=True),
+            lives={"k-older": replace(IN_USE, displaced_at=NOW - MINUTE)},
+            incidents=(incident("k-old", "k-older"),),
+        ),
+        retire={("k-older", LEAKED)},
     ),
     Case(
         "a key issued for a suspect token dies though no version has it",
