@@ -38,8 +38,8 @@ class PairSize:
         seed: what they are drawn with.
     """
 
-    complete: int = 130
-    drawn: int = 20
+    complete: int = 80
+    drawn: int = 12
     second_one_in: int = 200
     seed: int = 1
 
