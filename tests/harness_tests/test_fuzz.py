@@ -13,6 +13,7 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.request import SealOptions
+from tests.harness.fuzz.answers import ACCEPTED, Answers, parse
 from tests.harness.fuzz.damage import damaged
 from tests.harness.fuzz.documents import made
 from tests.harness.fuzz.trial import SEALED, Outcome, attempt, options
@@ -53,6 +54,27 @@ def test_damaged_documents(seed: int, signer: SimpleSigner, pki: Pki) -> None:
         results[outcome.result] += 1
     assert results[SEALED] > 5, "damage that nothing survives tests nothing"
     assert len(results) > 2
+
+
+def test_damaged_answers_of_the_vendor(pki: Pki) -> None:
+    """Whatever happens to a CMS: it is read, or refused in words, alone and in a document."""
+    chance, answers = random.Random(1), Answers.of(pki)
+    results: Counter[str] = Counter()
+    for _ in range(150):
+        outcome = answers.attempt(chance)
+        assert outcome.problem is None
+        results[outcome.result] += 1
+    assert results.keys() == {ACCEPTED, "seal_verification"}
+
+
+def test_an_answer_that_is_not_damaged_is_accepted(pki: Pki) -> None:
+    """What is damaged was good, and the tree is written as it was read."""
+    answers = Answers.of(pki)
+    for whole in answers.whole["cms"]:
+        answers.readers["cms"](whole)
+        parsed = parse(whole)
+        assert parsed is not None
+        assert b"".join(node.encoded() for node in parsed) == whole
 
 
 def test_a_seed_makes_the_same_documents_again() -> None:

@@ -1,10 +1,11 @@
-"""Make up and damage documents, and seal them, for some minutes.
+"""Make up and damage documents and seal them, and damage answers and read them, for some minutes.
 
 ``python -m tests.harness.fuzz --minutes 15 --corpus DIR --seed 7`` ends with 1 if anything but a
-good seal or a typed refusal came of a document. pyHanko's validator judges the seals, and Poppler's
-pdfsig those in documents that were damaged. Whatever was wrong is told, and the document is kept
-under ``.bench/fuzz``. The seed, printed first, makes the same documents again, but for the
-signatures in them.
+good seal or a typed refusal came of a document, or anything but a result or a typed error of an
+answer: a CMS, with a timestamp and without, alone and in a sealed document. pyHanko's validator
+judges the seals, and Poppler's pdfsig those in documents that were damaged. Whatever was wrong is
+told, and the document is kept under ``.bench/fuzz``. The seed, printed first, makes the same
+documents again, but for the signatures in them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pyhanko.sign.fields import MDPPerm
 
 from rotation.sandbox.vendor import Pki
 from tests.harness.corpus.classes import documents
+from tests.harness.fuzz.answers import Answers
 from tests.harness.fuzz.damage import damaged
 from tests.harness.fuzz.documents import made
 from tests.harness.fuzz.trial import attempt, options, sealed
@@ -35,6 +37,8 @@ from tests.sealing.pdfs import DATA, pdf_with_form, signed_by_author, signer_of
 KEPT: Final = Path(".bench/fuzz")
 #: The memory of the sealing function, in bytes.
 MEMORY: Final = 1769 * 1024 * 1024
+#: The share of the trials that are answers; they take less time than documents.
+_ANSWERS: Final = 0.7
 #: A corpus's largest documents take the time of hundreds of others.
 _LARGEST: Final = 2 * 1024 * 1024
 
@@ -57,11 +61,19 @@ def main() -> int:
     own.append(signed_by_author(pdf_with_form(), signer, certify=MDPPerm.FILL_FORMS))
     paths = list(documents(chosen.corpus).values()) if chosen.corpus else []
     paths = [path for path in paths if path.stat().st_size <= _LARGEST]
+    answers = Answers.of(pki)
     results: Counter[str] = Counter()
     problems = 0
     end = time.monotonic() + 60 * chosen.minutes
     folder = Path(tempfile.mkdtemp())
     while time.monotonic() < end:
+        if chance.random() < _ANSWERS:
+            outcome = answers.attempt(chance)
+            results[f"answer: {outcome.result}"] += 1
+            if outcome.problem:
+                problems += 1
+                sys.stderr.write(f"{outcome.problem}\n")
+            continue
         content, written = _next(chance, own, paths)
         # A document that no program wrote has no meaning that viewers would agree on.
         judged_in = folder if written else None
@@ -73,7 +85,7 @@ def main() -> int:
             kept = KEPT / f"{chosen.seed}-{results.total()}.pdf"
             kept.write_bytes(content)
             sys.stderr.write(f"{kept}: {outcome.problem[:500]}\n")
-    sys.stdout.write(f"{results.total()} documents: {dict(results.most_common())}\n")
+    sys.stdout.write(f"{results.total()} documents and answers: {dict(results.most_common())}\n")
     sys.stdout.write(f"{problems} problems, seed {chosen.seed}\n")
     return 1 if problems else 0
 
