@@ -31,6 +31,7 @@ class LazyCommands(click.Group):
     """A group that imports each of its commands only when it is used."""
 
     modules: ClassVar[dict[str, str]] = {
+        "attest": "rotation.cli.attest",
         "doctor": "rotation.cli.doctor.command",
         "evidence": "rotation.cli.evidence",
         "force": "rotation.cli.force.command",

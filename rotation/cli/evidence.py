@@ -47,6 +47,8 @@ def _print_record(console: Console, where: str, record: dict[str, Any]) -> None:
         probes = proof.get("probes", [])
         rejected = [probe for probe in probes if probe["outcome"] == "rejected"]
         how = proof["by"]
+        if "attestedBy" in proof:
+            how = f"as {proof['attestedBy']} attests ({proof['reason']}); nothing proves it"
         if rejected:
             how = f"{len(rejected)} rejections from {rejected[0]['at']} to {rejected[-1]['at']}"
         console.print(f"  key {key['keyId']}: dead, {how}", markup=False)

@@ -62,6 +62,7 @@ _TEXTS: Final = {
     "reason": REASON,
     "actor": ACTOR,
     "declaration": re.compile(r"[A-Za-z0-9-]{8,64}"),
+    "key": re.compile(r"[!-~]{1,256}"),
 }
 _FLAGS: Final = ("again", "release")
 
@@ -79,6 +80,7 @@ class ReconcileRequest:
         declaration: names the declaration, so that a repeated request declares once; empty: a new
             one.
         release: whether to retire the keys that are due, however many they are.
+        key: the id of a key whose death is attested.
     """
 
     action: str
@@ -88,6 +90,7 @@ class ReconcileRequest:
     again: bool = False
     declaration: str = ""
     release: bool = False
+    key: str = ""
 
     def declared(self, at: datetime) -> Declaration:
         """The declaration that the event makes, at the time ``at``, aware UTC."""
@@ -228,6 +231,7 @@ def parse(event: object, alias: str | None = None) -> ReconcileRequest:
         event.get("again", False),
         event.get("declaration", ""),
         event.get("release", False),
+        event.get("key", ""),
     )
 
 
@@ -319,7 +323,25 @@ def _incident(journal: Journal, declaration: str) -> dict[str, Any]:
     deaths = {
         key_id: iso_utc(life.death.at) for key_id, life in lives.items() if life and life.death
     }
-    return {"incident": incident_members(incident) | {"deaths": deaths}}
+    attested = sorted(
+        key_id
+        for key_id, life in lives.items()
+        if life is not None and life.death is not None and life.death.attested
+    )
+    return {"incident": incident_members(incident) | {"deaths": deaths, "attested": attested}}
+
+
+def _attest(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    [name] = request.secrets or ()
+    journal = parts.reconciler().attest(
+        name, request.key, actor=request.actor, reason=request.reason
+    )
+    death = journal.keys[request.key].death
+    return {
+        "secret": journal.secret_arn,
+        "key": request.key,
+        "death": None if death is None else {"at": iso_utc(death.at), "proof": dict(death.proof)},
+    }
 
 
 def _roll_back(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
@@ -402,6 +424,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
         one_secret=True,
     ),
     "advance": Action(_advance, required=_SECRETS, optional=_DECLARATION, one_secret=True),
+    "attest": Action(_attest, required=_SECRETS | _DECLARED | {"key"}, one_secret=True),
     "rollback": Action(_roll_back, required=_SECRETS, one_secret=True),
     "evidence": Action(_evidence, required=_SECRETS, one_secret=True),
     "condemn-pool": Action(_condemn_pool, required=_DECLARED, optional=_AGAIN),

@@ -82,6 +82,11 @@ def record(journal: Journal, incident: Incident, *, secret_name: str, installati
             {"keyId": key_id, "versionIds": list(versions), **key_members(journal.keys[key_id])}
             for key_id, versions in sorted(incident.suspects.items())
         ],
+        "attested": sorted(
+            key_id
+            for key_id in incident.suspects
+            if (death := journal.keys[key_id].death) is not None and death.attested
+        ),
         "current": {"keyId": closing.current_key, "versionId": closing.current_version},
     }
     return json.dumps(document, indent=2).encode()

@@ -51,6 +51,7 @@ class Containment:
         contained: whether the closed entry that proves every suspect key dead was read back.
         parts: how long each part took, in its order.
         proven_dead: the ids of the suspect keys that are proven dead.
+        attested: the ids of the suspect keys whose death a person attests, and nothing proves.
         evidence: where the record is, once there is one.
         set_aside: the versions whose key cannot be known, each with the cause. If one of them holds
             a key, that may still be alive.
@@ -65,6 +66,7 @@ class Containment:
     contained: bool = False
     parts: dict[str, timedelta] = field(default_factory=dict)
     proven_dead: list[str] = field(default_factory=list)
+    attested: list[str] = field(default_factory=list)
     evidence: str | None = None
     set_aside: Mapping[str, str] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
@@ -215,11 +217,15 @@ def _reconcile(wait: _Wait) -> Mapping[str, Any]:
 
 def _read(wait: _Wait, incident: Mapping[str, Any]) -> None:
     """Take over what the journal says of the incident with this declaration."""
-    containment, deaths = wait.containment, incident["deaths"]
-    for key_id in sorted(deaths.keys() - set(containment.proven_dead)):
+    containment, attested = wait.containment, set(incident.get("attested", ()))
+    proven = incident["deaths"].keys() - attested
+    for key_id in sorted(proven - set(containment.proven_dead)):
         wait.log_act(f"key {key_id} is proven dead")
+    for key_id in sorted(attested - set(containment.attested)):
+        wait.log_act(f"key {key_id} is dead as a person attests; nothing proves it")
     containment.suspects = tuple(sorted(incident["suspects"]))
-    containment.proven_dead = [key_id for key_id in containment.suspects if key_id in deaths]
+    containment.proven_dead = [key_id for key_id in containment.suspects if key_id in proven]
+    containment.attested = [key_id for key_id in containment.suspects if key_id in attested]
     containment.set_aside = incident["setAside"]
     closing = incident["closing"]
     containment.evidence = closing["evidence"] if closing else None
@@ -227,13 +233,13 @@ def _read(wait: _Wait, incident: Mapping[str, Any]) -> None:
     containment.contained = (
         named
         and containment.evidence is not None
-        and set(containment.proven_dead) == set(containment.suspects)
+        and {*containment.proven_dead, *containment.attested} == set(containment.suspects)
     )
 
 
 def _unfinished(containment: Containment, report: Mapping[str, Any]) -> list[str]:
     """What is left to do before the incident is over, by this report."""
-    dead = set(containment.proven_dead)
+    dead = {*containment.proven_dead, *containment.attested}
     alive = [key_id for key_id in containment.suspects if key_id not in dead]
     unfinished = [f"key {key_id} is not proven dead" for key_id in alive]
     unfinished += [failure["message"] for failure in report.get("failures", ())]

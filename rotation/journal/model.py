@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+#: The member of a proof that names who attests a death which nothing proves.
+ATTESTED_BY: Final = "attestedBy"
+
 _BEFORE_ANY_KEY: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -34,15 +37,20 @@ class VersionRecord:
 
 @dataclass(frozen=True)
 class Death:
-    """That a key is dead, and what proves it.
+    """That a key is dead, and what proves it, or who attests it.
 
     Attributes:
-        at: when it was proven, aware UTC.
+        at: when it was proven or attested, aware UTC.
         proof: the evidence, as JSON members.
     """
 
     at: datetime
     proof: Mapping[str, Any]
+
+    @property
+    def attested(self) -> bool:
+        """Whether a person says so, and nothing proves it."""
+        return ATTESTED_BY in self.proof
 
 
 @dataclass(frozen=True)

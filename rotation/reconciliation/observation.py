@@ -73,6 +73,9 @@ def _keys(
     lives = dict(journal.keys)
     for key_id in {*lives, *situation.holders}:
         life = lives.get(key_id) or KeyLife(now)
+        if life.death is not None and life.death.attested and _seen_again(key_id, situation):
+            # What a person attests does not outweigh what can be seen.
+            life = replace(life, death=None)
         if life.death is not None:
             continue
         if key_id in situation.protected:
@@ -86,6 +89,12 @@ def _keys(
             life = replace(life, displaced_at=now, retire_after=now + grace)
         lives[key_id] = life
     return lives
+
+
+def _seen_again(key_id: str, situation: Situation) -> bool:
+    """Whether a version holds the key, or the vendor lists it as active."""
+    listed = situation.listed(key_id)
+    return key_id in situation.holders or (listed is not None and listed.active)
 
 
 def _with_all_suspects(incident: Incident, journal: Journal, situation: Situation) -> Incident:

@@ -23,6 +23,7 @@ from rotation.errors import (
     VendorError,
     VersionStateError,
 )
+from rotation.incident.attestation import attest, refuse_provable
 from rotation.incident.declaration import declare
 from rotation.incident.progress import CurrentState, Progress, Stage, advance
 from rotation.journal.model import Declaration, Journal
@@ -251,6 +252,26 @@ class Reconciler:
         self._write_down(run, journal)
         progress = self._advance(run, run.examination.situation)
         return progress, run.examination.situation
+
+    def attest(self, secret: str, key_id: str, *, actor: str, reason: str) -> Journal:
+        """Write down that a person attests the death of a key, which nothing can prove any more.
+
+        Raises:
+            VersionStateError: its death can be proven, or nobody knows such a key.
+            SecretStoreError, JournalError: asking again is safe.
+        """
+        run, look = self._only(secret)
+        journals, now = self.services.journals, whole_milliseconds(self.services.clock())
+        journal = journals.read(run.arn)
+        self.services.rate_limiter()
+        situation = self._examiner().examine(run.secret, look, journal).situation
+        held_by = tuple(f"version {one.id}" for one in situation.holders.get(key_id, ()))
+        if self.services.find_key(key_id) is not None:
+            held_by = (*held_by, "the pool")
+        refuse_provable(key_id, run.arn, held_by=held_by, listing=look.listing)
+        return journals.change(
+            journal, lambda found: attest(found, key_id, actor=actor, reason=reason, now=now)
+        )
 
     def _examiner(self) -> Examiner:
         services = self.services

@@ -18,13 +18,12 @@ from rich.console import Console
 from rotation.cli.force.leaked_pool import ActLog, declare_pool_leaked
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import error_text
-from rotation.cli.shared.options import json_option, reconcile_function_option, refuse_arguments
+from rotation.cli.shared.options import json_option, reason_option, reconcile_function_option
 from rotation.cli.shared.output import plain_console
 from rotation.errors import RotationError
 from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.incident.declaration import from_free_text
 from rotation.journal.model import Declaration
-from rotation.privacy.redaction import scrub
 
 _MAX_PARALLEL = 8
 #: An action of the reconcile function, and the only alias that may ask for it.
@@ -57,6 +56,7 @@ class _ForceResult:
             "suspects": list(containment.suspects),
             "current": containment.current,
             "provenDead": containment.proven_dead,
+            "attested": containment.attested,
             "evidence": containment.evidence,
             "setAside": dict(containment.set_aside),
             "seconds": {
@@ -149,22 +149,10 @@ def _without_duplicates(account: AwsAccount, names: Sequence[str]) -> list[str]:
     return list(found.values())
 
 
-def _refuse_key(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Refuse a key as the reason: tags and records keep the reason for years."""
-    if scrub(value) != value:
-        refuse_arguments((value,))
-    return value
-
-
 @click.command()
 @click.argument("secrets", nargs=-1)
 @click.option("--tag", metavar="KEY=VALUE", help="Also every secret that bears this tag.")
-@click.option(
-    "--reason",
-    required=True,
-    callback=_refuse_key,
-    help="Why, for the record: key-compromise, laptop-lost …",
-)
+@reason_option("Why, for the record: key-compromise, laptop-lost …")
 @click.option(
     "--timeout", default=900, show_default=True, help="Seconds to wait for each of the two parts."
 )
@@ -260,7 +248,9 @@ def _print_result(console: Console, result: _ForceResult) -> None:
     parts = ", ".join(
         f"{part} {took.total_seconds():.1f} s" for part, took in containment.parts.items()
     )
-    if containment.contained:
+    if containment.contained and containment.attested:
+        console.print(f"[bold green]{result.name}: over.[/] {parts}")
+    elif containment.contained:
         console.print(f"[bold green]{result.name}: every old key is proven dead.[/] {parts}")
     else:
         console.print(f"[bold yellow]{result.name}: not over yet.[/] {parts}")
@@ -269,6 +259,8 @@ def _print_result(console: Console, result: _ForceResult) -> None:
         console.print(
             "  The hourly reconciliation goes on with it; so does this command, run again."
         )
+    for key_id in containment.attested:
+        console.print(f"  not proven: key {key_id} is dead as a person attests", markup=False)
     for version, cause in containment.set_aside.items():
         console.print(
             f"  not known: the key of version {version}, if it has one, which may still be alive: "

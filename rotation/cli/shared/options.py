@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from rotation.core.policy import LONGEST_KEY_LIFE
+from rotation.privacy.redaction import scrub
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{32,}")
 
 RECONCILE_FUNCTION: Final = "trusted-signatures-reconcile"
@@ -64,11 +67,26 @@ def refuse_arguments(refused: tuple[str, ...]) -> None:
         )
 
 
-def _secret(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Refuse a key that was given in the place of a secret's name."""
+def _refuse_material(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Refuse a key that was given in the place of a secret's name or of a key's id."""
     if _KEY_MATERIAL.fullmatch(value):
         refuse_arguments((value,))
     return value
 
 
-secret_argument = click.argument("secret", default="trusted-signatures-api", callback=_secret)
+secret_argument = click.argument(
+    "secret", default="trusted-signatures-api", callback=_refuse_material
+)
+key_id_argument = click.argument("key_id", callback=_refuse_material)
+
+
+def _refuse_key(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Refuse a key as the reason: tags and records keep the reason for years."""
+    if scrub(value) != value:
+        refuse_arguments((value,))
+    return value
+
+
+def reason_option(help_text: str) -> Callable[[_Command], _Command]:
+    """A reason for the record, which must be given."""
+    return click.option("--reason", required=True, callback=_refuse_key, help=help_text)
