@@ -264,17 +264,21 @@ class FileExamination:
     ) -> SignatureVerdict | Finding:
         cms, field = one.cms, one.field
         assert cms is not None
+        relied_on: tuple[str, ...] = ()
         if field.form == "/adbe.pkcs7.sha1":
+            relied_on = ("sha1",)
             # The digest of the file is the content that is signed (ISO 32000-1, 12.8.3.3).
             if cms.content != digest:
                 digest = b""
             else:
                 digest = hashlib.new(cms.digest_algorithm, cms.content).digest()
-        key = (field.contents, digest, field.claimed, proven_later)
+        key = (field.contents, field.form, digest, field.claimed, proven_later)
         if key not in self._verdicts:
             self.judged += 1
             try:
-                self._verdicts[key] = self._judge.judge(cms, digest, field.claimed, proven_later)
+                self._verdicts[key] = self._judge.judge(
+                    cms, digest, field.claimed, proven_later, relied_on
+                )
             except UNREADABLE:
                 text = "This command does not know the algorithm of the signature."
                 return Finding(Problem.UNSUPPORTED, text)

@@ -8,9 +8,11 @@ revision is kept for the others, so that each version of an object is read once.
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
+from operator import itemgetter
 from typing import Any, BinaryIO, cast
 
 from pyhanko.pdf_utils.generic import Reference
@@ -80,7 +82,7 @@ class History:
         self.document = document
         self.reads = 0
         self._versions: dict[tuple[int, int], list[tuple[int, _Location]]] = {}
-        self._generations: dict[int, list[tuple[int, int]]] = {}
+        self._generations: dict[int, dict[int, int]] = {}
         self._written: list[set[int]] = []
         self._facts: dict[tuple[int, int], tuple[Fact, int]] = {}
         self._by_startxref: dict[int, int] = {}
@@ -128,14 +130,13 @@ class History:
 
     def generations(self, number: int, sections: int) -> list[int]:
         """The generations under which the object was written in so many sections."""
-        return [one for index, one in self._generations.get(number, ()) if index < sections]
+        return [one for one, index in self._generations.get(number, {}).items() if index < sections]
 
     def location(self, ref: Ref, sections: int) -> _Location:
         """Where the object is, after so many sections; None if it is free or missing."""
-        for index, location in reversed(self._versions.get(ref, ())):
-            if index < sections:
-                return location
-        return None
+        versions = self._versions.get(ref, [])
+        newest = bisect_left(versions, sections, key=itemgetter(0)) - 1
+        return versions[newest][1] if newest >= 0 else None
 
     def object_at(self, ref: Ref, revision: Revision) -> Fact:
         """The object as that revision has it; None if it does not."""
@@ -182,7 +183,7 @@ class History:
             if (number, generation) not in seen:
                 seen.add((number, generation))
                 self._versions.setdefault((number, generation), []).append((index, location))
-                self._generations.setdefault(number, []).append((index, generation))
+                self._generations.setdefault(number, {}).setdefault(generation, index)
 
         for part in _parts(data):
             for number, where in part.xrefs_in_objstm.items():

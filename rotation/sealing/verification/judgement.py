@@ -68,6 +68,7 @@ class SignatureJudge:
         digest: bytes,
         claimed: datetime | None,
         proven_later: datetime | None,
+        relied_on: tuple[str, ...] = (),
     ) -> SignatureVerdict:
         """The verdict on a seal.
 
@@ -76,6 +77,7 @@ class SignatureJudge:
             digest: the digest of what the ByteRange covers, by the CMS's own algorithm.
             claimed: M in the signature dictionary, if the CMS has no signing-time.
             proven_later: a time at which a document timestamp proves that the seal existed.
+            relied_on: digest algorithms that the form of the signature relies on, besides its own.
         """
         findings = list(_damage(signed, digest))
         intact = not findings
@@ -94,7 +96,7 @@ class SignatureJudge:
             moment = proven_later
         trusted = self._trusted(signed, moment or self.at) and intact if self.anchors else None
         if intact:
-            findings += _weaknesses(signed)
+            findings += _weaknesses(signed, relied_on)
             findings += self._distrust(certificate, moment, trusted=trusted)
         subject = certificate.subject
         return SignatureVerdict(
@@ -185,9 +187,9 @@ def _damage(signed: SignedData, digest: bytes) -> list[Finding]:
     return []
 
 
-def _weaknesses(signed: SignedData) -> list[Finding]:
+def _weaknesses(signed: SignedData, relied_on: tuple[str, ...]) -> list[Finding]:
     found = []
-    weak = weak_algorithm(signed.digests, signed.key)
+    weak = weak_algorithm((*signed.digests, *relied_on), signed.key)
     if weak:
         text = f"The signature relies on {weak}, which is too weak to prove anything."
         found.append(Finding(Problem.WEAK_ALGORITHM, text))
