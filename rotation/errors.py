@@ -38,6 +38,7 @@
        ├─ SourceChangedError             the source was replaced while it was being sealed
        ├─ DestinationError               the sealed document could not be stored
        ├─ SignatureTooLargeError         the signature does not fit its placeholder
+       ├─ LedgerError                    the ledger of seals could not be read or written
        └─ SealingUnavailableError        the sealing function was not run: retryable
 
 ``code`` is stable: programs may compare it. ``retryable`` says whether the same call may succeed
@@ -326,6 +327,16 @@ class SignatureTooLargeError(SealingError):
     """The signature does not fit the space that was reserved for it."""
 
     code = "signature_too_large"
+
+
+class LedgerError(SealingError):
+    """The ledger of seals could not be read or written."""
+
+    code = "ledger"
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class SealingUnavailableError(SealingError):

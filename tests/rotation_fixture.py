@@ -25,6 +25,7 @@ from rotation.secrets_manager.versions import SecretVersions
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.http import VendorHttp
 from rotation.vendor.key_prover import TestSealProver
+from rotation.vendor.signature_log import AdminSignatureLog
 from rotation.vendor.signer import SignerPolicy
 from rotation.vendor.signing_api import SigningApi
 from tests.deadlines import deadline_of
@@ -73,6 +74,7 @@ class RotationFixture:
         admin = self.vendor.keys.create(role=Role.ADMIN)
         admin_key = ApiKey.from_text(admin.id, admin.material)
         self.issuer = AdminApi(http, "/v1/keys", lambda: admin_key, self.now)
+        self.signatures = AdminSignatureLog(http, "/v1/keys", lambda: admin_key)
         policy = SignerPolicy.from_pem(self.pki.root_pem, "Trusted Signatures Sandbox")
         self.signing = SigningApi(http, "/v1/sign")
         self.prover = TestSealProver(self.signing, policy, self.now)

@@ -49,6 +49,10 @@ MESSAGES: Final = _config(attempts=3)
 #: Questions about objects, such as whether a sealed document is there already.
 OBJECT_METADATA: Final = _config(attempts=3)
 
+#: S3, for entries of the ledger of seals, which are small. A seal waits for its entry, and several
+#: are read at the same time.
+LEDGER: Final = _config(attempts=3, max_pool_connections=16)
+
 #: Secrets Manager, for an application that misses its cache: a user waits for the answer, and the
 #: cache may have an old value to go on with. It gives up after about twenty seconds.
 CACHE_FETCH: Final = _config(connect=2, read=4, attempts=3)

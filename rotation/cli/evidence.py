@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -52,9 +53,24 @@ def _print_record(console: Console, where: str, record: dict[str, Any]) -> None:
         if rejected:
             how = f"{len(rejected)} rejections from {rejected[0]['at']} to {rejected[-1]['at']}"
         console.print(f"  key {key['keyId']}: dead, {how}", markup=False)
+    for line in _seal_lines(record.get("seals")):
+        console.print(f"  {line}", markup=False)
     current = record["current"]
     if current is not None:
         console.print(f"  replaced by key {current['keyId']}", markup=False)
     console.print(f"  closed {record['completedAt']}", markup=False)
     console.print(f"  {where}", markup=False)
     console.print()
+
+
+def _seal_lines(seals: dict[str, Any] | None) -> Iterator[str]:
+    """How many seals of the suspect keys are ours; records without a ledger say nothing of it."""
+    if seals is None:
+        return
+    if seals.get("problem"):
+        yield f"seals not counted: the ledger could not be read ({seals['problem']})"
+    for key in seals["keys"]:
+        ours = f"{key['inLedger']}" if seals["complete"] else f"at least {key['inLedger']}"
+        others = key["notInLedger"]
+        told = "cannot be told" if others is None else f"{others}"
+        yield f"seals by key {key['keyId']}: {ours} in the ledger, not in the ledger: {told}"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer, KeyProver
+from rotation.core.statements import of_a_step
 from rotation.credential import SecretDocument
 from rotation.deadline import Deadline
 from rotation.errors import InvalidCredentialError, SecretStoreError, VersionStateError
@@ -114,7 +115,7 @@ def unreadable_yet(rotation: Rotation, current: str) -> VersionStateError:
 
 def statement(rotation: Rotation) -> str:
     """Why a step uses a key: a sentence that describes itself and can be no document."""
-    return f"rotation test seal for {rotation.secret.arn} {rotation.token}"
+    return of_a_step(rotation.secret.arn, rotation.token)
 
 
 def log_step(fact: str, rotation: Rotation, **ids: object) -> None:

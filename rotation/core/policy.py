@@ -83,6 +83,9 @@ REJECTIONS: Final = 3
 #: that difference tells whether the clock may be why a key was rejected, this one keeps the times
 #: in the evidence comparable.
 CLOCK_TOLERANCE: Final = timedelta(seconds=10)
+#: How long before its issue a key may have been used. Clocks differ, and a key that a person made
+#: may have been used before it was stored.
+USE_BEFORE_ISSUE: Final = timedelta(days=2)
 #: How often reconciliation runs, besides the runs after each promotion (template.yaml).
 RECONCILIATION_INTERVAL: Final = timedelta(hours=1)
 #: A run may begin so much earlier than an hour after the last one.

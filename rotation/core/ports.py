@@ -6,7 +6,7 @@ alone, so another vendor is another folder; docs/examples/payment-gateway.md has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -189,6 +189,41 @@ class Notifier(Protocol):
 
         Raises:
             RotationError: the message could not be handed over.
+        """
+
+
+class LedgerReader(Protocol):
+    """Reads the ledger, in which each seal of ours leaves an entry."""
+
+    def entries(
+        self, key_ids: Collection[str], since: datetime | None
+    ) -> tuple[Mapping[str, frozenset[bytes]], bool]:
+        """The digests of the entries that name each of the keys, and whether all were looked at.
+
+        Args:
+            key_ids: the ids of keys.
+            since: entries that were made before are left out; None: none are.
+
+        Raises:
+            LedgerError: the ledger could not be read.
+        """
+
+
+class SignatureLog(Protocol):
+    """Tells what the vendor has signed."""
+
+    def documents(self, key_id: str, statements: Collection[str]) -> frozenset[bytes] | None:
+        """The digests that were signed with a key, without those of ``statements``.
+
+        Args:
+            key_id: the key.
+            statements: the sentences that test seals were made over.
+
+        Returns:
+            None if the vendor does not tell.
+
+        Raises:
+            VendorError: it could not be asked.
         """
 
 

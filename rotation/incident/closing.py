@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -57,10 +58,24 @@ def record_name(secret_arn: str, incident: Incident) -> str:
     return f"{record_folder(secret_arn)}{quote(incident.id, safe='')}.json"
 
 
-def record(journal: Journal, incident: Incident, *, secret_name: str, installation: str) -> bytes:
+def record(
+    journal: Journal,
+    incident: Incident,
+    *,
+    secret_name: str,
+    installation: str,
+    seals: Mapping[str, Any] | None = None,
+) -> bytes:
     """The record of a closed incident as JSON. Times are UTC; nothing in it is key material.
 
-    It is made of the closed entry alone, so whoever writes it writes the same.
+    It is made of the closed entry, and of the seals that were counted when it was written.
+
+    Args:
+        journal: the journal with the closed entry.
+        incident: the closed entry.
+        secret_name: the name of the secret.
+        installation: the id of this installation.
+        seals: see `rotation.incident.seal_counts`; None where no ledger is kept.
     """
     closing = incident.closing
     if closing is None:
@@ -87,6 +102,7 @@ def record(journal: Journal, incident: Incident, *, secret_name: str, installati
             for key_id in incident.suspects
             if (death := journal.keys[key_id].death) is not None and death.attested
         ),
+        "seals": seals,
         "current": {"keyId": closing.current_key, "versionId": closing.current_version},
     }
     return json.dumps(document, indent=2).encode()

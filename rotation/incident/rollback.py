@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from rotation.core.policy import ROLLBACK_MARGIN
 from rotation.core.ports import EvidenceStore, KeyProver
+from rotation.core.statements import of_a_rollback
 from rotation.credential import ApiKey, iso_utc
 from rotation.errors import CompromisedKeyError, EvidenceError, SecretStoreError, VersionStateError
 from rotation.journal.keeper import JournalKeeper
@@ -86,7 +87,7 @@ def roll_back(
         raise VersionStateError(f"The previous key {key.id} expired at {key.expires_at}.")
     journal = keeper.read(secret.arn)
     _refuse_condemned(journal, snapshot, previous, key, clock())
-    prover.prove(key, f"rotation test seal for {secret.arn} {previous} (rollback)")
+    prover.prove(key, of_a_rollback(secret.arn, previous))
     # The proof took time: look again, then swap only from the version that was looked at.
     snapshot = secret.snapshot()
     again, current = _versions(snapshot)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from rotation.core.ports import CondemnedKey, CondemnedKeys, EvidenceStore, KeyProver
+from rotation.core.statements import OF_A_CONTROL
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
 from rotation.privacy.observability import logger
@@ -144,7 +145,7 @@ class CondemnedKeyReview:
 
 def _accepted(prover: KeyProver, key: ApiKey) -> bool:
     try:
-        prover.prove(key, "a test seal of a current key, before others are judged by it")
+        prover.prove(key, OF_A_CONTROL)
     except RotationError:
         return False
     return True

@@ -15,6 +15,7 @@ from typing import Final
 from rotation.core.listing import list_own_keys
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import KeyIssuer, KeyListing, KeyProver
+from rotation.core.statements import of_a_reconciliation
 from rotation.credential import ApiKey
 from rotation.errors import (
     CredentialRejectedError,
@@ -153,7 +154,7 @@ class Examiner:
 
     def _accepted(self, situation: Situation, key: ApiKey) -> bool | None:
         try:
-            self.prover.prove(key, statement(situation.snapshot.arn))
+            self.prover.prove(key, of_a_reconciliation(situation.snapshot.arn))
         except CredentialRejectedError:
             return False
         except RotationError:
@@ -204,11 +205,6 @@ def read_keys(secret: SecretVersions, examination: Examination, key_id: str) -> 
         ):
             found.append(key)
     return tuple(found)
-
-
-def statement(arn: str) -> str:
-    """The sentence of a test seal by reconciliation, which can be no document."""
-    return f"reconciliation test seal for {arn}"
 
 
 def _united(

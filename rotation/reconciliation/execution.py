@@ -21,16 +21,20 @@ from rotation.core.ports import (
     EvidenceStore,
     KeyIssuer,
     KeyProver,
+    LedgerReader,
     Notifier,
     Revocation,
+    SignatureLog,
 )
+from rotation.core.statements import of_a_reconciliation
 from rotation.credential import ApiKey, whole_milliseconds
 from rotation.errors import CredentialRejectedError, RotationError, SecretStoreError
 from rotation.incident.closing import close, record, record_name, with_evidence
+from rotation.incident.seal_counts import seal_counts
 from rotation.journal.keeper import JournalKeeper
 from rotation.journal.model import Death, Incident, Journal, KeyLife
 from rotation.privacy.observability import logger
-from rotation.reconciliation.examination import Examination, look_again, read_keys, statement
+from rotation.reconciliation.examination import Examination, look_again, read_keys
 from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
 from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, RunOptions, plan
 from rotation.reconciliation.proof_of_death import (
@@ -57,6 +61,8 @@ class ReconciliationServices:
         journals: keeps the journal of each secret.
         find_key: a key that the issuer itself keeps, by its id.
         condemned_keys: the condemned keys that the issuer keeps, where it keeps any.
+        ledger: the ledger of seals, where one is kept.
+        signatures: what the vendor signed, where it tells.
         rate_limiter: waits until the next write may be sent.
         clock: our clock, aware UTC.
     """
@@ -71,6 +77,8 @@ class ReconciliationServices:
     rate_limiter: Callable[[], None] = field(default_factory=RateLimiter)
     find_key: Callable[[str], ApiKey | None] = lambda _: None
     condemned_keys: CondemnedKeys | None = None
+    ledger: LedgerReader | None = None
+    signatures: SignatureLog | None = None
 
 
 @dataclass
@@ -271,7 +279,7 @@ class Execution:
         if current is None or key is None or self._situation.suspect(current):
             return None
         try:
-            self._services.prover.prove(key, statement(self._secret.arn))
+            self._services.prover.prove(key, of_a_reconciliation(self._secret.arn))
         except RotationError as error:
             if isinstance(error, CredentialRejectedError):
                 self.result.warn(
@@ -388,11 +396,18 @@ class Execution:
                 self._try(partial(self._keep_record, incident))
 
     def _keep_record(self, incident: Incident) -> None:
+        name, services = self._situation.snapshot.name, self._services
+        seals = None
+        if services.ledger is not None:
+            seals = seal_counts(
+                self._journal, incident, services.ledger, services.signatures, secret_name=name
+            )
         facts = record(
             self._journal,
             incident,
-            secret_name=self._situation.snapshot.name,
-            installation=self._services.policy.installation,
+            secret_name=name,
+            installation=services.policy.installation,
+            seals=seals,
         )
         place = self._services.evidence.keep(record_name(self._secret.arn, incident), facts)
         self._journal = self._services.journals.change(

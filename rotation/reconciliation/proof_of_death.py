@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from rotation.core.policy import CLOCK_TOLERANCE, REJECTIONS
 from rotation.core.ports import KeyProver
+from rotation.core.statements import of_a_death
 from rotation.credential import ApiKey, iso_utc
 from rotation.deadline import DEATH_WATCH_RESERVE, Deadline
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
@@ -169,7 +170,7 @@ class DeathProver:
         ]
 
     def _probe(self, probed: ProbedKey, key: ApiKey) -> Probe:
-        statement = f"proof of death of a key of {probed.secret_arn}"
+        statement = of_a_death(probed.secret_arn)
         try:
             proof = self.prover.prove(key, statement)
         except CredentialRejectedError as error:

@@ -7,7 +7,7 @@ whole, so that a failure at any point leaves nothing there.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +45,13 @@ class SignFunction(Protocol):
 
     def __call__(self, key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
         """A DER CMS over ``digest``. Raises VendorError."""
+
+
+class SealLedger(Protocol):
+    """Keeps an entry for each seal: `rotation.aws.seal_ledger.S3SealLedger`."""
+
+    def write(self, digest: bytes, facts: Mapping[str, Any]) -> None:
+        """Make the entry for the seal over ``digest``, unless it exists. Raises LedgerError."""
 
 
 class VerifyFunction(Protocol):
@@ -130,6 +137,7 @@ class Sealer:
             and time suffice for all.
         profile: decides which SubFilter a document gets, for the whole process; None: one of the
             sealer's own, for which the SubFilter follows the CMS.
+        ledger: where each seal leaves an entry before the document is stored; None: nowhere.
     """
 
     def __init__(
@@ -145,6 +153,7 @@ class Sealer:
         limits: Limits | None = None,
         at_once: int = 1,
         profile: ProfileChoice | None = None,
+        ledger: SealLedger | None = None,
     ) -> None:
         self._documents = documents
         self._sign = sign
@@ -157,6 +166,7 @@ class Sealer:
         self._shared = self._limits.shared() if at_once > 1 else None
         self._alone = Lock()
         self._profile = profile or ProfileChoice()
+        self._ledger = ledger
 
     def seal(self, request: SealRequest) -> SealedDocument:
         """Seal the document; log it and count it.
@@ -168,6 +178,7 @@ class Sealer:
             SealingError: the document, its source or its destination cannot be used.
             VendorError: the vendor did not sign; nothing was stored.
             SealVerificationError: the vendor's signature is not what it must be.
+            LedgerError: the seal could not be entered into the ledger; nothing was stored.
         """
         ids = {
             "source": str(request.source),
@@ -210,6 +221,10 @@ class Sealer:
                 rewritten=prepared.repaired,
             ) as writer:
                 signed = self._signed(request, source, prepared)
+                if self._ledger is not None:
+                    # No sealed document without its entry: it would pass for a stranger's.
+                    facts = self._ledger_facts(request, source, signed)
+                    self._ledger.write(signed.prepared.digest, facts)
                 stored = writer.complete(signed.prepared, signed.cms)
         return SealedDocument(
             request,
@@ -239,6 +254,21 @@ class Sealer:
                 # The next signature may be a little larger: certificates and timestamps vary.
                 reserve = 2 * len(cms)
             prepared = self._prepared(request, source, reserve=reserve)
+
+    def _ledger_facts(
+        self, request: SealRequest, source: SourceDocument, signed: _SignedDocument
+    ) -> dict[str, Any]:
+        """What the ledger keeps of a seal; ``docs/ledger.md`` describes it."""
+        place, timestamp = request.destination, signed.signer.timestamped_at
+        return {
+            "keyId": request.key.id,
+            "signer": signed.signer.subject,
+            "time": iso_utc(self._clock()),
+            "timestampedAt": iso_utc(timestamp) if timestamp else None,
+            "profile": signed.signer.profile.name,
+            "source": _object(request.source, source),
+            "destination": {"bucket": place.bucket, "key": place.key},
+        }
 
     def _prepared(
         self, request: SealRequest, source: SourceDocument, reserve: int | None = None

@@ -16,6 +16,8 @@ _identifier = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _topic = re.compile(r"arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w-]{1,256}")
 _function = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w:-]+")
 _kms_key = re.compile(r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:(key|alias)/[\w/-]+")
+# UserGuide bucketnamingrules: 3 to 63 lower-case letters, digits, dots and hyphens.
+_bucket = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -29,6 +31,16 @@ class Location:
     def holds(self, bucket: str, key: str) -> bool:
         """Whether the object is one of these."""
         return bucket == self.bucket and key.startswith(self.prefix)
+
+
+def ledger_location(address: str) -> Location | None:
+    """The objects of a ledger at ``s3://bucket/prefix``; None if it is no such address."""
+    scheme, _, place = address.partition("://")
+    bucket, _, prefix = place.partition("/")
+    if scheme != "s3" or not _bucket.fullmatch(bucket):
+        return None
+    folder = prefix.strip("/")
+    return Location(bucket, f"{folder}/" if folder else "")
 
 
 class Environment:
@@ -201,6 +213,19 @@ class Environment:
             raise ConfigurationError(f"{name} must be bucket or bucket/prefix, comma-separated.")
         parts = (entry.partition("/") for entry in entries)
         return tuple(Location(bucket, prefix) for bucket, _, prefix in parts)
+
+    def ledger(self, name: str) -> Location | None:
+        """An address ``s3://bucket/prefix``, whose prefix ends with a slash; None if it is not set.
+
+        The prefix may be missing.
+        """
+        value = self.text(name)
+        if not value:
+            return None
+        found = ledger_location(value)
+        if found is None:
+            raise ConfigurationError(f"{name} must be s3://bucket or s3://bucket/prefix.")
+        return found
 
     def _number(self, name: str, default: float, least: float, most: float) -> float:
         value = self.text(name)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final, Self
 
 from rotation.errors import ConfigurationError
-from rotation.settings.environment import Environment
+from rotation.settings.environment import Environment, Location
 from rotation.settings.vendor import VendorSettings
 
 #: The issuers: the key administration interface, or a pool of keys that people make.
@@ -90,10 +90,13 @@ class ReconcileSettings:
     Attributes:
         rotation: those of the rotation function, which hold here too.
         rotation_function: the ARN of the rotation function; secrets that name it are reconciled.
+        ledger: the ledger of seals, in which those of suspect keys are counted; None: there is
+            none.
     """
 
     rotation: RotationSettings
     rotation_function: str
+    ledger: Location | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -106,4 +109,5 @@ class ReconcileSettings:
         return cls(
             rotation=rotation,
             rotation_function=env.function("ROTATION_FUNCTION"),
+            ledger=env.ledger("SEAL_LEDGER"),
         )

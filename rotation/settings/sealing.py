@@ -33,6 +33,7 @@ class SealingSettings:
         copy_metadata: whether a sealed document gets the source's user metadata.
         copy_tags: whether it gets the source's object tags.
         profile: which kinds of signatures are accepted, and what they are embedded as.
+        ledger: where each seal leaves an entry; None: nowhere.
         max_document_bytes: the largest document accepted.
         max_pdf_objects: the most entries in a document's cross-reference tables, in all revisions.
         max_pdf_decoded_bytes: the most bytes that the streams of its structure may decode to.
@@ -48,6 +49,7 @@ class SealingSettings:
     copy_metadata: bool
     copy_tags: bool
     profile: str
+    ledger: Location | None
     max_document_bytes: int
     max_pdf_objects: int
     max_pdf_decoded_bytes: int
@@ -66,6 +68,7 @@ class SealingSettings:
             copy_metadata=env.flag("COPY_METADATA"),
             copy_tags=env.flag("COPY_TAGS"),
             profile=seal_profile(environ),
+            ledger=env.ledger("SEAL_LEDGER"),
             max_document_bytes=env.integer(
                 "MAX_DOCUMENT_BYTES", 5 * _GIB, least=1, most=_LAST_POSITION
             ),

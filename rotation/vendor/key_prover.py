@@ -25,6 +25,11 @@ class SealProof(Proof):
     organization: str | None = None
 
 
+def seal_digest_of(statement: str) -> bytes:
+    """What a test seal has signed: SHA-256 of its sentence."""
+    return hashlib.sha256(statement.encode()).digest()
+
+
 class TestSealProver:
     """A KeyProver that has the digest of a sentence signed, and checks the whole signature."""
 
@@ -39,7 +44,7 @@ class TestSealProver:
 
     def prove(self, key: ApiKey, statement: str) -> SealProof:
         """As `rotation.core.ports.KeyProver.prove`. One signature is bought."""
-        digest = hashlib.sha256(statement.encode()).digest()
+        digest = seal_digest_of(statement)
         der, vendor_time = self._api.sign_with_vendor_time(key, digest)
         now = self._clock()
         signer = verify_cms(der, digest, self._policy, now)

@@ -293,13 +293,14 @@ class TestReconcileSettings:
     """docs/settings.md, for the function that has the rotation function's variables and one."""
 
     def test_the_variables_are_those_that_are_read(self) -> None:
-        """One more than the rotation function reads, and it is required."""
+        """Two more than the rotation function reads; without the ledger it works, too."""
         rotating, reconciling = Noting(REQUIRED), Noting(RECONCILING)
         RotationSettings.from_environment(rotating)
         ReconcileSettings.from_environment(reconciling)
         table = settings_rows("The reconcile function")
         assert table.keys() == reconciling.asked - rotating.asked
-        for name in table:
+        assert table["SEAL_LEDGER"][0] == "none"
+        for name in table.keys() - {"SEAL_LEDGER"}:
             without = {other: value for other, value in RECONCILING.items() if other != name}
             with pytest.raises(ConfigurationError, match=f"{name} is not set"):
                 ReconcileSettings.from_environment(without)
@@ -393,11 +394,12 @@ CODES = {
     "SourceUnavailableError": "source_unavailable",
     "SourceChangedError": "source_changed",
     "DestinationError": "destination",
+    "LedgerError": "ledger",
     "SignatureTooLargeError": "signature_too_large",
     "SealingUnavailableError": "sealing_unavailable",
 }
 # Errors that are told by AWS's answer whether they pass.
-DEPENDS = {"secret_store", "destination", "notification", "journal"}
+DEPENDS = {"secret_store", "destination", "notification", "journal", "ledger"}
 
 
 def tree(root: type[RotationError] = RotationError) -> list[type[RotationError]]:

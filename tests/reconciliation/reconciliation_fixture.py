@@ -11,7 +11,14 @@ from typing import Any
 
 from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.core.policy import ReconciliationPolicy
-from rotation.core.ports import CondemnedKeys, IssuerCondition, KeyIssuer, KeyProver
+from rotation.core.ports import (
+    CondemnedKeys,
+    IssuerCondition,
+    KeyIssuer,
+    KeyProver,
+    LedgerReader,
+    SignatureLog,
+)
 from rotation.core.steps import STEPS
 from rotation.credential import ApiKey
 from rotation.journal.model import Declaration, KeyLife
@@ -49,6 +56,8 @@ class ReconciliationFixture:
         self.prover: KeyProver = rotation_fixture.prover
         self.find_key: Callable[[str], ApiKey | None] = lambda _: None
         self.condemned_keys: CondemnedKeys | None = None
+        self.ledger: LedgerReader | None = None
+        self.signatures: SignatureLog | None = None
         self.evidence_bucket = BUCKET
         self.journals = rotation_fixture.journals
         self.condition: Callable[[], IssuerCondition] = IssuerCondition
@@ -73,6 +82,8 @@ class ReconciliationFixture:
             rate_limiter=lambda: self.turns.append(None),
             clock=rotation_fixture.now,
             condemned_keys=self.condemned_keys,
+            ledger=self.ledger,
+            signatures=self.signatures,
         )
         death_prover = DeathProver(
             self.prover,

@@ -18,7 +18,7 @@ from rotation.sandbox.aws.server import LocalServer, MotoApplication
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.request import SealRequest
-from rotation.sealing.sealer import Sealer, SignFunction, VerifyFunction
+from rotation.sealing.sealer import Sealer, SealLedger, SignFunction, VerifyFunction
 from rotation.sealing.storage.s3 import S3Documents
 from rotation.sealing.verify import verify
 from rotation.settings.environment import Location
@@ -87,6 +87,7 @@ class SealerFixture:
     outgoing: str = ""
     largest: int = LARGEST
     at_once: int = 1
+    ledger: SealLedger | None = None
     profile: ProfileChoice | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +118,7 @@ class SealerFixture:
             sources=(Location(self.incoming, ""),),
             destinations=(Location(self.outgoing, "sealed/"),),
             max_document_bytes=self.largest,
+            ledger=self.ledger,
             at_once=self.at_once,
             profile=self.profile,
         )

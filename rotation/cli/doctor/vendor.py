@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import uuid
 from collections.abc import Callable
@@ -12,12 +11,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from rotation.cli.doctor.connection import ConnectionFailure, try_connection
+from rotation.core.statements import of_a_typed_key
 from rotation.credential import ApiKey
 from rotation.deadline import Deadline
 from rotation.errors import RotationError
 from rotation.handlers.wiring.vendor import vendor_http
 from rotation.settings.vendor import VendorSettings
 from rotation.vendor.http import VendorRequest
+from rotation.vendor.key_prover import seal_digest_of
 from rotation.vendor.signing_api import SigningApi
 
 #: For the whole conversation, retries included.
@@ -99,8 +100,8 @@ def _ask(
     http = vendor_http(settings, settings.url, clock).until(Deadline.after(_TIME_LIMIT))
     try:
         if key is not None:
-            statement = f"rotation test seal for {secret} {key.id}"
-            digest = hashlib.sha256(statement.encode()).digest()
+            statement = of_a_typed_key(secret, key.id)
+            digest = seal_digest_of(statement)
             der, vendor_time = SigningApi(http, settings.sign_path).sign_with_vendor_time(
                 key, digest
             )

@@ -16,11 +16,12 @@ from rotation.client.contract import Seal
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.sealing_client import Invoker, SealingClient
+from rotation.handlers.wiring.sealing import seal_ledger
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.request import SealOptions
 from rotation.sealing.sealer import Sealer
-from rotation.settings.environment import Location
+from rotation.settings.environment import Environment, Location
 from rotation.settings.sealing import seal_profile
 from rotation.settings.vendor import VendorSettings
 from rotation.vendor.cms import verify_cms
@@ -47,6 +48,7 @@ def local_invoker(locations: SealLocations, *, overwrite: bool) -> Invoker:
         destinations=(Location(destination, ""),),
         max_document_bytes=_LARGEST,
         profile=ProfileChoice(SealProfile(seal_profile())),
+        ledger=seal_ledger(Environment(None).ledger("SEAL_LEDGER")),
     )
     return InProcessInvoker(sealer)
 

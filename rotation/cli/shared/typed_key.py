@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from rotation.core.statements import of_a_typed_key
 from rotation.credential import (
     API_KEY,
     API_KEY_ID,
@@ -71,7 +72,7 @@ def prove(key: ApiKey, name: str, *, otherwise: str) -> str:
     signing = SigningApi(vendor_http(vendor, vendor.url), vendor.sign_path)
     prover = TestSealProver(signing, signer_policy(vendor), utc_now)
     try:
-        proof = prover.prove(key, f"rotation test seal for {name} {key.id}")
+        proof = prover.prove(key, of_a_typed_key(name, key.id))
     except CredentialRejectedError as error:
         problem = error
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from rotation.errors import ConfigurationError
 from rotation.privacy.printable import printable
 
 if TYPE_CHECKING:
+    from rotation.cli.verify.ledger import LedgerLookup
     from rotation.cli.verify.verification import FileVerification
+    from rotation.settings.environment import Location
 
 
 def _certificates(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> bytes | None:
@@ -32,6 +35,17 @@ def _certificates(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]
     return b"\n".join(path.read_bytes() for path in paths) if paths else None
 
 
+def _place(_: click.Context, __: click.Parameter, address: str | None) -> Location | None:
+    from rotation.settings.environment import ledger_location
+
+    if address is None:
+        return None
+    place = ledger_location(address)
+    if place is None:
+        raise click.BadParameter("it must be s3://bucket or s3://bucket/prefix.")
+    return place
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
@@ -43,8 +57,16 @@ def _certificates(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]
     callback=_certificates,
     help="A file with certificates that signers must chain to. Repeat for more.",
 )
+@click.option(
+    "--ledger",
+    metavar="S3-URI",
+    callback=_place,
+    help="Say of each seal whether it is in this ledger, s3://bucket/prefix.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(*, files: tuple[str, ...], anchors: bytes | None, as_json: bool) -> None:
+def verify(
+    *, files: tuple[str, ...], anchors: bytes | None, ledger: Location | None, as_json: bool
+) -> None:
     """Say who sealed each FILE, when, and what is wrong with it; - is standard input.
 
     \b
@@ -55,7 +77,11 @@ def verify(*, files: tuple[str, ...], anchors: bytes | None, as_json: bool) -> N
     For each signature the command prints the signer, the time that the signer claims, the time
     that an authority's timestamp proves, whether the signature covers the whole file, and what was
     added after it. A file that is wrong does not stop the others from being verified. The command
-    sends nothing and needs no AWS account.
+    sends nothing and needs no AWS account, except with --ledger.
+
+    With --ledger the command says of each seal whether your own functions made it: ours, not in the
+    ledger, or that it cannot be told. It reads one object of S3 for each seal. After a key leaked,
+    this tells your seals from the thief's; docs/ledger.md says what a ledger cannot know.
 
     With --trust, or with certificates in SIGNER_TRUST_ANCHORS, signers and time-stamping
     authorities must chain to one of them. Check yourself that the name is the one that you expect.
@@ -66,9 +92,11 @@ def verify(*, files: tuple[str, ...], anchors: bytes | None, as_json: bool) -> N
 
     Exits 0 if every file is sealed by a trusted signer and was not changed since; 3 if nothing is
     wrong but no certificate was given to check signers by; 4 if a form was filled in since, as a
-    certification allows; 1 if something is wrong; 2 if the command line is wrong; 130 if it is
+    certification allows; 1 if something is wrong or, with --ledger, a seal is not yours or that
+    cannot be told; 2 if the command line is wrong; 130 if it is
     interrupted.
     """  # noqa: D301 - click keeps the lines after \b as they are
+    from rotation.cli.verify.ledger import LedgerAnswer, ledger_totals
     from rotation.cli.verify.verification import (
         STANDARD_INPUT,
         exit_code,
@@ -81,28 +109,47 @@ def verify(*, files: tuple[str, ...], anchors: bytes | None, as_json: bool) -> N
     if files.count(STANDARD_INPUT) > 1:
         raise click.UsageError("Standard input can be read once.")
     anchors = anchors or _configured()
+    lookup = _lookup(ledger)
     verifications: list[FileVerification] = []
     console = plain_console()
     try:
         for name in files:
-            verifications.append(verify_file(name, anchors))
+            verifications.append(_looked_up(verify_file(name, anchors), lookup))
             if not as_json:
                 print_verification(console, verifications[-1])
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
     code = exit_code(verifications)
+    of_seals = [finding for one in verifications for finding in one.ledger]
+    if any(finding.answer is not LedgerAnswer.OURS for finding in of_seals):
+        code = 1
     if as_json:
         answer = {
             "ok": code == 0,
             "anchored": anchors is not None,
             "totals": totals(verifications),
+            **({"ledger": ledger_totals(of_seals)} if lookup else {}),
             "files": [verification.as_json() for verification in verifications],
         }
         click.echo(json.dumps(answer))
-    elif len(verifications) > 1:
+    else:
         print_totals(console, verifications)
     if code:
         raise click.exceptions.Exit(code)
+
+
+def _looked_up(found: FileVerification, lookup: LedgerLookup | None) -> FileVerification:
+    if lookup is None or found.report is None:
+        return found
+    return replace(found, ledger=tuple(lookup.find(seal) for seal in found.report.seals))
+
+
+def _lookup(ledger: Location | None) -> LedgerLookup | None:
+    if ledger is None:
+        return None
+    from rotation.cli.verify.ledger import LedgerLookup
+
+    return LedgerLookup(ledger)
 
 
 def _configured() -> bytes | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final, cast
@@ -19,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from rotation.cli.shared.output import progress_shown
+from rotation.cli.verify.ledger import LedgerFinding, ledger_totals
 from rotation.cms.timestamps import Timestamp
 from rotation.errors import RotationError
 from rotation.privacy.printable import printable
@@ -65,11 +67,13 @@ class FileVerification:
         name: the file's name on the command line.
         report: what was found; None if the file could not be read.
         unreadable: why the file could not be read, or None.
+        ledger: what the ledger says of each seal, in their order; empty if nobody asked.
     """
 
     name: str
     report: FileReport | None = None
     unreadable: str | None = None
+    ledger: tuple[LedgerFinding, ...] = ()
 
     @property
     def status(self) -> str:
@@ -90,7 +94,10 @@ class FileVerification:
             "problem": self.problem,
             "unsigned": report.unsigned.problem if report.unsigned else None,
             "bytes": report.size,
-            "signatures": [_seal_as_json(seal) for seal in report.seals],
+            "signatures": [
+                _seal_as_json(seal) | ({"ledger": found.as_json()} if found else {})
+                for seal, found in zip_longest(report.seals, self.ledger)
+            ],
             "documentTimestamps": [_stamp_as_json(stamp) for stamp in report.document_timestamps],
         }
 
@@ -128,8 +135,10 @@ def print_verification(console: Console, verification: FileVerification) -> None
     if verification.report is None:
         return
     size = verification.report.size
-    for seal in verification.report.seals:
+    for seal, found in zip_longest(verification.report.seals, verification.ledger):
         _print_signature(console, seal.field, _seal_lines(seal, size))
+        if found:
+            _print_facts(console, [("ledger", found.text)])
     for stamp in verification.report.document_timestamps:
         _print_signature(console, stamp.field, _stamp_lines(stamp, size))
 
@@ -146,7 +155,13 @@ def exit_code(verifications: Sequence[FileVerification]) -> int:
 
 
 def print_totals(console: Console, verifications: Sequence[FileVerification]) -> None:
-    """Print one line for all files."""
+    """Print one line for all files, if there are several, and one for all seals in the ledger."""
+    if of_seals := [finding for one in verifications for finding in one.ledger]:
+        counts = ledger_totals(of_seals).items()
+        each = ", ".join(f"{count} {answer}" for answer, count in counts)
+        console.print(f"{len(of_seals)} seals: {each}", markup=False)
+    if len(verifications) < 2:
+        return
     each = ", ".join(f"{count} {verdict}" for verdict, count in totals(verifications).items())
     console.print(f"{len(verifications)} files: {each}", markup=False)
 
@@ -167,6 +182,10 @@ def _signers(report: FileReport | None) -> str:
 
 def _print_signature(console: Console, field: str, facts: Iterator[tuple[str, str]]) -> None:
     console.print(f"{'':<13}{printable(field)}", markup=False)
+    _print_facts(console, facts)
+
+
+def _print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
     for label, fact in facts:
         console.print(f"{'':<15}{label:<10} {printable(fact)}", markup=False)
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import boto3
 
-from rotation.aws.client_config import JOURNAL, RECONCILIATION
+from rotation.aws.client_config import JOURNAL, LEDGER, RECONCILIATION
 from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.aws.journal_bucket import S3JournalStore
 from rotation.core.policy import ReconciliationPolicy
-from rotation.core.ports import IssuerCondition, KeyIssuer
+from rotation.core.ports import IssuerCondition, KeyIssuer, LedgerReader
 from rotation.credential import ApiKey
 from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
 from rotation.handlers.reconcile_actions import ReconcileParts
@@ -25,9 +25,11 @@ from rotation.journal.keeper import JournalKeeper
 from rotation.key_pool.document import PoolDocument
 from rotation.key_pool.incident import PoolIncident
 from rotation.reconciliation.execution import ReconciliationServices
+from rotation.settings.environment import Location
 from rotation.settings.rotation import KEY_POOL, ReconcileSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
+from rotation.vendor.signature_log import AdminSignatureLog
 from rotation.vendor.signing_api import SigningApi
 
 
@@ -48,6 +50,7 @@ class ReconcileWiring:
         self._signing = vendor_http(rotation.vendor, rotation.vendor.url)
         self._admin = vendor_http(rotation.vendor, rotation.admin_url)
         self._signer_policy = signer_policy(rotation.vendor)
+        self._ledger = _ledger(settings.ledger)
 
     def parts(self, deadline: Deadline) -> ReconcileParts:
         """The parts of one invocation, which ends by ``deadline``."""
@@ -57,9 +60,10 @@ class ReconcileWiring:
         admin_key = admin_key_reader(self._secrets, rotation.admin_secret)
         http = self._admin.until(deadline.before(RECONCILE_CALLS_RESERVE))
         issuer = AdminApi(http, rotation.admin_keys_path, admin_key, utc_now)
+        signatures = AdminSignatureLog(http, rotation.admin_keys_path, admin_key)
         return ReconcileParts(
             self._secrets,
-            self._services(issuer, deadline),
+            replace(self._services(issuer, deadline), signatures=signatures),
             deadline,
             condition=lambda: _credential_condition(admin_key()),
         )
@@ -98,7 +102,16 @@ class ReconcileWiring:
                 former_installations=rotation.former_installations,
             ),
             clock=utc_now,
+            ledger=self._ledger,
         )
+
+
+def _ledger(place: Location | None) -> LedgerReader | None:
+    if place is None:
+        return None
+    from rotation.aws.seal_ledger import S3SealLedger
+
+    return S3SealLedger(boto3.client("s3", config=LEDGER), place.bucket, place.prefix)
 
 
 def _credential_condition(key: ApiKey) -> IssuerCondition:

@@ -36,6 +36,8 @@ LONGEST_LABEL: Final = 512
 
 _PADDING = 48 * 1024
 
+_SIGNATURES_A_PAGE: Final = 1000
+
 
 class Account:
     """An account at the vendor: its keys, its seal, and what it has been billed.
@@ -58,7 +60,7 @@ class Account:
         self._clock = clock
         self._page_size = page_size
         self._lock = Lock()
-        self._signatures: Counter[str] = Counter()
+        self._digests: dict[str, list[bytes]] = {}
         self._other_signers: dict[VendorFault | Algorithm, Identity | EcdsaIdentity] = {}
         self.profile = PADES
 
@@ -66,7 +68,7 @@ class Account:
     def signatures(self) -> Counter[str]:
         """How many signatures each key id has made, spoilt and unanswered ones included."""
         with self._lock:
-            return Counter(self._signatures)
+            return Counter({key: len(digests) for key, digests in self._digests.items()})
 
     def sign(self, key: PortalKey, request: Request, fault: VendorFault | None) -> Reply:
         """``POST /v1/sign``: a CMS over the digest, spoilt as ``fault`` says."""
@@ -80,7 +82,7 @@ class Account:
             raise RefusedError(400, "tsaTimestamp must be true or false.")
         digest = sha256_digest(content["digest"])
         with self._lock:
-            self._signatures[key.id] += 1
+            self._digests.setdefault(key.id, []).append(digest)
         return json_reply(200, {"signature": self._signature(digest, timestamp, fault)})
 
     def create(self, request: Request) -> Reply:
@@ -114,6 +116,29 @@ class Account:
             raise RefusedError(400, str(error)) from error
         described = [self._described(key) for key in page.keys]
         return json_reply(200, {"keys": described, "next": page.cursor})
+
+    def signatures_of(self, key_id: str, request: Request) -> Reply:
+        """``GET /v1/keys/{id}/signatures``: one page of the digests that a key signed."""
+        refuse_body(request)
+        query = request.query
+        cursor = query.get("cursor", ["0"])
+        if not query.keys() <= {"cursor"} or len(cursor) > 1 or not cursor[0].isdecimal():
+            raise RefusedError(400, "The query may hold cursor, once.")
+        key = self._keys.get(key_id)
+        if key is None or key.role is not Role.SIGNING:
+            raise RefusedError(404, "There is no such key.")
+        start = int(cursor[0])
+        with self._lock:
+            digests = self._digests.get(key_id, [])
+            page = digests[start : start + _SIGNATURES_A_PAGE]
+            more = start + len(page) < len(digests)
+        return json_reply(
+            200,
+            {
+                "digests": [base64.b64encode(digest).decode() for digest in page],
+                "next": str(start + len(page)) if more else None,
+            },
+        )
 
     def delete(self, key_id: str, request: Request) -> Reply:
         """``DELETE /v1/keys/{id}``: revoke a signing key, once."""

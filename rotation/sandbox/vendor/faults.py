@@ -16,7 +16,7 @@ from random import Random
 from threading import Condition
 from typing import Final, Literal
 
-Operation = Literal["sign", "create", "list", "delete"]
+Operation = Literal["sign", "create", "list", "delete", "signatures"]
 
 
 class VendorFault(Enum):

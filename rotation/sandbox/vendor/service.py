@@ -27,7 +27,7 @@ class RequestRecord:
 
     Attributes:
         time: the vendor's clock when the answer was ready, aware UTC.
-        operation: ``sign``, ``create``, ``list``, ``delete`` or ``unknown``.
+        operation: ``sign``, ``create``, ``list``, ``delete``, ``signatures`` or ``unknown``.
         key_id: the key that the request claimed to be signed with, if that was a UUID.
         status: the HTTP status, or None where the connection was closed without an answer.
         request_id: the ``X-Request-Id`` of the answer.
@@ -107,6 +107,8 @@ class Service:
             return "sign"
         if request.path == KEYS_PATH:
             return {"POST": "create", "GET": "list"}.get(request.method, "unknown")
+        if request.method == "GET" and _key_of_signatures(request.path):
+            return "signatures"
         if request.method == "DELETE" and request.path.startswith(f"{KEYS_PATH}/"):
             return "delete"
         return "unknown"
@@ -136,6 +138,8 @@ class Service:
                 return self._account.create(request)
             case "list":
                 return self._account.list(request)
+            case "signatures":
+                return self._account.signatures_of(_key_of_signatures(request.path), request)
             case _:
                 return self._account.delete(request.path.removeprefix(f"{KEYS_PATH}/"), request)
 
@@ -144,11 +148,19 @@ class Service:
             allowed = "POST"
         elif request.path == KEYS_PATH:
             allowed = "GET, POST"
+        elif _key_of_signatures(request.path):
+            allowed = "GET"
         elif request.path.startswith(f"{KEYS_PATH}/"):
             allowed = "DELETE"
         else:
             return refusal(404, "There is nothing at this path.")
         return replace(refusal(405, f"Use {allowed}."), headers={"Allow": allowed})
+
+
+def _key_of_signatures(path: str) -> str:
+    """The key whose signatures a path is for; empty if it is none."""
+    key, slash, rest = path.removeprefix(f"{KEYS_PATH}/").partition("/")
+    return key if path.startswith(f"{KEYS_PATH}/") and slash and rest == "signatures" else ""
 
 
 def _failure(status: int) -> Reply:

@@ -120,6 +120,7 @@ class FileExamination:
         self.signed_bytes = SignedBytes(file, self._size, self._check_time)
         self.judged = 0
         self._judge = SignatureJudge(anchors, at, tuple(stored_certificates(self._last)))
+        self._digests: dict[Wanted, bytes] = {}
         self._cms: dict[bytes, SignedData | None] = {}
         self._verdicts: dict[tuple[object, ...], SignatureVerdict] = {}
 
@@ -136,6 +137,7 @@ class FileExamination:
                 signatures.append(found)
         signatures.sort(key=lambda one: one.field.end)
         digests = self.signed_bytes.digests(one.wanted for one in signatures)
+        self._digests = digests
         stamps = self._stamps(signatures, digests)
         seals = self._seals(signatures, digests, stamps)
         return self._with_changes(signatures, stamps, seals, unreadable)
@@ -373,6 +375,7 @@ class FileExamination:
             allows=field.permission.level,
             covered=field.end if field.whole else 0,
             added=_added(changes),
+            digest=self._digests.get((field.ranges, "sha256")) if verdict.intact else None,
         )
 
     def _stamp_report(

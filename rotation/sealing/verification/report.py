@@ -114,6 +114,8 @@ class SealReport:
         covered: how many bytes the signature covers, from the beginning of the file; 0 if it does
             not cover the beginning.
         added: what was added after the signature.
+        digest: SHA-256 over what the signature covers, if the signature is intact and made over
+            that.
     """
 
     field: str
@@ -128,6 +130,7 @@ class SealReport:
     allows: Certification | None = None
     covered: int = 0
     added: AddedContent = AddedContent.NOTHING
+    digest: bytes | None = None
 
     @property
     def problem(self) -> str | None:

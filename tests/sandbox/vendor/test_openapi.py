@@ -27,6 +27,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/v1/keys"): "create",
     ("get", "/v1/keys"): "list",
     ("delete", "/v1/keys/{id}"): "delete",
+    ("get", "/v1/keys/{id}/signatures"): "signatures",
 }
 DOCUMENTED = [
     (method, path, int(status))
@@ -87,6 +88,7 @@ def provoke(operation: Operation, status: int, admin: Caller, signer: Caller) ->
         "create": lambda: caller.call("POST", "/v1/keys", body) if body else caller.create(),
         "list": lambda: caller.call("GET", "/v1/keys", body),
         "delete": lambda: caller.call("DELETE", f"/v1/keys/{target}", body),
+        "signatures": lambda: caller.call("GET", f"/v1/keys/{target}/signatures", body),
     }
     return calls[operation]()
 
