@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final
 
 from asn1crypto import cms as asn1_cms
-from asn1crypto import core
+from asn1crypto import core, parser
 from asn1crypto import tsp as _tsp  # noqa: F401 - names the signing-certificate attributes
 from asn1crypto import x509 as asn1_x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -38,6 +39,10 @@ _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
 }
 #: More certificates than any chain needs would only make the search for a path long.
 MOST_CERTIFICATES: Final = 100
+
+_MOST_ATTRIBUTES: Final = 100
+# A SET OF, by the numbers of X.690 (8.1.2).
+_UNIVERSAL, _CONSTRUCTED, _SET_OF = 0, 1, 17
 
 #: What asn1crypto, cryptography and our own code raise over bytes that have another structure.
 UNREADABLE: Final = (
@@ -224,7 +229,7 @@ def attributes_by_name(attributes: Any) -> dict[str, Any]:
         ValueError: an attribute is repeated (RFC 5652 section 5.3 forbids it).
     """
     found: dict[str, Any] = {}
-    for attribute in attributes if attributes.native is not None else ():
+    for attribute in attributes if isinstance(attributes, asn1_cms.CMSAttributes) else ():
         name = attribute["type"].native
         if name in found:
             raise ValueError("a repeated attribute")
@@ -248,11 +253,21 @@ def identifies(sid: Any, certificate: Any) -> bool:
 
 def _attribute_encodings(attributes: Any) -> tuple[bytes, ...]:
     """The SET OF that is signed (RFC 5652 section 5.4): in DER, and as it was written."""
-    if not attributes.contents:
+    content: bytes = attributes.contents
+    if not content:
         return ()
-    written = b"\x31" + bytes(attributes.dump())[1:]
-    sorted_anew = bytes(asn1_cms.CMSAttributes(list(attributes)).dump(force=True))
-    return tuple(dict.fromkeys((written, sorted_anew)))
+    ends = [0]
+    while ends[-1] < len(content):
+        if len(ends) > _MOST_ATTRIBUTES:
+            raise ValueError(f"it has more than {_MOST_ATTRIBUTES} attributes")
+        ends.append(ends[-1] + parser.peek(content[ends[-1] :]))
+    each = [content[start:end] for start, end in pairwise(ends)]
+    return tuple(
+        dict.fromkeys(
+            bytes(parser.emit(_UNIVERSAL, _CONSTRUCTED, _SET_OF, b"".join(one)))
+            for one in (sorted(each), each)
+        )
+    )
 
 
 def _content(encapsulated: Any) -> bytes | None:

@@ -11,17 +11,24 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import BufferedReader
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import BinaryIO, Final, cast
+
+from pyhanko.pdf_utils.misc import PdfDecodeLimitError
 
 from rotation.cms.signed_data import UNREADABLE, SignedData, read_signed_data
 from rotation.cms.timestamps import Timestamp, Unproven, imprint_algorithm
-from rotation.errors import DocumentTooLargeError, EncryptedPdfError, RotationError
+from rotation.errors import (
+    DamagedPdfError,
+    DocumentTooLargeError,
+    EncryptedPdfError,
+    RotationError,
+)
 from rotation.sealing.pdf.fields import SignatureField
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
@@ -110,11 +117,8 @@ class FileExamination:
         self._size = file.seek(0, 2)
         limits = Limits(time=Limits().time + timedelta(seconds=self._size / _SLOWEST_DIGESTS))
         with readable(limits):
-            document, damage = _opened(file, self._size, limits)
-            self.history = History(document)
-            self._fields = filled_fields(self.history)
-            if damage is not None and not self._fields:
-                raise damage
+            self.history, self._fields = _opened(file, self._size, limits)
+        document = self.history.document
         self._last = Revision(self.history, len(self.history.trailers), self._size)
         self._check_time = document.budget.check_time
         self.signed_bytes = SignedBytes(file, self._size, self._check_time)
@@ -429,26 +433,45 @@ class FileExamination:
         return replace(report, filled_in=bool(filled_in))
 
 
-def _opened(file: BinaryIO, size: int, limits: Limits) -> tuple[PdfDocument, Exception | None]:
-    """The document, and what is wrong with it as a whole.
+def _opened(file: BinaryIO, size: int, limits: Limits) -> tuple[History, list[SignatureField]]:
+    """The document and its signed fields.
 
     A document that is damaged is read up to its last end that can be read, or else without its
-    tables. What follows that end is judged as what was added after a signature.
+    tables, if it then bears a signature. What follows that end is judged as what was added.
     """
     started = time.monotonic()
     try:
-        return PdfDocument(file, limits, since=started), None
-    except (EncryptedPdfError, DocumentTooLargeError):
+        return _read_fields(PdfDocument(file, limits, since=started))
+    except (EncryptedPdfError, DocumentTooLargeError, PdfDecodeLimitError, MemoryError):
         raise
     except Exception as error:
-        for end in _ends(file, size):
+        for again in chain(_prefixes(file, size, limits, started), [None]):
             with suppress(Exception):
-                prefix = BufferedReader(FilePrefix(file, end))
-                return PdfDocument(cast(BinaryIO, prefix), limits, since=started), error
+                document = again or PdfDocument(
+                    file, limits, recovered=True, signed=True, since=started
+                )
+                history, fields = _read_fields(document)
+                if fields:
+                    return history, fields
+        if isinstance(error, RotationError | RecursionError):
+            raise
+        raise DamagedPdfError(
+            "The file is damaged, or built in a way that this command does not understand."
+        ) from error
+
+
+def _read_fields(document: PdfDocument) -> tuple[History, list[SignatureField]]:
+    history = History(document)
+    return history, filled_fields(history)
+
+
+def _prefixes(file: BinaryIO, size: int, limits: Limits, started: float) -> Iterator[PdfDocument]:
+    """The document up to each of its ends that can be read, the last one first."""
+    for end in _ends(file, size):
         with suppress(Exception):
-            found = PdfDocument(file, limits, recovered=True, signed=True, since=started)
-            return found, error
-        raise error from None
+            yield PdfDocument(
+                cast(BinaryIO, BufferedReader(FilePrefix(file, end))), limits, since=started
+            )
 
 
 def _ends(file: BinaryIO, size: int) -> list[int]:

@@ -1,0 +1,138 @@
+"""Whatever pdfsig calls valid is verified, however oddly the document is built."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from rotation.sandbox.vendor import Pki
+from rotation.sealing.verification.report import (
+    AddedContent,
+    FileReport,
+    FileVerdict,
+    Problem,
+    Verdict,
+)
+from rotation.sealing.verify import examine
+from tests.sealing.pdfs import cms_over, pdf, signer_of
+from tests.sealing.verification.judges import by_pdfsig
+from tests.sealing.verification.tails import Base, Tails
+
+NOW = datetime.now(UTC)
+PLAIN = Base("plain", None, "none")
+
+
+@pytest.fixture(scope="module")
+def tails(pki: Pki) -> Tails:
+    return Tails(pki)
+
+
+def report_of(document: bytes, tails: Tails) -> FileReport:
+    return examine(BytesIO(document), tails.pki.root_pem)
+
+
+def updated(document: bytes, number: int, generation: int, entry: bytes) -> bytes:
+    """The document with one more object, or with another version of one."""
+    previous = document[document.rindex(b"startxref") :].split()[1]
+    at = len(document)
+    content = document + b"%d %d obj\n%b\nendobj\n" % (number, generation, entry)
+    return content + (
+        b"xref\n%d 1\n%010d %05d n \ntrailer\n<< /Size %d /Root 1 0 R /Prev %b >>\nstartxref\n%d\n"
+        b"%%%%EOF\n" % (number, at, generation, max(number + 1, 50), previous, len(content))
+    )
+
+
+ODD = {
+    "a dangling document information": pdf().replace(b"/Info 5 0 R", b"/Info 77 0 R"),
+    "a high object number": updated(pdf(), 8_000_000, 0, b"<< /Odd true >>"),
+    "a high generation": updated(pdf(), 70, 9, b"<< /Odd true >>"),
+    "no end of line at its end": pdf(ending=b""),
+    "bytes before its header": b"odd bytes\n" + pdf(),
+}
+
+
+@pytest.mark.parametrize("document", ODD.values(), ids=ODD)
+def test_an_odd_document_is_sealed_twice(document: bytes, tails: Tails, tmp_path: Path) -> None:
+    """Both seals are valid, and the second is what came after the first."""
+    sealed = tails.seal(tails.seal(document))
+    report = report_of(sealed, tails)
+    assert report.verdict is FileVerdict.OK, report.problem
+    assert [seal.verdict for seal in report.seals] == [Verdict.MODIFIED, Verdict.VALID]
+    assert [seal.added for seal in report.seals] == [AddedContent.FORM, AddedContent.NOTHING]
+    assert by_pdfsig(sealed, tmp_path).genuine == {seal.field for seal in report.seals}
+
+
+def test_a_signature_may_stand_directly_in_its_field(tails: Tails, tmp_path: Path) -> None:
+    """The field holds the signature itself, and no reference to it."""
+    room = 16_000
+    catalog = b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R] /SigFlags 3 >> >>"
+    field = (
+        b"<< /FT /Sig /T (Early) /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /P 3 0 R /V << "
+        b"/Type /Sig /Filter /Adobe.PPKLite /SubFilter /ETSI.CAdES.detached /ByteRange [%b] "
+        b"/Contents <%b> >> >>" % (b" " * 40, b"0" * room)
+    )
+    document = pdf({1: catalog, 6: field})
+    start = document.index(b"/Contents <") + len(b"/Contents ")
+    end = start + room + 2
+    ranges = b"0 %d %d %d" % (start, end, len(document) - end)
+    document = document.replace(b" " * 40, ranges.ljust(40))
+    digest = hashlib.sha256(document[:start] + document[end:]).digest()
+    value = cms_over(digest, signer_of(tails.pki.signer)).hex().encode().ljust(room, b"0")
+    sealed = document[: start + 1] + value + document[end - 1 :]
+    report = report_of(sealed, tails)
+    assert (report.verdict, report.seals[0].covers_whole_file) == (FileVerdict.OK, True)
+    assert by_pdfsig(sealed, tmp_path).genuine == {"Early"}
+    assert report_of(tails.seal(sealed), tails).verdict is FileVerdict.OK
+
+
+def test_what_cannot_be_compared_is_said_beside_the_verdict_on_the_signature(tails: Tails) -> None:
+    """An object that came after the seal is damaged: the seal is genuine, and the rest unknown."""
+    sealed = tails.sealed(PLAIN)
+    damaged = updated(sealed, 3, 0, b"<< /Type /Page")
+    report = report_of(damaged, tails)
+    [seal] = report.seals
+    assert (seal.intact, seal.trusted, seal.added) == (True, True, AddedContent.UNKNOWN)
+    assert [finding.problem for finding in seal.findings] == [Problem.UNDETERMINED]
+    assert report.verdict is FileVerdict.PROBLEM
+    assert "Error" not in str(report.problem)
+
+
+@pytest.mark.parametrize(
+    ("number", "generation", "entry"),
+    [
+        (4, 1, b"<< /Length 0 >>\nstream\n\nendstream"),
+        (3, 0, b"null"),
+        (2, 0, b"<< /Type /Pages /Kids [] /Count 0 >>"),
+    ],
+    ids=["another generation", "a page that is gone", "another tree of pages"],
+)
+def test_an_object_that_was_exchanged_is_a_problem(
+    tails: Tails, number: int, generation: int, entry: bytes
+) -> None:
+    """Readers differ in which version they show, so each of them is another document."""
+    report = report_of(updated(tails.sealed(PLAIN), number, generation, entry), tails)
+    assert report.seals[0].intact
+    assert report.verdict is FileVerdict.PROBLEM
+
+
+def test_a_page_is_not_renamed_into_document_information(tails: Tails) -> None:
+    """A trailer that calls the page the document information does not make its change harmless."""
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R >>"
+    changed = updated(tails.sealed(PLAIN), 3, 0, page).replace(
+        b"/Root 1 0 R /Prev", b"/Root 1 0 R /Info 3 0 R /Prev"
+    )
+    report = report_of(tails.seal(changed), tails)
+    assert report.seals[0].findings[0].problem is Problem.EXTENDED
+
+
+def test_tables_that_leave_out_the_signed_ones_are_not_believed(tails: Tails) -> None:
+    """A table without a predecessor replaces the whole document, seal and all."""
+    sealed = tails.sealed(PLAIN)
+    alone = updated(sealed, 3, 0, b"<< /Type /Page >>")
+    cut = alone[: len(sealed)] + alone[len(sealed) :].replace(b"/Prev", b"/Xrev")
+    report = report_of(cut, tails)
+    assert (report.verdict, report.seals[0].intact) == (FileVerdict.PROBLEM, True)
