@@ -246,8 +246,8 @@ def refuse_suspect(
 ) -> None:
     """Abandon a pending version whose key was declared compromised, or was proven dead.
 
-    Until a reconciliation has begun the journal, what version 0.2 and older wrote on the secret
-    counts as well.
+    What version 0.2 and older wrote on the secret counts as well, until a reconciliation has
+    carried it over.
 
     Args:
         rotation: the rotation.
@@ -258,7 +258,7 @@ def refuse_suspect(
     Raises:
         CompromisedKeyError: the token was abandoned.
     """
-    formerly = journal.begun_at is None and snapshot.formerly_compromised(rotation.token)
+    formerly = snapshot.formerly_compromised(rotation.token)
     if formerly or journal.suspect(key_id, rotation.token) or journal.dead(key_id):
         which = "a key" if key_id is None else f"the key {key_id}"
         abandon(

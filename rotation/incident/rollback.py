@@ -151,7 +151,7 @@ def _refuse_condemned(
             it, or an incident is open.
     """
     arn = snapshot.arn
-    formerly = journal.begun_at is None and snapshot.formerly_compromised(version)
+    formerly = snapshot.formerly_compromised(version)
     if formerly or journal.suspect(key.id, version):
         raise CompromisedKeyError(
             f"The previous key {key.id} of {arn} was declared compromised. It stays where it is; "

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rotation.core.policy import ReconciliationPolicy
-from rotation.credential import whole_milliseconds
+from rotation.credential import iso_utc, whole_milliseconds
 from rotation.incident.declaration import read_tag
 from rotation.journal.model import Death, Incident, Journal, KeyLife, VersionRecord
 from rotation.reconciliation.situation import Reading, Situation
@@ -173,30 +173,27 @@ def _without_what_is_over(
 
 
 def carry_over(journal: Journal, situation: Situation) -> Journal:
-    """The journal with what version 0.2 and older wrote in labels and tags, if it is a new one."""
-    if journal.begun_at is not None:
-        return journal
+    """The journal with what version 0.2 and older wrote in labels and tags.
+
+    A new journal takes over all of it. Later an old copy of the command line can still declare keys
+    compromised in that way: whoever did so believes it, so it holds at any time. What else such a
+    copy writes later is worth nothing, since the journal knows it better.
+    """
+    new = journal.begun_at is None
     now, tags = whole_milliseconds(situation.now), situation.snapshot.tags
-    lives = dict(journal.keys)
-    suspect: set[str] = set()
-    for version in situation.versions:
-        if is_compromised(version.id, version.labels, tags):
-            suspect.add(version.id)
-        if version.key_id is None:
-            continue
-        life = lives.get(version.key_id) or KeyLife(now)
-        after = retire_after(version.labels)
-        if is_proven_dead(version.labels):
-            proof = {"by": f"the label on version {version.id}, by version 0.2 or older"}
-            life = replace(life, death=Death(now, proof))
-        elif after is not None and version.key_id not in situation.protected:
-            until = max(after, life.retire_after or after)
-            life = replace(life, displaced_at=now, retire_after=until)
-        lives[version.key_id] = life
-    journal = replace(journal, keys=lives, begun_at=now)
+    suspect = {
+        version.id
+        for version in situation.versions
+        if is_compromised(version.id, version.labels, tags)
+        and (new or not journal.suspect(version.key_id, version.id))
+    }
+    if new:
+        journal = replace(journal, keys=_former_lives(journal, situation, now), begun_at=now)
     if not suspect:
         return journal
     declaration = read_tag(tags.get(INCIDENT_TAG, ""), now)
+    if journal.incident_of(declaration.id) is not None:
+        declaration = replace(declaration, id=f"{declaration.id}-{iso_utc(now)}")
     suspects = {
         key_id: tuple(version.id for version in versions)
         for key_id, versions in situation.holders.items()
@@ -212,3 +209,21 @@ def carry_over(journal: Journal, situation: Situation) -> Journal:
             versions=incident.versions | suspect,
         )
     )
+
+
+def _former_lives(journal: Journal, situation: Situation, now: datetime) -> Mapping[str, KeyLife]:
+    """The lives of the keys with the deaths and graces that labels tell of."""
+    lives = dict(journal.keys)
+    for version in situation.versions:
+        if version.key_id is None:
+            continue
+        life = lives.get(version.key_id) or KeyLife(now)
+        after = retire_after(version.labels)
+        if is_proven_dead(version.labels):
+            proof = {"by": f"the label on version {version.id}, by version 0.2 or older"}
+            life = replace(life, death=Death(now, proof))
+        elif after is not None and version.key_id not in situation.protected:
+            until = max(after, life.retire_after or after)
+            life = replace(life, displaced_at=now, retire_after=until)
+        lives[version.key_id] = life
+    return lives

@@ -1,7 +1,8 @@
 """The labels and tags by which version 0.2 and older kept the state of a secret's keys.
 
-A reconciliation reads them once, carries what they say over into the journal, and then removes
-them. Until then the steps of a rotation believe them. This module makes no calls.
+The first reconciliation carries what they say over into the journal, and then removes them. Of
+what an old copy of the command line writes later, declarations alone are carried over. Until then
+the steps of a rotation believe them. This module makes no calls.
 """
 
 from __future__ import annotations

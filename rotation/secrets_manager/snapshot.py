@@ -94,7 +94,7 @@ class Snapshot:
     def formerly_compromised(self, version: str) -> bool:
         """Whether labels or tags by version 0.2 or older declare the key compromised.
 
-        Counts only until a reconciliation has begun the journal of the secret.
+        A reconciliation carries it over into the journal, and then takes the labels and tags off.
         """
         return is_compromised(version, self.labels.get(version, frozenset()), self.tags)
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from rotation.incident.declaration import declare
-from rotation.journal.model import Declaration, Journal, VersionRecord
+from rotation.journal.model import Closing, Declaration, Journal, VersionRecord
 from rotation.reconciliation.observation import carry_over, observe
 from rotation.reconciliation.situation import Reading, Situation
 from rotation.secrets_manager.labels import INCIDENT_TAG
@@ -225,7 +225,30 @@ class TestCarriedOver:
         assert [each.actor for each in one.declarations] == ["bob", "ada"]
         assert one.declared_at == NOW - HOUR
 
-    def test_a_journal_that_was_begun_is_left_as_it_is(self) -> None:
-        """What a person does to labels later means nothing."""
+    def test_what_an_old_command_line_declares_later_holds_too(self) -> None:
+        """The journal was begun long ago; labels that the next look still shows declare once."""
         found = situation(NEW, held("old", "rotation-compromised-old"), tags=self.TAGS)
+        carried = carry_over(found.journal, found)
+        [incident] = carried.incidents
+        assert incident.suspects == {"k-old": ("old",)}
+        assert [one.actor for one in incident.declarations] == ["ada"]
+        assert carry_over(carried, found) == carried
+
+    def test_an_old_command_line_can_declare_again_after_the_end(self) -> None:
+        """Another key, and the same tag: it is an incident of its own."""
+        first = situation(NEW, held("old", "rotation-compromised-old"), tags=self.TAGS)
+        [one] = carry_over(first.journal, first).incidents
+        closed = replace(one, closing=Closing(NOW, "k-new", "new"))
+        journal = replace(first.journal, incidents=(closed,))
+        again = situation(
+            NEW, held("later", "rotation-compromised-later"), tags=self.TAGS, journal=journal
+        )
+        incidents = carry_over(journal, again).incidents
+        assert [one.suspects.keys() for one in incidents] == [{"k-old"}, {"k-later"}]
+        assert len({one.id for one in incidents}) == 2
+
+    def test_other_labels_of_an_old_command_line_say_nothing_later(self) -> None:
+        """No key is dead, and no grace is over, because a label says so."""
+        labels = ("rotation-dead-old", "rotation-retire-after-20260101T000000Z-old")
+        found = situation(NEW, held("old", *labels))
         assert carry_over(found.journal, found) == found.journal
