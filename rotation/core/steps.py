@@ -37,6 +37,7 @@ from rotation.core.issuing import (
     revoke_strays_of_token,
     store,
 )
+from rotation.core.journal_reading import read_journal
 from rotation.core.listing import list_own_keys
 from rotation.core.policy import least_life, least_life_when_issued
 from rotation.core.proving import (
@@ -82,7 +83,7 @@ def create_secret(rotation: Rotation) -> None:
     snapshot = _staged(rotation)
     if snapshot is None:
         return
-    journal = rotation.journal.read(rotation.secret.arn)
+    journal = read_journal(rotation.journal, snapshot)
     refuse_leftover(rotation, snapshot, was_current=journal.was_current(rotation.token))
     refuse_suspect(rotation, snapshot, journal)
     if rotation.secret.read(rotation.token) is None:
@@ -185,7 +186,7 @@ def finish_secret(rotation: Rotation) -> None:
     displaced = snapshot.version_with(AWSCURRENT)
     refuse_undoing(rotation, displaced, pending)
     # Last of all, since a declaration may come at any time.
-    journal = rotation.journal.read(rotation.secret.arn)
+    journal = read_journal(rotation.journal, snapshot)
     refuse_leftover(rotation, snapshot, was_current=journal.was_current(rotation.token))
     refuse_suspect(rotation, snapshot, journal, pending.key.id)
     try:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from rotation.core.journal_reading import read_journal
 from rotation.core.policy import ROLLBACK_MARGIN
 from rotation.core.ports import EvidenceStore, KeyProver
 from rotation.core.statements import of_a_rollback
@@ -85,7 +86,7 @@ def roll_back(
     key = document.key
     if key.expired(clock()):
         raise VersionStateError(f"The previous key {key.id} expired at {key.expires_at}.")
-    journal = keeper.read(secret.arn)
+    journal = read_journal(keeper, snapshot)
     _refuse_condemned(journal, snapshot, previous, key, clock())
     prover.prove(key, of_a_rollback(secret.arn, previous))
     # The proof took time: look again, then swap only from the version that was looked at.

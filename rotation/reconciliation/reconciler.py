@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from rotation.core.journal_reading import read_journal
 from rotation.core.ports import IssuerCondition, Revocation
 from rotation.credential import ApiKey, iso_utc, whole_milliseconds
 from rotation.deadline import NEXT_SECRET_RESERVE, Deadline
@@ -243,7 +244,7 @@ class Reconciler:
         """
         examiner = self._examiner()
         run, look = self._only(secret)
-        journal = self.services.journals.read(run.arn)
+        journal = read_journal(self.services.journals, look.snapshot)
         self.services.rate_limiter()
         examination = examiner.examine(run.secret, look, journal)
         run.examination = replace(
@@ -262,7 +263,7 @@ class Reconciler:
         """
         run, look = self._only(secret)
         journals, now = self.services.journals, whole_milliseconds(self.services.clock())
-        journal = journals.read(run.arn)
+        journal = read_journal(journals, look.snapshot)
         self.services.rate_limiter()
         situation = self._examiner().examine(run.secret, look, journal).situation
         held_by = tuple(f"version {one.id}" for one in situation.holders.get(key_id, ()))
@@ -310,7 +311,7 @@ class Reconciler:
         look = run.look
         if look is None or not self._in_time(run):
             return
-        journal = run.isolate(lambda: self.services.journals.read(run.arn))
+        journal = run.isolate(lambda: read_journal(self.services.journals, look.snapshot))
         # ListSecretVersionIds waits for its turn.
         self.services.rate_limiter()
         run.examination = run.isolate(

@@ -409,6 +409,35 @@ def test_without_its_journal_no_key_dies(
     assert not reconciliation.alive(old.id)
 
 
+class EmptyStore(BrokenStore):
+    """A store from which every version of every document was removed."""
+
+    def read(self, secret_arn: str) -> tuple[bytes, str] | None:
+        return None
+
+
+def test_a_lost_journal_is_not_taken_for_one_that_never_was(
+    reconciliation: ReconciliationFixture,
+) -> None:
+    """The secret bears a label that a run with a journal has set: nothing is concluded."""
+    old = reconciliation.rotation.store()
+    reconciliation.rotate()
+    reconciliation.reconcile()
+    reconciliation.rotate()
+    reconciliation.reconcile()
+    reconciliation.pass_grace()
+    journals = reconciliation.journals
+    reconciliation.journals = JournalKeeper(EmptyStore(reconciliation))
+    report = reconciliation.reconcile(failing=True)
+    assert [one["code"] for one in report["failures"]] == ["journal"]
+    assert "journal_unusable" in codes(report)
+    assert "promoted replica" in report["failures"][0]["message"]
+    assert reconciliation.alive(old.id)
+    reconciliation.journals = journals
+    reconciliation.reconcile()
+    assert not reconciliation.alive(old.id)
+
+
 def test_a_death_that_cannot_be_written_down_is_proven_again(
     reconciliation: ReconciliationFixture,
 ) -> None:
