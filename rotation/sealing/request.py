@@ -75,6 +75,8 @@ class SealOptions:
         repair: whether a damaged document may be rewritten before it is sealed.
         certify: what the document shall allow from now on; None: the seal does not say.
         visible: where the seal is seen and what it shows; None: it is not seen.
+        signer_name: the signer's name (Name), where it is certain. No request gives it: the sealer
+            does.
     """
 
     field_name: str | None = None
@@ -85,6 +87,7 @@ class SealOptions:
     repair: bool = False
     certify: Certification | None = None
     visible: VisibleSeal | None = None
+    signer_name: str | None = None
 
     @classmethod
     def parse(cls, value: object) -> SealOptions:
@@ -122,6 +125,10 @@ class SealOptions:
         visible = VisibleSeal.parse(members["visible"]) if "visible" in members else None
         if visible and visible.page is None and field_name is None:
             raise InvalidRequestError(field=_VISIBLE, problem=NO_PLACE)
+        if visible and "reason" in visible.names and "reason" not in members:
+            raise InvalidRequestError(
+                field=f"{_VISIBLE}.text", problem="shows {reason}, and no reason is given."
+            )
         return cls(
             field_name=field_name,
             reason=members.get("reason"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final, Protocol
@@ -28,9 +28,12 @@ from rotation.sealing.notices import SealNotice
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
 from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.request import ObjectLocation, SealRequest
+from rotation.sealing.signer_name import SignerName
 from rotation.vendor.signer import Signer
 
 _LARGEST_RESERVE: Final = 256 * 1024
+#: For one document: more room, another SubFilter and another name may each need another one.
+_MOST_SIGNATURES: Final = 4
 
 
 class AllowedLocation(Protocol):
@@ -138,6 +141,7 @@ class Sealer:
         profile: decides which SubFilter a document gets, for the whole process; None: one of the
             sealer's own, for which the SubFilter follows the CMS.
         ledger: where each seal leaves an entry before the document is stored; None: nowhere.
+        signer_name: what the process knows of the signer's name; None: nothing yet.
     """
 
     def __init__(
@@ -154,6 +158,7 @@ class Sealer:
         at_once: int = 1,
         profile: ProfileChoice | None = None,
         ledger: SealLedger | None = None,
+        signer_name: SignerName | None = None,
     ) -> None:
         self._documents = documents
         self._sign = sign
@@ -167,6 +172,7 @@ class Sealer:
         self._alone = Lock()
         self._profile = profile or ProfileChoice()
         self._ledger = ledger
+        self._signer_name = signer_name or SignerName()
 
     def seal(self, request: SealRequest) -> SealedDocument:
         """Seal the document; log it and count it.
@@ -212,7 +218,8 @@ class Sealer:
             self._destinations, request.destination, "destination", "DESTINATION_LOCATIONS"
         )
         with self._documents.open(request.source, most=self._max_document_bytes) as source:
-            prepared = self._prepared(request, source)
+            name = self._signer_name.expected
+            prepared = self._prepared(request, source, name)
             # Opened before signing: S3 copies a large document while it is hashed and signed.
             with self._documents.open_writer(
                 source,
@@ -220,11 +227,7 @@ class Sealer:
                 _provenance(request, source),
                 rewritten=prepared.repaired,
             ) as writer:
-                signed = self._signed(request, source, prepared)
-                if self._ledger is not None:
-                    # No sealed document without its entry: it would pass for a stranger's.
-                    facts = self._ledger_facts(request, source, signed)
-                    self._ledger.write(signed.prepared.digest, facts)
+                signed = self._signed(request, source, prepared, name)
                 stored = writer.complete(signed.prepared, signed.cms)
         return SealedDocument(
             request,
@@ -239,45 +242,79 @@ class Sealer:
         )
 
     def _signed(
-        self, request: SealRequest, source: SourceDocument, prepared: PreparedPdf
+        self, request: SealRequest, source: SourceDocument, prepared: PreparedPdf, name: str
     ) -> _SignedDocument:
-        """Buy a signature for ``prepared``, or for the same document prepared again for it."""
-        reserve, signatures = None, 0
-        while True:
+        """Buy a signature for ``prepared``, or for the same document prepared again for it.
+
+        Args:
+            request: what was asked for.
+            source: the document.
+            prepared: the same, prepared.
+            name: the name that it gives to its signer, if it shows one.
+        """
+        visible = request.options.visible
+        shows_name = visible is not None and "signer" in visible.names
+        reserve = None
+        for signatures in range(1, _MOST_SIGNATURES + 1):
             cms, signer = self._signature(request, prepared)
-            signatures += 1
+            self._enter(request, source, prepared, signer)
             admitted = self._profile.admits(signer.profile, prepared.sub_filter)
             grow = reserve is None and prepared.reserved < len(cms) <= _LARGEST_RESERVE
-            if admitted and not grow:
+            shown, name = name, self._signer_name.of(signer)
+            if admitted and not grow and (shown == name or not shows_name):
                 return _SignedDocument(prepared, cms, signer, signatures)
             if grow:
                 # The next signature may be a little larger: certificates and timestamps vary.
                 reserve = 2 * len(cms)
-            prepared = self._prepared(request, source, reserve=reserve)
+            prepared = self._prepared(request, source, name, reserve=reserve)
+        raise SealVerificationError(
+            f"The vendor gave {_MOST_SIGNATURES} signatures, each of another kind or under another "
+            "name than the one before: the document cannot say who signed it, and how."
+        )
+
+    def _enter(
+        self, request: SealRequest, source: SourceDocument, prepared: PreparedPdf, signer: Signer
+    ) -> None:
+        """Enter a signature into the ledger, one that will not be used too: we have bought it.
+
+        No document appears without its entry: it would pass for a stranger's.
+        """
+        if self._ledger is not None:
+            self._ledger.write(prepared.digest, self._ledger_facts(request, source, signer))
 
     def _ledger_facts(
-        self, request: SealRequest, source: SourceDocument, signed: _SignedDocument
+        self, request: SealRequest, source: SourceDocument, signer: Signer
     ) -> dict[str, Any]:
         """What the ledger keeps of a seal; ``docs/ledger.md`` describes it."""
-        place, timestamp = request.destination, signed.signer.timestamped_at
+        place, timestamp = request.destination, signer.timestamped_at
         return {
             "keyId": request.key.id,
-            "signer": signed.signer.subject,
+            "signer": signer.subject,
             "time": iso_utc(self._clock()),
             "timestampedAt": iso_utc(timestamp) if timestamp else None,
-            "profile": signed.signer.profile.name,
+            "profile": signer.profile.name,
             "source": _object(request.source, source),
             "destination": {"bucket": place.bucket, "key": place.key},
         }
 
     def _prepared(
-        self, request: SealRequest, source: SourceDocument, reserve: int | None = None
+        self,
+        request: SealRequest,
+        source: SourceDocument,
+        name: str,
+        reserve: int | None = None,
     ) -> PreparedPdf:
+        options, at = request.options, self._clock()
+        visible = options.visible and options.visible.with_fields(
+            signer=name, time=f"{at:%Y-%m-%d %H:%M:%S} UTC", reason=options.reason
+        )
+        options = replace(options, visible=visible, signer_name=self._signer_name.certain)
+
         def within(limits: Limits) -> PreparedPdf:
             return prepare(
                 source.content,
-                request.options,
-                self._clock(),
+                options,
+                at,
                 sub_filter=self._profile.sub_filter,
                 reserve=reserve,
                 limits=limits,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rotation.errors import InvalidRequestError
@@ -23,6 +24,9 @@ NO_PLACE: Final = (
     "the document, but not half of one."
 )
 _FARTHEST: Final = 1_000_000
+#: What a text may name, and gets when the document is sealed.
+_FIELDS: Final = re.compile(r"\{(signer|time|reason)\}")
+_LONGEST_FIELD: Final = 256
 _SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -34,7 +38,7 @@ class VisibleSeal:
         page: 1 is the first page, -1 the last; None: where the named field stands.
         box: left, bottom, right and top in points (1/72 inch), counted from the lower left corner
             of the page as a viewer shows it; None with ``page``.
-        text: lines, parted by newlines, set as large as the box allows.
+        text: lines, parted by newlines, set as large as the box allows; see `with_fields`.
         image: the bytes of a PNG or JPEG file.
     """
 
@@ -77,6 +81,23 @@ class VisibleSeal:
             box=_box(members["box"]) if "box" in members else None,
             text=_text(members["text"]) if "text" in members else None,
             image=_image(members["image"]) if "image" in members else None,
+        )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The fields that the text names: ``signer``, ``time`` and ``reason``."""
+        return frozenset(_FIELDS.findall(self.text or ""))
+
+    def with_fields(self, **values: str | None) -> VisibleSeal:
+        """The seal with each ``{signer}``, ``{time}`` and ``{reason}`` in its text replaced.
+
+        Other braces stay what they are, those in a value too.
+        """
+        if self.text is None or not self.names:
+            return self
+        return replace(
+            self,
+            text=_FIELDS.sub(lambda found: (values[found[1]] or "")[:_LONGEST_FIELD], self.text),
         )
 
     def members(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, SealLedger, SignFunction, VerifyFunction
+from rotation.sealing.signer_name import SignerName
 from rotation.sealing.storage.s3 import S3Documents
 from rotation.sealing.verify import verify
 from rotation.settings.environment import Location
@@ -88,6 +89,7 @@ class SealerFixture:
     largest: int = LARGEST
     at_once: int = 1
     ledger: SealLedger | None = None
+    signer_name: SignerName | None = None
     profile: ProfileChoice | None = None
 
     def __post_init__(self) -> None:
@@ -119,6 +121,7 @@ class SealerFixture:
             destinations=(Location(self.outgoing, "sealed/"),),
             max_document_bytes=self.largest,
             ledger=self.ledger,
+            signer_name=self.signer_name,
             at_once=self.at_once,
             profile=self.profile,
         )

@@ -10,6 +10,7 @@ import pytest
 
 from rotation.aws.seal_ledger import S3SealLedger
 from rotation.errors import LedgerError
+from rotation.sandbox.vendor.profiles import VendorProfile
 from rotation.sealing.sealer import error_answer
 from tests.sealing.conftest import SealerFixture
 from tests.sealing.pdfs import pdf
@@ -66,6 +67,14 @@ def test_every_seal_of_a_document_has_its_entry(with_ledger: SealerFixture) -> N
         for reason in ("once", "twice")
     }
     assert set(entries(with_ledger)) == {f"ledger/{digest}" for digest in digests}
+
+
+def test_a_signature_that_was_bought_in_vain_is_entered_too(with_ledger: SealerFixture) -> None:
+    """The vendor has it on its list, and it is nobody else's."""
+    with_ledger.put("a.pdf", pdf())
+    with_ledger.emulator.profile = VendorProfile(signing_time=True)
+    assert with_ledger.sealer.seal(with_ledger.request()).signatures == 2
+    assert len(entries(with_ledger)) == 2
 
 
 def test_what_cannot_be_entered_does_not_appear(sealer_fixture: SealerFixture) -> None:

@@ -21,6 +21,7 @@ from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.request import SealOptions
 from rotation.sealing.sealer import Sealer
+from rotation.sealing.signer_name import SignerName
 from rotation.settings.environment import Environment, Location
 from rotation.settings.sealing import seal_profile
 from rotation.settings.vendor import VendorSettings
@@ -48,6 +49,7 @@ def local_invoker(locations: SealLocations, *, overwrite: bool) -> Invoker:
         destinations=(Location(destination, ""),),
         max_document_bytes=_LARGEST,
         profile=ProfileChoice(SealProfile(seal_profile())),
+        signer_name=SignerName(vendor.organization),
         ledger=seal_ledger(Environment(None).ledger("SEAL_LEDGER")),
     )
     return InProcessInvoker(sealer)

@@ -10,6 +10,7 @@ from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
 from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.sealer import Sealer, SealLedger
+from rotation.sealing.signer_name import SignerName
 from rotation.sealing.storage.s3 import DestinationPolicy, S3Documents
 from rotation.settings.environment import Location
 from rotation.settings.sealing import SealingSettings
@@ -50,6 +51,7 @@ class SealerWiring:
             ),
         )
         self._ledger = seal_ledger(settings.ledger)
+        self._signer_name = SignerName(settings.vendor.organization)
 
     def sealer(self, deadline: Deadline) -> Sealer:
         """A sealer for one invocation, which ends by ``deadline``."""
@@ -72,4 +74,5 @@ class SealerWiring:
             ),
             at_once=self._at_once,
             ledger=self._ledger,
+            signer_name=self._signer_name,
         )

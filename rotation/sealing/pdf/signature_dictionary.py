@@ -23,6 +23,7 @@ from pyhanko.pdf_utils.generic import (
     pdf_string,
 )
 
+from rotation import __version__
 from rotation.sealing.request import SealOptions
 
 # Room for four numbers of 16 digits, brackets included.
@@ -89,6 +90,7 @@ class SignatureDictionary(DictionaryObject):
     Args:
         options: location, reason and contact.
         at: the claimed time of signing, aware UTC.
+        signer: the name of the signer, where it is certain (Name); None: it is left out.
         reserve: the largest signature that will fit, in bytes of DER.
         sub_filter: what kind of CMS it announces.
 
@@ -106,6 +108,7 @@ class SignatureDictionary(DictionaryObject):
             "/Location": options.location,
             "/Reason": options.reason,
             "/ContactInfo": options.contact,
+            "/Name": options.signer_name,
         }
         super().__init__(
             {
@@ -115,9 +118,25 @@ class SignatureDictionary(DictionaryObject):
                 pdf_name("/Filter"): pdf_name("/Adobe.PPKLite"),
                 pdf_name("/SubFilter"): pdf_name(f"/{sub_filter}"),
                 pdf_name("/M"): pdf_date(at),
+                pdf_name("/Prop_Build"): _build(),
                 **{pdf_name(key): pdf_string(text) for key, text in texts.items() if text},
             }
         )
+
+
+def _build() -> DictionaryObject:
+    """The build dictionary, which names this software (Adobe, Digital Signature Build Dictionary).
+
+    Viewers show it; it proves nothing.
+    """
+    handler = DictionaryObject({pdf_name("/Name"): pdf_name("/Adobe.PPKLite")})
+    software = DictionaryObject(
+        {
+            pdf_name("/Name"): pdf_name("/trusted-signatures-rotation"),
+            pdf_name("/REx"): pdf_string(__version__),
+        }
+    )
+    return DictionaryObject({pdf_name("/Filter"): handler, pdf_name("/App"): software})
 
 
 def signature_field(name: str, page: PdfObject | None) -> DictionaryObject:

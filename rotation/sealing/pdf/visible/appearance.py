@@ -46,6 +46,18 @@ _ASCENT: Final = 0.95
 #: In points; nobody can read smaller text.
 _MIN_TEXT_SIZE: Final = 3.0
 
+# Matrices that turn and mirror the unit square into itself, by an image's orientation.
+_ORIENTATIONS: Final = {
+    1: (1, 0, 0, 1, 0, 0),
+    2: (-1, 0, 0, 1, 1, 0),
+    3: (-1, 0, 0, -1, 1, 1),
+    4: (1, 0, 0, -1, 0, 1),
+    5: (0, -1, -1, 0, 1, 1),
+    6: (0, -1, 1, 0, 0, 1),
+    7: (0, 1, 1, 0, 0, 0),
+    8: (0, 1, -1, 0, 1, 0),
+}
+
 # Matrices that rotate the unit square counter-clockwise and move it back to the origin.
 _ROTATIONS: Final = {
     0: (1, 0, 0, 1, 0, 0),
@@ -82,7 +94,7 @@ def build_appearance(
     if image:
         share = _IMAGE_SHARE if text else 1.0
         place = _fit_image(image, (left, bottom, left + (right - left) * share, top))
-        content += _draw_image(place)
+        content += _draw_image(place, image.orientation)
         left = place[2] + 2 * _PADDING
         drawn = DictionaryObject({_IMAGE: _add_image(update, image)})
         resources[pdf_name("/XObject")] = drawn
@@ -127,18 +139,20 @@ def empty_appearance(update: IncrementalPdfFileWriter, place: Box | None) -> Ind
 def _fit_image(image: Image, area: Box) -> Box:
     """The largest box for ``image`` in the middle of ``area``."""
     left, bottom, right, top = area
-    scale = min((right - left) / image.width, (top - bottom) / image.height)
+    across, up = image.shown_size
+    scale = min((right - left) / across, (top - bottom) / up)
     if scale <= 0:
         raise InvalidRequestError(field="options.visible.box", problem="is too small for an image.")
-    width, height = scale * image.width, scale * image.height
+    width, height = scale * across, scale * up
     left, bottom = (left + right - width) / 2, (bottom + top - height) / 2
     return left, bottom, left + width, bottom + height
 
 
-def _draw_image(place: Box) -> bytes:
+def _draw_image(place: Box, orientation: int) -> bytes:
     left, bottom, right, top = place
     scaled = f"{right - left:.3f} 0 0 {top - bottom:.3f} {left:.3f} {bottom:.3f}"
-    return f"q {scaled} cm {_IMAGE} Do Q\n".encode()
+    turned = " ".join(map(str, _ORIENTATIONS[orientation]))
+    return f"q {scaled} cm {turned} cm {_IMAGE} Do Q\n".encode()
 
 
 def _draw_text(text: str, area: Box) -> bytes:

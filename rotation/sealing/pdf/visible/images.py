@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rotation.errors import InvalidRequestError
@@ -30,6 +30,10 @@ _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _OTHER_FRAMES: Final = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _SCAN: Final = 0xDA
+# The segment with EXIF data, and what it begins with (CIPA DC-008, 4.7.2).
+_APP1: Final = 0xE1
+_EXIF: Final = b"Exif\0\0"
+_ORIENTATION: Final = 0x0112
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Image:
         pixels: gray, color, or indices into the palette.
         palette: red, green and blue of each color, if the pixels are indices.
         opacity: the alpha channel, if the image has one.
+        orientation: how the pixels are to be turned and mirrored to be shown: 1 to 8, as EXIF has
+            it (CIPA DC-008, 4.6.4); 1 means as they are.
     """
 
     width: int
@@ -68,6 +74,13 @@ class Image:
     pixels: ImageSamples
     palette: bytes | None = None
     opacity: ImageSamples | None = None
+    orientation: int = 1
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height as the image is shown."""
+        turned = self.orientation > 4
+        return (self.height, self.width) if turned else (self.width, self.height)
 
 
 def parse_image(content: bytes) -> Image:
@@ -98,7 +111,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _jpeg(content: bytes) -> Image | None:
-    at = 2
+    at, orientation = 2, 1
     frame: Image | None = None
     while True:
         if content[at] != 0xFF:
@@ -109,7 +122,8 @@ def _jpeg(content: bytes) -> Image | None:
             continue
         if marker == _SCAN:
             # The pixels follow. Only a decoder could tell whether all of them are there.
-            return frame if b"\xff\xd9" in content[at:] else None
+            whole = frame is not None and b"\xff\xd9" in content[at:]
+            return replace(frame, orientation=orientation) if frame and whole else None
         if marker in _OTHER_FRAMES:
             raise _unsupported("is a JPEG that few programs read", "Save it as an ordinary one.")
         if marker in _FRAMES:
@@ -117,7 +131,26 @@ def _jpeg(content: bytes) -> Image | None:
             if frame is None:
                 return None
         (length,) = struct.unpack_from(">H", content, at + 2)
+        if marker == _APP1 and content.startswith(_EXIF, at + 4):
+            orientation = _orientation(content[at + 4 + len(_EXIF) : at + 2 + length])
         at += 2 + length
+
+
+def _orientation(tiff: bytes) -> int:
+    """The tag Orientation of EXIF data; 1 where it is missing, or the data are damaged."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, directory)
+        for number in range(count):
+            tag, _, _, found = struct.unpack_from(f"{order}HHIH", tiff, directory + 2 + 12 * number)
+            if tag == _ORIENTATION:
+                return found if 1 <= found <= 8 else 1
+    except struct.error:
+        pass
+    return 1
 
 
 def _frame(content: bytes, at: int) -> Image | None:
@@ -144,6 +177,8 @@ def _png(content: bytes) -> Image | None:
         raise _unsupported("has 16 bits a channel", "Save it with 8.")
     if b"tRNS" in parts:
         raise _unsupported("has a transparent color", "Save it as RGBA, or without transparency.")
+    # W3C PNG, 11.3.3.7: the chunk holds what follows JPEG's marker of EXIF data.
+    orientation = _orientation(parts.get(b"eXIf", b""))
     channels, seen = _CHANNELS[kind]
     row = 1 + (width * channels * bits + 7) // 8
     packed = parts.get(b"IDAT", b"")
@@ -153,10 +188,15 @@ def _png(content: bytes) -> Image | None:
     if channels == seen:
         palette = parts[b"PLTE"] if kind == _PALETTE else None
         pixels = ImageSamples(packed, "/FlateDecode", seen, bits, predicted=True)
-        return Image(width, height, pixels, palette)
+        return Image(width, height, pixels, palette, orientation=orientation)
     pixels = _select_channels(samples, row, channels, range(seen))
     return Image(
-        width, height, pixels, None, _select_channels(samples, row, channels, range(seen, channels))
+        width,
+        height,
+        pixels,
+        None,
+        _select_channels(samples, row, channels, range(seen, channels)),
+        orientation,
     )
 
 

@@ -6,16 +6,23 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from rotation.errors import InvalidRequestError
+from rotation.sealing.pdf import prepare
 from rotation.sealing.pdf.visible.images import MOST_PIXELS, parse_image
+from rotation.sealing.request import SealOptions
+from rotation.sealing.visible_seal import VisibleSeal
 from tests.sealing.images import image, png, saved
+from tests.sealing.pdf_tools import render_page
+from tests.sealing.pdfs import pdf
 
 FRAME = b"\xff\xc0"
 JPEG = saved(image(), "JPEG")
@@ -125,6 +132,53 @@ def test_the_largest_image_is_parted_in_time() -> None:
     for content in (png(2000, 2000, color=6, data=data), png(400, 10_000, color=6, data=tall)):
         assert parse_image(content).opacity
     assert time.process_time() - started < 5
+
+
+def oriented(orientation: int, kind: str = "JPEG") -> bytes:
+    """A picture whose quarters differ, which says how it is to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return saved(quarters(), kind, exif=exif.tobytes())
+
+
+def quarters() -> Image.Image:
+    found = Image.new("L", (40, 24), 0)
+    for place, gray in (((20, 0, 40, 12), 80), ((0, 12, 20, 24), 160), ((20, 12, 40, 24), 240)):
+        found.paste(gray, place)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_shown_as_its_camera_held_it(
+    orientation: int, kind: str, tmp_path: Path
+) -> None:
+    """Each of EXIF's eight orientations looks as the same picture that was turned by Pillow."""
+    content = oriented(orientation, kind)
+    upright = saved(ImageOps.exif_transpose(Image.open(BytesIO(content))).convert("L"))
+    assert parse_image(content).orientation == orientation
+    pages = []
+    for picture in (content, upright):
+        visible = VisibleSeal(1, (0, 0, 200, 200), None, picture)
+        prepared = prepare(BytesIO(pdf()), SealOptions(visible=visible), datetime.now(UTC))
+        pages.append(render_page(prepared.embed(b""), tmp_path))
+    differences = [abs(a - b) for a, b in zip(pages[0].grays, pages[1].grays, strict=True)]
+    # The compression of a JPEG changes grays a little, at the borders of the quarters more.
+    assert sum(difference > 24 for difference in differences) < len(differences) // 50
+
+
+@pytest.mark.parametrize(
+    "tiff",
+    [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"XX*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\xff\xff"],
+)
+def test_damaged_exif_data_turn_nothing(tiff: bytes) -> None:
+    """What cannot be read, and an orientation that does not exist, count as upright."""
+    segment = b"Exif\0\0" + tiff
+    content = saved(quarters(), "JPEG")
+    header = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
+    assert parse_image(content[:2] + header + content[2:]).orientation == 1
+    assert parse_image(oriented(9)).orientation == 1
 
 
 def damage() -> st.SearchStrategy[Callable[[bytes], bytes]]:
