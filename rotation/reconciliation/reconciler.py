@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 
 from rotation.core.journal_reading import read_journal
 from rotation.core.ports import IssuerCondition, Revocation
@@ -57,6 +57,7 @@ from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAG
 from rotation.secrets_manager.versions import SecretVersions
 
 _T = TypeVar("_T")
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass
@@ -199,6 +200,10 @@ class Reconciler:
         # Report.
         shared += condemned.warnings
         _log_and_count(runs, shared)
+        _count_conditions(runs, condition, started)
+        if whole and act:
+            # An alarm takes the absence of this count for a run that did not take place.
+            count("ReconciliationsFinished")
         return {
             "schema": SCHEMA,
             "action": "reconcile" if act else "report",
@@ -539,3 +544,20 @@ def _log_and_count(runs: Iterable[_SecretRun], shared: Iterable[KeyWarning]) -> 
     totals["UrgentWarnings"] += sum(code in URGENT for code in codes)
     for name, number in totals.items():
         count(name, number)
+
+
+def _count_conditions(
+    runs: Iterable[_SecretRun], condition: IssuerCondition, now: datetime
+) -> None:
+    """How old the current keys are, how long they still work, and how many keys the pool has."""
+    currents = [run.examination.situation.current for run in runs if run.examination is not None]
+    made = [one.issued_at or one.created_at for one in currents if one is not None]
+    ages = [(now - at) / _DAY for at in made if at is not None]
+    expiries = [one.expires_at for one in currents if one is not None]
+    left = [(at - now) / _DAY for at in expiries if at is not None]
+    if ages:
+        count("OldestCurrentKeyDays", round(max(ages), 2))
+    if left:
+        count("FirstExpiryDays", round(min(left), 2))
+    if condition.keys_left is not None:
+        count("PoolKeysLeft", condition.keys_left)

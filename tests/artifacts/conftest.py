@@ -108,7 +108,13 @@ def deployment(
         return EmulatedFunction(
             artifact=artifacts / artifact,
             handler=handler,
-            environment={**template.environment(function), **environment, "ADMIN_API_URL": ""},
+            # The sandbox has no topic.
+            environment={
+                **template.environment(function),
+                **environment,
+                "ADMIN_API_URL": "",
+                "NOTIFICATION_TOPIC": "",
+            },
             runtime=runtime,
             emulator=interface_emulator_binary,
             log=tmp_path / "logs" / f"{name}.log",

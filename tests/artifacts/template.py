@@ -1,14 +1,15 @@
 """The template as CloudFormation would see it: intrinsic functions resolved, as far as tests need.
 
-Knows the short forms of Ref, Fn::Sub, Fn::If, Fn::Equals, Fn::Not and Fn::GetAtt (CloudFormation
-UserGuide, intrinsic-function-reference). A Ref or GetAtt of a resource becomes its own text, such
-as ``Secret`` or ``RotationFunction.Arn``.
+Knows the short forms of Ref, Condition, Fn::Sub, Fn::If, Fn::Equals, Fn::Not, Fn::And, Fn::Or,
+Fn::Contains, Fn::Join, Fn::Split and Fn::GetAtt (CloudFormation UserGuide,
+intrinsic-function-reference). A Ref or GetAtt of a resource becomes its own text, such as
+``Secret`` or ``RotationFunction.Arn``; the Ref of a topic is an ARN.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,13 +28,24 @@ BUCKETS = {"SourceBucketName": "inbox", "DestinationBucketName": "outbox"}
 
 _absent = object()
 
+# The functions that need nothing but their resolved arguments.
+_PLAIN_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "Fn::Equals": lambda left, right: left == right,
+    "Fn::Not": lambda one: not one,
+    "Fn::And": lambda *all_of: all(all_of),
+    "Fn::Or": lambda *any_of: any(any_of),
+    "Fn::Contains": lambda texts, text: text in texts,
+    "Fn::Join": lambda separator, parts: separator.join(parts),
+    "Fn::Split": lambda separator, text: text.split(separator),
+}
+
 
 class _Loader(yaml.SafeLoader):
     """Reads ``!Ref x`` as ``{"Ref": "x"}``, and so on."""
 
 
 def _intrinsic(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    name = tag if tag == "Ref" else f"Fn::{tag}"
+    name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
     if isinstance(node, yaml.SequenceNode):
         return {name: loader.construct_sequence(node, deep=True)}
     assert isinstance(node, yaml.ScalarNode)
@@ -72,6 +84,30 @@ class Template:
             assert re.fullmatch(pattern, value, re.DOTALL), f"{name} does not allow {value}"
             chosen[name] = value
         return cls(document, chosen)
+
+    def exists(self, name: str) -> bool:
+        """Whether this choice of parameters creates the resource."""
+        condition = self.document["Resources"][name].get("Condition")
+        return condition is None or bool(self.resolve(self.document["Conditions"][condition]))
+
+    def created(self, kind: str) -> dict[str, Any]:
+        """The properties of every resource of one type that this choice creates, by name."""
+        resources = self.document["Resources"]
+        return {
+            name: self.properties(name)
+            for name, one in resources.items()
+            if one["Type"] == kind and self.exists(name)
+        }
+
+    def refusals(self) -> list[str]:
+        """What the template's rules say against this choice of parameters."""
+        return [
+            assertion["AssertDescription"]
+            for rule in self.document["Rules"].values()
+            if self.resolve(rule.get("RuleCondition", True))
+            for assertion in rule["Assertions"]
+            if not self.resolve(assertion["Assert"])
+        ]
 
     def resource(self, name: str) -> Any:
         """One resource, resolved, with what the template sets for all functions."""
@@ -114,6 +150,8 @@ class Template:
             [(name, argument)] = value.items()
             if name == "Ref" or name.startswith("Fn::"):
                 return self._call(name, argument)
+            if name == "Condition" and isinstance(argument, str):
+                return self._resolve(self.document["Conditions"][argument])
         members = {name: self._resolve(member) for name, member in value.items()}
         return {name: member for name, member in members.items() if member is not _absent}
 
@@ -121,25 +159,35 @@ class Template:
         match name:
             case "Ref":
                 return self._reference(argument)
-            case "Fn::Sub":
-                return re.sub(r"\$\{([^}]+)\}", lambda m: str(self._reference(m[1])), argument)
             case "Fn::GetAtt":
                 return argument
+            case "Fn::Sub":
+                return self._substitute(*(argument if isinstance(argument, list) else [argument]))
             case "Fn::If":
                 condition, then, otherwise = argument
-                holds = self._resolve(self.document["Conditions"][condition])
-                return self._resolve(then if holds else otherwise)
-            case "Fn::Equals":
-                left, right = self._resolve(argument)
-                return left == right
-            case "Fn::Not":
-                return not self._resolve(argument)[0]
-        raise AssertionError(f"{name} is not known to these tests")
+                return self._resolve(then if self._resolve({"Condition": condition}) else otherwise)
+        assert name in _PLAIN_FUNCTIONS, f"{name} is not known to these tests"
+        return _PLAIN_FUNCTIONS[name](*self._resolve(argument))
+
+    def _substitute(self, text: str, values: Mapping[str, Any] | None = None) -> str:
+        own = self._resolve(dict(values or {}))
+        return re.sub(
+            r"\$\{([^}]+)\}",
+            lambda found: str(own[found[1]] if found[1] in own else self._reference(found[1])),
+            text,
+        )
 
     def _reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return _absent
-        return (PSEUDO | dict(self.parameters)).get(name, name)
+        if name in PSEUDO:
+            return PSEUDO[name]
+        if name in self.parameters:
+            listed = self.document["Parameters"][name]["Type"] == "CommaDelimitedList"
+            return self.parameters[name].split(",") if listed else self.parameters[name]
+        if self.document["Resources"].get(name, {}).get("Type") == "AWS::SNS::Topic":
+            return f"arn:aws:sns:eu-central-1:012345678912:signatures-{name}"
+        return name
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:

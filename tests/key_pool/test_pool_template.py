@@ -8,6 +8,7 @@ from rotation.settings.rotation import ADMIN_API, KEY_POOL, RotationSettings
 from tests.artifacts.template import Template, actions
 
 TOPIC = "arn:aws:sns:eu-central-1:012345678912:people"
+ALARMS = "arn:aws:sns:eu-central-1:012345678912:signatures-AlarmTopic"
 
 
 def by_sid(template: Template) -> dict[str, set[str]]:
@@ -26,10 +27,11 @@ def test_the_function_gets_settings_for_a_pool_that_it_accepts() -> None:
 
 
 def test_the_default_is_the_administration_interface() -> None:
-    """Whoever sets nothing gets what there was before, without a pool."""
+    """Whoever sets nothing gets no pool; people are asked through the alarm topic."""
     environment = Template.read().environment("RotationFunction")
     settings = RotationSettings.from_environment(environment)
-    assert (settings.key_issuer, settings.notification_topic) == (ADMIN_API, None)
+    assert settings.key_issuer == ADMIN_API
+    assert settings.notification_topic == ALARMS
     assert "POOL_SECRET" not in environment
 
 

@@ -55,10 +55,13 @@ def test_nothing_of_it_is_deployed_unless_it_is_asked_for(
     }
     assert {name for name, condition in conditional.items() if condition == "SealsArrivals"} == {
         *("ArrivalsRule", "ArrivalsQueue", "UnsealedQueue", "ArrivalsQueuesPolicy"),
-        *("UnsealedAlarm", "SealEventsFunction"),
+        *("UnsealedAlarm", "SealEventsFunction", "ArrivalsOldAlarm"),
+        *("SealEventsErrorAlarm", "SealEventsThrottledAlarm", "SealEventsSlowAlarm"),
     }
     assert {name for name, condition in conditional.items() if condition == "SealsUnattended"} == {
         *("SealBatchFunction", "UnattendedRole", "UnattendedLogGroup", "JobRole"),
+        *("SealBatchErrorAlarm", "SealBatchThrottledAlarm", "SealBatchSlowAlarm"),
+        "BulkTasksFailedAlarm",
     }
 
 
