@@ -470,6 +470,15 @@ KINDS: Final[dict[str, Kind]] = {
     "line end at the end": Kind(_appended(b"\n")),
     "object after the end": Kind(_appended(b"4 0 obj\n<< >>\nendobj\n")),
     "objects that no table names": Kind(_untabled, applies=_CLASSIC),
+    "page's contents exchanged, then timestamped": Kind(
+        lambda tails, document: tails.stamp(_updated(_replace_contents)(tails, document))
+    ),
+    "empty field, then timestamped": Kind(
+        lambda tails, document: tails.stamp(_updated(_field)(tails, document))
+    ),
+    "comment of the file format, then timestamped": Kind(
+        lambda tails, document: tails.stamp(document + b"% a comment\n")
+    ),
 }
 
 
