@@ -21,6 +21,8 @@ from botocore.exceptions import ConnectionError as NotConnectedError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from rotation.privacy.printable import outside_text
+
 #: What a call to AWS raises. `ClientError`: the service answered with an error. The others: no
 #: usable answer came. botocore translates only some of what urllib3 raises while a body is read,
 #: and it raises ResponseParserError, which is no BotoCoreError, for XML that breaks off.
@@ -43,6 +45,8 @@ _NO_ANSWER: Final = (
     NotConnectedError,
     ResponseParserError,
 )
+#: The longest code in the API references has 60 characters.
+_LONGEST_CODE: Final = 100
 _NOT_CONNECTED: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 
 # API_Invoke, "Errors": the function is being updated, or its snapshot is not ready.
@@ -91,7 +95,7 @@ _RETRYABLE_CODES: Final = frozenset(
 def error_code(error: AwsCallError) -> str:
     """AWS's own code; without an answer the name of the exception. Safe to log and to show."""
     if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", "Unknown"))
+        return outside_text(error.response.get("Error", {}).get("Code", "Unknown"), _LONGEST_CODE)
     return type(error).__name__
 
 

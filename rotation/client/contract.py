@@ -40,6 +40,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from rotation.privacy.printable import outside_text
 from rotation.privacy.redaction import scrub
 from rotation.sealing.notices import SealNotice
 from rotation.sealing.request import ObjectLocation, SealRequest
@@ -240,7 +241,7 @@ def _error(members: Mapping[str, Any]) -> RotationError:
     if not (isinstance(code, str) and isinstance(message, str) and isinstance(retryable, bool)):
         return _unusable("its error lacks code, message or retryable")
     # The function keeps keys out of its messages; this one is about to enter other people's logs.
-    text = scrub(message[:_LONGEST_MESSAGE])
+    text = outside_text(scrub(message), _LONGEST_MESSAGE)
     error: RotationError
     if code in _VENDOR_ERRORS:
         operation, colon, detail = text.partition(": ")
@@ -255,7 +256,9 @@ def _error(members: Mapping[str, Any]) -> RotationError:
     elif code in _ERRORS:
         error = _ERRORS[code](text)
     else:
-        error = SealingError(f"The sealing function answered {scrub(code[:64])}: {text}")
+        error = SealingError(
+            f"The sealing function answered {outside_text(scrub(code), 64)}: {text}"
+        )
     error.retryable = retryable
     return error
 

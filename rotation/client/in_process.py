@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rotation.client.contract import event_of
 from rotation.errors import RotationError
-from rotation.privacy.redaction import scrub
+from rotation.privacy.printable import printable_lines
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, error_answer, make_error_answer
 
@@ -32,7 +32,7 @@ class InProcessInvoker:
         except RotationError as error:
             return error_answer(error)
         except Exception:  # noqa: BLE001 - as in the function: a traceback would show the request
-            _log.error("sealing failed unexpectedly: %s", scrub(traceback.format_exc()))
+            _log.error("sealing failed unexpectedly: %s", printable_lines(traceback.format_exc()))
             return make_error_answer(
                 "internal", "The sealer failed; the log says how.", retryable=False
             )

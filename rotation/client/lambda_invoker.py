@@ -29,6 +29,7 @@ from rotation.errors import (
     SealingError,
     SealingUnavailableError,
 )
+from rotation.privacy.printable import outside_text, printable_lines
 from rotation.privacy.redaction import scrub
 from rotation.sealing.request import SealRequest
 
@@ -82,7 +83,9 @@ class LambdaInvoker:
         except RotationError:
             raise
         except Exception as failure:  # noqa: BLE001 - such as a tracer's hook in the client
-            _log.error("invoking %s failed: %s", self._function, scrub(traceback.format_exc()))
+            _log.error(
+                "invoking %s failed: %s", self._function, printable_lines(traceback.format_exc())
+            )
             name = type(failure).__name__
             error = SealingError(f"Invoking {self._function} failed unexpectedly: {name}.")
         # The frames below hold the request, or what a crashed function said: raised without them.
@@ -98,9 +101,10 @@ class LambdaInvoker:
             payload = payload_of(answer)
         if crashed := answer.get("FunctionError"):
             kind = payload.get("errorType", crashed)
+            shown = outside_text(scrub(str(kind)), 100)
             error = SealingError(
-                f"The sealing function {self._function} failed: {scrub(str(kind))[:100]}. Its log "
-                "says why; a larger document may need more time or memory."
+                f"The sealing function {self._function} failed: {shown}. Its log says why; a "
+                "larger document may need more time or memory."
             )
             # The process is gone: Lambda begins another one (lambda-runtime-environment).
             error.retryable = kind == "Runtime.ExitError"

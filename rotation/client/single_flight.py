@@ -34,7 +34,7 @@ from rotation.client.metrics import CacheMetrics
 from rotation.client.secret_source import SecretSource
 from rotation.credential import ApiKey
 from rotation.errors import InvalidCredentialError, SecretStoreError
-from rotation.privacy.redaction import scrub
+from rotation.privacy.printable import printable_lines
 
 #: A secret's id as the application gives it, and a staging label.
 CacheKey = tuple[str, str]
@@ -145,7 +145,7 @@ class SingleFlight:
         try:
             hook(*facts)
         except Exception:  # noqa: BLE001 - no hook may keep a credential from its caller
-            _log.error("a metrics hook failed: %s", scrub(traceback.format_exc()))
+            _log.error("a metrics hook failed: %s", printable_lines(traceback.format_exc()))
 
     def forget_fetches(self) -> None:
         """Begin anew in the child of a fork: the threads that fetched are not in it."""
@@ -241,7 +241,7 @@ class SingleFlight:
             # Without its traceback, which leads through frames that hold the answer.
             return copy_error(error)
         except Exception as error:  # noqa: BLE001 - waiting threads must get an error too
-            _log.error("fetching %s failed: %s", secret_id, scrub(traceback.format_exc()))
+            _log.error("fetching %s failed: %s", secret_id, printable_lines(traceback.format_exc()))
             name = type(error).__name__
             return SecretStoreError(
                 f"GetSecretValue on {secret_id} failed unexpectedly: {name}.",

@@ -18,6 +18,7 @@ from asn1crypto import x509 as asn1_x509
 
 from rotation.cms.algorithms import weak_algorithm
 from rotation.cms.signed_data import SignedData, read_signed_data
+from rotation.privacy.printable import outside_text
 
 #: By so much two clocks that are both right may differ: the authority's and the signer's.
 CLOCKS_DIFFER: Final = timedelta(minutes=10)
@@ -131,7 +132,7 @@ def judge_timestamp(
         unproven = Unproven.NO_ANCHORS if trusted is None else Unproven.UNTRUSTED
     return Timestamp(
         time=time,
-        authority=certificate.subject.human_friendly,
+        authority=outside_text(certificate.subject.human_friendly),
         intact=broken is None,
         trusted=trusted,
         unproven=unproven,

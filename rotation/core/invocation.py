@@ -15,7 +15,7 @@ from rotation.deadline import Deadline
 from rotation.errors import InvalidCredentialError, SecretStoreError, VersionStateError
 from rotation.journal.keeper import JournalReader
 from rotation.privacy.observability import logger
-from rotation.privacy.printable import printable
+from rotation.privacy.printable import outside_text
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import Snapshot, same_function
 from rotation.secrets_manager.versions import SecretVersions
@@ -47,7 +47,7 @@ class Rotation:
     @property
     def version(self) -> str:
         """The version being made, as a message names it: whoever rotates chooses the token."""
-        return f"Version {printable(self.token)} of {self.secret.arn}"
+        return f"Version {outside_text(self.token)} of {self.secret.arn}"
 
 
 def classify(rotation: Rotation) -> Snapshot | None:
@@ -108,7 +108,7 @@ def readable_current(rotation: Rotation, snapshot: Snapshot) -> SecretDocument |
 def unreadable_yet(rotation: Rotation, current: str) -> VersionStateError:
     """The error for a current version that does not show yet: reads are eventually consistent."""
     return VersionStateError(
-        f"The current version {printable(current)} of {rotation.secret.arn} cannot be read yet; "
+        f"The current version {outside_text(current)} of {rotation.secret.arn} cannot be read yet; "
         "Secrets Manager will try again."
     )
 

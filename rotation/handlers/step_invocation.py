@@ -19,11 +19,13 @@ from rotation.credential import Confidential
 from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError, RotationError
 from rotation.privacy.observability import count, logger, set_function_dimension
-from rotation.privacy.printable import printable
+from rotation.privacy.printable import outside_text
 from rotation.privacy.redaction import hide_value
 
 # API_CreateSecret: a name has ASCII letters, digits and /_+=.@-; AWS's own secrets have an "!" too.
 _ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!-]+", re.ASCII)
+# The name in it has 512 characters at most (API_CreateSecret), and what AWS adds less than 128.
+_LONGEST_ARN = 640
 # API_RotateSecret names the least and the greatest length of a ClientRequestToken, and no pattern.
 _TOKEN_LENGTHS = range(32, 65)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -64,7 +66,7 @@ def run_step(
     count("RotationSteps")
     members = event if isinstance(event, dict) else {}
     rotation_token = _take_rotation_token(members)
-    step = printable(_text(members, "Step")[:_LONGEST_STEP])
+    step = outside_text(_text(members, "Step"), _LONGEST_STEP)
     try:
         request = _read(members, rotation_token, context)
         STEPS[request.step](open_rotation(request))
@@ -85,7 +87,7 @@ def _read(
     step, arn, token = (_text(members, n) for n in ("Step", "SecretId", "ClientRequestToken"))
     if step not in STEPS:
         raise InvalidEventError(f"Step is not one of {', '.join(STEPS)}.")
-    if not _ARN.fullmatch(arn):
+    if len(arn) > _LONGEST_ARN or not _ARN.fullmatch(arn):
         raise InvalidEventError("SecretId is not the ARN of a secret.")
     if len(token) not in _TOKEN_LENGTHS:
         raise InvalidEventError("ClientRequestToken is not a text of 32 to 64 characters.")

@@ -8,6 +8,10 @@ This is the second line of defence. The first keeps secrets out of messages alto
 - the values of fields whose name says that they hold a secret, and long runs of hex digits, even
   if the value was never seen before.
 
+Its work grows with the length of the text and no faster, whatever the text: it is run on what
+others wrote. No pattern goes back over characters that it has passed, and none looks for an end
+that may be missing.
+
 It does NOT scrub text that other code writes to a file or a socket by itself.
 """
 
@@ -17,9 +21,12 @@ import base64
 import json
 import os
 import re
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
+from math import inf
 from threading import Lock
+from typing import Final
 
 HIDDEN = "<hidden>"
 
@@ -31,16 +38,17 @@ _long_hex = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{40,}(?![0-9A-Fa-f])")
 _hidden_fields = {"apiKey", "key", "material", "SecretString", "SecretBinary", "RotationToken"}
 
 
-def _hidden_field_pattern() -> re.Pattern[str]:
-    """``"apiKey": "…"`` in JSON, ``'SecretString': '…'`` in a repr, and with escaped quotes."""
+# A quote with all the backslashes before it; in a text within a text they are more.
+_quote: Final = re.compile(r"""(?<!\\)(\\*+)(["'])""")
+
+
+def _field_start_pattern() -> re.Pattern[str]:
+    """``"apiKey": "…`` in JSON, ``'SecretString': '…`` in a repr, and with escaped quotes."""
     names = "|".join(map(re.escape, sorted(_hidden_fields)))
-    return re.compile(
-        rf"""(?ix) ( \\*["'] (?: {names} ) \\*["'] \s* : \s* b? ) ( \\*["'] ) .*? (?<!\\) \2""",
-        re.DOTALL,
-    )
+    return re.compile(rf"""(?ix) ["'] (?: {names} ) \\*+ ["'] \s*+ : \s*+ b?+ ( \\*+ ) ( ["'] )""")
 
 
-_secret_field = _hidden_field_pattern()
+_field_start = _field_start_pattern()
 
 _known: OrderedDict[str, frozenset[str]] = OrderedDict()
 _lock = Lock()
@@ -57,11 +65,11 @@ os.register_at_fork(after_in_child=_forked)
 
 def hide_field(name: str) -> None:
     """From now on, scrub the text of every field called ``name``."""
-    global _secret_field  # noqa: PLW0603 - a pattern is compiled once for each new name
+    global _field_start  # noqa: PLW0603 - a pattern is compiled once for each new name
     with _lock:
         if name not in _hidden_fields:
             _hidden_fields.add(name)
-            _secret_field = _hidden_field_pattern()
+            _field_start = _field_start_pattern()
 
 
 def hide_value(secret: str) -> None:
@@ -79,7 +87,19 @@ def hide_value(secret: str) -> None:
 
 def scrub(text: str) -> str:
     """``text`` without key material; text without any is returned unchanged."""
-    text = _secret_field.sub(rf"\1\2{HIDDEN}\2", text)
+    return hide_keys(_hide_fields(text))
+
+
+def is_hidden_field(name: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return name.lower() in {hidden.lower() for hidden in _hidden_fields}
+
+
+def hide_keys(text: str) -> str:
+    """``text`` without known key material and without long runs of hex digits, wherever they are.
+
+    It looks at no quotes, so that JSON remains JSON.
+    """
     text = _long_hex.sub(HIDDEN, text)
     with _lock:
         secrets, known = tuple(_known), tuple(_known.values())
@@ -109,6 +129,50 @@ def renderings(secret: str) -> Iterator[str]:
     yield secret.upper()
     yield base64.b64encode(raw).decode()
     yield base64.urlsafe_b64encode(raw).decode()
+
+
+def _hide_fields(text: str) -> str:
+    """``text`` without the values of fields whose name says that they hold a secret."""
+    found = _field_start.search(text)
+    if found is None:
+        return text
+    quotes = _Quotes(text)
+    kept: list[str] = []
+    end = 0
+    while found is not None:
+        kept += [text[end : found.end()], HIDDEN]
+        end = quotes.end_of_value(found.end(), len(found[1]), found[2])
+        found = _field_start.search(text, end)
+    return "".join(kept) + text[end:]
+
+
+class _Quotes:
+    """The quotes of a text, from left to right, each with the number of backslashes before it."""
+
+    def __init__(self, text: str) -> None:
+        self._quotes = [(one.start(), len(one[1]), one[2]) for one in _quote.finditer(text)]
+        self._starts = [*(start for start, _, _ in self._quotes), len(text)]
+        # For each kind: the fewest backslashes before one, from each quote on to the end.
+        self._fewest = {mark: self._fewest_before(mark) for mark in "\"'"}
+
+    def _fewest_before(self, mark: str) -> list[float]:
+        fewest = [inf]
+        for _, depth, kind in reversed(self._quotes):
+            fewest.append(min(fewest[-1], depth) if kind == mark else fewest[-1])
+        return fewest[::-1]
+
+    def end_of_value(self, start: int, depth: int, mark: str) -> int:
+        """Where the value ends that begins at ``start``, after ``depth`` backslashes and ``mark``.
+
+        It ends at the next quote of its kind with as many backslashes. One with fewer ends a text
+        that holds the value. Where neither comes, the value was cut off: it ends at any quote, or
+        with the text.
+        """
+        index = bisect_left(self._starts, start)
+        if self._fewest[mark][index] <= depth:
+            while self._quotes[index][2] != mark or self._quotes[index][1] > depth:
+                index += 1
+        return self._starts[index]
 
 
 def _pieces(secret: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeGuard
 
 from rotation.credential import API_KEY, API_KEY_ID, ApiKey
 from rotation.errors import InvalidCredentialError, InvalidRequestError, RotationError
+from rotation.privacy.printable import outside_text
 from rotation.sealing.json_members import is_printable, object_at, refuse_unknown
 from rotation.sealing.visible_seal import NO_PLACE, VisibleSeal
 
@@ -50,8 +51,9 @@ class ObjectLocation:
     version_id: str | None = None
 
     def __str__(self) -> str:
-        version = f" (version {self.version_id})" if self.version_id else ""
-        return f"s3://{self.bucket}/{self.key}{version}"
+        """As messages and log lines show it: a long key without its middle."""
+        version = f" (version {outside_text(self.version_id)})" if self.version_id else ""
+        return f"s3://{outside_text(self.bucket)}/{outside_text(self.key)}{version}"
 
 
 class Certification(StrEnum):

@@ -22,7 +22,7 @@ from rotation.errors import (
     SecretStoreError,
     VersionStateError,
 )
-from rotation.privacy.printable import printable
+from rotation.privacy.printable import outside_text
 from rotation.secrets_manager.calls import (
     call_secrets_manager,
     incomplete_answer,
@@ -138,7 +138,7 @@ class SecretVersions:
             if error.retryable:
                 raise
             return VersionReading(None, problem=error)
-        name = f"{self.arn} version {printable(version)}"
+        name = f"{self.arn} version {outside_text(version)}"
         try:
             document = SecretDocument.parse(value, of=name, key_format=self._key_format)
         except InvalidCredentialError as error:
@@ -181,7 +181,7 @@ class SecretVersions:
         except SecretStoreError as error:
             if error.aws_code == "ResourceExistsException":
                 raise VersionStateError(
-                    f"Version {printable(token)} of {self.arn} already has another value."
+                    f"Version {outside_text(token)} of {self.arn} already has another value."
                 ) from error
             raise
 

@@ -33,6 +33,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from rotation.privacy.printable import outside_text
 from rotation.vendor.request_auth import CLOCK_WINDOW, auth_headers
 
 _ATTEMPTS: Final = 4
@@ -42,6 +43,9 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _SHORTEST_ATTEMPT: Final = 0.1
 _LARGEST_BODY: Final = 1024 * 1024
+_LONGEST_REQUEST_ID: Final = 128
+#: RFC 9110 section 5.6.7: the longest form of a date has 33 characters.
+_LONGEST_DATE: Final = 64
 _RETRY_AFTER: Final = re.compile(r"[0-9]{1,6}")
 #: Beyond this difference of the clocks a 401 says nothing about the key. The Date header has whole
 #: seconds, and an answer takes a moment: hence two seconds less than the vendor's window.
@@ -101,7 +105,7 @@ class VendorResponse:
             status=response.status_code,
             body=_read_body(response.raw, until),
             date=_date(response.headers.get("Date")),
-            request_id=response.headers.get("X-Request-Id"),
+            request_id=_short(response.headers.get("X-Request-Id")),
             retry_after=_seconds(response.headers.get("Retry-After")),
         )
 
@@ -329,9 +333,13 @@ def _read_body(raw: Any, until: float) -> bytes:
     return bytes(content)
 
 
+def _short(value: str | None) -> str | None:
+    return outside_text(value, _LONGEST_REQUEST_ID) if value else None
+
+
 def _date(value: str | None) -> datetime | None:
     try:
-        return email.utils.parsedate_to_datetime(value or "").astimezone(UTC)
+        return email.utils.parsedate_to_datetime((value or "")[:_LONGEST_DATE]).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -28,6 +28,7 @@ from rotation.cms.profile import CmsProfile
 from rotation.cms.timestamps import PathCheck, Timestamp
 from rotation.errors import ConfigurationError, SealVerificationError
 from rotation.privacy.observability import logger
+from rotation.privacy.printable import outside_text
 
 # A certificate that has no other purpose than these was not issued to sign documents.
 _OTHER_PURPOSES: Final = frozenset(
@@ -82,7 +83,7 @@ class Signer:
     """Who signed.
 
     Attributes:
-        subject: the certificate's subject, RFC 4514.
+        subject: the certificate's subject, RFC 4514, as a message shows it.
         organization: its organisation (O), where it names one.
         chained: whether trust anchors are configured; then it chains to one of them.
         timestamp: the enclosed timestamp, and whether it is proven; None where there is none.
@@ -123,7 +124,7 @@ def check_signer(
     Raises:
         SealVerificationError: the policy does not accept the signer.
     """
-    subject = certificate.subject.rfc4514_string()
+    subject = outside_text(certificate.subject.rfc4514_string())
     names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     organization = str(names[0].value) if names else None
     if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
@@ -136,7 +137,8 @@ def check_signer(
             f"The signer {subject} is not of the organisation {policy.organization!r}. "
             "If the vendor changed its certificate, change SIGNER_ORGANIZATION."
         )
-    return Signer(subject, organization, bool(policy.anchors), timestamp, profile)
+    named = outside_text(organization) if organization else None
+    return Signer(subject, named, bool(policy.anchors), timestamp, profile)
 
 
 def _check_purpose(certificate: x509.Certificate, subject: str) -> None:

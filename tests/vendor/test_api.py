@@ -215,6 +215,20 @@ def test_a_header_of_nonsense_is_passed_over(name: str, value: str) -> None:
     assert answer.json_object() == {}
 
 
+@pytest.mark.parametrize("character", ["\\", '"', "[", "\x1b", "0", "=", "é"])
+def test_the_vendor_s_request_id_is_short_and_printable(character: str) -> None:
+    """An error names the request, and repeats no header of 16 kB."""
+    response = requests.Response()
+    response.status_code = 200
+    for name in ("X-Request-Id", "Date", "Retry-After"):
+        response.headers[name] = character * 16_384
+    response.raw = urllib3.HTTPResponse(BytesIO(b"{}"), preload_content=False)
+    answer = VendorResponse.read(response, time.monotonic() + 5)
+    error = VendorError("sign", "it failed", request_id=answer.request_id)
+    assert len(str(error)) < 200
+    assert str(error).isprintable()
+
+
 def test_the_environment_s_proxy_is_not_used(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from rotation.aws.client_config import diagnosis
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.cli.doctor.connection import ConnectionFailure, botocore_failure
 from rotation.credential import Confidential, json_object
+from rotation.privacy.printable import outside_text
 from rotation.privacy.redaction import scrub
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
@@ -39,6 +40,8 @@ _FUNCTION_SECONDS: Final = 70
 _READ_SECONDS: Final = 10
 _ATTEMPTS: Final = 2
 _MAX_NAMES: Final = 1000
+#: A denial names the caller, the action, the resource and the policy.
+_LONGEST_MESSAGE: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class AwsProbe:
             return NoCredentials("aws_profile", f"{error}.")
         except (BotoCoreError, ClientError, RuntimeError) as error:
             # botocore raises RuntimeError if the credentials that it fetched have expired already.
-            return NoCredentials("aws_credentials_unreadable", scrub(f"{error}"))
+            return NoCredentials("aws_credentials_unreadable", _shown(error))
         meta = client.meta
         return Caller(str(credentials.method), meta.region_name, urlsplit(meta.endpoint_url).netloc)
 
@@ -202,11 +205,16 @@ def _fact(call: Callable[[], _Fact]) -> _Fact | NoFact:
             return call()
     except ClientError as error:
         message = error.response.get("Error", {}).get("Message", "")
-        return AwsRefusal(error_code(error), scrub(str(message)))
+        return AwsRefusal(error_code(error), _shown(message))
     except AWS_CALL_ERRORS as error:
-        return botocore_failure(error) or AwsRefusal(error_code(error), scrub(str(error)))
+        return botocore_failure(error) or AwsRefusal(error_code(error), _shown(error))
 
 
 def _name(secret: str) -> str:
     """The name in an ARN, without the dash and six characters (reference_iam-permissions)."""
     return secret.partition(":secret:")[2][:-7] if secret.startswith("arn:") else secret
+
+
+def _shown(said: object) -> str:
+    """What AWS or botocore said, as a result of a check shows it."""
+    return outside_text(scrub(str(said)), _LONGEST_MESSAGE)

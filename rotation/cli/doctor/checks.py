@@ -49,6 +49,8 @@ from rotation.errors import (
     VendorRefusedError,
 )
 from rotation.handlers.wiring.vendor import signer_policy, utc_now
+from rotation.privacy.printable import outside_text
+from rotation.privacy.redaction import scrub
 from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.snapshot import Snapshot
@@ -441,14 +443,14 @@ def _function(function: str, region: str, answer: FunctionAnswer | NoFact) -> Ch
     if isinstance(answer, AwsRefusal):
         return _function_refused(answer, facts)
     if answer.crashed:
-        kind = str(answer.members.get("errorType", "no reason given"))[:100]
+        kind = outside_text(scrub(str(answer.members.get("errorType", "no reason given"))), 100)
         return problem("sealing_function_crashed", problem=kind, **facts)
     error = answer.members.get("error")
     code = error.get("code") if isinstance(error, dict) else None
     if answer.members.get("status") != "error" or not isinstance(code, str):
         return problem("sealing_function_foreign", **facts)
     if code != "invalid_request":
-        return problem("sealing_function_failing", problem=code[:64], **facts)
+        return problem("sealing_function_failing", problem=outside_text(scrub(code), 64), **facts)
     return ok(Check.SEALING_FUNCTION, f"{function} answers; it was asked to seal nothing")
 
 

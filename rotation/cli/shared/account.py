@@ -22,7 +22,7 @@ from rotation.aws.errors import (
 )
 from rotation.cli.shared.options import RECONCILE_FUNCTION
 from rotation.errors import RotationError
-from rotation.privacy.printable import printable
+from rotation.privacy.printable import outside_text
 from rotation.privacy.redaction import scrub
 from rotation.secrets_manager.versions import SecretVersions
 
@@ -138,9 +138,10 @@ class AwsAccount:
         except AWS_CALL_ERRORS as error:
             raise _not_asked(function, action, error) from error
         if failed:
+            said = str(report.get("errorMessage", "no message"))
             raise click.ClickException(
                 f"The reconcile function {function} refused or failed to {action}: "
-                f"{printable(scrub(str(report.get('errorMessage', 'no message'))))} Its log says "
+                f"{outside_text(scrub(said), 1000)} Its log says "
                 "more."
             )
         return report

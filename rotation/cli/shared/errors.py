@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError
 from rotation.errors import RotationError
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger
+from rotation.privacy.printable import printable
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def readable_errors() -> Iterator[None]:
 
 def error_text(error: RotationError) -> str:
     """The message of an error, and its code, which docs/errors.md explains."""
-    return f"{error} [{error.code}]"
+    return f"{printable(str(error))} [{error.code}]"
 
 
 def deletion_text(secret: str) -> str:

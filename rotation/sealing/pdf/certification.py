@@ -21,6 +21,7 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.misc import PdfReadError
 
 from rotation.errors import CertifiedPdfError, InvalidRequestError, UnsupportedPdfError
+from rotation.privacy.printable import outside_text
 from rotation.sealing.pdf.fields import signature_fields
 from rotation.sealing.pdf.objects import (
     array_at,
@@ -82,9 +83,9 @@ def refuse_certifying_signed(root: DictionaryObject) -> None:
     if signed:
         raise InvalidRequestError(
             field="options.certify",
-            problem=f"the document bears a signature already ({signed[0]}), and only the first one "
-            "can certify a document (DocMDP). Leave the option out, or certify a copy that nobody "
-            "has signed.",
+            problem=f"the document bears a signature already ({outside_text(signed[0])}), and only "
+            "the first one can certify a document (DocMDP). Leave the option out, or certify a "
+            "copy that nobody has signed.",
         )
 
 
@@ -115,8 +116,8 @@ def refuse_locked_field(root: DictionaryObject, field_name: str) -> None:
         for parameters in _transform_parameters(field.signature, "/FieldMDP"):
             if parameters and _locks(parameters, field_name):
                 raise UnsupportedPdfError(
-                    f"The file's signature {field.name} locks the field {field_name} (FieldMDP): "
-                    "a seal would break it."
+                    f"The file's signature {outside_text(field.name)} locks the field {field_name} "
+                    "(FieldMDP): a seal would break it."
                 )
 
 

@@ -10,12 +10,12 @@ import pytest
 from asn1crypto import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.fields import MDPPerm
+from pyhanko.sign.fields import FieldMDPAction, MDPPerm
 from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from pyhanko.sign.validation import validate_pdf_signature
 from pyhanko_certvalidator import ValidationContext
 
-from rotation.errors import CertifiedPdfError, InvalidRequestError
+from rotation.errors import CertifiedPdfError, InvalidRequestError, UnsupportedPdfError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import Certification, SealOptions
@@ -168,3 +168,19 @@ def test_an_empty_signature_field_is_no_signature(signer: SimpleSigner) -> None:
             BytesIO(seal(pdf_with_form(), signer, options))
         ).embedded_signatures
         assert found.docmdp_level is MDPPerm.FILL_FORMS
+
+
+@pytest.mark.parametrize("character", ["\\", '"', "[", "\x1b", "\u2028", "0", "="])
+def test_a_field_with_an_endless_name_is_named_in_short(
+    character: str, signer: SimpleSigner
+) -> None:
+    """What an error repeats of the document is one short line that a terminal can show."""
+    document = signed(pdf(), signer, field=character * 160_000)
+    with pytest.raises(InvalidRequestError, match="bears a signature already") as refused:
+        seal(document, signer)
+    locked = signed(pdf(), signer, field=character * 160_000, locks=FieldMDPAction.ALL)
+    with pytest.raises(UnsupportedPdfError, match="FieldMDP") as refused_lock:
+        seal(locked, signer, SealOptions())
+    for error in (refused.value, refused_lock.value):
+        assert len(str(error)) < 700
+        assert str(error).isprintable()

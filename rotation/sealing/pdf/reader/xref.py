@@ -41,8 +41,10 @@ _SEARCHED_FOR_STARTXREF: Final = 1024
 _SEARCHED_FOR_END: Final = 1024 * 1024
 
 _startxref = re.compile(rb"startxref[%b]*(\d+)" % SPACE)
-_object = re.compile(rb"\d+[%b]+\d+[%b]+obj\b" % (SPACE, SPACE))
-_xref_or_object = re.compile(rb"(?<!start)xref[%b]|\d+[%b]+\d+[%b]+obj" % ((SPACE,) * 3))
+# Each number is read once, from its first digit on, and no space twice.
+_number_of_object = rb"(?<!\d)\d++[%b]++\d++[%b]++obj" % (SPACE, SPACE)
+_object = re.compile(rb"%b\b" % _number_of_object)
+_xref_or_object = re.compile(rb"(?<!start)xref[%b]|%b" % (SPACE, _number_of_object))
 #: A table may be so many bytes away from the position that is given for it.
 SEARCH_DISTANCE: Final = 32
 
