@@ -20,7 +20,6 @@ from typing import Any, Final, Self
 
 import requests
 import urllib3.exceptions
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from rotation.credential import ApiKey, json_object
@@ -33,6 +32,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from rotation.exchange import ExchangeWatch, WatchedAdapter
 from rotation.privacy.printable import outside_text
 from rotation.vendor.request_auth import CLOCK_WINDOW, auth_headers
 
@@ -160,7 +160,7 @@ class VendorHttp:
         self._session.headers = CaseInsensitiveDict(
             {"Accept": "application/json", "User-Agent": "trusted-signatures-rotation"}
         )
-        self._session.mount(self._origin, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=0))
+        self._session.mount(self._origin, WatchedAdapter(pool_maxsize=_CONNECTIONS, max_retries=0))
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -232,23 +232,35 @@ class VendorHttp:
         if left <= _SHORTEST_ATTEMPT:
             detail = "no time is left to ask; give the function a longer timeout"
             return _FailedAttempt(VendorUnavailableError(request.operation, detail), not_begun=True)
-        # The read timeout bounds each wait. This bounds the whole answer, however slowly it comes.
-        until = monotonic() + min(left, 2 * read_timeout)
+        # The read timeout bounds each wait. This bounds the whole exchange, however slow it is.
+        time = min(left, 2 * read_timeout)
+        until, watch = monotonic() + time, ExchangeWatch(timedelta(seconds=time))
         # The exceptions of requests carry the request and the response. They end here.
         try:
-            with self._session.request(
-                request.method,
-                self._origin + request.path,
-                params=request.query,
-                data=request.body or None,
-                headers=headers,
-                timeout=(min(connect_timeout, left), min(read_timeout, left)),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return VendorResponse.read(response, until)
+            with (
+                watch,
+                self._session.request(
+                    request.method,
+                    self._origin + request.path,
+                    params=request.query,
+                    data=request.body or None,
+                    headers=headers,
+                    timeout=(connect_timeout, read_timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                answer = VendorResponse.read(response, until)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+            if watch.over and not _never_connected(exc):
+                return self._too_slow(request.operation)
             return self._no_answer(request.operation, exc)
+        # A connection that was shut down looks like an answer that has ended.
+        return self._too_slow(request.operation) if watch.over else answer
+
+    def _too_slow(self, operation: str) -> _FailedAttempt:
+        detail = f"no whole answer from {self._origin} in the time that there was"
+        return _FailedAttempt(VendorUnavailableError(operation, detail))
 
     def _no_answer(self, operation: str, failure: Exception) -> _FailedAttempt:
         if isinstance(failure, requests.exceptions.SSLError):
