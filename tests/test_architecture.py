@@ -34,7 +34,7 @@ MAY_IMPORT_LIBRARY = {
     "moto": ["sandbox.aws"],
     "click": ["cli"],
     "rich": ["cli"],
-    "requests": ["vendor.http"],
+    "requests": ["exchange", "vendor.http"],
     "aws_lambda_powertools": ["privacy.observability", "handlers"],
     "boto3": ["handlers", "sandbox", "cli", "client.secret_source", "client.lambda_invoker"],
 }
