@@ -12,9 +12,17 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Final
 
+from rotation.privacy.printable import outside_text
 from rotation.sealing.verification.changes import Change, ChangeKind
 from rotation.sealing.verification.dss import read_security_store
-from rotation.sealing.verification.facts import Fact, Name, Ref, StreamFact, references, text_of
+from rotation.sealing.verification.facts import (
+    Fact,
+    Name,
+    Ref,
+    StreamFact,
+    references,
+    text_of,
+)
 from rotation.sealing.verification.history import Revision
 from rotation.sealing.verification.xmp import differs_in_dates_alone
 
@@ -484,4 +492,4 @@ def _list(found: Fact) -> list[Fact]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return outside_text(text, 60)

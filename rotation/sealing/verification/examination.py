@@ -29,6 +29,7 @@ from rotation.errors import (
     EncryptedPdfError,
     RotationError,
 )
+from rotation.privacy.printable import outside_text
 from rotation.sealing.pdf.fields import SignatureField
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
@@ -367,7 +368,7 @@ class FileExamination:
         if verdict.intact:
             findings = [*_extension(field, changes), *findings]
         return SealReport(
-            field.name,
+            outside_text(field.name),
             intact=verdict.intact,
             trusted=verdict.trusted,
             covers_whole_file=field.whole and field.end == self._size,
@@ -386,7 +387,7 @@ class FileExamination:
         self, field: FieldSignature, verdict: Timestamp | Finding, changes: list[Change]
     ) -> DocumentTimestampReport:
         if isinstance(verdict, Finding):
-            return DocumentTimestampReport(field.name, findings=(verdict,))
+            return DocumentTimestampReport(outside_text(field.name), findings=(verdict,))
         findings: list[Finding] = []
         if verdict.unproven is Unproven.OTHER_CONTENT:
             text = "The document was changed after it was timestamped."
@@ -403,7 +404,7 @@ class FileExamination:
                     Finding(Problem.WEAK_ALGORITHM if weak else Problem.UNTRUSTED, text)
                 )
         return DocumentTimestampReport(
-            field.name,
+            outside_text(field.name),
             verdict,
             covered=field.end if field.whole else 0,
             added=_added(changes),
@@ -510,7 +511,7 @@ def _added(changes: Iterable[Change]) -> AddedContent:
 
 def _unreadable(name: str, problem: Problem, text: str) -> SealReport:
     return SealReport(
-        name,
+        outside_text(name),
         intact=False,
         trusted=False,
         covers_whole_file=False,

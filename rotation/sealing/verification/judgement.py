@@ -16,9 +16,12 @@ from asn1crypto import x509
 from rotation.cms.algorithms import weak_algorithm
 from rotation.cms.signed_data import UNREADABLE, SignedData
 from rotation.cms.timestamps import Timestamp, judge_timestamp
+from rotation.privacy.printable import outside_text
 from rotation.sealing.verification.paths import TrustAnchors
 from rotation.sealing.verification.report import Finding, Problem
 
+#: A subject has several parts, and each may be that long (RFC 5280, appendix A.1: 64 characters).
+_LONGEST_NAME: Final = 500
 # A certificate that has no other purpose than these was not issued to sign documents.
 _OTHER_PURPOSES: Final = frozenset(
     {"server_auth", "client_auth", "time_stamping", "ocsp_signing", "code_signing"}
@@ -102,7 +105,7 @@ class SignatureJudge:
         return SignatureVerdict(
             intact=intact,
             trusted=trusted,
-            subject=subject.human_friendly,
+            subject=outside_text(subject.human_friendly, _LONGEST_NAME),
             organization=_text(subject.native.get("organization_name")),
             claimed=claimed,
             timestamp=timestamp,
@@ -223,4 +226,4 @@ def _signing_time(signed: SignedData) -> datetime | None:
 def _text(found: object) -> str | None:
     if isinstance(found, list):
         found = found[0] if found else None
-    return found if isinstance(found, str) else None
+    return outside_text(found) if isinstance(found, str) else None

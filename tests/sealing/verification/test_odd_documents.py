@@ -136,3 +136,14 @@ def test_tables_that_leave_out_the_signed_ones_are_not_believed(tails: Tails) ->
     cut = alone[: len(sealed)] + alone[len(sealed) :].replace(b"/Prev", b"/Xrev")
     report = report_of(cut, tails)
     assert (report.verdict, report.seals[0].intact) == (FileVerdict.PROBLEM, True)
+
+
+def test_a_name_without_end_does_not_enter_a_report(tails: Tails) -> None:
+    """A field's name of 160 kB of backslashes is shown by its beginning."""
+    name = "\\" * 160_000
+    field = b"<< /FT /Sig /T (%b) /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /P 3 0 R >>"
+    catalog = b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R] >> >>"
+    document = pdf({1: catalog, 6: field % (name.replace("\\", "\\\\").encode())})
+    report = report_of(tails.seal(document, field_name=name), tails)
+    assert report.verdict is FileVerdict.OK
+    assert len(report.seals[0].field) < 1_000
