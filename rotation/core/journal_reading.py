@@ -11,8 +11,8 @@ from rotation.secrets_manager.snapshot import Snapshot
 def read_journal(reader: JournalReader, snapshot: Snapshot) -> Journal:
     """The journal of a secret, read after ``snapshot``; an empty one if none was ever written.
 
-    Whoever may do so can remove every version of the object, once Object Lock has run out. Then S3
-    says what it says of an object that never was, and no key would be suspect any more.
+    Whoever may do so can remove every state of it, once nothing forbids that any more. Then the
+    store says what it says of a journal that never was, and no key would be suspect any more.
 
     Raises:
         JournalError: it could not be read; or there is none, and labels or tags of the secret say

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from rotation.secrets_manager.labels import INCIDENT_TAG
+from rotation.secrets_manager.labels import INCIDENT_TAG, KEEP_PREFIX
 
 #: The label of a version whose key was declared compromised began with this.
 COMPROMISED_PREFIX: Final = "rotation-compromised-"
@@ -33,6 +33,19 @@ _LABEL_TIME: Final = "%Y%m%dT%H%M%SZ"
 def former_labels(labels: Iterable[str]) -> tuple[str, ...]:
     """The labels among these that only version 0.2 and older used."""
     return tuple(sorted(label for label in labels if label.startswith(_PREFIXES)))
+
+
+def signs_of_a_journal(labels: Iterable[str], tags: Mapping[str, str]) -> tuple[str, ...]:
+    """The labels and tags that only who keeps a journal of the secret sets, each in words.
+
+    Version 0.2 set the tag `rotation:incident` too, and other labels or tags with it.
+    """
+    bears = frozenset(labels)
+    signs = sorted(f"the label {label}" for label in bears if label.startswith(KEEP_PREFIX))
+    former = former_labels(bears) or any(name in tags for name in FORMER_TAGS)
+    if INCIDENT_TAG in tags and not former:
+        signs.append(f"the tag {INCIDENT_TAG}")
+    return tuple(signs)
 
 
 def is_compromised(version: str, labels: Iterable[str], tags: Mapping[str, str]) -> bool:

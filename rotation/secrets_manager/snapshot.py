@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rotation.errors import VersionStateError
-from rotation.secrets_manager.former_labels import FORMER_TAGS, former_labels, is_compromised
-from rotation.secrets_manager.labels import INCIDENT_TAG, KEEP_PREFIX
+from rotation.secrets_manager.former_labels import is_compromised, signs_of_a_journal
 
 _RATE: Final = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
@@ -94,16 +93,9 @@ class Snapshot:
 
     @property
     def signs_of_a_journal(self) -> tuple[str, ...]:
-        """The labels and tags that only a function sets which keeps a journal of the secret.
-
-        Version 0.2 set the tag `rotation:incident` too, and other labels or tags with it.
-        """
+        """What on the secret says that a journal of it was kept, each in words."""
         bears = {label for labels in self.labels.values() for label in labels}
-        signs = sorted(f"the label {label}" for label in bears if label.startswith(KEEP_PREFIX))
-        former = former_labels(bears) or any(name in self.tags for name in FORMER_TAGS)
-        if INCIDENT_TAG in self.tags and not former:
-            signs.append(f"the tag {INCIDENT_TAG}")
-        return tuple(signs)
+        return signs_of_a_journal(bears, self.tags)
 
     def formerly_compromised(self, version: str) -> bool:
         """Whether labels or tags by version 0.2 or older declare the key compromised.

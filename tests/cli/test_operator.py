@@ -110,6 +110,27 @@ def test_secrets_are_found_by_their_tag(operator: OperatorTerminal) -> None:
     assert "Name a secret" in said
 
 
+def test_a_tag_that_others_use_too_touches_no_secret_of_theirs(
+    operator: OperatorTerminal,
+) -> None:
+    """It is named as another function's, and bears no label and no tag of ours; ours is rotated."""
+    client = operator.deployment.cloud.client("secretsmanager")
+    team = [{"Key": "team", "Value": "archive"}]
+    client.create_secret(Name="theirs", SecretString='{"password": "x"}', Tags=team)
+    client.tag_resource(SecretId=SECRET, Tags=team)
+    before = operator.describe("theirs")
+    answer = operator.run_json("force", "--tag", "team=archive", "--reason", "left", code=1)
+    by_arn = {one["secret"]: one for one in answer["secrets"]}
+    assert by_arn[operator.deployment.secret_arn]["contained"] is True
+    refused = by_arn[before["ARN"]]
+    assert refused["contained"] is False
+    assert "theirs" in refused["error"]
+    assert "is not rotated by" in refused["error"]
+    after = operator.describe("theirs")
+    assert (after["VersionIdsToStages"], after["Tags"]) == (before["VersionIdsToStages"], team)
+    assert operator.incidents("theirs") == []
+
+
 def test_status_shows_keys_and_what_becomes_of_them(operator: OperatorTerminal) -> None:
     """Without reading a value: states, and when the displaced key will be retired."""
     operator.run("rotate", SECRET)
@@ -164,6 +185,33 @@ def test_keys_that_are_too_many_are_released(operator: OperatorTerminal) -> None
     assert set(answer["refused"]) == set(answer["provenDead"]) == old
     assert operator.live_keys() == {deployment.key_id("AWSCURRENT")}
     assert "No retirement" in operator.run("release", SECRET, "--apply")
+
+
+def test_a_release_spares_a_key_that_another_secret_uses(operator: OperatorTerminal) -> None:
+    """Five displaced keys are too many; the one that somebody copied elsewhere goes on working."""
+    deployment = operator.deployment
+    client = deployment.cloud.client("secretsmanager")
+    shared = client.get_secret_value(SecretId=SECRET)["SecretString"]
+    client.create_secret(Name="copied", SecretString=shared)
+    begun = client.rotate_secret(
+        SecretId="copied",
+        RotationLambdaARN=operator.describe()["RotationLambdaARN"],
+        RotationRules={"AutomaticallyAfterDays": 30},
+        RotateImmediately=False,
+    )
+    deployment.cloud.wait_for_rotation("copied", begun["VersionId"], timedelta(seconds=60))
+    copied = deployment.key_id("AWSCURRENT")
+    for _ in range(5):
+        operator.run("rotate", SECRET)
+        deployment.cloud.wait_for_events()
+    current = deployment.key_id("AWSCURRENT")
+    old = operator.live_keys() - {current, copied}
+    let_graces_end(deployment.cloud.client("s3"), EVIDENCE_BUCKET, deployment.secret_arn)
+    deployment.reconcile()
+    assert len(old) == 4
+    answer = operator.run_json("release", SECRET, "--apply")
+    assert set(answer["refused"]) == set(answer["provenDead"]) == old
+    assert operator.live_keys() == {current, copied}
 
 
 def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
