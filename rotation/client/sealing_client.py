@@ -40,6 +40,9 @@ _LONGEST_PAUSE: Final = 8.0
 #: attempts at least. The pauses are shorter than in an outage, since the vendor is not overloaded.
 _REJECTION_SECONDS: Final = 30.0
 _LONGEST_PAUSE_AFTER_REJECTION: Final = 2.0
+#: For so many seconds a key that was given up is not asked about with pauses again: a dead key
+#: without a successor would cost every document half a minute.
+_GIVEN_UP_SECONDS: Final = 300.0
 #: Trouble of a service before anything was sealed: to ask again costs nothing but time.
 _OUTAGES: Final = (
     VendorUnavailableError,
@@ -112,6 +115,8 @@ class SealingClient:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        # The version whose key this client has given up, and until when that counts.
+        self._given_up: tuple[str, float] = ("", -math.inf)
 
     def seal(
         self,
@@ -127,7 +132,9 @@ class SealingClient:
         during an outage it goes on until its patience is over. When the vendor rejects the key, the
         client fetches the next key and tries once more at once. As long as Secrets Manager, which
         is eventually consistent, has no other key, the client asks it and the vendor again with
-        pauses, for half a minute: the rejection may be one of a few of the vendor's nodes.
+        pauses, for half a minute: the rejection may be one of a few of the vendor's nodes. For the
+        next five minutes a document with the same key is tried once, without pauses, unless the
+        vendor accepts the key again.
 
         Args:
             source: the document.
@@ -159,8 +166,11 @@ class SealingClient:
                     source, destination, options or SealOptions(), rejection, only_next_key=True
                 )
             if isinstance(outcome, Seal):
+                self._given_up = ("", -math.inf)
                 return outcome
             now = self._clock()
+            if self._was_given_up(outcome, now):
+                raise outcome.error
             persistent_until = patient_until if isinstance(outcome.error, _OUTAGES) else -math.inf
             if outcome.rejected is not None:
                 if rejection is None or rejection.credential.version != outcome.rejected.version:
@@ -173,8 +183,20 @@ class SealingClient:
                 again = min(again, persistent_until, ends) if now < persistent_until else math.inf
             may_pass = outcome.error.retryable or outcome.rejected is not None
             if not may_pass or now >= ends or again > ends:
+                if rejection is not None and now >= rejection.began + _REJECTION_SECONDS:
+                    self._given_up = (rejection.credential.version, now + _GIVEN_UP_SECONDS)
                 raise outcome.error
             self._sleep(again - now)
+
+    def _was_given_up(self, outcome: _FailedSeal, now: float) -> bool:
+        """Whether this client has just asked about the rejected key for as long as it may."""
+        version, until = self._given_up
+        return (
+            outcome.rejected is not None
+            and isinstance(outcome.error, CredentialRejectedError)
+            and outcome.rejected.version == version
+            and now < until
+        )
 
     def _attempt(
         self,

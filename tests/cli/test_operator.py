@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_tag_that_others_use_too_touches_no_secret_of_theirs(
 ) -> None:
     """It is named as another function's, and bears no label and no tag of ours; ours is rotated."""
     client = operator.deployment.cloud.client("secretsmanager")
-    team = [{"Key": "team", "Value": "archive"}]
+    team: Any = [{"Key": "team", "Value": "archive"}]
     client.create_secret(Name="theirs", SecretString='{"password": "x"}', Tags=team)
     client.tag_resource(SecretId=SECRET, Tags=team)
     before = operator.describe("theirs")

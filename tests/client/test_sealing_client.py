@@ -89,7 +89,11 @@ class SealingClientFixture:
         self.clock.advance(seconds)
 
     def seal(self, options: SealOptions | None = None, **arguments: Any) -> Seal:
-        client = SealingClient(
+        """Seal with a client of its own."""
+        return self.client().seal(SOURCE, DESTINATION, options, **arguments)
+
+    def client(self) -> SealingClient:
+        return SealingClient(
             self,
             self.cache,
             NAME,
@@ -98,7 +102,6 @@ class SealingClientFixture:
             sleep=self.sleep,
             jitter=self.jitter,
         )
-        return client.seal(SOURCE, DESTINATION, options, **arguments)
 
     def key_of(self, stage: str = "AWSCURRENT") -> str:
         return CredentialCache(self.fake).get(NAME, stage).key.id
@@ -389,10 +392,45 @@ def test_a_new_key_that_shows_late_is_used(client_fixture: SealingClientFixture)
     assert client_fixture.keys == [old, old, seal.key_id]
 
 
+def test_a_client_asks_about_a_dead_key_for_half_a_minute_and_not_for_each_document(
+    client_fixture: SealingClientFixture,
+) -> None:
+    """For five minutes each document is tried once; then the client asks with pauses again."""
+    client_fixture.accepts = set()
+    client, clock = client_fixture.client(), client_fixture.clock
+
+    def time_of_a_rejection() -> float:
+        begun = clock.now
+        with pytest.raises(CredentialRejectedError, match="has no other"):
+            client.seal(SOURCE, DESTINATION)
+        return clock.now - begun
+
+    assert time_of_a_rejection() == 30
+    tried = len(client_fixture.keys)
+    assert [time_of_a_rejection() for _ in range(9)] == [0] * 9
+    assert len(client_fixture.keys) - tried == 9
+    clock.advance(301)
+    assert time_of_a_rejection() == 30
+
+
+def test_a_key_that_was_given_up_and_is_accepted_again_is_asked_about_as_before(
+    client_fixture: SealingClientFixture,
+) -> None:
+    """So a stray rejection later costs pauses, and no seal."""
+    client_fixture.accepts = set()
+    client = client_fixture.client()
+    with pytest.raises(CredentialRejectedError):
+        client.seal(SOURCE, DESTINATION)
+    client_fixture.accepts = None
+    assert client.seal(SOURCE, DESTINATION).size == 100
+    client_fixture.behaviour = [refuses("credential_rejected")]
+    assert client.seal(SOURCE, DESTINATION).size == 100
+
+
 def test_a_loop_of_rejections_does_not_hammer_secrets_manager(
     client_fixture: SealingClientFixture,
 ) -> None:
-    """Ten seals with a dead key, half a minute each: one fetch in ten seconds."""
+    """Ten clients with a dead key, half a minute each: one fetch in ten seconds."""
     client_fixture.accepts = set()
     begun = client_fixture.clock.now
     for _ in range(10):
