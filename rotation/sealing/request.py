@@ -30,16 +30,22 @@ OPTIONS: Final = (
     "options.timestamp",
     "options.repair",
     "options.certify",
+    "options.lock",
     "options.visible.page",
     "options.visible.box",
     "options.visible.text",
     "options.visible.image",
+    "options.visible.everyPage",
 )
 _VISIBLE: Final = "options.visible"
 
 _LONGEST_KEY: Final = 1024  # bytes of UTF-8 (UserGuide object-keys)
 _LONGEST_FIELD_NAME: Final = 128
 _LONGEST_TEXT: Final = 256
+_MOST_LOCKED: Final = 100
+
+#: Stands for every field in `SealOptions.lock`.
+ALL: Final = "*"
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ class SealOptions:
         timestamp: whether the signature shall carry a timestamp of the vendor's TSA.
         repair: whether a damaged document may be rewritten before it is sealed.
         certify: what the document shall allow from now on; None: the seal does not say.
+        lock: the fields of the form that may not be changed any more, by their full names; `ALL`
+            means every field; empty: the seal locks none.
         visible: where the seal is seen and what it shows; None: it is not seen.
         signer_name: the signer's name (Name), where it is certain. No request gives it: the sealer
             does.
@@ -88,6 +96,7 @@ class SealOptions:
     timestamp: bool = False
     repair: bool = False
     certify: Certification | None = None
+    lock: tuple[str, ...] = ()
     visible: VisibleSeal | None = None
     signer_name: str | None = None
 
@@ -100,7 +109,7 @@ class SealOptions:
         """
         members = object_at(value, "options")
         texts = {"reason", "location", "contact"}
-        others = {"fieldName", "timestamp", "repair", "certify", "visible"}
+        others = {"fieldName", "timestamp", "repair", "certify", "lock", "visible"}
         refuse_unknown(members, texts | others, "options")
         for name in sorted(texts & set(members)):
             if not is_printable(members[name], _LONGEST_TEXT):
@@ -139,6 +148,7 @@ class SealOptions:
             timestamp=members.get("timestamp", False),
             repair=members.get("repair", False),
             certify=Certification(members["certify"]) if "certify" in members else None,
+            lock=_lock(members["lock"]) if "lock" in members else (),
             visible=visible,
         )
 
@@ -152,9 +162,25 @@ class SealOptions:
             "timestamp": self.timestamp or None,
             "repair": self.repair or None,
             "certify": self.certify and self.certify.value,
+            "lock": list(self.lock) or None,
             "visible": self.visible and self.visible.members(),
         }
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _lock(value: object) -> tuple[str, ...]:
+    if (
+        isinstance(value, list)
+        and 0 < len(value) <= _MOST_LOCKED
+        and all(is_printable(name, _LONGEST_TEXT) for name in value)
+        and (ALL not in value or len(value) == 1)
+    ):
+        return tuple(value)
+    raise InvalidRequestError(
+        field="options.lock",
+        problem=f"must be a list of 1 to {_MOST_LOCKED} names of form fields, or of {ALL} alone, "
+        "which means every field.",
+    )
 
 
 def option_names(name: Callable[[str], str]) -> dict[str, str]:

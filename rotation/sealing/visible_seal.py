@@ -40,12 +40,14 @@ class VisibleSeal:
             of the page as a viewer shows it; None with ``page``.
         text: lines, parted by newlines, set as large as the box allows; see `with_fields`.
         image: the bytes of a PNG or JPEG file.
+        every_page: whether the same is shown in the same box of every other page too, by stamps.
     """
 
     page: int | None = None
     box: Box | None = None
     text: str | None = None
     image: bytes | None = field(default=None, repr=False)
+    every_page: bool = False
 
     @classmethod
     def of(
@@ -54,12 +56,14 @@ class VisibleSeal:
         box: Sequence[float] | None,
         text: str | None,
         image: bytes | None,
+        *,
+        every_page: bool = False,
     ) -> VisibleSeal | None:
         """The seal with these attributes, unchecked; None if all of them are missing."""
-        if page is None and box is None and text is None and image is None:
+        if page is None and box is None and text is None and image is None and not every_page:
             return None
         corners = None if box is None else (box[0], box[1], box[2], box[3])
-        return cls(page, corners, text, image)
+        return cls(page, corners, text, image, every_page)
 
     @classmethod
     def parse(cls, value: object) -> VisibleSeal:
@@ -69,18 +73,30 @@ class VisibleSeal:
             InvalidRequestError: a member is missing, unknown, or not what it must be.
         """
         members = object_at(value, "options.visible")
-        refuse_unknown(members, {"page", "box", "text", "image"}, "options.visible")
+        refuse_unknown(members, {"page", "box", "text", "image", "everyPage"}, "options.visible")
         if ("page" in members) != ("box" in members):
             raise InvalidRequestError(field="options.visible", problem=NO_PLACE)
         if not {"text", "image"} & members.keys():
             raise InvalidRequestError(
                 field="options.visible", problem="needs something to show: text, an image, or both."
             )
+        every_page = members.get("everyPage", False)
+        if not isinstance(every_page, bool):
+            raise InvalidRequestError(
+                field="options.visible.everyPage", problem="must be true or false."
+            )
+        if every_page and "page" not in members:
+            raise InvalidRequestError(
+                field="options.visible.everyPage",
+                problem="needs page and box: the page with the signature field, and the place on "
+                "every page.",
+            )
         return cls(
             page=_page(members["page"]) if "page" in members else None,
             box=_box(members["box"]) if "box" in members else None,
             text=_text(members["text"]) if "text" in members else None,
             image=_image(members["image"]) if "image" in members else None,
+            every_page=every_page,
         )
 
     @property
@@ -107,6 +123,7 @@ class VisibleSeal:
             "box": None if self.box is None else list(self.box),
             "text": self.text,
             "image": None if self.image is None else base64.b64encode(self.image).decode(),
+            "everyPage": self.every_page or None,
         }
         return {name: value for name, value in found.items() if value is not None}
 

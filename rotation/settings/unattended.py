@@ -27,6 +27,8 @@ class SealOptionSettings:
         visible_box: its place on the page: left, bottom, right and top in points.
         visible_text: its text; newlines separate the lines.
         visible_image: the bytes of its image file.
+        visible_every_page: whether every page shows it.
+        lock: the form fields that it locks; an asterisk means every field.
     """
 
     field_name: str | None
@@ -40,6 +42,8 @@ class SealOptionSettings:
     visible_box: tuple[float, ...] | None
     visible_text: str | None
     visible_image: bytes | None
+    visible_every_page: bool
+    lock: tuple[str, ...]
 
     @classmethod
     def read(cls, env: Environment) -> Self:
@@ -61,6 +65,8 @@ class SealOptionSettings:
             # Lambda's console accepts a single line, so a backslash and an n begin a new one.
             visible_text=text.replace("\\n", "\n") or None,
             visible_image=env.content("SEAL_VISIBLE_IMAGE", _LARGEST_IMAGE),
+            visible_every_page=env.flag("SEAL_VISIBLE_EVERY_PAGE"),
+            lock=tuple(name for name in env.text("SEAL_LOCK").split(",") if name),
         )
 
 

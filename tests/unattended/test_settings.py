@@ -127,8 +127,8 @@ def test_each_option_has_its_variable() -> None:
     environment = Noting(NEEDED)
     UnattendedSettings.from_environment(environment)
     read = {name for name in environment.asked if name.startswith("SEAL_")}
-    # The profile is a setting of the sealing function, too, and no option of a request.
-    assert read == variables() | {"SEAL_PROFILE"}
+    # These are settings of the sealing function, too, and no options of a request.
+    assert read == variables() | {"SEAL_PROFILE", "SEAL_LEDGER"}
 
 
 PLACED = {"SEAL_VISIBLE_PAGE": "1", "SEAL_VISIBLE_BOX": "36,36,236,84"}

@@ -5,6 +5,7 @@ They are checked before any document is read: a wrong one costs neither a signat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,10 @@ _EXAMPLE: Final = (
 
 def option_name(path: str) -> str:
     """``--box`` for ``options.visible.box``, which is its path in a request."""
-    return "--field" if path == "options.fieldName" else f"--{path.rpartition('.')[2]}"
+    if path == "options.fieldName":
+        return "--field"
+    words = re.sub("([A-Z])", r"-\1", path.rpartition(".")[2])
+    return f"--{words.lower()}"
 
 
 def _box(_: click.Context, __: click.Parameter, value: str | None) -> list[float] | None:
@@ -97,6 +101,13 @@ _OPTIONS: Final = (
         callback=_image,
         help="Show this PNG or JPEG; with --text, to the left of it.",
     ),
+    click.option("--every-page", is_flag=True, help="Show the same in the same box of every page."),
+    click.option(
+        "--lock",
+        metavar="NAME",
+        multiple=True,
+        help="Forbid changes of this form field; repeat for more. An asterisk means every field.",
+    ),
     click.option("--repair", is_flag=True, help="Rewrite a damaged document first (pikepdf)."),
 )
 
@@ -135,7 +146,11 @@ def read_options(values: Mapping[str, Any]) -> SealOptions:
         timestamp=values["timestamp"],
         repair=values["repair"],
         certify=Certification(certify.upper().replace("-", "_")) if certify else None,
-        visible=VisibleSeal.of(*(values[name] for name in ("page", "box", "text", "image"))),
+        lock=values["lock"],
+        visible=VisibleSeal.of(
+            *(values[name] for name in ("page", "box", "text", "image")),
+            every_page=values["every_page"],
+        ),
     )
     try:
         return validate_options(options)

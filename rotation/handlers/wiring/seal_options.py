@@ -46,12 +46,14 @@ def seal_options(settings: SealOptionSettings) -> SealOptions:
                 contact=settings.contact,
                 timestamp=settings.timestamp,
                 repair=settings.repair,
+                lock=settings.lock,
                 certify=Certification(settings.certify) if settings.certify else None,
                 visible=VisibleSeal.of(
                     settings.visible_page,
                     settings.visible_box,
                     settings.visible_text,
                     settings.visible_image,
+                    every_page=settings.visible_every_page,
                 ),
             )
         )

@@ -30,10 +30,10 @@ from rotation.sealing.pdf.objects import (
     integer_at,
     is_dictionary,
     is_name,
+    number_array,
     text_at,
 )
 from rotation.sealing.pdf.pages import Page
-from rotation.sealing.pdf.visible.appearance import number_array
 
 #: The namespace of PDF 2.0's structure types (ISO 32000-2, 14.8.6.1).
 _PDF_2: Final = "http://iso.org/pdf2/ssn"

@@ -15,14 +15,16 @@ from pyhanko.pdf_utils.generic import (
     DictionaryObject,
     IndirectObject,
     NumberObject,
+    PdfObject,
     pdf_name,
+    pdf_string,
 )
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.misc import PdfReadError
 
 from rotation.errors import CertifiedPdfError, InvalidRequestError, UnsupportedPdfError
 from rotation.privacy.printable import outside_text
-from rotation.sealing.pdf.fields import signature_fields
+from rotation.sealing.pdf.fields import SignedField, field_names, signature_fields
 from rotation.sealing.pdf.objects import (
     array_at,
     as_text,
@@ -32,7 +34,7 @@ from rotation.sealing.pdf.objects import (
     is_dictionary,
     is_name,
 )
-from rotation.sealing.request import Certification
+from rotation.sealing.request import ALL, Certification
 
 #: The entry P of the transform parameters (ISO 32000-2, table 257).
 _PERMISSIONS: Final[Mapping[Certification, int]] = {
@@ -138,6 +140,49 @@ def certify(
         update.update_root()
     permissions[pdf_name("/DocMDP")] = reference
     update.update_container(permissions)
+
+
+def lock_fields(
+    update: IncrementalPdfFileWriter,
+    signature: DictionaryObject,
+    signed_field: SignedField,
+    lock: tuple[str, ...],
+) -> None:
+    """Have ``signature`` forbid changes of fields (FieldMDP, ISO 32000-2, 12.8.2.4).
+
+    A new field also gets the entry Lock, which says the same (12.7.5.5).
+
+    Raises:
+        InvalidRequestError: the form has no field of one of the names.
+    """
+    missing = [name for name in lock if name != ALL and name not in field_names(update.root)]
+    if missing:
+        raise InvalidRequestError(
+            field="options.lock", problem=f"the document has no form field {missing[0]}."
+        )
+    fields = ArrayObject(pdf_string(name) for name in lock)
+    named: dict[str, PdfObject] = {"/Action": pdf_name("/All")}
+    if ALL not in lock:
+        named = {"/Action": pdf_name("/Include"), "/Fields": fields}
+    root = update.root_ref
+    reference = {
+        "/Type": pdf_name("/SigRef"),
+        "/TransformMethod": pdf_name("/FieldMDP"),
+        "/TransformParams": _dictionary(
+            {"/Type": pdf_name("/TransformParams"), "/V": pdf_name("/1.2"), **named}
+        ),
+        # Table 256: what the changes are looked for in.
+        "/Data": IndirectObject(root.idnum, root.generation, update),
+    }
+    before = array_at(signature, "/Reference")
+    signature[pdf_name("/Reference")] = ArrayObject([*before, _dictionary(reference)])
+    if signed_field.is_new:
+        locked = _dictionary({"/Type": pdf_name("/SigFieldLock"), **named})
+        signed_field.widget[pdf_name("/Lock")] = update.add_object(locked)
+
+
+def _dictionary(entries: Mapping[str, PdfObject]) -> DictionaryObject:
+    return DictionaryObject({pdf_name(key): value for key, value in entries.items()})
 
 
 def _docmdp_reference(permission: int) -> DictionaryObject:

@@ -72,6 +72,18 @@ class SignedField:
 
 def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
     """Every signature field of the document, in the form's order."""
+    for field, kind in _fields(root):
+        if is_name(kind, "/Sig"):
+            yield field
+
+
+def field_names(root: DictionaryObject) -> frozenset[str]:
+    """The full name of every field of the form, those of groups of fields too."""
+    return frozenset(field.name for field, _ in _fields(root))
+
+
+def _fields(root: DictionaryObject) -> Iterator[tuple[SignatureField, PdfObject | None]]:
+    """Every field with a name, as if it were a signature field, and its kind."""
     form = dictionary_at(root, "/AcroForm")
     if form is None:
         return
@@ -92,8 +104,8 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
         name = ".".join(part for part in (above, partial) if part)
         kind = get_value(field, "/FT") or inherited
         # A kid without a name of its own is a widget of the field.
-        if is_name(kind, "/Sig") and partial is not None:
-            yield SignatureField(name, field, reference, dictionary_at(field, "/V"))
+        if partial is not None:
+            yield SignatureField(name, field, reference, dictionary_at(field, "/V")), kind
         kids = reversed(array_at(field, "/Kids"))
         todo += [(kid, name, kind) for kid in kids]
 
@@ -189,12 +201,12 @@ def _add_field(
         form = DictionaryObject()
         root[pdf_name("/AcroForm")] = update.add_object(form)
         update.update_root()
-    _append(update, form, "/Fields", reference)
-    _append(update, page.dictionary, "/Annots", reference)
+    append_to_array(update, form, "/Fields", reference)
+    append_to_array(update, page.dictionary, "/Annots", reference)
     return SignedField(reference, field, is_new=True)
 
 
-def _append(
+def append_to_array(
     update: IncrementalPdfFileWriter,
     dictionary: DictionaryObject,
     key: str,

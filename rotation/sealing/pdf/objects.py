@@ -4,6 +4,8 @@ pyHanko decodes names, numbers and text when it reads them, and writes some of t
 An update repeats whole objects, such as a page, and must not change what is in them.
 """
 
+# pyHanko annotates only some of what it calls its own.
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import re
@@ -130,3 +132,8 @@ def as_text(found: PdfObject | None) -> str | None:
 def is_name(found: PdfObject | None, name: str) -> bool:
     """Whether ``found`` is the name ``name``, such as ``/Sig``."""
     return isinstance(found, NameObject) and found == name
+
+
+def number_array(*found: float) -> ArrayObject:
+    """An array of numbers, rounded to four decimal places."""
+    return ArrayObject(FloatObject(f"{number:.4f}") for number in found)

@@ -117,6 +117,16 @@ def page_at(root: DictionaryObject, number: int) -> Page:
     )
 
 
+def all_pages(root: DictionaryObject, most: int) -> list[Page]:
+    """Every page once, in their order; one more than ``most`` if there are more."""
+    found: dict[int, Page] = {}
+    for page in _pages(root, backwards=False):
+        found.setdefault(id(page.dictionary), page)
+        if len(found) > most:
+            break
+    return list(found.values())
+
+
 def _pages(root: DictionaryObject, *, backwards: bool) -> Iterator[Page]:
     top = dictionary_at(root, "/Pages")
     if top is None or ((integer_at(top, "/Count") or 0) < 1 and "/Kids" in top):

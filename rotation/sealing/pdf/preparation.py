@@ -25,6 +25,7 @@ from rotation.sealing.notices import SealNotice
 from rotation.sealing.pdf.accessibility import keep_accessible
 from rotation.sealing.pdf.certification import (
     certify,
+    lock_fields,
     refuse_certifying_signed,
     refuse_if_no_changes_allowed,
     refuse_locked_field,
@@ -39,6 +40,7 @@ from rotation.sealing.pdf.reader.document import PdfDocument, readable
 from rotation.sealing.pdf.repair import repair_document
 from rotation.sealing.pdf.restrictions import restrictions
 from rotation.sealing.pdf.signature_dictionary import SignatureDictionary, SubFilter
+from rotation.sealing.pdf.visible.stamps import stamp_other_pages
 from rotation.sealing.pdf.visible.widget import describe, give_empty_appearance, make_visible
 from rotation.sealing.request import SealOptions
 
@@ -221,8 +223,12 @@ def _prepare(
             visible=options.visible is not None,
             signed=signed,
         )
+    if options.visible and options.visible.every_page:
+        stamp_other_pages(update, page, options.visible, describe(options), signed=signed)
     if options.certify:
         certify(update, signature, reference, options.certify)
+    if options.lock:
+        lock_fields(update, signature, signed_field, options.lock)
     if sub_filter is SubFilter.PADES:
         declare_pades(update)
     written = update.written(signature)

@@ -25,6 +25,7 @@ from pyhanko.pdf_utils.generic import (
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from rotation.errors import InvalidRequestError
+from rotation.sealing.pdf.objects import number_array
 from rotation.sealing.pdf.visible.glyphs import UNITS_PER_EM, Glyph, glyph_for
 from rotation.sealing.pdf.visible.images import Image, ImageSamples
 from rotation.sealing.visible_seal import Box
@@ -194,11 +195,6 @@ def _glyphs_of(line: str) -> list[Glyph]:
             )
         found.append(glyph)
     return found
-
-
-def number_array(*found: float) -> ArrayObject:
-    """An array of numbers, rounded to four decimal places."""
-    return ArrayObject(FloatObject(f"{number:.4f}") for number in found)
 
 
 def _color_space(channels: int) -> ArrayObject:

@@ -19,13 +19,9 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from rotation.errors import InvalidRequestError
 from rotation.sealing.pdf.certification import refuse_visible_if_certified
 from rotation.sealing.pdf.fields import SignedField
-from rotation.sealing.pdf.objects import dictionary_at, get_value, integer_at
+from rotation.sealing.pdf.objects import dictionary_at, get_value, integer_at, number_array
 from rotation.sealing.pdf.pages import Page, rectangle_in
-from rotation.sealing.pdf.visible.appearance import (
-    build_appearance,
-    empty_appearance,
-    number_array,
-)
+from rotation.sealing.pdf.visible.appearance import build_appearance, empty_appearance
 from rotation.sealing.pdf.visible.images import Image, parse_image
 from rotation.sealing.request import SealOptions
 from rotation.sealing.visible_seal import VisibleSeal
