@@ -39,6 +39,7 @@
        ├─ DestinationError               the sealed document could not be stored
        ├─ SignatureTooLargeError         the signature does not fit its placeholder
        ├─ LedgerError                    the ledger of seals could not be read or written
+       ├─ LevelError                     the document cannot get the level that was asked for
        └─ SealingUnavailableError        the sealing function was not run: retryable
 
 ``code`` is stable: programs may compare it. ``retryable`` says whether the same call may succeed
@@ -337,6 +338,12 @@ class LedgerError(SealingError):
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class LevelError(SealingError):
+    """The document cannot get the level that was asked for (B-T, B-LT, B-LTA)."""
+
+    code = "level"
 
 
 class SealingUnavailableError(SealingError):

@@ -24,8 +24,15 @@ MODULES = {
 
 # Who may import a library; whoever is not named here may not.
 MAY_IMPORT_LIBRARY = {
-    "pyhanko": ["sealing.pdf", "sealing.verify", "sealing.verification", "sandbox.vendor"],
+    "pyhanko": [
+        "sealing.pdf",
+        "sealing.levels",
+        "sealing.verify",
+        "sealing.verification",
+        "sandbox.vendor",
+    ],
     "pyhanko_certvalidator": [
+        "sealing.levels",
         "sealing.pdf",
         "sealing.verify",
         "sealing.verification",
@@ -34,7 +41,7 @@ MAY_IMPORT_LIBRARY = {
     "moto": ["sandbox.aws"],
     "click": ["cli"],
     "rich": ["cli"],
-    "requests": ["exchange", "vendor.http"],
+    "requests": ["exchange", "vendor.http", "sealing.levels.services"],
     "aws_lambda_powertools": ["privacy.observability", "handlers"],
     "boto3": ["handlers", "sandbox", "cli", "client.secret_source", "client.lambda_invoker"],
 }

@@ -34,6 +34,7 @@ class LazyCommands(click.Group):
         "attest": "rotation.cli.attest",
         "doctor": "rotation.cli.doctor.command",
         "evidence": "rotation.cli.evidence",
+        "extend": "rotation.cli.extend.command",
         "force": "rotation.cli.force.command",
         "hold": "rotation.cli.hold",
         "migrate": "rotation.cli.migrate.command",

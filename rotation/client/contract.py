@@ -26,6 +26,7 @@ from rotation.errors import (
     InvalidCredentialError,
     InvalidRequestError,
     LedgerError,
+    LevelError,
     MalformedResponseError,
     NoPagesError,
     RotationError,
@@ -59,6 +60,7 @@ _ERRORS: Final[Mapping[str, type[RotationError]]] = {
         EncryptedPdfError,
         InvalidCredentialError,
         LedgerError,
+        LevelError,
         NoPagesError,
         SealVerificationError,
         SignatureTooLargeError,
@@ -110,6 +112,9 @@ class Seal:
         sub_filter: the SubFilter of the signature dictionary, or None likewise.
         signatures: how many signatures the seal cost; an older function's answer counts as one.
         notices: what to know of the document; ``docs/sealing.md`` has the codes.
+        level: the level that the document has, such as ``B-LT``; None where an older function does
+            not say.
+        level_problem: why it has not the level that was asked for; None: it has.
     """
 
     source: StoredObject
@@ -127,6 +132,8 @@ class Seal:
     sub_filter: str | None = None
     signatures: int = 1
     notices: tuple[SealNotice, ...] = ()
+    level: str | None = None
+    level_problem: str | None = None
 
 
 def event_of(request: SealRequest) -> dict[str, Any]:
@@ -164,7 +171,7 @@ def _seal(members: Mapping[str, Any]) -> Seal:
         raise ValueError("status")
     signer = members["signer"]
     organization, timestamped_at = signer["organization"], members["timestampedAt"]
-    profile = members.get("profile", {})
+    profile, level = members.get("profile", {}), members.get("level", {})
     return Seal(
         source=_stored(members["source"]),
         destination=_stored(members["destination"]),
@@ -181,6 +188,8 @@ def _seal(members: Mapping[str, Any]) -> Seal:
         sub_filter=_text(profile["subFilter"]) if profile else None,
         signatures=_exactly(int, members.get("signatures", 1)),
         notices=tuple(_notice(one) for one in _exactly(list, members.get("notices", []))),
+        level=_text(level["name"]) if level else None,
+        level_problem=_text(level["problem"]) if level and level["problem"] is not None else None,
     )
 
 

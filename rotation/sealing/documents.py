@@ -75,12 +75,13 @@ class DocumentWriter(Protocol):
     ) -> None:
         """Remove what was not completed."""
 
-    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+    def complete(self, prepared: PreparedPdf, cms: bytes, proof: bytes = b"") -> StoredDocument:
         """Store the sealed document: all of it appears, or nothing.
 
         Args:
             prepared: the document, its placeholder empty.
             cms: the signature for it, DER.
+            proof: incremental updates that follow the seal.
 
         Raises:
             SignatureTooLargeError: it does not fit the placeholder.

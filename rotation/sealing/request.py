@@ -28,6 +28,7 @@ OPTIONS: Final = (
     "options.location",
     "options.contact",
     "options.timestamp",
+    "options.level",
     "options.repair",
     "options.certify",
     "options.lock",
@@ -70,6 +71,20 @@ class Certification(StrEnum):
     ANNOTATIONS = "ANNOTATIONS"
 
 
+class Level(StrEnum):
+    """What a seal proves, and for how long (ETSI EN 319 142-1, 6); in ascending order."""
+
+    B_B = "B-B"
+    B_T = "B-T"
+    B_LT = "B-LT"
+    B_LTA = "B-LTA"
+
+    def reaches(self, other: Level) -> bool:
+        """Whether it proves at least as much."""
+        order = list(Level)
+        return order.index(self) >= order.index(other)
+
+
 @dataclass(frozen=True)
 class SealOptions:
     """How the document is to be sealed.
@@ -80,6 +95,7 @@ class SealOptions:
         location: where it is sealed (Location).
         contact: how to reach whoever sealed it (ContactInfo).
         timestamp: whether the signature shall carry a timestamp of the vendor's TSA.
+        level: the level that the sealed document shall have; None: B-T with a timestamp, else B-B.
         repair: whether a damaged document may be rewritten before it is sealed.
         certify: what the document shall allow from now on; None: the seal does not say.
         lock: the fields of the form that may not be changed any more, by their full names; `ALL`
@@ -94,11 +110,23 @@ class SealOptions:
     location: str | None = None
     contact: str | None = None
     timestamp: bool = False
+    level: Level | None = None
     repair: bool = False
     certify: Certification | None = None
     lock: tuple[str, ...] = ()
     visible: VisibleSeal | None = None
     signer_name: str | None = None
+
+    @property
+    def wanted_level(self) -> Level:
+        """The level that the sealed document shall have."""
+        least = Level.B_T if self.timestamp else Level.B_B
+        return self.level if self.level and self.level.reaches(least) else least
+
+    @property
+    def wants_timestamp(self) -> bool:
+        """Whether the signature shall carry a timestamp of the vendor's TSA."""
+        return self.wanted_level.reaches(Level.B_T)
 
     @classmethod
     def parse(cls, value: object) -> SealOptions:
@@ -109,7 +137,7 @@ class SealOptions:
         """
         members = object_at(value, "options")
         texts = {"reason", "location", "contact"}
-        others = {"fieldName", "timestamp", "repair", "certify", "lock", "visible"}
+        others = {"fieldName", "timestamp", "level", "repair", "certify", "lock", "visible"}
         refuse_unknown(members, texts | others, "options")
         for name in sorted(texts & set(members)):
             if not is_printable(members[name], _LONGEST_TEXT):
@@ -127,6 +155,11 @@ class SealOptions:
         for name in ("timestamp", "repair"):
             if not isinstance(members.get(name, False), bool):
                 raise InvalidRequestError(field=f"options.{name}", problem="must be true or false.")
+        if members.get("level", Level.B_B) not in list(Level):
+            raise InvalidRequestError(
+                field="options.level",
+                problem=f"must be one of {', '.join(Level)}.",
+            )
         if members.get("certify", Certification.NO_CHANGES) not in list(Certification):
             raise InvalidRequestError(
                 field="options.certify",
@@ -146,6 +179,7 @@ class SealOptions:
             location=members.get("location"),
             contact=members.get("contact"),
             timestamp=members.get("timestamp", False),
+            level=Level(members["level"]) if "level" in members else None,
             repair=members.get("repair", False),
             certify=Certification(members["certify"]) if "certify" in members else None,
             lock=_lock(members["lock"]) if "lock" in members else (),
@@ -160,6 +194,7 @@ class SealOptions:
             "location": self.location,
             "contact": self.contact,
             "timestamp": self.timestamp or None,
+            "level": self.level and self.level.value,
             "repair": self.repair or None,
             "certify": self.certify and self.certify.value,
             "lock": list(self.lock) or None,

@@ -19,6 +19,7 @@ from rotation.credential import ApiKey, iso_utc
 from rotation.errors import (
     DocumentTooLargeError,
     InvalidRequestError,
+    LevelError,
     RotationError,
     SealVerificationError,
 )
@@ -27,7 +28,8 @@ from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocu
 from rotation.sealing.notices import SealNotice
 from rotation.sealing.pdf import Limits, PreparedPdf, prepare
 from rotation.sealing.profile import ProfileChoice
-from rotation.sealing.request import ObjectLocation, SealRequest
+from rotation.sealing.raised import RaisedLevel, RaiseSeal
+from rotation.sealing.request import Level, ObjectLocation, SealRequest
 from rotation.sealing.signer_name import SignerName
 from rotation.vendor.signer import Signer
 
@@ -78,6 +80,7 @@ class SealedDocument:
         sub_filter: the kind of signature that the signature dictionary announces.
         signatures: how many signatures were bought.
         notices: what the caller should know of the document.
+        level: the level that the sealed document has.
     """
 
     request: SealRequest
@@ -89,6 +92,7 @@ class SealedDocument:
     sub_filter: str
     signatures: int
     notices: tuple[SealNotice, ...]
+    level: RaisedLevel
 
     def answer(self) -> dict[str, Any]:
         """The JSON object that the caller gets; ``docs/sealing.md`` describes it."""
@@ -110,6 +114,7 @@ class SealedDocument:
             "profile": {**self.signer.profile.members(), "subFilter": self.sub_filter},
             "signatures": self.signatures,
             "notices": [notice.members() for notice in self.notices],
+            "level": self.level.members(),
         }
 
 
@@ -142,6 +147,7 @@ class Sealer:
             sealer's own, for which the SubFilter follows the CMS.
         ledger: where each seal leaves an entry before the document is stored; None: nowhere.
         signer_name: what the process knows of the signer's name; None: nothing yet.
+        raise_seal: raises documents to B-LT and B-LTA; None: requests for them are refused.
     """
 
     def __init__(
@@ -159,6 +165,7 @@ class Sealer:
         profile: ProfileChoice | None = None,
         ledger: SealLedger | None = None,
         signer_name: SignerName | None = None,
+        raise_seal: RaiseSeal | None = None,
     ) -> None:
         self._documents = documents
         self._sign = sign
@@ -173,6 +180,7 @@ class Sealer:
         self._profile = profile or ProfileChoice()
         self._ledger = ledger
         self._signer_name = signer_name or SignerName()
+        self._raise_seal = raise_seal
 
     def seal(self, request: SealRequest) -> SealedDocument:
         """Seal the document; log it and count it.
@@ -185,6 +193,7 @@ class Sealer:
             VendorError: the vendor did not sign; nothing was stored.
             SealVerificationError: the vendor's signature is not what it must be.
             LedgerError: the seal could not be entered into the ledger; nothing was stored.
+            LevelError: the level was not reached, and the settings do not accept a lower one.
         """
         ids = {
             "source": str(request.source),
@@ -208,6 +217,7 @@ class Sealer:
                 "sub_filter": sealed.sub_filter,
                 "signatures": sealed.signatures,
                 "notices": [str(notice.code) for notice in sealed.notices],
+                "level": sealed.level.members(),
             },
         )
         return sealed
@@ -217,6 +227,8 @@ class Sealer:
         _refuse_outside(
             self._destinations, request.destination, "destination", "DESTINATION_LOCATIONS"
         )
+        if request.options.wanted_level.reaches(Level.B_LT) and self._raise_seal is None:
+            raise LevelError("This sealer reaches no level above B-T.")
         with self._documents.open(request.source, most=self._max_document_bytes) as source:
             name = self._signer_name.expected
             prepared = self._prepared(request, source, name)
@@ -228,7 +240,8 @@ class Sealer:
                 rewritten=prepared.repaired,
             ) as writer:
                 signed = self._signed(request, source, prepared, name)
-                stored = writer.complete(signed.prepared, signed.cms)
+                level, proof = self._raised(request, signed)
+                stored = writer.complete(signed.prepared, signed.cms, proof)
         return SealedDocument(
             request,
             source,
@@ -239,6 +252,7 @@ class Sealer:
             signed.prepared.sub_filter.value,
             signed.signatures,
             signed.prepared.notices,
+            level,
         )
 
     def _signed(
@@ -293,9 +307,18 @@ class Sealer:
             "time": iso_utc(self._clock()),
             "timestampedAt": iso_utc(timestamp) if timestamp else None,
             "profile": signer.profile.name,
+            "level": request.options.wanted_level,
             "source": _object(request.source, source),
             "destination": {"bucket": place.bucket, "key": place.key},
         }
+
+    def _raised(self, request: SealRequest, signed: _SignedDocument) -> tuple[RaisedLevel, bytes]:
+        """The level of the document, and the updates that follow its seal."""
+        wanted = request.options.wanted_level
+        if wanted.reaches(Level.B_LT) and self._raise_seal is not None:
+            return self._raise_seal(signed.prepared, signed.cms, wanted)
+        reached = Level.B_B if signed.signer.timestamp is None else Level.B_T
+        return RaisedLevel(wanted, reached), b""
 
     def _prepared(
         self,
@@ -328,9 +351,9 @@ class Sealer:
             return within(self._limits)
 
     def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:
-        cms = self._sign(request.key, prepared.digest, timestamp=request.options.timestamp)
+        cms = self._sign(request.key, prepared.digest, timestamp=request.options.wants_timestamp)
         signer = self._verify(cms, prepared.digest, self._clock())
-        if request.options.timestamp and signer.timestamped_at is None:
+        if request.options.wants_timestamp and signer.timestamped_at is None:
             raise SealVerificationError(
                 "A timestamp was asked for, and the vendor's signature has none. Ask without it, "
                 "or have the vendor turn timestamps on for this account."

@@ -18,6 +18,7 @@ _function = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w:-]+")
 _kms_key = re.compile(r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:(key|alias)/[\w/-]+")
 # UserGuide bucketnamingrules: 3 to 63 lower-case letters, digits, dots and hyphens.
 _bucket = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_host = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -129,6 +130,30 @@ class Environment:
                 "(plain http:// is accepted for a loopback address alone)."
             )
         return value
+
+    def service_url(self, name: str) -> str | None:
+        """The URL of a service whose answers are signed, or of a proxy: https or http; or None."""
+        value = self.text(name)
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if value and (not usable or "@" in parts.netloc or parts.fragment):
+            raise ConfigurationError(
+                f"{name} must be an https:// or http:// URL without credentials and fragment."
+            )
+        return value or None
+
+    def hosts(self, name: str) -> frozenset[str]:
+        """Names of hosts, with a port or without, comma-separated; none where nothing is set."""
+        entries = [entry.strip().lower() for entry in self.text(name).split(",")]
+        entries = entries if self.text(name) else []
+        if not all(map(_host.fullmatch, entries)):
+            raise ConfigurationError(
+                f"{name} must be host or host:port, comma-separated, without scheme and path."
+            )
+        return frozenset(entries)
 
     def path(self, name: str, default: str) -> str:
         """The path of a URL."""

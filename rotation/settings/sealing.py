@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final, Self
 
 from rotation.settings.environment import Environment, Location
+from rotation.settings.levels import LevelSettings
 from rotation.settings.vendor import VendorSettings
 
 _GIB: Final = 1024**3
@@ -34,6 +35,7 @@ class SealingSettings:
         copy_tags: whether it gets the source's object tags.
         profile: which kinds of signatures are accepted, and what they are embedded as.
         ledger: where each seal leaves an entry; None: nowhere.
+        levels: which validation services may be asked, and what if they fail.
         max_document_bytes: the largest document accepted.
         max_pdf_objects: the most entries in a document's cross-reference tables, in all revisions.
         max_pdf_decoded_bytes: the most bytes that the streams of its structure may decode to.
@@ -50,6 +52,7 @@ class SealingSettings:
     copy_tags: bool
     profile: str
     ledger: Location | None
+    levels: LevelSettings
     max_document_bytes: int
     max_pdf_objects: int
     max_pdf_decoded_bytes: int
@@ -69,6 +72,7 @@ class SealingSettings:
             copy_tags=env.flag("COPY_TAGS"),
             profile=seal_profile(environ),
             ledger=env.ledger("SEAL_LEDGER"),
+            levels=LevelSettings.from_environment(environ),
             max_document_bytes=env.integer(
                 "MAX_DOCUMENT_BYTES", 5 * _GIB, least=1, most=_LAST_POSITION
             ),

@@ -36,6 +36,7 @@ class SealOptionSettings:
     location: str | None
     contact: str | None
     timestamp: bool
+    level: str | None
     repair: bool
     certify: str | None
     visible_page: int | None
@@ -58,6 +59,7 @@ class SealOptionSettings:
             location=env.text("SEAL_LOCATION") or None,
             contact=env.text("SEAL_CONTACT") or None,
             timestamp=env.flag("SEAL_TIMESTAMP"),
+            level=env.choice("SEAL_LEVEL", ("", "B-B", "B-T", "B-LT", "B-LTA")) or None,
             repair=env.flag("SEAL_REPAIR"),
             certify=None if certify == _NOT_CERTIFIED else certify,
             visible_page=env.optional_integer("SEAL_VISIBLE_PAGE", -_LARGEST_PAGE, _LARGEST_PAGE),

@@ -17,6 +17,7 @@ from rotation.credential import ApiKey
 from rotation.sandbox.aws.server import LocalServer, MotoApplication
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.profile import ProfileChoice
+from rotation.sealing.raised import RaiseSeal
 from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, SealLedger, SignFunction, VerifyFunction
 from rotation.sealing.signer_name import SignerName
@@ -91,6 +92,7 @@ class SealerFixture:
     ledger: SealLedger | None = None
     signer_name: SignerName | None = None
     profile: ProfileChoice | None = None
+    raise_seal: RaiseSeal | None = None
 
     def __post_init__(self) -> None:
         if not self.incoming:
@@ -124,6 +126,7 @@ class SealerFixture:
             signer_name=self.signer_name,
             at_once=self.at_once,
             profile=self.profile,
+            raise_seal=self.raise_seal,
         )
 
     def _make_buckets(self) -> None:

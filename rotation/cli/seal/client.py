@@ -16,13 +16,16 @@ from rotation.client.contract import Seal
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.sealing_client import Invoker, SealingClient
+from rotation.handlers.wiring.levels import seal_raiser
 from rotation.handlers.wiring.sealing import seal_ledger
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
+from rotation.sealing.pdf import Limits
 from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.request import SealOptions
 from rotation.sealing.sealer import Sealer
 from rotation.sealing.signer_name import SignerName
 from rotation.settings.environment import Environment, Location
+from rotation.settings.levels import LevelSettings
 from rotation.settings.sealing import seal_profile
 from rotation.settings.vendor import VendorSettings
 from rotation.vendor.cms import verify_cms
@@ -51,6 +54,7 @@ def local_invoker(locations: SealLocations, *, overwrite: bool) -> Invoker:
         profile=ProfileChoice(SealProfile(seal_profile())),
         signer_name=SignerName(vendor.organization),
         ledger=seal_ledger(Environment(None).ledger("SEAL_LEDGER")),
+        raise_seal=seal_raiser(LevelSettings.from_environment(), vendor.trust_anchors, Limits()),
     )
     return InProcessInvoker(sealer)
 

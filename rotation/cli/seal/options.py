@@ -73,6 +73,11 @@ _OPTIONS: Final = (
     click.option("--field", metavar="NAME", help="The signature field to fill or to make."),
     click.option("--timestamp", is_flag=True, help="Have the vendor's authority prove the time."),
     click.option(
+        "--level",
+        type=click.Choice(["B-B", "B-T", "B-LT", "B-LTA"]),
+        help="What the seal proves, and for how long; B-T and above have a timestamp.",
+    ),
+    click.option(
         "--certify",
         type=click.Choice(["no-changes", "form-filling", "annotations"]),
         help="Say what may still be done to a sealed document. Only its first signature can.",
@@ -128,7 +133,13 @@ def read_options(values: Mapping[str, Any]) -> SealOptions:
     Raises:
         click.UsageError: an option is not what it must be, or lacks another.
     """
-    from rotation.sealing.request import Certification, SealOptions, error_message, option_names
+    from rotation.sealing.request import (
+        Certification,
+        Level,
+        SealOptions,
+        error_message,
+        option_names,
+    )
     from rotation.sealing.validate_options import validate_options
     from rotation.sealing.visible_seal import VisibleSeal
 
@@ -144,6 +155,7 @@ def read_options(values: Mapping[str, Any]) -> SealOptions:
         location=values["location"],
         contact=values["contact"],
         timestamp=values["timestamp"],
+        level=Level(values["level"]) if values["level"] else None,
         repair=values["repair"],
         certify=Certification(certify.upper().replace("-", "_")) if certify else None,
         lock=values["lock"],

@@ -148,6 +148,8 @@ class DocumentResult:
                 "subFilter": seal.sub_filter,
                 "signatures": seal.signatures,
                 "notices": [notice.members() for notice in seal.notices],
+                "level": seal.level,
+                "levelProblem": seal.level_problem,
             }
         return members
 

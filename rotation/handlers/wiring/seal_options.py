@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from rotation.errors import ConfigurationError, InvalidRequestError
-from rotation.sealing.request import Certification, SealOptions, error_message, option_names
+from rotation.sealing.request import Certification, Level, SealOptions, error_message, option_names
 from rotation.sealing.validate_options import validate_options
 from rotation.sealing.visible_seal import VisibleSeal
 from rotation.settings.unattended import SealOptionSettings
@@ -45,6 +45,7 @@ def seal_options(settings: SealOptionSettings) -> SealOptions:
                 location=settings.location,
                 contact=settings.contact,
                 timestamp=settings.timestamp,
+                level=Level(settings.level) if settings.level else None,
                 repair=settings.repair,
                 lock=settings.lock,
                 certify=Certification(settings.certify) if settings.certify else None,

@@ -6,6 +6,7 @@ import boto3
 
 from rotation.aws.client_config import LEDGER, documents
 from rotation.deadline import SEAL_CALLS_RESERVE, Deadline
+from rotation.handlers.wiring.levels import seal_raiser
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
 from rotation.sealing.profile import ProfileChoice, SealProfile
@@ -56,7 +57,14 @@ class SealerWiring:
     def sealer(self, deadline: Deadline) -> Sealer:
         """A sealer for one invocation, which ends by ``deadline``."""
         settings = self._settings
-        http = self._http.until(deadline.before(SEAL_CALLS_RESERVE))
+        calls_end = deadline.before(SEAL_CALLS_RESERVE)
+        http = self._http.until(calls_end)
+        limits = Limits(
+            objects=settings.max_pdf_objects,
+            decoded_bytes=settings.max_pdf_decoded_bytes,
+            nesting=settings.max_pdf_nesting,
+            time=settings.max_pdf_time,
+        )
         return Sealer(
             self._documents,
             SigningApi(http, settings.vendor.sign_path).sign,
@@ -66,11 +74,9 @@ class SealerWiring:
             destinations=settings.destinations,
             max_document_bytes=settings.max_document_bytes,
             profile=self._profile,
-            limits=Limits(
-                objects=settings.max_pdf_objects,
-                decoded_bytes=settings.max_pdf_decoded_bytes,
-                nesting=settings.max_pdf_nesting,
-                time=settings.max_pdf_time,
+            limits=limits,
+            raise_seal=seal_raiser(
+                settings.levels, settings.vendor.trust_anchors, limits, calls_end
             ),
             at_once=self._at_once,
             ledger=self._ledger,

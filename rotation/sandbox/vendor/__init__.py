@@ -9,6 +9,11 @@ from rotation.sandbox.vendor.pki import EcdsaIdentity, Identity, Pki
 from rotation.sandbox.vendor.profiles import PADES, PKCS7, Algorithm, VendorProfile
 from rotation.sandbox.vendor.server import Outage, VendorEmulator
 from rotation.sandbox.vendor.service import RequestRecord
+from rotation.sandbox.vendor.validation_services import (
+    Trouble,
+    ValidationService,
+    ValidationServices,
+)
 
 __all__ = [
     "PADES",
@@ -24,6 +29,9 @@ __all__ = [
     "PortalKey",
     "RequestRecord",
     "Role",
+    "Trouble",
+    "ValidationService",
+    "ValidationServices",
     "VendorEmulator",
     "VendorFault",
     "VendorFaults",

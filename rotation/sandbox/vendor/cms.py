@@ -238,28 +238,35 @@ class _TimestampingUnit(TimeStamper):
         self._at = at
 
     async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
-        info = tsp.TSTInfo(
-            {
-                "version": "v1",
-                "policy": TIMESTAMP_POLICY.dotted_string,
-                "message_imprint": req["message_imprint"],
-                "serial_number": secrets.randbits(64),
-                "gen_time": self._at.replace(microsecond=0),
-                "nonce": req["nonce"],
-            }
-        ).dump()
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(info)
-        token = await _InMemorySigner(self._identity).async_sign(
-            digest.finalize(),
-            "sha256",
-            is_pdf_sig=False,
-            encap_content_info=cms.EncapsulatedContentInfo(
-                {"content_type": "tst_info", "content": cms.ParsableOctetString(info)}
-            ),
-        )
-        granted = tsp.PKIStatusInfo({"status": "granted"})
-        return tsp.TimeStampResp({"status": granted, "time_stamp_token": token})
+        return await timestamp_response(req, self._identity, self._at)
+
+
+async def timestamp_response(
+    request: tsp.TimeStampReq, authority: Identity, at: datetime
+) -> tsp.TimeStampResp:
+    """The answer of a time-stamping unit to an RFC 3161 request."""
+    info = tsp.TSTInfo(
+        {
+            "version": "v1",
+            "policy": TIMESTAMP_POLICY.dotted_string,
+            "message_imprint": request["message_imprint"],
+            "serial_number": secrets.randbits(64),
+            "gen_time": at.replace(microsecond=0),
+            "nonce": request["nonce"],
+        }
+    ).dump()
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(info)
+    token = await _InMemorySigner(authority).async_sign(
+        digest.finalize(),
+        "sha256",
+        is_pdf_sig=False,
+        encap_content_info=cms.EncapsulatedContentInfo(
+            {"content_type": "tst_info", "content": cms.ParsableOctetString(info)}
+        ),
+    )
+    granted = tsp.PKIStatusInfo({"status": "granted"})
+    return tsp.TimeStampResp({"status": granted, "time_stamp_token": token})
 
 
 def _asn1(certificate: pyca.Certificate) -> x509.Certificate:

@@ -3,14 +3,14 @@
 Shaped like the certificates of a European electronic seal (ETSI EN 319 412-3: a legal person with
 an organizationIdentifier, key usage digitalSignature and nonRepudiation), so that code which
 judges a chain meets here what it will meet outside. Everything is made in memory and private keys
-never leave it; there are no CRLs and no OCSP. Policy identifiers lie under 2.999, the arc that
-ITU-T X.660 sets aside for examples.
+never leave it. Policy identifiers lie under 2.999, the arc that ITU-T X.660 sets aside for
+examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,13 +18,25 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    NameOID,
+)
 
 ORGANIZATION: Final = "Trusted Signatures Sandbox"
 SEAL_POLICY: Final = x509.ObjectIdentifier("2.999.1.1")
 TIMESTAMP_POLICY: Final = x509.ObjectIdentifier("2.999.1.2")
 
 _YEAR = timedelta(days=365)
+
+
+class ServicePaths:
+    """Where the validation services are found at their origin."""
+
+    OCSP: Final = "/ocsp"
+    TSA: Final = "/tsa"
+
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
@@ -79,6 +91,41 @@ class Pki:
             issuing=issuing,
             signer=_seal(organization, issuing, now),
             tsa=_timestamping(organization, root, now),
+        )
+
+    def with_services(self, url: str) -> Pki:
+        """The same keys and names, in certificates that name validation services.
+
+        Args:
+            url: the origin of `rotation.sandbox.vendor.validation_services`.
+        """
+
+        def again(identity: Identity, issuer: Identity, name: str, *, responds: bool) -> Identity:
+            builder = _copied(identity.certificate, issuer.certificate)
+            access = [(AuthorityInformationAccessOID.CA_ISSUERS, f"{url}/{name}.cer")]
+            if responds:
+                access.append((AuthorityInformationAccessOID.OCSP, url + ServicePaths.OCSP))
+            listed = x509.DistributionPoint(
+                [x509.UniformResourceIdentifier(f"{url}/{name}.crl")], None, None, None
+            )
+            builder = builder.add_extension(
+                x509.AuthorityInformationAccess(
+                    [
+                        x509.AccessDescription(method, x509.UniformResourceIdentifier(at))
+                        for method, at in access
+                    ]
+                ),
+                critical=False,
+            ).add_extension(x509.CRLDistributionPoints([listed]), critical=False)
+            certificate = builder.sign(issuer.key, hashes.SHA256())
+            return Identity(certificate, identity.key, (issuer.certificate, *issuer.chain))
+
+        issuing = again(self.issuing, self.root, "root", responds=False)
+        return replace(
+            self,
+            issuing=issuing,
+            signer=again(self.signer, issuing, "issuing", responds=True),
+            tsa=again(self.tsa, self.root, "root", responds=False),
         )
 
     @property
@@ -239,6 +286,25 @@ def _builder(
         .not_valid_before(not_before.replace(microsecond=0))
         .not_valid_after(not_after.replace(microsecond=0))
     )
+
+
+def _copied(certificate: x509.Certificate, issuer: x509.Certificate) -> x509.CertificateBuilder:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(certificate.subject)
+        .issuer_name(issuer.subject)
+        .public_key(certificate.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(certificate.not_valid_before_utc)
+        .not_valid_after(certificate.not_valid_after_utc)
+    )
+    for extension in certificate.extensions:
+        # The services of another address are not taken over.
+        if not isinstance(
+            extension.value, x509.AuthorityInformationAccess | x509.CRLDistributionPoints
+        ):
+            builder = builder.add_extension(extension.value, extension.critical)
+    return builder
 
 
 def _as_ca(

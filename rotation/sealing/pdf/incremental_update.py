@@ -13,7 +13,7 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from rotation.errors import DocumentTooLargeError, UnsupportedPdfError
 from rotation.sealing.pdf.reader.document import PdfDocument
-from rotation.sealing.pdf.signature_dictionary import SignatureDictionary
+from rotation.sealing.pdf.signature_dictionary import SignatureDictionary, TimestampDictionary
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -41,7 +41,7 @@ class IncrementalUpdate(IncrementalPdfFileWriter):
     def ensure_output_version(self, version: tuple[int, int]) -> None:
         """Does NOT change the version, so that PDF/A-1 stays PDF 1.4."""
 
-    def written(self, signature: SignatureDictionary) -> UpdateBytes:
+    def written(self, signature: SignatureDictionary | TimestampDictionary | None) -> UpdateBytes:
         """The bytes to append to the document, with the ByteRange filled in.
 
         Raises:
@@ -61,6 +61,8 @@ class IncrementalUpdate(IncrementalPdfFileWriter):
         written.write(b"" if ended else b"\n")
         self.digest_aware_write = True
         self._write(written, skip_header=True)
+        if signature is None:
+            return written
         end = written.tell()
         start_of_cms, end_of_cms = signature.contents.offsets
         written.contents_span = start_of_cms - written.start, end_of_cms - written.start

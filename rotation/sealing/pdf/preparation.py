@@ -49,6 +49,19 @@ _RESERVED: Final = 16 * 1024
 _RESERVED_WITH_TIMESTAMP: Final = 32 * 1024 - 1
 
 
+class Sha256(Protocol):
+    """What `hashlib` makes for SHA-256."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Go on with ``data``."""
+
+    def digest(self) -> bytes:
+        """The digest, 32 bytes."""
+
+    def copy(self) -> Sha256:
+        """The same state, to go on from independently."""
+
+
 @runtime_checkable
 class SupportsChunks(Protocol):
     """A document that gives all of its bytes in chunks, which is faster than reading it."""
@@ -67,6 +80,7 @@ class PreparedPdf:
         repaired: whether the document was repaired.
         sub_filter: what kind of signature the placeholder is for.
         notices: what the caller should know of the document.
+        document: the source as it was read.
     """
 
     reserved: int
@@ -74,7 +88,23 @@ class PreparedPdf:
     repaired: bool
     sub_filter: SubFilter
     notices: tuple[SealNotice, ...]
+    document: PdfDocument = field(repr=False)
     _update: UpdateBytes = field(repr=False)
+
+    @cached_property
+    def source_hash(self) -> Sha256:
+        """The SHA-256 of the source, to be copied and gone on with.
+
+        Reads the source once, from its first byte to its last, and raises what reading it raises.
+        """
+        source = self.source
+        if not isinstance(source, SupportsChunks):
+            source.seek(0)
+            return hashlib.file_digest(cast(BufferedReader, source), "sha256")
+        digest = hashlib.sha256()
+        for chunk in source.chunks():
+            digest.update(chunk)
+        return digest
 
     @cached_property
     def digest(self) -> bytes:
@@ -82,14 +112,7 @@ class PreparedPdf:
 
         Reads the source once, from its first byte to its last, and raises what reading it raises.
         """
-        source = self.source
-        if isinstance(source, SupportsChunks):
-            digest = hashlib.sha256()
-            for chunk in source.chunks():
-                digest.update(chunk)
-        else:
-            source.seek(0)
-            digest = hashlib.file_digest(cast(BufferedReader, source), "sha256")
+        digest = self.source_hash.copy()
         start, end = self._update.contents_span
         with self._update.getbuffer() as added:
             digest.update(added[:start])
@@ -150,7 +173,7 @@ def prepare(
     """
     limits = limits or Limits()
     if reserve is None:
-        reserve = _RESERVED_WITH_TIMESTAMP if options.timestamp else _RESERVED
+        reserve = _RESERVED_WITH_TIMESTAMP if options.wants_timestamp else _RESERVED
     try:
         return _prepare_or_recover(document, options, at, reserve, limits, sub_filter=sub_filter)
     except DamagedPdfError as error:
@@ -233,7 +256,9 @@ def _prepare(
         declare_pades(update)
     written = update.written(signature)
     _read_back(document, written, field_name, options, limits)
-    return PreparedPdf(reserve, document.stream, False, sub_filter, tuple(notices), written)
+    return PreparedPdf(
+        reserve, document.stream, False, sub_filter, tuple(notices), document, written
+    )
 
 
 def _read_back(

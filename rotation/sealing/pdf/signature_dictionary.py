@@ -139,6 +139,28 @@ def _build() -> DictionaryObject:
     return DictionaryObject({pdf_name("/Filter"): handler, pdf_name("/App"): software})
 
 
+class TimestampDictionary(DictionaryObject):
+    """An empty document timestamp (ISO 32000-2, 12.8.5).
+
+    Attributes:
+        contents: the placeholder for the timestamp token.
+        byte_range: as in `SignatureDictionary`.
+    """
+
+    def __init__(self, reserve: int) -> None:
+        self.contents = ContentsPlaceholder(reserve)
+        self.byte_range = ByteRangePlaceholder()
+        super().__init__(
+            {
+                pdf_name("/Contents"): self.contents,
+                pdf_name("/ByteRange"): self.byte_range,
+                pdf_name("/Type"): pdf_name("/DocTimeStamp"),
+                pdf_name("/Filter"): pdf_name("/Adobe.PPKLite"),
+                pdf_name("/SubFilter"): pdf_name("/ETSI.RFC3161"),
+            }
+        )
+
+
 def signature_field(name: str, page: PdfObject | None) -> DictionaryObject:
     """A new invisible signature field, which is its own widget.
 

@@ -198,11 +198,11 @@ class _FileWriter:
     ) -> None:
         self._temporary.drop()
 
-    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+    def complete(self, prepared: PreparedPdf, cms: bytes, proof: bytes = b"") -> StoredDocument:
         """As `DocumentWriter.complete`. What is stored is what was hashed."""
         update = prepared.update(cms)
         try:
-            size = self._write(prepared, cms, update)
+            size = self._write(prepared, cms, update, proof)
             refuse_existing(self._path, overwrite=self._overwrite)
             self._temporary.path.replace(self._path)
             _sync(self._path.parent)
@@ -211,13 +211,14 @@ class _FileWriter:
             raise _unwritable(self._path, error) from error
         return StoredDocument(f"{modified:x}-{size:x}", None, size)
 
-    def _write(self, prepared: PreparedPdf, cms: bytes, update: bytes) -> int:
+    def _write(self, prepared: PreparedPdf, cms: bytes, update: bytes, proof: bytes) -> int:
         file, digest = self._temporary.file, hashlib.sha256()
         prepared.source.seek(0)
         while chunk := prepared.source.read(_CHUNK):
             digest.update(chunk)
             file.write(chunk)
         file.write(update)
+        file.write(proof)
         before, after = _around_signature(prepared, cms, update)
         digest.update(before)
         digest.update(after)

@@ -178,14 +178,14 @@ class PutObjectWriter:
     ) -> None:
         pass
 
-    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+    def complete(self, prepared: PreparedPdf, cms: bytes, proof: bytes = b"") -> StoredDocument:
         """As `DocumentWriter.complete`. S3 checks the SHA-256 before it stores the content.
 
         After a retryable refusal it tries again for a few seconds: the signature is paid for, and
         a caller who asks again buys another one. Where S3 gave no answer it does not try again,
         since the wait for the answer has used up much of the time.
         """
-        content = prepared.embed(cms)
+        content = prepared.embed(cms) + proof
         for longest in (*_PAUSES, None):
             try:
                 return self._put(content)
@@ -235,6 +235,6 @@ class MultipartCopyWriter:
     ) -> None:
         self._copy.abort(error)
 
-    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+    def complete(self, prepared: PreparedPdf, cms: bytes, proof: bytes = b"") -> StoredDocument:
         """As `DocumentWriter.complete`. S3 copies the version that was read, or nothing."""
-        return self._copy.complete(prepared.update(cms))
+        return self._copy.complete(prepared.update(cms) + proof)

@@ -127,7 +127,7 @@ class Writing:
     ) -> None:
         pass
 
-    def complete(self, prepared: PreparedPdf, cms: bytes) -> StoredDocument:
+    def complete(self, prepared: PreparedPdf, cms: bytes, proof: bytes = b"") -> StoredDocument:
         """Write it."""
         if self.copied is None:
             self.place.write_bytes(prepared.embed(cms))

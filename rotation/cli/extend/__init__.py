@@ -1,0 +1,1 @@
+"""``rotation extend``: raises the level of documents that are sealed already."""

@@ -1,0 +1,257 @@
+"""Each level, as independent validators see it: now, and when everything has expired."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asn1crypto import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign.ades.report import AdESPassed
+from pyhanko.sign.validation import validate_pdf_signature
+from pyhanko.sign.validation.ades import simulate_future_ades_lta_validation
+from pyhanko.sign.validation.dss import DocumentSecurityStore
+from pyhanko.sign.validation.policy_decl import (
+    PdfSignatureValidationSpec,
+    RevinfoOnlineFetchingRule,
+    RevocationInfoGatheringSpec,
+    SignatureValidationSpec,
+)
+from pyhanko.sign.validation.settings import KeyUsageConstraints
+from pyhanko_certvalidator import ValidationContext
+from pyhanko_certvalidator.context import CertValidationPolicySpec
+from pyhanko_certvalidator.policy_decl import CertRevTrustPolicy, RevocationCheckingPolicy
+from pyhanko_certvalidator.registry import SimpleTrustManager
+
+from rotation.errors import LevelError
+from rotation.sandbox.vendor import (
+    PADES,
+    PKCS7,
+    Algorithm,
+    Pki,
+    Trouble,
+    ValidationService,
+    VendorProfile,
+)
+from rotation.sealing.request import Level
+from tests.sealing.conftest import now
+from tests.sealing.levels.conftest import LevelFixture
+from tests.sealing.pdf_tools import qpdf_check, trusted_by_pdfsig
+from tests.sealing.pdfs import encrypted, pdf
+
+FIVE_YEARS = timedelta(days=5 * 365)
+SEALING = KeyUsageConstraints(key_usage={"non_repudiation"})
+PROFILES = {
+    "PAdES": PADES,
+    "PKCS #7": PKCS7,
+    "RSA-PSS": VendorProfile(algorithm=Algorithm.RSA_PSS),
+}
+
+
+def seal(fixture: LevelFixture, level: Level, document: bytes | None = None) -> dict[str, Any]:
+    fixture.put("a.pdf", document or pdf())
+    request = fixture.request(options={"level": level.value})
+    return fixture.sealer.seal(request).answer()
+
+
+def trust(pki: Pki) -> SimpleTrustManager:
+    root = x509.Certificate.load(pki.root.certificate.public_bytes(Encoding.DER))
+    return SimpleTrustManager.build(trust_roots=[root])
+
+
+def specification(pki: Pki) -> PdfSignatureValidationSpec:
+    """Every certificate must have revocation data, and none of it may be fetched."""
+    required = CertRevTrustPolicy(RevocationCheckingPolicy.from_legacy("require"))
+    # Nobody can know five years ahead what is said of the authority then.
+    unknown = CertRevTrustPolicy(RevocationCheckingPolicy.from_legacy("soft-fail"))
+    return PdfSignatureValidationSpec(
+        SignatureValidationSpec(
+            CertValidationPolicySpec(trust(pki), required),
+            RevocationInfoGatheringSpec(RevinfoOnlineFetchingRule.LOCAL_ONLY),
+            ts_cert_validation_policy=CertValidationPolicySpec(trust(pki), unknown),
+            key_usage_settings=SEALING,
+        )
+    )
+
+
+def embedded(document: bytes, password: str | None = None) -> Any:
+    reader = PdfFileReader(BytesIO(document))
+    if password is not None:
+        reader.decrypt(password)
+    (signature,) = reader.embedded_regular_signatures
+    return signature
+
+
+def valid(
+    document: bytes,
+    pki: Pki,
+    *,
+    long_term: bool,
+    password: str | None = None,
+    at: datetime | None = None,
+) -> bool:
+    """Whether pyHanko finds the signature valid at a time, with the network off.
+
+    With ``long_term``, each certificate of the signer's chain needs revocation data of the DSS, and
+    is judged at the time of the timestamp.
+    """
+    signature = embedded(document, password)
+    root = x509.Certificate.load(pki.root.certificate.public_bytes(Encoding.DER))
+    options: dict[str, Any] = {"trust_roots": [root], "allow_fetching": False}
+    stamps = ValidationContext(**options, moment=at)
+    if long_term:
+        store: Any = DocumentSecurityStore.read_dss(signature.reader)
+        unsigned = {
+            one["type"].native: one["values"] for one in signature.signer_info["unsigned_attrs"]
+        }
+        token = unsigned["signature_time_stamp_token"][0]["content"]
+        signed_at = token["encap_content_info"]["content"].parsed["gen_time"].native
+        signer = store.as_validation_context(
+            options
+            | {"moment": signed_at, "revocation_mode": "require", "retroactive_revinfo": True}
+        )
+    else:
+        signer = ValidationContext(**options, moment=at)
+    status = validate_pdf_signature(signature, signer, stamps, key_usage_settings=SEALING)
+    return bool(status.bottom_line)
+
+
+def archived(document: bytes, pki: Pki, at: datetime) -> bool:
+    """Whether EN 319 102-1 finds it valid then, if its last timestamp was renewed until then."""
+    found = asyncio.run(
+        simulate_future_ades_lta_validation(embedded(document), specification(pki), at)
+    )
+    return found.ades_subindic is AdESPassed.OK
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("level", Level)
+def test_each_level_is_accepted_by_validators(
+    level_fixture: LevelFixture, level: Level, name: str, tmp_path: Path
+) -> None:
+    """PyHanko's own judgement of the level, pdfsig's of the signatures, qpdf's of the file."""
+    level_fixture.emulator.profile = PROFILES[name]
+    answer = seal(level_fixture, level)
+    assert answer["level"] == {"name": level, "asked": level, "problem": None}
+    content = level_fixture.sealed()
+    assert valid(content, level_fixture.pki, long_term=level.reaches(Level.B_LT))
+    assert trusted_by_pdfsig(content, level_fixture.pki.root_pem, tmp_path)
+    assert "No syntax or stream encoding errors" in qpdf_check(content, tmp_path)
+    reader = PdfFileReader(BytesIO(content))
+    assert ("/DSS" in reader.root) == level.reaches(Level.B_LT)
+    assert len(reader.embedded_timestamp_signatures) == (level is Level.B_LTA)
+    assert content.startswith(pdf())
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("level", [Level.B_LT, Level.B_LTA])
+def test_the_higher_levels_survive_the_certificates(
+    level_fixture: LevelFixture, level: Level, name: str
+) -> None:
+    """Five years on, the signer has expired and was revoked, and nothing can be fetched."""
+    level_fixture.emulator.profile = PROFILES[name]
+    seal(level_fixture, level)
+    assert level_fixture.services is not None
+    level_fixture.services.revoke(level_fixture.pki.signer.certificate)
+    level_fixture.services.trouble = dict.fromkeys(ValidationService, Trouble.DOWN)
+    content, pki = level_fixture.sealed(), level_fixture.pki
+    later = now() + FIVE_YEARS
+    assert pki.signer.certificate.not_valid_after_utc < later
+    assert valid(content, pki, long_term=True, at=later)
+    assert not valid(content, pki, long_term=False, at=later)
+    if level is Level.B_LTA:
+        assert archived(content, pki, later)
+
+
+def test_an_encrypted_document_is_raised(level_fixture: LevelFixture) -> None:
+    """A document with an empty user password gets the same proof."""
+    answer = seal(level_fixture, Level.B_LTA, encrypted(user_password=""))
+    assert answer["level"]["problem"] is None
+    assert valid(level_fixture.sealed(), level_fixture.pki, long_term=True, password="")
+
+
+@pytest.mark.parametrize(
+    ("down", "asked", "reached"),
+    [
+        (ValidationService.OCSP, Level.B_LT, Level.B_LT),
+        (ValidationService.CRL, Level.B_LT, Level.B_T),
+        (ValidationService.CRL, Level.B_LTA, Level.B_T),
+        (ValidationService.TSA, Level.B_LT, Level.B_LT),
+        (ValidationService.TSA, Level.B_LTA, Level.B_LT),
+    ],
+)
+@pytest.mark.parametrize("trouble", [Trouble.DOWN, Trouble.NONSENSE])
+def test_a_service_that_fails_is_said(
+    level_fixture: LevelFixture,
+    down: ValidationService,
+    trouble: Trouble,
+    asked: Level,
+    reached: Level,
+) -> None:
+    """The document has the level that the answer names, and the answer says what is missing."""
+    assert level_fixture.services is not None
+    level_fixture.services.trouble[down] = trouble
+    answer = seal(level_fixture, asked)
+    assert answer["level"]["name"] == reached
+    assert (answer["level"]["problem"] is None) == (asked is reached)
+    assert valid(level_fixture.sealed(), level_fixture.pki, long_term=reached.reaches(Level.B_LT))
+
+
+def test_a_level_that_is_demanded_is_reached_or_nothing_is_stored(
+    level_fixture: LevelFixture,
+) -> None:
+    """With LEVEL_ON_FAILURE=fail, a lower level is an error that may pass."""
+    assert level_fixture.services is not None
+    level_fixture.use(fail=True)
+    level_fixture.services.trouble[ValidationService.TSA] = Trouble.DOWN
+    with pytest.raises(LevelError, match=r"B-LT and not as B-LTA.*LEVEL_ON_FAILURE") as told:
+        seal(level_fixture, Level.B_LTA)
+    assert (told.value.code, told.value.retryable) == ("level", True)
+    assert level_fixture.nothing_sealed()
+
+
+def test_only_hosts_of_the_settings_are_asked(level_fixture: LevelFixture) -> None:
+    """An address in a certificate opens no way to another host."""
+    assert level_fixture.services is not None
+    level_fixture.use(hosts=frozenset({"ocsp.example.org"}))
+    answer = seal(level_fixture, Level.B_LT)
+    assert answer["level"]["name"] == Level.B_T
+    assert "is not a host of VALIDATION_HOSTS" in answer["level"]["problem"]
+    assert not level_fixture.services.requests
+
+
+def test_a_revoked_signer_gets_no_proof(level_fixture: LevelFixture) -> None:
+    """The seal is B-T at most, and the reason is told; waiting does not help."""
+    assert level_fixture.services is not None
+    level_fixture.use(fail=True)
+    level_fixture.services.revoke(level_fixture.pki.signer.certificate)
+    with pytest.raises(LevelError, match="revoked") as told:
+        seal(level_fixture, Level.B_LT)
+    assert not told.value.retryable
+
+
+@pytest.mark.parametrize("trouble", [Trouble.DRIPPING_HEADERS, Trouble.DRIPPING_BODY])
+@pytest.mark.parametrize(
+    "dripping", [ValidationService.OCSP, ValidationService.CRL, ValidationService.TSA]
+)
+def test_a_service_that_drips_costs_its_budget_and_no_more(
+    level_fixture: LevelFixture, dripping: ValidationService, trouble: Trouble
+) -> None:
+    """One time limit holds for all exchanges of a document, however slowly an answer comes."""
+    from time import monotonic
+
+    assert level_fixture.services is not None
+    level_fixture.services.trouble[dripping] = trouble
+    level_fixture.use(time=timedelta(seconds=3))
+    begun = monotonic()
+    answer = seal(level_fixture, Level.B_LTA)
+    took = monotonic() - begun
+    assert answer["level"]["problem"]
+    assert valid(level_fixture.sealed(), level_fixture.pki, long_term=False)
+    # Without an end each of them would drip for ever; how fast the rest is depends on the machine.
+    assert took < 120
