@@ -396,10 +396,11 @@ CODES = {
     "DestinationError": "destination",
     "LedgerError": "ledger",
     "SignatureTooLargeError": "signature_too_large",
+    "LevelError": "level",
     "SealingUnavailableError": "sealing_unavailable",
 }
 # Errors that are told by AWS's answer whether they pass.
-DEPENDS = {"secret_store", "destination", "notification", "journal", "ledger"}
+DEPENDS = {"secret_store", "destination", "notification", "journal", "ledger", "level"}
 
 
 def tree(root: type[RotationError] = RotationError) -> list[type[RotationError]]:

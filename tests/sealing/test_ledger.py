@@ -48,6 +48,7 @@ def test_a_seal_leaves_an_entry_under_the_digest_that_was_signed(
         "signer": sealed.signer.subject,
         "timestampedAt": None,
         "profile": "pades",
+        "level": "B-B",
         "source": {
             "bucket": with_ledger.incoming,
             "key": "a.pdf",

@@ -69,7 +69,7 @@ class ValidationServices:
         self.stopped = Event()
         self._revoked: dict[int, datetime] = {}
         self._lock = Lock()
-        self._server = _Server((HOST, 0), _Handler)
+        self._server = _ServiceServer((HOST, 0), _ServiceHandler)
         self._server.services = self
         self.pki = pki.with_services(self.url)
         self._thread = Thread(
@@ -170,7 +170,7 @@ class ValidationServices:
         return None
 
 
-class _Server(ThreadingHTTPServer):
+class _ServiceServer(ThreadingHTTPServer):
     daemon_threads = True
     services: ValidationServices
 
@@ -178,8 +178,8 @@ class _Server(ThreadingHTTPServer):
         """Say nothing of a client that went away."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+class _ServiceHandler(BaseHTTPRequestHandler):
+    server: _ServiceServer
 
     def exchange(self) -> None:
         """Read one request and answer it."""
