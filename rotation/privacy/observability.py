@@ -9,6 +9,7 @@ log line has a fact and its ids (``secret``, ``version``, ``key_id``, ``step``),
 from __future__ import annotations
 
 import json
+from threading import Lock
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
@@ -20,6 +21,7 @@ from rotation.privacy.redaction import HIDDEN, hide_keys, is_hidden_field, scrub
 
 SERVICE: Final = "trusted-signatures-rotation"
 NAMESPACE: Final = "TrustedSignatures"
+_counting: Final = Lock()
 #: The dimension that names the Lambda function.
 FUNCTION: Final = "function"
 
@@ -82,4 +84,6 @@ def count(name: str, value: float = 1) -> None:
     """
     if FUNCTION not in metrics.dimension_set:
         return
-    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    # Powertools reads a metric's values and writes them back: two threads could lose one.
+    with _counting:
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)

@@ -25,8 +25,8 @@ class ProfileChoice:
 
     A document is prepared before the vendor's CMS is seen. With `SealProfile.AUTO` it is prepared
     for PAdES until a CMS is seen that is none. From then on it is adbe.pkcs7.detached, which admits
-    every CMS: so the process buys a second signature for that reason once, and never twice for one
-    document, even if the vendor's servers give different profiles.
+    every CMS. So only the documents that are under way at that moment cost a second signature for
+    that reason, and none a third, even if the vendor's servers give different profiles.
     """
 
     def __init__(self, setting: SealProfile = SealProfile.AUTO) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import Lock
 from typing import Any, Final, Protocol
 
 from rotation.cms.timestamps import Timestamp
@@ -31,6 +30,7 @@ from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.raised import RaisedLevel, RaiseSeal
 from rotation.sealing.request import Level, ObjectLocation, SealRequest
 from rotation.sealing.signer_name import SignerName
+from rotation.sealing.turns import Turns
 from rotation.vendor.signer import Signer
 
 _LARGEST_RESERVE: Final = 256 * 1024
@@ -140,9 +140,9 @@ class Sealer:
         destinations: where sealed documents may be written.
         max_document_bytes: the largest document accepted.
         limits: what reading one may cost; None: the defaults.
-        at_once: how many documents its callers have sealed at the same time. Where it is more than
-            one, documents beyond `Limits.shared` are prepared one after the other, so that memory
-            and time suffice for all.
+        turns: where several documents are sealed at the same time, those beyond `Limits.shared` are
+            prepared one after the other, so that memory and time suffice for all; None: one
+            document is sealed at a time, or memory does not matter.
         profile: decides which SubFilter a document gets, for the whole process; None: one of the
             sealer's own, for which the SubFilter follows the CMS.
         ledger: where each seal leaves an entry before the document is stored; None: nowhere.
@@ -161,7 +161,7 @@ class Sealer:
         destinations: Sequence[AllowedLocation],
         max_document_bytes: int,
         limits: Limits | None = None,
-        at_once: int = 1,
+        turns: Turns | None = None,
         profile: ProfileChoice | None = None,
         ledger: SealLedger | None = None,
         signer_name: SignerName | None = None,
@@ -175,8 +175,7 @@ class Sealer:
         self._destinations = destinations
         self._max_document_bytes = max_document_bytes
         self._limits = limits or Limits()
-        self._shared = self._limits.shared() if at_once > 1 else None
-        self._alone = Lock()
+        self._turns = turns
         self._profile = profile or ProfileChoice()
         self._ledger = ledger
         self._signer_name = signer_name or SignerName()
@@ -343,11 +342,11 @@ class Sealer:
                 limits=limits,
             )
 
-        if self._shared is None:
+        if self._turns is None:
             return within(self._limits)
         with suppress(DocumentTooLargeError):
-            return within(self._shared)
-        with self._alone:
+            return within(self._limits.shared())
+        with self._turns.take():
             return within(self._limits)
 
     def _signature(self, request: SealRequest, prepared: PreparedPdf) -> tuple[bytes, Signer]:

@@ -22,6 +22,7 @@ from rotation.sealing.request import SealRequest
 from rotation.sealing.sealer import Sealer, SealLedger, SignFunction, VerifyFunction
 from rotation.sealing.signer_name import SignerName
 from rotation.sealing.storage.s3 import S3Documents
+from rotation.sealing.turns import Turns
 from rotation.sealing.verify import verify
 from rotation.settings.environment import Location
 from rotation.vendor.cms import verify_cms
@@ -124,7 +125,7 @@ class SealerFixture:
             max_document_bytes=self.largest,
             ledger=self.ledger,
             signer_name=self.signer_name,
-            at_once=self.at_once,
+            turns=Turns() if self.at_once > 1 else None,
             profile=self.profile,
             raise_seal=self.raise_seal,
         )

@@ -13,6 +13,7 @@ from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.sealer import Sealer, SealLedger
 from rotation.sealing.signer_name import SignerName
 from rotation.sealing.storage.s3 import DestinationPolicy, S3Documents
+from rotation.sealing.turns import Turns
 from rotation.settings.environment import Location
 from rotation.settings.sealing import SealingSettings
 from rotation.vendor.cms import verify_cms
@@ -78,7 +79,7 @@ class SealerWiring:
             raise_seal=seal_raiser(
                 settings.levels, settings.vendor.trust_anchors, limits, calls_end
             ),
-            at_once=self._at_once,
+            turns=Turns(calls_end.before(limits.time)) if self._at_once > 1 else None,
             ledger=self._ledger,
             signer_name=self._signer_name,
         )
