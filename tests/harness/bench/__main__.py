@@ -9,7 +9,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.harness.bench import client, events, first_answer, imports, page, sealing, transfer
+from tests.harness.bench import (
+    client,
+    events,
+    first_answer,
+    imports,
+    levels,
+    page,
+    sealing,
+    transfer,
+)
 from tests.harness.bench.results import load, load_before, record
 
 #: The parts, in the order in which they are measured, each with its figures.
@@ -18,6 +27,7 @@ PARTS = {
     "sealing": (sealing.measured, sealing.FIGURES),
     "transfer": (transfer.measured, transfer.FIGURES),
     "events": (events.measured, events.FIGURES),
+    "levels": (levels.measured, levels.FIGURES),
     "first-answer": (first_answer.measured, first_answer.FIGURES),
     "imports": (imports.measured, imports.FIGURES),
 }

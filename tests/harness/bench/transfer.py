@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rotation.sandbox.vendor import Pki, VendorEmulator
+from rotation.sandbox.vendor import Pki, ValidationServices, VendorEmulator
 from tests.harness.bench.canned import Canned
 from tests.harness.bench.documents import GB, KB, MB, write_scans
 from tests.harness.bench.results import Figure
@@ -47,12 +47,17 @@ FIGURES: Final = (
 
 @dataclass(frozen=True)
 class Office:
-    """S3 with the documents, the vendor, and what a function needs to know of them."""
+    """S3 with the documents, the vendor, validation services, and what a function needs of them."""
 
     folder: Path
     s3: S3Server
     vendor: VendorEmulator
-    pki: Pki
+    services: ValidationServices
+
+    @property
+    def pki(self) -> Pki:
+        """The certificates of the vendor."""
+        return self.services.pki
 
     def environment(self) -> dict[str, str]:
         """As the function's."""
@@ -67,20 +72,23 @@ class Office:
             "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
             "SOURCE_LOCATIONS": INCOMING,
             "DESTINATION_LOCATIONS": OUTGOING,
+            "VALIDATION_HOSTS": self.services.host,
+            "TSA_URL": self.services.tsa_url,
         }
 
-    def event(self, name: str) -> dict[str, Any]:
+    def event(self, name: str, **options: object) -> dict[str, Any]:
         """A sealing request for one of the documents."""
         key = self.vendor.keys.create()
         return {
             "source": {"bucket": INCOMING, "key": name},
             "destination": {"bucket": OUTGOING, "key": name},
             "credential": {"apiKey": key.material, "apiKeyId": key.id},
+            "options": options,
         }
 
-    def ours(self, name: str) -> Subject:
+    def ours(self, name: str, **options: object) -> Subject:
         """`Sealer.seal` of one of the documents."""
-        settings = {"event": self.event(name)}
+        settings = {"event": self.event(name, **options)}
         return Subject("tests.harness.bench.subjects.ours:stored", settings, self.environment())
 
     def get_and_hash(self, name: str) -> Subject:
@@ -115,17 +123,21 @@ class Office:
                 path.unlink()
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @contextmanager
 def open_office(documents: Sequence[str] = tuple(SIZES)) -> Iterator[Office]:
     """Everything that there is, and some documents in it."""
-    pki = Pki.create(datetime.now(UTC))
     with (
+        ValidationServices(Pki.create(_now()), clock=_now) as services,
         tempfile.TemporaryDirectory() as folder,
         S3Server(Path(folder, "s3"), checksums=False) as s3,
-        VendorEmulator(pki, clock=lambda: datetime.now(UTC)) as vendor,
+        VendorEmulator(services.pki, clock=_now) as vendor,
     ):
-        office = Office(Path(folder), s3, vendor, pki)
-        Canned.write(office.folder, pki)
+        office = Office(Path(folder), s3, vendor, services)
+        Canned.write(office.folder, office.pki)
         (office.folder / "s3").mkdir()
         s3.store.buckets |= {INCOMING: Bucket(), OUTGOING: Bucket()}
         for name in documents:
