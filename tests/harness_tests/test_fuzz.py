@@ -58,23 +58,37 @@ def test_damaged_documents(seed: int, signer: SimpleSigner, pki: Pki) -> None:
 
 def test_damaged_answers_of_the_vendor(pki: Pki) -> None:
     """Whatever happens to a CMS: it is read, or refused in words, alone and in a document."""
-    chance, answers = random.Random(1), Answers.of(pki)
+    chance = random.Random(1)
     results: Counter[str] = Counter()
-    for _ in range(150):
-        outcome = answers.attempt(chance)
-        assert outcome.problem is None
-        results[outcome.result] += 1
+    with Answers.of(pki) as answers:
+        for _ in range(150):
+            outcome = answers.attempt(chance)
+            assert outcome.problem is None
+            results[outcome.result] += 1
     assert results.keys() == {ACCEPTED, "seal_verification"}
 
 
 def test_an_answer_that_is_not_damaged_is_accepted(pki: Pki) -> None:
     """What is damaged was good, and the tree is written as it was read."""
-    answers = Answers.of(pki)
-    for whole in answers.whole["cms"]:
-        answers.readers["cms"](whole)
-        parsed = parse(whole)
-        assert parsed is not None
-        assert b"".join(node.encoded() for node in parsed) == whole
+    with Answers.of(pki) as answers:
+        for whole in answers.whole["cms"]:
+            answers.readers["cms"](whole)
+            parsed = parse(whole)
+            assert parsed is not None
+            assert b"".join(node.encoded() for node in parsed) == whole
+
+
+def test_damaged_answers_of_validation_services(pki: Pki) -> None:
+    """A document is raised or is not, for a reason; its seal is as good as before."""
+    chance = random.Random(1)
+    results: Counter[str] = Counter()
+    with Answers.of(pki) as answers:
+        for _ in range(12):
+            outcome = answers.raise_level(chance)
+            assert outcome.problem is None
+            results[outcome.result] += 1
+    assert "raised to B-T" in results
+    assert len(results) > 1
 
 
 def test_a_seed_makes_the_same_documents_again() -> None:

@@ -60,12 +60,14 @@ class ValidationServices:
         pki: the certificates that name these services; their keys are those of the given ones.
         trouble: which services fail, and how. Change it at any time.
         requests: how often each service was asked.
+        alter: what becomes of an answer before it is sent.
     """
 
     def __init__(self, pki: Pki, *, clock: Callable[[], datetime]) -> None:
         self.clock = clock
         self.trouble: dict[ValidationService, Trouble] = {}
         self.requests: Counter[ValidationService] = Counter()
+        self.alter: Callable[[ValidationService, bytes], bytes] = lambda _, content: content
         self.stopped = Event()
         self._revoked: dict[int, datetime] = {}
         self._lock = Lock()
@@ -197,6 +199,7 @@ class _ServiceHandler(BaseHTTPRequestHandler):
             return
         if trouble is Trouble.NONSENSE:
             content = b"this is no DER"
+        content = services.alter(service, content)
         self.send_response(200)
         self.send_header("Content-Type", kind)
         if trouble is Trouble.DRIPPING_BODY:

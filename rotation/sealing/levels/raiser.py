@@ -121,9 +121,14 @@ class _Raising:
         try:
             self._climb(wanted)
         except RotationError as error:
-            self.retryable = error.retryable
-            return "; ".join(dict.fromkeys([str(error), *self._http.problems]))
-        return None
+            problem, self.retryable = str(error), error.retryable
+        except UNREADABLE as error:
+            # asn1crypto parses what it has read only when somebody looks at it.
+            problem = f"What a service answered cannot be read ({type(error).__name__})."
+            self.retryable = True
+        else:
+            return None
+        return "; ".join(dict.fromkeys([problem, *self._http.problems]))
 
     def _climb(self, wanted: Level) -> None:
         document = self._document

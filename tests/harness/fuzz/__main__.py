@@ -2,10 +2,11 @@
 
 ``python -m tests.harness.fuzz --minutes 15 --corpus DIR --seed 7`` ends with 1 if anything but a
 good seal or a typed refusal came of a document, or anything but a result or a typed error of an
-answer: a CMS, with a timestamp and without, alone and in a sealed document. pyHanko's validator
-judges the seals, and Poppler's pdfsig those in documents that were damaged. Whatever was wrong is
-told, and the document is kept under ``.bench/fuzz``. The seed, printed first, makes the same
-documents again, but for the signatures in them.
+answer: a CMS, alone and in a sealed document; those of an OCSP responder, a CRL, an issuer's
+certificate and a time-stamping authority. pyHanko's validator judges the seals, and Poppler's
+pdfsig those in documents that were damaged. Whatever was wrong is told, and the document is kept
+under ``.bench/fuzz``. The seed, printed first, makes the same documents again, but for the
+signatures in them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -39,12 +41,19 @@ KEPT: Final = Path(".bench/fuzz")
 MEMORY: Final = 1769 * 1024 * 1024
 #: The share of the trials that are answers; they take less time than documents.
 _ANSWERS: Final = 0.7
+#: The share of the answers that are of validation services.
+_RAISED: Final = 0.1
 #: A corpus's largest documents take the time of hundreds of others.
 _LARGEST: Final = 2 * 1024 * 1024
 
 
 def main() -> int:
     """Fuzz until the time is over, and say what was found."""
+    with ExitStack() as running:
+        return _fuzz(running)
+
+
+def _fuzz(running: ExitStack) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -61,14 +70,15 @@ def main() -> int:
     own.append(signed_by_author(pdf_with_form(), signer, certify=MDPPerm.FILL_FORMS))
     paths = list(documents(chosen.corpus).values()) if chosen.corpus else []
     paths = [path for path in paths if path.stat().st_size <= _LARGEST]
-    answers = Answers.of(pki)
+    answers = running.enter_context(Answers.of(pki))
     results: Counter[str] = Counter()
     problems = 0
     end = time.monotonic() + 60 * chosen.minutes
     folder = Path(tempfile.mkdtemp())
     while time.monotonic() < end:
         if chance.random() < _ANSWERS:
-            outcome = answers.attempt(chance)
+            raising = chance.random() < _RAISED
+            outcome = answers.raise_level(chance) if raising else answers.attempt(chance)
             results[f"answer: {outcome.result}"] += 1
             if outcome.problem:
                 problems += 1

@@ -1,4 +1,4 @@
-"""What the vendor and others answer in DER, damaged: a CMS, alone and in a sealed document.
+"""What the vendor and validation services answer in DER, damaged.
 
 DER is a tree, so most damage to its bytes ends at the first length that is wrong. Here the tree is
 damaged and written again with lengths that are right, so that damage gets further.
@@ -6,19 +6,25 @@ damaged and written again with lengths that are right, so that damage gets furth
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Final
 
 from rotation.errors import SealVerificationError
-from rotation.sandbox.vendor import Pki
+from rotation.sandbox.vendor import Pki, ValidationService, ValidationServices
 from rotation.sandbox.vendor.cms import sign
-from rotation.sealing.pdf import prepare
-from rotation.sealing.request import SealOptions
+from rotation.sealing.levels.growing_document import GrowingDocument
+from rotation.sealing.levels.raiser import LevelRaiser
+from rotation.sealing.levels.services import ServiceSettings
+from rotation.sealing.pdf import Limits, prepare
+from rotation.sealing.pdf.reader.document import PdfDocument, readable
+from rotation.sealing.request import Level, SealOptions
 from rotation.sealing.verify import verify
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signer import SignerPolicy
@@ -130,22 +136,36 @@ _WAYS: Final[tuple[Callable[[Node, random.Random], None], ...]] = (
 )
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Answers:
     """Whole answers, and what reads each kind of them.
 
     Attributes:
-        whole: the answers that are damaged, by kind.
+        whole: the vendor's answers that are damaged, by kind.
         readers: what reads an answer of a kind; raises nothing but what it says it raises.
+        services: the OCSP responder, the CRLs and the TSA whose answers are damaged.
+        sealed: a document with a timestamped seal, which is to be raised.
     """
 
     whole: Mapping[str, Sequence[bytes]]
     readers: Mapping[str, Callable[[bytes], object]]
+    services: ValidationServices
+    sealed: bytes
 
     @classmethod
-    def of(cls, pki: Pki) -> Answers:
-        """Answers of a vendor with this CA."""
-        now = datetime.now(UTC)
+    @contextmanager
+    def of(cls, made: Pki) -> Iterator[Answers]:
+        """Answers of a vendor with this CA, and of services that run for as long."""
+        with ValidationServices(made, clock=_now) as services:
+            yield cls._of(services)
+
+    @classmethod
+    def _of(cls, services: ValidationServices) -> Answers:
+        pki, now = services.pki, _now()
         prepared = prepare(BytesIO(pdf()), SealOptions(), now)
         policy = SignerPolicy.from_pem(pki.root_pem, None)
         plain = sign(prepared.digest, pki.signer)
@@ -160,10 +180,36 @@ class Answers:
         return cls(
             {"cms": (plain, stamped), "seal": (plain, stamped)},
             {"cms": checked, "seal": in_a_document},
+            services,
+            prepared.embed(stamped),
         )
 
+    def raise_level(self, chance: random.Random) -> Outcome:
+        """Raise the document while the answers of one service are damaged.
+
+        It is raised, or it is not and there is a reason; and its seal is as good as before.
+        """
+        damaged_service = chance.choice(list(ValidationService))
+
+        def alter(service: ValidationService, content: bytes) -> bytes:
+            return damaged(content, chance) if service is damaged_service else content
+
+        self.services.alter = alter
+        settings = ServiceSettings(frozenset({self.services.host}), self.services.tsa_url)
+        root = self.services.pki.root_pem
+        try:
+            with readable():
+                read = PdfDocument(BytesIO(self.sealed))
+            document = GrowingDocument(read, lambda: hashlib.sha256(self.sealed), Limits())
+            raised = LevelRaiser(settings, root, _now).raise_level(document, Level.B_LTA)
+            [seal, *_] = verify(self.sealed + document.tail, root)
+        except Exception as error:  # noqa: BLE001 - that is what is looked for
+            return Outcome(type(error).__name__, f"{damaged_service}: raised {error!r}")
+        worse = None if seal.problem is None else f"{damaged_service}: {seal.problem}"
+        return Outcome(f"raised to {raised.reached}", worse)
+
     def attempt(self, chance: random.Random) -> Outcome:
-        """Damage one answer and have it read."""
+        """Damage one of the vendor's answers and have it read."""
         kind = chance.choice(sorted(self.whole))
         answer = damaged(chance.choice(self.whole[kind]), chance)
         started = time.monotonic()
