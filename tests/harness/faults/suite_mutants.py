@@ -20,6 +20,7 @@ import click
 import pytest
 
 from rotation import credential
+from rotation.client.sealing_client import SealingClient
 from rotation.core import issuing, proving, steps
 from rotation.core.invocation import current_document
 from rotation.core.policy import ReconciliationPolicy
@@ -29,7 +30,7 @@ from rotation.errors import InvalidCredentialError, JournalError
 from rotation.handlers import reconcile_actions, step_invocation
 from rotation.incident import closing, containment, declaration, progress, rollback
 from rotation.journal.keeper import JournalKeeper
-from rotation.journal.model import Journal
+from rotation.journal.model import Death, Journal
 from rotation.key_pool import document
 from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation import examination, execution, observation, reconciler
@@ -41,6 +42,7 @@ from rotation.reconciliation.run_order import RunOrder
 from rotation.reconciliation.situation import Situation
 from rotation.secrets_manager import calls
 from rotation.secrets_manager.labels import INCIDENT_TAG
+from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 from tests.harness.faults.mutants import Places, planted
 from tests.paths import ROOT
@@ -171,6 +173,10 @@ def _as_if_whole(found: Any, *others: Any) -> bool:
 
 def _yes(*_: Any) -> bool:
     return True
+
+
+def _no(*_: Any) -> bool:
+    return False
 
 
 def _removes_first(self: Any) -> None:
@@ -495,6 +501,34 @@ SUITE_MUTANTS = (
         "refuses a pool for one sick entry",
         ((document, "_parse_entry", _all_or_nothing),),
         "key_pool/test_pool_document.py::test_an_entry_that_cannot_be_read_holds_up_no_other",
+    ),
+    SuiteMutant(
+        "takes a lost journal for one that never was",
+        ((Snapshot, "signs_of_a_journal", ()),),
+        "core/test_journal_reading.py::test_nothing_is_concluded_from_a_journal_that_is_lost",
+    ),
+    SuiteMutant(
+        "calls a death proven that a person attests",
+        ((Death, "attested", False),),
+        "incident/test_attestation.py::"
+        "test_an_attested_death_ends_the_incident_and_is_never_called_proven",
+    ),
+    SuiteMutant(
+        "attests what can be proven",
+        ((reconciler, "refuse_provable", _nothing),),
+        "incident/test_attestation.py::test_what_can_be_proven_is_not_attested",
+    ),
+    SuiteMutant(
+        "ignores what an old command line declares",
+        ((observation, "is_compromised", _no),),
+        "reconciliation/test_observation.py::TestCarriedOver::"
+        "test_what_an_old_command_line_declares_later_holds_too",
+    ),
+    SuiteMutant(
+        "asks about a dead key for half a minute with each document",
+        ((SealingClient, "_was_given_up", _no),),
+        "client/test_sealing_client.py::"
+        "test_a_client_asks_about_a_dead_key_for_half_a_minute_and_not_for_each_document",
     ),
 )
 
