@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import click
 
 import rotation as package
+from rotation.cli.shared.options import refuse_keys
 
 FOLDER = Path(".sandbox")
 
@@ -47,6 +48,15 @@ class LazyCommands(click.Group):
         "unstick": "rotation.cli.unstick",
         "verify": "rotation.cli.verify.command",
     }
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line, of whatever command, unless it has a key in it.
+
+        click repeats what it does not understand, and each command shows what it was given.
+        """
+        if not ctx.resilient_parsing:
+            refuse_keys(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. An error that nobody foresaw is one line too, never a traceback.

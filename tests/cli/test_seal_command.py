@@ -220,6 +220,55 @@ def test_a_dry_run_only_says_what_it_would_do(sealing: SealFixture) -> None:
     assert statuses(sealing.lines("--dry-run")) == {"skipped": 2}
 
 
+def test_a_dry_run_says_what_cannot_be_sealed_and_why(sealing: SealFixture) -> None:
+    """Each document is opened: what a seal would refuse is refused before anything is bought."""
+    sealing.put("a.pdf")
+    sealing.put("b.pdf", content=b"no PDF at all")
+    sealing.put("c.pdf", content=encrypted(user_password="secret"))
+    *lines, _ = sealing.lines("--dry-run", code=1)
+    assert [(line["status"], line.get("code")) for line in lines] == [
+        ("planned", None),
+        ("error", "unsupported_pdf"),
+        ("error", "encrypted_pdf"),
+    ]
+    assert not sealing.sealed.exists()
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_no_link_leads_out_of_the_folders(sealing: SealFixture, dry: tuple[str, ...]) -> None:
+    """A link to a file elsewhere is not read, and a link to a folder elsewhere not written to."""
+    elsewhere = sealing.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "private.pdf").write_bytes(pdf())
+    sealing.put("a.pdf", "sub/b.pdf")
+    (sealing.source / "link.pdf").symlink_to(elsewhere / "private.pdf")
+    (sealing.source / "inside.pdf").symlink_to(sealing.source / "a.pdf")
+    sealing.sealed.mkdir()
+    (sealing.sealed / "sub").symlink_to(elsewhere)
+    *documents, _ = sealing.lines(*dry, code=1)
+    lines = {Path(line["source"]).name: line for line in documents}
+    for name in ("link.pdf", "b.pdf"):
+        assert lines[name]["code"] == "invalid_request"
+        assert "--follow-links" in lines[name]["message"]
+    for name in ("a.pdf", "inside.pdf"):
+        assert lines[name]["status"] == ("planned" if dry else "sealed")
+    assert [path.name for path in elsewhere.iterdir()] == ["private.pdf"]
+
+
+def test_links_are_followed_where_somebody_says_so(sealing: SealFixture) -> None:
+    """With the option a link is what it leads to, at both ends."""
+    elsewhere = sealing.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "private.pdf").write_bytes(pdf())
+    sealing.put("sub/b.pdf")
+    (sealing.source / "link.pdf").symlink_to(elsewhere / "private.pdf")
+    sealing.sealed.mkdir()
+    (sealing.sealed / "sub").symlink_to(elsewhere)
+    sealing.seal("--follow-links")
+    assert sealing.is_sealed("link.pdf")
+    assert (elsewhere / "b.pdf").is_file()
+
+
 def test_one_file_goes_where_it_is_said_to_go(sealing: SealFixture) -> None:
     """The file is sealed into a folder, or under another name."""
     sealing.put("a.pdf")

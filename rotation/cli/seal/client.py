@@ -19,7 +19,7 @@ from rotation.client.sealing_client import Invoker, SealingClient
 from rotation.handlers.wiring.levels import seal_raiser
 from rotation.handlers.wiring.sealing import seal_ledger
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
-from rotation.sealing.pdf import Limits
+from rotation.sealing.pdf import Limits, prepare
 from rotation.sealing.profile import ProfileChoice, SealProfile
 from rotation.sealing.request import SealOptions
 from rotation.sealing.sealer import Sealer
@@ -57,6 +57,22 @@ def local_invoker(locations: SealLocations, *, overwrite: bool) -> Invoker:
         raise_seal=seal_raiser(LevelSettings.from_environment(), vendor.trust_anchors, Limits()),
     )
     return InProcessInvoker(sealer)
+
+
+def document_check(
+    locations: SealLocations, options: SealOptions
+) -> Callable[[DocumentToSeal], None]:
+    """A function that opens and prepares one document as a seal does, and has nothing signed.
+
+    It raises a RotationError for a document that cannot be sealed so.
+    """
+    documents = locations.port(overwrite=False)
+
+    def check(document: DocumentToSeal) -> None:
+        with documents.open(document.source, most=_LARGEST) as source:
+            prepare(source.content, options, utc_now())
+
+    return check
 
 
 def document_sealer(

@@ -39,7 +39,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many documents to seal at a time.",
 )
-@click.option("--dry-run", is_flag=True, help="Only print what would be sealed.")
+@click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Also read and write files to which links lead out of SRC and DST.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only print what would be sealed, and what cannot be and why. Without --function each "
+    "document is opened for that.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each document.")
 def seal(
     *,
@@ -49,6 +59,7 @@ def seal(
     function: str | None,
     overwrite: bool,
     jobs: int,
+    follow_links: bool,
     dry_run: bool,
     as_json: bool,
     **asked: Any,
@@ -89,7 +100,7 @@ def seal(
     Exits 0 if everything is sealed, 1 if something is not, 2 if the command line is wrong, 130 if
     it was interrupted.
     """  # noqa: D301 - click keeps the lines after \b as they are
-    from rotation.cli.seal.client import document_sealer, local_invoker
+    from rotation.cli.seal.client import document_check, document_sealer, local_invoker
     from rotation.cli.seal.folders import LocalFolders
     from rotation.cli.seal.output import (
         SealRunOptions,
@@ -121,11 +132,13 @@ def seal(
             locations = S3Prefixes(s3_client(jobs), *addresses)
         else:
             anchors = VendorSettings.from_environment().trust_anchors
-            locations = LocalFolders(source, destination, anchors)
+            locations = LocalFolders(source, destination, anchors, follow_links=follow_links)
         with search_shown():
             documents = locations.documents()
         if dry_run or not documents:
-            print_plan(locations, documents, run_options)
+            # The function may read objects that whoever runs this may not.
+            check = document_check(locations, options) if function is None else None
+            print_plan(locations, documents, run_options, check)
             return
         invoker = (
             LambdaInvoker(function)

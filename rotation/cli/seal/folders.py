@@ -28,13 +28,17 @@ class LocalFolders:
         source: a file, or a folder with all its subfolders.
         destination: a file for a file; else a folder, in which the source's subfolders are made.
         anchors: PEM certificates that a seal must chain to to count as one, or None.
+        follow_links: whether links may lead out of the source's folder, or of the destination's.
 
     Raises:
         click.UsageError: nothing can be sealed from here to there.
     """
 
-    def __init__(self, source: str, destination: str, anchors: bytes | None) -> None:
+    def __init__(
+        self, source: str, destination: str, anchors: bytes | None, *, follow_links: bool = False
+    ) -> None:
         self._anchors = anchors
+        self._follow_links = follow_links
         self._folder = Path(source)
         into = Path(destination)
         self._only: tuple[str, str] | None = None
@@ -88,7 +92,7 @@ class LocalFolders:
         Both files are read: neither a name nor a time would prove it.
 
         Raises:
-            InvalidRequestError: no document may have that name.
+            InvalidRequestError: no document may have that name, or a link leads elsewhere.
         """
         for place in (document.source, document.destination):
             if not is_object_key(place.key):
@@ -98,6 +102,8 @@ class LocalFolders:
                     "no control characters.",
                 )
         read_from, written_to = Path(document.read_from), Path(document.written_to)
+        if not self._follow_links:
+            self._refuse_links(read_from, written_to)
         if not os.path.lexists(written_to):
             return DestinationState.NOTHING
         try:
@@ -107,6 +113,20 @@ class LocalFolders:
         except (OSError, RotationError):
             pass
         return DestinationState.SOMETHING_ELSE
+
+    def _refuse_links(self, read_from: Path, written_to: Path) -> None:
+        """Refuse what lies elsewhere than its path says. A file that a person named is no such."""
+        into = self._roots[_DESTINATION]
+        for what, leads_out in (
+            (read_from, self._only is None and not _lies_in(read_from, self._folder)),
+            (written_to, not _lies_in(written_to.parent, into)),
+        ):
+            if leads_out:
+                raise InvalidRequestError(
+                    field=None,
+                    problem=f"{what} leads through a link out of its folder. To read and write "
+                    "where links lead, give --follow-links.",
+                )
 
     def _signed_after(self, sealed: BinaryIO, size: int) -> bool:
         # Loading pyHanko's judge takes longer than a short run; most runs find nothing to judge.

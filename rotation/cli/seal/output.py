@@ -62,10 +62,16 @@ class SealRunOptions:
 
 
 def print_plan(
-    locations: SealLocations, documents: list[DocumentToSeal], run_options: SealRunOptions
+    locations: SealLocations,
+    documents: list[DocumentToSeal],
+    run_options: SealRunOptions,
+    check: Callable[[DocumentToSeal], None] | None,
 ) -> None:
-    """Print what a run would do."""
-    results = (planned_result(locations, one, overwrite=run_options.overwrite) for one in documents)
+    """Print what a run would do; ``check`` raises RotationError for what cannot be sealed."""
+    results = (
+        planned_result(locations, one, overwrite=run_options.overwrite, check=check)
+        for one in documents
+    )
     summary = _Summary(run_options.as_json, len(documents))
     for result in _with_progress(results, documents):
         summary.add(result)

@@ -218,9 +218,20 @@ class SealRun:
 
 
 def planned_result(
-    locations: SealLocations, document: DocumentToSeal, *, overwrite: bool
+    locations: SealLocations,
+    document: DocumentToSeal,
+    *,
+    overwrite: bool,
+    check: Callable[[DocumentToSeal], None] | None = None,
 ) -> DocumentResult:
-    """What a run would do with a document, given what is at its destination."""
+    """What a run would do with a document, given what is at its destination.
+
+    Args:
+        locations: the source and the destination.
+        document: the document.
+        overwrite: whether a seal may replace something else at the destination.
+        check: opens the document; raises RotationError if it cannot be sealed.
+    """
     try:
         state = locations.state(document)
     except RotationError as error:
@@ -229,4 +240,9 @@ def planned_result(
         return DocumentResult(document, DocumentStatus.SKIPPED)
     if state is DestinationState.SOMETHING_ELSE and not overwrite:
         return DocumentResult(document, DocumentStatus.EXISTS)
+    try:
+        if check is not None:
+            check(document)
+    except RotationError as error:
+        return DocumentResult(document, DocumentStatus.FAILED, error=error)
     return DocumentResult(document, DocumentStatus.PLANNED)

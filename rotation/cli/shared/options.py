@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -13,7 +13,8 @@ from rotation.core.policy import LONGEST_KEY_LIFE
 from rotation.privacy.redaction import scrub
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{32,}")
+# A run of hex digits that is no part of a name or a path: the name of a file may be a digest.
+_KEY_MATERIAL: Final = re.compile(r"(?<![\w./-])[0-9A-Fa-f]{32,}+(?![\w/-]|\.\w)")
 
 RECONCILE_FUNCTION: Final = "trusted-signatures-reconcile"
 
@@ -63,21 +64,19 @@ def refuse_arguments(refused: tuple[str, ...]) -> None:
     if refused:
         raise click.UsageError(
             "A key is never taken from an argument: other processes can see it, and the shell's "
-            "history keeps it. If that was a key, revoke it in the vendor's portal."
+            "history keeps it. If that was a key, replace it (rotation force SECRET --reason "
+            "key-compromise), or revoke it in the vendor's portal, and remove the line from the "
+            "history. If it is the name of a file, write ./ before it."
         )
 
 
-def _refuse_material(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Refuse a key that was given in the place of a secret's name or of a key's id."""
-    if _KEY_MATERIAL.fullmatch(value):
-        refuse_arguments((value,))
-    return value
+def refuse_keys(arguments: Sequence[str]) -> None:
+    """Refuse a command line that has a key anywhere: as a name, an option's value, or in JSON."""
+    refuse_arguments(tuple(one for one in arguments if _KEY_MATERIAL.search(one)))
 
 
-secret_argument = click.argument(
-    "secret", default="trusted-signatures-api", callback=_refuse_material
-)
-key_id_argument = click.argument("key_id", callback=_refuse_material)
+secret_argument = click.argument("secret", default="trusted-signatures-api")
+key_id_argument = click.argument("key_id")
 
 
 def _refuse_key(_: click.Context, __: click.Parameter, value: str) -> str:
