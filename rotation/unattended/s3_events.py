@@ -40,7 +40,7 @@ def new_objects(message: str) -> Sequence[ObjectLocation]:
             for record in event["Records"]
             if record["eventName"].startswith("ObjectCreated:")
         ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         problem = type(error).__name__
     raise InvalidEventError(
         "The message is no event of S3's: neither one by way of EventBridge, nor a notification "

@@ -36,6 +36,8 @@ _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha512": hashes.SHA512,
 }
 
+# A signature has fewer than ten. Each is cut off the rest, so that many would take long.
+_MOST_ATTRIBUTES: Final = 100
 # A SET OF, by the numbers of X.690 (8.1.2).
 _UNIVERSAL, _CONSTRUCTED, _SET_OF = 0, 1, 17
 # What asn1crypto, cryptography and our own code raise on bytes that have another structure.
@@ -151,6 +153,8 @@ def _what_is_signed(attributes: Any) -> bytes:
     content: bytes = attributes.contents
     ends = [0]
     while ends[-1] < len(content):
+        if len(ends) > _MOST_ATTRIBUTES:
+            raise ValueError(f"more than {_MOST_ATTRIBUTES} attributes")
         ends.append(ends[-1] + parser.peek(content[ends[-1] :]))
     each = [content[start:end] for start, end in pairwise(ends)]
     der: bytes = parser.emit(_UNIVERSAL, _CONSTRUCTED, _SET_OF, content)

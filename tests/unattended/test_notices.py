@@ -97,6 +97,8 @@ def test_other_news_names_no_document(message: dict[str, Any]) -> None:
     "message",
     [
         *("", "poison", "[]", "null", '"text"', "3", "{}", '{"Records": 3}', '{"Records": [{}]}'),
+        "[" * 200_000,
+        '{"source":' * 50_000,
         '{"source": "aws.s3"}',
         json.dumps(event() | {"detail": {}}),
         json.dumps(event(key=3)),

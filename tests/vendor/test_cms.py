@@ -199,6 +199,17 @@ def test_attributes_that_are_not_in_der_are_refused(pki: Pki, der: bytes) -> Non
     assert not verify_cms(same, DIGEST, SignerPolicy(), NOW).chained
 
 
+def test_more_attributes_than_a_signature_has_are_refused(der: bytes) -> None:
+    """Reading them one by one takes longer with each, so that a megabyte of them is not read."""
+    content = asn1_cms.ContentInfo.load(der)
+    (signer,) = content["content"]["signer_infos"]
+    for number in range(200):
+        signer["signed_attrs"].append({"type": f"1.3.6.1.4.1.{number + 1}", "values": []})
+    with pytest.raises(SealVerificationError, match="is not a detached CMS") as refused:
+        verify_cms(content.dump(force=True), DIGEST, SignerPolicy(), NOW)
+    assert "more than 100 attributes" in str(refused.value.__cause__)
+
+
 @pytest.mark.slow
 def test_the_rotation_function_s_own_imports_check_the_signing_certificate(
     pki: Pki, der: bytes
