@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from asn1crypto import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -36,13 +39,20 @@ from rotation.sandbox.vendor import (
     Pki,
     Trouble,
     ValidationService,
+    ValidationServices,
+    VendorEmulator,
     VendorProfile,
 )
 from rotation.sealing.request import Level
+from rotation.sealing.verify import examine
+from tests.harness.s3_server import S3Server
+from tests.harness.s3_server.store import Bucket
+from tests.paths import ROOT
 from tests.sealing.conftest import now
 from tests.sealing.levels.conftest import LevelFixture
 from tests.sealing.pdf_tools import qpdf_check, trusted_by_pdfsig
 from tests.sealing.pdfs import encrypted, pdf
+from tests.sealing.storage.large_documents import write_sparse_pdf
 
 FIVE_YEARS = timedelta(days=5 * 365)
 SEALING = KeyUsageConstraints(key_usage={"non_repudiation"})
@@ -255,3 +265,49 @@ def test_a_service_that_drips_costs_its_budget_and_no_more(
     assert valid(level_fixture.sealed(), level_fixture.pki, long_term=False)
     # Without an end each of them would drip for ever; how fast the rest is depends on the machine.
     assert took < 120
+
+
+def test_a_large_document_is_raised_without_being_held(
+    s3_server: S3Server, services: ValidationServices, tmp_path: Path
+) -> None:
+    """S3 copies it; its bytes are read once, and one part brings the seal and all of its proof."""
+    size = 24 * 1024 * 1024
+    write_sparse_pdf(tmp_path / "source.pdf", size)
+    s3_server.store.buckets |= {"incoming": Bucket(), "outgoing": Bucket()}
+    s3_server.store.adopt("incoming", "source.pdf", tmp_path / "source.pdf")
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=s3_server.url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    with VendorEmulator(services.pki, clock=now) as emulator:
+        fixture = LevelFixture(
+            s3, emulator, services.pki, "incoming", "outgoing", largest=2 * size, services=services
+        )
+        request = fixture.request("source.pdf", options={"level": "B-LTA"})
+        answer = fixture.sealer.seal(request).answer()
+        assert answer["level"] == {"name": "B-LTA", "asked": "B-LTA", "problem": None}
+        assert s3_server.bytes_served < 1.2 * size
+        content = fixture.sealed()
+        fixture.http.close()
+    s3.close()
+    assert valid(content, services.pki, long_term=True)
+    report = examine(BytesIO(content), services.pki.root_pem)
+    assert [seal.problem for seal in report.seals] == [None]
+    assert [stamp.problem for stamp in report.document_timestamps] == [None]
+
+
+def test_only_those_who_ask_for_a_level_pay_its_imports() -> None:
+    """The functions start without the part of pyHanko that signs and validates."""
+    program = (
+        "import sys; import rotation.handlers.seal, rotation.handlers.seal_events; "
+        "import rotation.handlers.seal_batch, rotation.cli.seal.client; "
+        "print(*sorted(m for m in sys.modules if m.startswith(('rotation.sealing.levels', "
+        "'pyhanko.sign', 'pyhanko_certvalidator.fetchers.requests_fetchers'))))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert loaded.stdout.split() == []
