@@ -46,8 +46,8 @@ class CurrentState:
     """Which versions of the secret are current and pending, as a run found them.
 
     Attributes:
-        current_is_sound: whether the current version holds a key that is known, not suspect and
-            not dead.
+        current_is_sound: whether the current version holds a key that is known, not suspect, and
+            neither dead nor refused by the vendor.
         pending: the version that bears AWSPENDING and is not current; None: there is none.
         pending_is_sound: whether a rotation may promote that version.
         tag: the value of the tag that shows people the incident; None: there is no tag.

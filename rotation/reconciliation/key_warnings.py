@@ -119,14 +119,8 @@ def _current(situation: Situation) -> Iterator[KeyWarning]:
     if current is None or current.key_id is None:
         return
     now, expires = situation.now, current.expires_at
-    listed = situation.listed(current.key_id)
-    if expires is not None and expires <= now:
-        problem = f"expired at {iso_utc(expires)}"
-    elif listed is not None and not listed.active:
-        problem = "is revoked or has expired, as the vendor's list says"
-    elif situation.answers.get(current.key_id) is False:
-        problem = "is not accepted by the vendor"
-    else:
+    problem = situation.current_problem
+    if problem is None:
         if expires is not None and expires - now < EXPIRY_NOTICE:
             yield KeyWarning(
                 WarningCode.KEY_EXPIRING,

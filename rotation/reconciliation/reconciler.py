@@ -452,7 +452,8 @@ def _current_state(situation: Situation) -> CurrentState:
         and current.reading is Reading.READ
         and current.key_id is not None
         and not situation.suspect(current)
-        and not situation.journal.dead(current.key_id),
+        and not situation.journal.dead(current.key_id)
+        and situation.current_problem is None,
         pending=pending.id if pending else None,
         pending_is_sound=pending is not None
         and pending.pending

@@ -22,6 +22,7 @@ from rotation.core.policy import (
     STUCK_AGE,
 )
 from rotation.core.ports import KeyListing, Revocation, VendorKey
+from rotation.credential import iso_utc
 from rotation.journal.model import Journal, KeyLife
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS, hold_until
 from rotation.secrets_manager.snapshot import Snapshot
@@ -183,6 +184,21 @@ class Situation:
     def life(self, key_id: str) -> KeyLife:
         """The life of a key as the journal has it; of a key that it does not have, a new one."""
         return self.journal.keys.get(key_id) or KeyLife(self.now)
+
+    @property
+    def current_problem(self) -> str | None:
+        """Why the current key does not sign, as far as that is known; None: it may sign."""
+        current = self.current
+        if current is None or current.key_id is None:
+            return None
+        expires, listed = current.expires_at, self.listed(current.key_id)
+        if expires is not None and expires <= self.now:
+            return f"expired at {iso_utc(expires)}"
+        if listed is not None and not listed.active:
+            return "is revoked or has expired, as the vendor's list says"
+        if self.answers.get(current.key_id) is False:
+            return "is not accepted by the vendor"
+        return None
 
     @property
     def hold_until(self) -> datetime | None:

@@ -39,6 +39,20 @@ def test_a_forced_rotation_ends_with_one_living_key(incident: IncidentFixture) -
     assert all(key["death"]["proof"]["verdict"] == "dead" for key in record["keys"])
 
 
+def test_a_new_key_that_a_person_revokes_meanwhile_is_replaced(incident: IncidentFixture) -> None:
+    """It is no suspect, and nothing can be proven against a current key that does not sign."""
+    before = incident.alive()
+    declaration = incident.declare()
+    incident.ask("advance", declaration=declaration)
+    incident.run_steps()
+    revoked = incident.current_key()
+    assert revoked not in before
+    incident.reconciliation.rotation.vendor.keys.revoke(revoked)
+    done = incident.force()
+    assert_contained(incident, done, before)
+    assert incident.current_key() != revoked
+
+
 def _two_rotations(incident: IncidentFixture) -> None:
     incident.reconciliation.rotate()
     incident.reconciliation.rotate()
