@@ -490,7 +490,7 @@ def test_lambda_does_not_keep_the_sealing_request(template: Template) -> None:
 def test_logs_are_kept_for_a_chosen_time(template: Template, function: str, log_group: str) -> None:
     """Each function logs to a group of the stack, which forgets after LogRetentionDays."""
     assert template.properties(function)["LoggingConfig"] == {"LogGroup": log_group}
-    assert template.properties(log_group) == {"RetentionInDays": "90"}
+    assert template.properties(log_group) == {"RetentionInDays": "365"}
 
 
 def test_the_propagation_limit_fits_into_an_invocation(template: Template) -> None:

@@ -261,5 +261,5 @@ def test_s3_may_ask_for_seals_and_keep_its_papers(template: Template) -> None:
 def test_logs_are_kept_for_a_chosen_time(template: Template, function: str) -> None:
     """In a group of the stack, which the role may write to and no other."""
     assert template.properties(function)["LoggingConfig"] == {"LogGroup": "UnattendedLogGroup"}
-    assert template.properties("UnattendedLogGroup") == {"RetentionInDays": "90"}
+    assert template.properties("UnattendedLogGroup") == {"RetentionInDays": "365"}
     assert statements(template)["WriteOwnLog"]["Resource"] == "UnattendedLogGroup.Arn"
