@@ -23,7 +23,7 @@ def run_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with Deployment(folder) as deployment:
+    with Deployment(folder, validation_services=True) as deployment:
         if not empty:
             deployment.store_first_key()
         deployment.turn_on_rotation()
@@ -31,6 +31,7 @@ def run_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
         environment = deployment.environment() | {
             "VENDOR_URL": deployment.vendor.url,
             "SIGNER_TRUST_ANCHORS": str(deployment.trust_root),
+            **deployment.validation_environment(),
         }
         if as_json:
             click.echo(json.dumps(environment))

@@ -20,7 +20,7 @@ from rotation.sandbox.aws.functions import FunctionRunner
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.versions import AWSCURRENT
-from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
+from rotation.sandbox.vendor import Pki, PortalKey, Role, ValidationServices, VendorEmulator
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,6 +50,10 @@ GRACE: Final = timedelta(hours=2)
 MakeRunner = Callable[[str, str, Mapping[str, str]], FunctionRunner]
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Deployment:
     """The whole deployment; a context manager.
 
@@ -62,9 +66,12 @@ class Deployment:
             credential, as with the vendor as it is published.
         propagation_limit: the functions' setting of that name; a new key and a death take so long
             to prove.
+        validation_services: whether the vendor's certificates name services, as those of a real CA
+            do. Viewers ask them, and do not trust a seal whose services have ended.
 
     Attributes:
         vendor: the emulated vendor.
+        services: an OCSP responder, CRLs and a TSA that its certificates name; None: no such.
         cloud: the emulated AWS.
         trust_root: the PEM file of the vendor's root certificate.
         logs: the folder with one log file a function.
@@ -79,6 +86,7 @@ class Deployment:
         make_runner: MakeRunner | None = None,
         key_pool: bool = False,
         propagation_limit: timedelta = timedelta(seconds=1),
+        validation_services: bool = False,
     ) -> None:
         protect_process()
         self.folder = folder.resolve()
@@ -87,10 +95,12 @@ class Deployment:
         self._make_runner = make_runner or self._in_a_process
         self._key_pool = key_pool
         self._propagation_limit = propagation_limit
-        self._pki = Pki.create(datetime.now(UTC))
-        self.vendor = VendorEmulator(
-            self._pki, clock=lambda: datetime.now(UTC), propagation_delay=propagation_delay
-        )
+        self._pki = Pki.create(_now())
+        self.services: ValidationServices | None = None
+        if validation_services:
+            self.services = ValidationServices(self._pki, clock=_now)
+            self._pki = self.services.pki
+        self.vendor = VendorEmulator(self._pki, clock=_now, propagation_delay=propagation_delay)
         self.cloud = Cloud(retries=retries or RetryPolicy())
         self.secret_arn = ""
 
@@ -98,6 +108,8 @@ class Deployment:
         self.logs.mkdir(parents=True, exist_ok=True)
         self.trust_root.write_bytes(self._pki.root_pem)
         with ExitStack() as undo:
+            if self.services is not None:
+                undo.enter_context(self.services)
             undo.enter_context(self.vendor)
             undo.enter_context(self.cloud)
             self._deploy()
@@ -111,6 +123,12 @@ class Deployment:
     def environment(self) -> dict[str, str]:
         """What to export so that boto3 and the stock ``aws`` command line work against it."""
         return self.cloud.environment()
+
+    def validation_environment(self) -> dict[str, str]:
+        """The settings by which seals get the levels B-LT and B-LTA; none without services."""
+        if self.services is None:
+            return {}
+        return {"VALIDATION_HOSTS": self.services.host, "TSA_URL": self.services.tsa_url}
 
     def reconcile(
         self, action: str = "reconcile", *secrets: str, **members: str | bool
@@ -261,6 +279,7 @@ class Deployment:
             SEAL: {
                 "SOURCE_LOCATIONS": SOURCE_BUCKET,
                 "DESTINATION_LOCATIONS": DESTINATION_BUCKET,
+                **self.validation_environment(),
             },
         }[name]
         return {**self.cloud.environment(), **vendor, **own}

@@ -106,6 +106,30 @@ def test_documents_are_sealed_and_verified_with_what_it_prints(sandbox: SandboxP
     )
 
 
+def test_a_seal_gets_the_highest_level_with_what_it_prints(sandbox: SandboxProcess) -> None:
+    """The sandbox has an OCSP responder, CRLs and a time-stamping authority."""
+    (sandbox.folder / "a.pdf").write_bytes(pdf())
+    environment = {"PATH": os.environ["PATH"], **sandbox.environment}
+    answers = []
+    for arguments in (
+        ("seal", "--level", "B-LTA", "--json", "a.pdf", "sealed/"),
+        ("verify", "--json", "sealed/a.pdf"),
+    ):
+        done = subprocess.run(
+            [ROTATION, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=sandbox.folder,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        answers.append(json.loads(done.stdout.splitlines()[0]))
+    assert answers[0]["level"]["name"] == "B-LTA"
+    [report] = answers[1]["files"]
+    assert len(report["documentTimestamps"]) == 1
+
+
 def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(sandbox: SandboxProcess) -> None:
     """env.sh holds the printed variables; Ctrl-C ends it with 0 and leaves nothing running."""
     done = subprocess.run(
