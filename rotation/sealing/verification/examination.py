@@ -45,7 +45,7 @@ from rotation.sealing.verification.digests import SignedBytes, Wanted
 from rotation.sealing.verification.dss import stored_certificates
 from rotation.sealing.verification.history import FilePrefix, History, Revision
 from rotation.sealing.verification.judgement import SignatureJudge, SignatureVerdict
-from rotation.sealing.verification.layout import stray_bytes
+from rotation.sealing.verification.layout import malformed_part
 from rotation.sealing.verification.paths import TrustAnchors
 from rotation.sealing.verification.report import (
     AddedContent,
@@ -345,13 +345,13 @@ class FileExamination:
             return []
         try:
             changes = settled(compare(old, new, signed))
-            stray = stray_bytes(self.history, old, new)
+            malformed = malformed_part(self.history, old, new)
         except RotationError:
             raise
         except Exception:  # noqa: BLE001 - pyHanko raises any type over a damaged object
             return [_UNKNOWN]
-        if stray is not None:
-            changes.append(Change(ChangeKind.STRAY, f"bytes at {stray} that belong to no update"))
+        if malformed is not None:
+            changes.append(malformed)
         elif not changes:
             changes.append(Change(ChangeKind.STRAY, "an update that changes nothing"))
         return changes

@@ -1,7 +1,7 @@
 """PDF objects as plain values, whatever revision or encryption they were read from.
 
-A reference is a `Ref`, a name is a `Name`, a string is bytes, a stream is a `StreamFact`; the rest
-is what Python has for it. Two facts are equal if the objects say the same.
+A reference is a `Ref`, a name is a `Name`, a string is bytes, a stream is a `StreamFact`, a boolean
+is a `Boolean`; the rest is what Python has for it. Two facts are equal if the objects say the same.
 """
 
 # pyHanko annotates only some of what it calls its own.
@@ -40,6 +40,28 @@ class Name(str):
     """A name, with its slash."""
 
     __slots__ = ()
+
+
+class Boolean(str):
+    """true or false, which is no number: for Python, True is 1."""
+
+    __slots__ = ()
+
+
+class Real(float):
+    """A real number that is an entry of a dictionary.
+
+    Where viewers want an integer there, some do not take 1.0 for 1. Integers in arrays (boxes,
+    matrices) may be written as reals, and writers do that.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and float(self) == float(other)
+
+    def __hash__(self) -> int:
+        return super().__hash__()
 
 
 class StreamFact:
@@ -89,12 +111,13 @@ def _entry(found: DictionaryObject, key: str, *, raw: bool) -> Fact:
     access = EncryptedObjAccess.PROXY
     if raw and key == "/Contents":
         access = EncryptedObjAccess.RAW
-    return fact_of(found.raw_get(key, access))
+    fact = fact_of(found.raw_get(key, access))
+    return Real(fact) if isinstance(fact, float) else fact
 
 
 def _simple(found: object) -> Fact:
     if isinstance(found, BooleanObject):
-        return bool(found.value)
+        return Boolean("true" if found.value else "false")
     if isinstance(found, NameObject):
         return Name(found)
     if isinstance(found, (TextStringObject, ByteStringObject)):

@@ -84,7 +84,7 @@ class History:
         self._versions: dict[tuple[int, int], list[tuple[int, _Location]]] = {}
         self._generations: dict[int, dict[int, int]] = {}
         self._written: list[set[int]] = []
-        self._facts: dict[tuple[int, int], tuple[Fact, int]] = {}
+        self._facts: dict[tuple[int, ...], tuple[Fact, int]] = {}
         self._by_startxref: dict[int, int] = {}
         for index, section in enumerate(document.tables.sections):
             self._add_section(index, section.xref_data)
@@ -118,15 +118,14 @@ class History:
         """The numbers of all objects that the sections between two revisions speak of."""
         return set().union(*self._written[old.sections : new.sections])
 
-    def located(self, old: Revision, new: Revision) -> Iterator[tuple[int, Ref]]:
-        """The position and reference of every object outside of object streams, in between."""
-        for section in self.document.tables.sections[old.sections : new.sections]:
-            for data in _parts(section.xref_data):
-                for number, (generation, position) in data.standard_xrefs.items():
-                    yield position, Ref(number, generation)
-            hybrid = section.xref_data.hybrid
-            if hybrid is not None and (stream := hybrid.meta_info.stream_ref) is not None:
-                yield hybrid.meta_info.start_location, Ref(stream.idnum, stream.generation)
+    def containers(self, sections: int) -> set[int]:
+        """The numbers of all object streams that the first sections name."""
+        return {
+            where.obj_stream_id
+            for section in self.document.tables.sections[:sections]
+            for part in parts(section.xref_data)
+            for where in part.xrefs_in_objstm.values()
+        }
 
     def generations(self, number: int, sections: int) -> list[int]:
         """The generations under which the object was written in so many sections."""
@@ -165,11 +164,15 @@ class History:
             self.object_at(container, revision), StreamFact
         ):
             return None
-        key = (-position, ref.number)
+        index = location.ix_in_stream
+        key = (position, ref.number, index)
         if key not in self._facts:
             self.reads += 1
             value = self.document.compressed_object(
-                Reference(ref.number, ref.generation, self.document), container.number, position
+                Reference(ref.number, ref.generation, self.document),
+                container.number,
+                position,
+                index,
             )
             self._facts[key] = fact_of(value), 0
         return self._facts[key][0]
@@ -185,7 +188,7 @@ class History:
                 self._versions.setdefault((number, generation), []).append((index, location))
                 self._generations.setdefault(number, {}).setdefault(generation, index)
 
-        for part in _parts(data):
+        for part in parts(data):
             for number, where in part.xrefs_in_objstm.items():
                 add(number, 0, where)
             for number, (generation, position) in part.standard_xrefs.items():
@@ -211,7 +214,8 @@ def fact_of_trailer(trailer: object) -> dict[str, Fact]:
     return fact.entries if isinstance(fact, StreamFact) else dict(fact)
 
 
-def _parts(data: XRefSectionData) -> Iterator[XRefSectionData]:
+def parts(data: XRefSectionData) -> Iterator[XRefSectionData]:
+    """The rows of a section, and those of the stream that a hybrid one names (7.5.8.4)."""
     yield data
     if data.hybrid is not None:
         yield data.hybrid.xref_data

@@ -46,10 +46,12 @@ from rotation.sealing.pdf.reader.encryption import decryption_for
 from rotation.sealing.pdf.reader.filters import Stream
 from rotation.sealing.pdf.reader.parser import Parser, indirect_object
 from rotation.sealing.pdf.reader.recovery import RecoveredObjects, recover
+from rotation.sealing.pdf.reader.strict import StrictParser, strict_object
 from rotation.sealing.pdf.reader.xref import XRefReader, XRefTables, read_startxref
 
 #: Viewers look for %PDF- in so many first bytes (PDF Reference 1.7, appendix H, note 13).
 _SEARCHED_FOR_HEADER: Final = 1024
+_SPACE: Final = b"\0\t\n\f\r "
 
 
 class PdfDocument(PdfFileReader):
@@ -231,7 +233,7 @@ class PdfDocument(PdfFileReader):
             if not isinstance(stream, Stream):
                 return _null(ref)
             self._object_streams[number] = _ObjectStream(stream)
-        return self._object_streams[number].object(ref, self.budget)
+        return self._object_streams[number].object(ref, marker.ix_in_stream, self.budget)
 
     def object_at(self, number: int, generation: int, position: int) -> tuple[PdfObject, int]:
         """The object that was written at ``position``, and where its value ends.
@@ -251,43 +253,129 @@ class PdfDocument(PdfFileReader):
             return value, end
         return proxy_encrypted_obj(value, self.security_handler), end
 
-    def compressed_object(self, ref: Reference, container: int, position: int) -> PdfObject:
-        """The object in the object stream ``container`` that was written at ``position``."""
+    def check_object(
+        self, number: int, generation: int, position: int
+    ) -> tuple[DictionaryObject | None, int]:
+        """Check that the object at ``position`` is written exactly as the standard has it.
+
+        Returns:
+            Its dictionary, if it is one or a stream, and the position after its endobj.
+
+        Raises:
+            PdfReadError: viewers may read it differently, each in its own way.
+        """
+        self.budget.check_time()
+        reference = Reference(number, generation, self)
+        value, end = strict_object(self.stream, position, reference, self.budget, self._length)
+        return (value if isinstance(value, DictionaryObject) else None), end
+
+    def check_object_stream(self, container: int, position: int) -> list[int]:
+        """The numbers of the objects in the object stream at ``position``, in their order.
+
+        Raises:
+            PdfReadError: viewers may read one of them differently, each in its own way.
+        """
+        stream = self._stream_at(container, position)
+        if stream is None:
+            raise PdfReadError(f"object {container} is no stream")
+        return stream.check(Reference(container, 0, self), self.budget)
+
+    def table_data(self, position: int) -> bytes:
+        """The rows of the cross-reference stream at ``position``, decoded."""
+        _, found, _ = indirect_object(self.stream, position, self, self.budget, self._length)
+        return (
+            bytes(found.read_data(DecodePurpose.XREF_STREAM)) if isinstance(found, Stream) else b""
+        )
+
+    def compressed_object(
+        self, ref: Reference, container: int, position: int, index: int
+    ) -> PdfObject:
+        """The object in the object stream ``container`` that was written at ``position``.
+
+        Args:
+            ref: the object's reference.
+            container: the number of the object stream.
+            position: where it was written.
+            index: the place of the object in it, as the tables give it.
+        """
+        stream = self._stream_at(container, position)
+        return _null(ref) if stream is None else stream.object(ref, index, self.budget)
+
+    def _stream_at(self, container: int, position: int) -> _ObjectStream | None:
         if position not in self._streams_at:
             stream, _ = self.object_at(container, 0, position)
             if isinstance(stream, DecryptedObjectProxy):
                 stream = stream.decrypted
             if not isinstance(stream, Stream):
-                return _null(ref)
+                return None
             self._streams_at[position] = _ObjectStream(stream)
-        return self._streams_at[position].object(ref, self.budget)
+        return self._streams_at[position]
 
     def _numbers_in_stream(self, reference: Reference) -> Iterator[int]:
         stream = reference.get_object()
         if isinstance(stream, Stream):
-            yield from _ObjectStream(stream).offsets
+            yield from dict(_ObjectStream(stream).objects)
 
 
 class _ObjectStream:
-    """The objects of an object stream, which is decoded once (ISO 32000-2, 7.5.7)."""
+    """The objects of an object stream, which is decoded once (ISO 32000-2, 7.5.7).
+
+    Attributes:
+        objects: the number of each object, and where it begins in the data.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self.data = stream.read_data(DecodePurpose.OBJECT_STREAM)
-        first = integer_at(stream, "/First") or 0
-        head = self.data[:first].split()[: 2 * (integer_at(stream, "/N") or 0)]
+        self._first = integer_at(stream, "/First") or 0
+        self._count = integer_at(stream, "/N") or 0
+        head = self.data[: self._first].split()[: 2 * self._count]
         numbers = [int(word) for word in head if word.isdigit()]
-        self.offsets = {
-            number: first + offset
+        self.objects = [
+            (number, self._first + offset)
             for number, offset in zip(numbers[::2], numbers[1::2], strict=False)
-        }
+        ]
+        self._offsets = dict(self.objects)
 
-    def object(self, reference: Reference, budget: ReadBudget) -> PdfObject:
-        """The object with the number of ``reference``; null if the stream does not have it."""
-        offset = self.offsets.get(reference.idnum)
+    def object(self, reference: Reference, index: int, budget: ReadBudget) -> PdfObject:
+        """The object with the number of ``reference``; null if the stream does not have it.
+
+        Args:
+            reference: the object's reference.
+            index: its place, as the tables give it; where another object stands there, the number
+                alone counts.
+            budget: what reading may cost.
+        """
+        offset = self._offsets.get(reference.idnum)
+        if index < len(self.objects) and self.objects[index][0] == reference.idnum:
+            offset = self.objects[index][1]
         if offset is None or offset >= len(self.data):
             return _null(reference)
         found, _ = Parser(self.data, reference, budget, final=True).read_object(offset)
         return found
+
+    def check(self, container: Reference, budget: ReadBudget) -> list[int]:
+        """The numbers of the objects, if all is written as the standard has it.
+
+        Raises:
+            PdfReadError: a number stands twice, or something else is there than the objects.
+        """
+        head = self.data[: self._first].split()
+        if len(head) != 2 * self._count or not all(map(bytes.isdigit, head)):
+            raise PdfReadError(f"the object stream {container.idnum} has a malformed head")
+        numbers = [number for number, _ in self.objects]
+        starts = [start for _, start in self.objects]
+        if len(set(numbers)) != len(numbers) or starts != sorted(starts):
+            raise PdfReadError(f"the object stream {container.idnum} has a number twice")
+        # White space before, between and after the objects, and nothing else.
+        at = self._first
+        for start in starts:
+            if self.data[at:start].strip(_SPACE):
+                raise PdfReadError(f"the object stream {container.idnum} has more than objects")
+            parser = StrictParser(self.data, container, budget, final=True)
+            _, at = parser.read_object(start)
+        if self.data[at:].strip(_SPACE):
+            raise PdfReadError(f"the object stream {container.idnum} has more than objects")
+        return numbers
 
 
 @contextmanager
