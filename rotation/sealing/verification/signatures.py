@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from asn1crypto.parser import peek
 from pyhanko.pdf_utils.generic import parse_pdf_date
 from pyhanko.pdf_utils.misc import PdfReadError
 
 from rotation.sealing.pdf.fields import SignatureField, signature_fields
 from rotation.sealing.pdf.objects import get_value
+from rotation.sealing.pdf.reader.parser import SPACE
 from rotation.sealing.request import Certification
 from rotation.sealing.verification.changes import Permission
 from rotation.sealing.verification.facts import Fact, fact_of, text_of
@@ -37,7 +39,8 @@ CMS_FORMS: Final = frozenset(
         *("/adbe.pkcs7.detached", "/ETSI.CAdES.detached", "/ETSI.RFC3161", "/adbe.pkcs7.sha1"),
     }
 )
-_not_hex = re.compile(rb"[^0-9A-Fa-f]")
+_white_space = re.compile(rb"[%b]+" % SPACE)
+_hexadecimal = re.compile(rb"<([0-9A-Fa-f%b]*)>" % SPACE)
 
 
 class UnreadableSignatureError(Exception):
@@ -141,12 +144,20 @@ def _contents(history: History, ranges: tuple[int, ...], written: bytes) -> tupl
         stream = history.document.stream
         stream.seek(ranges[1])
         gap = stream.read(ranges[2] - ranges[1])
-        if gap[:1] == b"<" and gap[-1:] == b">" and gap.count(b">") == 1:
-            digits = _not_hex.sub(b"", gap)
+        # Nothing covers the gap, so it must hold the digits of one string and nothing else.
+        if found := _hexadecimal.fullmatch(gap):
+            digits = _white_space.sub(b"", found[1])
             value = unhexlify(digits + b"0" * (len(digits) % 2))
             # Another value at this place is not this field's.
-            return (value, True) if value == written else (written, False)
+            return (value, True) if value == written and _is_padded(value) else (written, False)
     return written, False
+
+
+def _is_padded(value: bytes) -> bool:
+    """Whether only zeros follow the DER of the signature (ISO 32000-2, 12.8.3.3)."""
+    with suppress(ValueError):
+        return not value[peek(value) :].strip(b"\0")
+    return False
 
 
 def _permission(signature: dict[str, Fact], lock: Fact, revision: Revision) -> Permission:

@@ -301,3 +301,33 @@ def test_a_hybrid_table_has_no_rows_that_another_hides(sealed: bytes, tails: Tai
     shadowed = replace(good, before_table=hidden + table, more=b" /XRefStm %d" % (at + len(hidden)))
     assert verdict(good.after(sealed), tails) is FileVerdict.OK
     assert verdict(shadowed.after(sealed), tails) is FileVerdict.PROBLEM
+
+
+# --- the gap that holds the signature -----------------------------------------------------------
+
+#: What is written into the room that the signature leaves, from its end on.
+GAPS: dict[str, bytes] = {
+    "an object": b"\n6 0 obj\n[7 0 R]\nendobj\n",
+    "letters": b"xyz",
+    "a comment": b"%00",
+    "another string": b"><00",
+    "data after the signature": b"ab" * 50,
+}
+
+
+@pytest.mark.parametrize("inserted", GAPS.values(), ids=GAPS)
+def test_the_gap_holds_the_signature_and_zeros(
+    inserted: bytes, sealed: bytes, tails: Tails
+) -> None:
+    """No signature covers it, so nothing else may stand there."""
+    start = sealed.rindex(b"0" * 1000)
+    assert sealed[start + 1000 : start + 1001] == b">"
+    tampered = sealed[:start] + inserted + sealed[start + len(inserted) :]
+    assert verdict(tampered, tails) is FileVerdict.PROBLEM
+
+
+def test_white_space_in_the_gap_is_no_data(sealed: bytes, tails: Tails) -> None:
+    """Writers may break the lines of a string."""
+    start = sealed.rindex(b"0" * 1000)
+    broken = sealed[:start] + b"\r\n" * 10 + sealed[start + 20 :]
+    assert verdict(broken, tails) is FileVerdict.OK
