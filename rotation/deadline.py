@@ -27,6 +27,8 @@ DEATH_WATCH_RESERVE: Final = timedelta(seconds=60)
 NEXT_SECRET_RESERVE: Final = timedelta(seconds=90)
 #: A seal's calls to the vendor. The sealed document still has to be stored.
 SEAL_CALLS_RESERVE: Final = timedelta(seconds=30)
+#: A seal, whatever it waits for. Its upload is aborted, and its caller is answered.
+GIVE_UP_RESERVE: Final = timedelta(seconds=10)
 #: The moment at which a function that seals unattended begins a document, or tries it again. The
 #: whole seal comes after it.
 NEXT_DOCUMENT_RESERVE: Final = timedelta(seconds=60)

@@ -90,6 +90,12 @@ class DocumentWriter(Protocol):
             DestinationError: it could not be stored; retryable if the cause may pass.
         """
 
+    def give_up(self) -> None:
+        """Undo what was begun, from another thread, while this one may still wait for a service.
+
+        Raises nothing. Whatever `complete` is doing then has no effect, or all of its effect.
+        """
+
 
 class DocumentStore(Protocol):
     """Opens documents and stores sealed ones."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from rotation.cms.timestamps import Timestamp
 from rotation.credential import ApiKey, iso_utc
+from rotation.deadline import Deadline
 from rotation.errors import (
     DocumentTooLargeError,
     InvalidRequestError,
@@ -30,6 +31,7 @@ from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.raised import RaisedLevel, RaiseSeal
 from rotation.sealing.request import Level, ObjectLocation, SealRequest
 from rotation.sealing.signer_name import SignerName
+from rotation.sealing.time_limit import Unfinished, finish_by
 from rotation.sealing.turns import Turns
 from rotation.vendor.signer import Signer
 
@@ -143,6 +145,7 @@ class Sealer:
         turns: where several documents are sealed at the same time, those beyond `Limits.shared` are
             prepared one after the other, so that memory and time suffice for all; None: one
             document is sealed at a time, or memory does not matter.
+        ends: when a seal that is not done is given up; None: never.
         profile: decides which SubFilter a document gets, for the whole process; None: one of the
             sealer's own, for which the SubFilter follows the CMS.
         ledger: where each seal leaves an entry before the document is stored; None: nowhere.
@@ -162,6 +165,7 @@ class Sealer:
         max_document_bytes: int,
         limits: Limits | None = None,
         turns: Turns | None = None,
+        ends: Deadline | None = None,
         profile: ProfileChoice | None = None,
         ledger: SealLedger | None = None,
         signer_name: SignerName | None = None,
@@ -176,6 +180,7 @@ class Sealer:
         self._max_document_bytes = max_document_bytes
         self._limits = limits or Limits()
         self._turns = turns
+        self._ends = ends
         self._profile = profile or ProfileChoice()
         self._ledger = ledger
         self._signer_name = signer_name or SignerName()
@@ -200,7 +205,7 @@ class Sealer:
             "key_id": request.key.id,
         }
         with recording_failure(**ids):
-            sealed = self._seal(request)
+            sealed = finish_by(self._ends, lambda begun: self._seal(request, begun))
         count("DocumentsSealed")
         logger.info(
             "document sealed",
@@ -221,7 +226,7 @@ class Sealer:
         )
         return sealed
 
-    def _seal(self, request: SealRequest) -> SealedDocument:
+    def _seal(self, request: SealRequest, begun: Unfinished) -> SealedDocument:
         _refuse_outside(self._sources, request.source, "source", "SOURCE_LOCATIONS")
         _refuse_outside(
             self._destinations, request.destination, "destination", "DESTINATION_LOCATIONS"
@@ -238,6 +243,7 @@ class Sealer:
                 _provenance(request, source),
                 rewritten=prepared.repaired,
             ) as writer:
+                begun.add(writer.give_up)
                 signed = self._signed(request, source, prepared, name)
                 level, proof = self._raised(request, signed)
                 stored = writer.complete(signed.prepared, signed.cms, proof)

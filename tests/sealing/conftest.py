@@ -14,6 +14,7 @@ import pytest
 from pyhanko.sign.signers.pdf_cms import SimpleSigner
 
 from rotation.credential import ApiKey
+from rotation.deadline import Deadline
 from rotation.sandbox.aws.server import LocalServer, MotoApplication
 from rotation.sandbox.vendor import Pki, VendorEmulator
 from rotation.sealing.profile import ProfileChoice
@@ -90,6 +91,7 @@ class SealerFixture:
     outgoing: str = ""
     largest: int = LARGEST
     at_once: int = 1
+    ends: Deadline | None = None
     ledger: SealLedger | None = None
     signer_name: SignerName | None = None
     profile: ProfileChoice | None = None
@@ -126,6 +128,7 @@ class SealerFixture:
             ledger=self.ledger,
             signer_name=self.signer_name,
             turns=Turns() if self.at_once > 1 else None,
+            ends=self.ends,
             profile=self.profile,
             raise_seal=self.raise_seal,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import boto3
 
 from rotation.aws.client_config import LEDGER, documents
-from rotation.deadline import SEAL_CALLS_RESERVE, Deadline
+from rotation.deadline import GIVE_UP_RESERVE, SEAL_CALLS_RESERVE, Deadline
 from rotation.handlers.wiring.levels import seal_raiser
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
@@ -79,6 +79,7 @@ class SealerWiring:
             raise_seal=seal_raiser(
                 settings.levels, settings.vendor.trust_anchors, limits, calls_end
             ),
+            ends=deadline.before(GIVE_UP_RESERVE),
             turns=Turns(calls_end.before(limits.time)) if self._at_once > 1 else None,
             ledger=self._ledger,
             signer_name=self._signer_name,

@@ -211,6 +211,9 @@ class _FileWriter:
             raise _unwritable(self._path, error) from error
         return StoredDocument(f"{modified:x}-{size:x}", None, size)
 
+    def give_up(self) -> None:
+        """As `DocumentWriter.give_up`: nobody is in a hurry where files are sealed."""
+
     def _write(self, prepared: PreparedPdf, cms: bytes, update: bytes, proof: bytes) -> int:
         file, digest = self._temporary.file, hashlib.sha256()
         prepared.source.seek(0)

@@ -254,6 +254,16 @@ class MultipartCopy:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._upload.abort(during)
 
+    def give_up(self) -> None:
+        """Abort the upload at once, while another thread may wait for its parts. Raises nothing.
+
+        S3 may keep a part that was on its way (API_AbortMultipartUpload), until the bucket's
+        lifecycle rule removes it.
+        """
+        self._over = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._upload.abort(None)
+
     def _complete(self, tail: bytes) -> StoredDocument:
         upload, place = self._upload, self._upload.destination
         size = self._source.size + len(tail)

@@ -198,6 +198,9 @@ class PutObjectWriter:
             self._sleep(random.uniform(0, longest))  # noqa: S311
         raise AssertionError("the loop ends by returning or raising")
 
+    def give_up(self) -> None:
+        """As `DocumentWriter.give_up`: one PutObject has nothing to undo."""
+
     def _put(self, content: bytes) -> StoredDocument:
         place = self._destination
         with reading_answer():
@@ -238,3 +241,7 @@ class MultipartCopyWriter:
     def complete(self, prepared: PreparedPdf, cms: bytes, proof: bytes = b"") -> StoredDocument:
         """As `DocumentWriter.complete`. S3 copies the version that was read, or nothing."""
         return self._copy.complete(prepared.update(cms) + proof)
+
+    def give_up(self) -> None:
+        """As `DocumentWriter.give_up`: aborts the upload."""
+        self._copy.give_up()

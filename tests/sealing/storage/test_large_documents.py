@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
 from rotation.credential import ApiKey
+from rotation.deadline import Deadline
 from rotation.errors import (
     DestinationError,
     RotationError,
+    SealingError,
     SignatureTooLargeError,
     SourceChangedError,
     VendorUnavailableError,
@@ -208,3 +211,22 @@ def test_a_signature_that_never_fits_has_the_copy_dropped(
         cms.rstrip(b"\0"), digest, at
     )
     assert isinstance(large_fixture.fails(), SignatureTooLargeError)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_seal_is_given_up_when_its_time_ends(
+    large_fixture: LargeDocumentFixture, call: str
+) -> None:
+    """Whatever S3 does not answer: the caller is, nothing appears, and no upload is left."""
+    answers = threading.Event()
+    large_fixture.server.faults.before(call, answers.wait)
+    large_fixture.sealer_fixture.ends = Deadline.after(timedelta(seconds=0.5))
+    with pytest.raises(SealingError, match="function's time ended") as given_up:
+        large_fixture.seal()
+    assert given_up.value.retryable
+    answers.set()
+    for thread in threading.enumerate():
+        if thread.name == "seal-in-time":
+            thread.join()
+    assert not large_fixture.server.store.bucket("outgoing").objects
+    assert large_fixture.nothing_dangles()

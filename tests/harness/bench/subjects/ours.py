@@ -127,6 +127,9 @@ class Writing:
     ) -> None:
         pass
 
+    def give_up(self) -> None:
+        """Nothing is undone."""
+
     def complete(self, prepared: PreparedPdf, cms: bytes, proof: bytes = b"") -> StoredDocument:
         """Write it."""
         if self.copied is None:
