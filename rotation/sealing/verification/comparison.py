@@ -41,6 +41,8 @@ _OF_EVERY_TRAILER: Final = frozenset(
         *("/Length", "/ID", "/Info", "/DL"),
     }
 )
+#: The entries of an integrity code, which every update computes anew.
+_INTEGRITY_CODE: Final = frozenset({"/MAC", "/ByteRange", "/MACLocation", "/SigObjRef"})
 #: Entries of the document information and of XMP that tools renew with every update.
 _DATES: Final = frozenset({"/ModDate", "/Producer"})
 #: What filling in a field, or signing it, may change of it and of its widgets (12.7.4, 12.5.5).
@@ -130,6 +132,8 @@ class _Comparison:
     def _trailer(self) -> None:
         old, new = self._old.trailer, self._new.trailer
         for key in sorted((old.keys() | new.keys()) - _OF_EVERY_TRAILER):
+            if key == "/AuthCode" and _is_renewed_code(old.get(key), new.get(key)):
+                continue
             if old.get(key) != new.get(key):
                 self._add(ChangeKind.OTHER, f"the trailer's entry {_short(key)}")
         first = [(_list(trailer.get("/ID")) or [None])[0] for trailer in (old, new)]
@@ -454,6 +458,11 @@ def _differing(old: dict[str, Fact], new: dict[str, Fact]) -> set[str]:
 
 def _data(found: Fact) -> bytes:
     return found.data if isinstance(found, StreamFact) else b""
+
+
+def _is_renewed_code(old: Fact, new: Fact) -> bool:
+    """Whether an integrity code of the document replaces another (ISO/TS 32004)."""
+    return isinstance(old, dict) and isinstance(new, dict) and new.keys() <= _INTEGRITY_CODE
 
 
 def _is_plain(found: Fact) -> bool:

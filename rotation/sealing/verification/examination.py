@@ -442,7 +442,7 @@ def _opened(file: BinaryIO, size: int, limits: Limits) -> tuple[History, list[Si
     """
     started = time.monotonic()
     try:
-        return _read_fields(PdfDocument(file, limits, since=started))
+        return _read_fields(PdfDocument(file, limits, signed=True, since=started))
     except (EncryptedPdfError, DocumentTooLargeError, PdfDecodeLimitError, MemoryError):
         raise
     except Exception as error:
@@ -471,7 +471,10 @@ def _prefixes(file: BinaryIO, size: int, limits: Limits, started: float) -> Iter
     for end in _ends(file, size):
         with suppress(Exception):
             yield PdfDocument(
-                cast(BinaryIO, BufferedReader(FilePrefix(file, end))), limits, since=started
+                cast(BinaryIO, BufferedReader(FilePrefix(file, end))),
+                limits,
+                signed=True,
+                since=started,
             )
 
 

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pyhanko.sign.signers.pdf_signer import PdfSignatureMetadata, PdfSigner
 
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.verification.report import (
@@ -18,9 +19,9 @@ from rotation.sealing.verification.report import (
     Verdict,
 )
 from rotation.sealing.verify import examine
-from tests.sealing.pdfs import cms_over, pdf, signer_of
+from tests.sealing.pdfs import cms_over, encrypted, pdf, signer_of
 from tests.sealing.verification.judges import by_pdfsig
-from tests.sealing.verification.tails import Base, Tails
+from tests.sealing.verification.tails import Base, Tails, writer_of
 
 NOW = datetime.now(UTC)
 PLAIN = Base("plain", None, "none")
@@ -147,3 +148,36 @@ def test_a_name_without_end_does_not_enter_a_report(tails: Tails) -> None:
     report = report_of(tails.seal(document, field_name=name), tails)
     assert report.verdict is FileVerdict.OK
     assert len(report.seals[0].field) < 1_000
+
+
+def signed_by_pyhanko(document: bytes, field: str, tails: Tails) -> bytes:
+    signing = PdfSigner(PdfSignatureMetadata(field_name=field), tails.signer)
+    return bytes(signing.sign_pdf(writer_of(document)).getvalue())
+
+
+def test_a_document_with_an_integrity_code_is_read(tails: Tails, tmp_path: Path) -> None:
+    """Each signature renews the code (ISO/TS 32004), which no seal of ours may do."""
+    document = encrypted(user_password="", integrity_code=True)
+    signed = signed_by_pyhanko(signed_by_pyhanko(document, "A", tails), "B", tails)
+    report = report_of(signed, tails)
+    assert report.verdict is FileVerdict.OK, report.problem
+    assert [seal.added for seal in report.seals] == [AddedContent.FORM, AddedContent.NOTHING]
+    assert by_pdfsig(signed, tmp_path).genuine == {"A", "B"}
+
+
+def test_a_sealed_document_whose_tables_are_lost_is_verified(tails: Tails, tmp_path: Path) -> None:
+    """The position of its last table is wrong, so that an earlier end of it is readable too."""
+    sealed = tails.sealed(PLAIN)
+    start = sealed.rindex(b"/ByteRange")
+    first, gap, end, _ = map(
+        int, sealed[sealed.index(b"[", start) + 1 :].split(b"]")[0].split()[:4]
+    )
+    assert first == 0
+    at = sealed.rindex(b"startxref\n") + len(b"startxref\n")
+    wrong = sealed[:at] + b"9" * sealed[at:].index(b"\n") + sealed[at:][sealed[at:].index(b"\n") :]
+    digest = hashlib.sha256(wrong[:gap] + wrong[end:]).digest()
+    value = cms_over(digest, tails.signer).hex().encode().ljust(end - gap - 2, b"0")
+    again = wrong[: gap + 1] + value + wrong[end - 1 :]
+    report = report_of(again, tails)
+    assert (report.verdict, report.seals[0].covers_whole_file) == (FileVerdict.OK, True)
+    assert by_pdfsig(again, tmp_path).genuine == {"TrustedSignaturesSeal"}

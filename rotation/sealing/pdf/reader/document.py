@@ -61,7 +61,8 @@ class PdfDocument(PdfFileReader):
         stream: the whole document, readable and seekable; nothing is written to it.
         limits: what reading may cost.
         recovered: search for the objects instead of reading the tables.
-        signed: recover a signed document too, which may be read then and not be written.
+        signed: the document is only read, and not written: a signed one may be recovered then, and
+            one with an integrity code (ISO/TS 32004) be decrypted.
         extends: the document that this one begins with, whose tables are known.
         since: when reading began, in monotonic seconds; None means now, or when the reading of
             ``extends`` began.
@@ -127,7 +128,7 @@ class PdfDocument(PdfFileReader):
         self.trailer = tables.trailer
         self.xrefs = XRefCache(self, tables.sections)
         self._correct_trailer(tables)
-        self._set_up_decryption()
+        self._set_up_decryption(read_only=signed)
         if self.recovered:
             self.recovered.add_objects_in_streams(self._numbers_in_stream, self.budget)
 
@@ -150,7 +151,7 @@ class PdfDocument(PdfFileReader):
             own = ByteStringObject(b"" if "/Encrypt" in self.trailer else os.urandom(16))
             self.trailer["/ID"] = ArrayObject([own, own])
 
-    def _set_up_decryption(self) -> None:
+    def _set_up_decryption(self, *, read_only: bool) -> None:
         stated = self.encrypt_dict
         if not stated:
             return
@@ -160,7 +161,10 @@ class PdfDocument(PdfFileReader):
         identifier = _document_id(self.trailer.flatten().get("/ID"))
         assert identifier is not None
         self._security_handler, self.corrected_encryption = decryption_for(
-            dictionary, identifier[0].original_bytes, authenticated="/AuthCode" in self.trailer
+            dictionary,
+            identifier[0].original_bytes,
+            authenticated="/AuthCode" in self.trailer,
+            read_only=read_only,
         )
 
     def _resolved_encryption(

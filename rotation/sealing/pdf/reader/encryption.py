@@ -42,7 +42,7 @@ _INTEGRITY: Final = 6
 
 
 def decryption_for(
-    dictionary: DictionaryObject, identifier: bytes, *, authenticated: bool
+    dictionary: DictionaryObject, identifier: bytes, *, authenticated: bool, read_only: bool
 ) -> tuple[SecurityHandler, DictionaryObject | None]:
     """The handler that decrypts a document, and its encryption dictionary if it was corrected.
 
@@ -50,10 +50,11 @@ def decryption_for(
         dictionary: the document's encryption dictionary, without references.
         identifier: the first part of the document's ID.
         authenticated: whether the trailer has an integrity code.
+        read_only: whether the document is only read, so that its integrity code stays whole.
 
     Raises:
         EncryptedPdfError: the document needs a password, or a recipient's key.
-        UnsupportedPdfError: the document has an integrity code.
+        UnsupportedPdfError: the document has an integrity code and is not only read.
         PdfReadError: the dictionary does not name its security handler.
     """
     handler = SecurityHandler.build(dictionary)
@@ -65,7 +66,7 @@ def decryption_for(
         raise PdfReadError("an encryption dictionary without a security handler")
     # In older revisions the bit that requires a code had no meaning, and not all writers set it.
     demanded = (integer_at(dictionary, "/R") or 0) >= _INTEGRITY and handler.pdf_mac_enabled
-    if authenticated or demanded or "/KDFSalt" in dictionary:
+    if not read_only and (authenticated or demanded or "/KDFSalt" in dictionary):
         raise UnsupportedPdfError(
             "The file is encrypted with an integrity code over all of it (ISO/TS 32004), which "
             "a seal would break. Store it without encryption."
