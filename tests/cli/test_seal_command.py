@@ -680,7 +680,7 @@ def test_a_seal_that_cannot_be_made_is_refused_before_anything_is_looked_at(
         (("--text", "x"), "--page -1 --box 36,36,236,84"),
         (("--page", "1", "--text", "x"), "needs a place"),
         (("--box", "1,2,3,4", "--text", "x", "--field", "A"), "needs a place"),
-        (SEEN, "--page, --box, --text, --image: needs something to show: text, an image, or both."),
+        (SEEN, "--every-page: needs something to show: text, an image, or both."),
         (
             ("--page", "0", "--box", "1,2,3,4", "--text", "x"),
             "--page: must be the number of a page",

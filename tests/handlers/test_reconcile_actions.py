@@ -53,6 +53,9 @@ def test_an_action_with_an_alias_is_refused_without_it() -> None:
 
 
 def _filled(name: str, value: Any) -> Any:
-    return {"secrets": ["trusted-signatures-api"], "reason": "leaked", "actor": "ada"}.get(
-        name, value
-    )
+    return {
+        "secrets": ["trusted-signatures-api"],
+        "reason": "leaked",
+        "actor": "ada",
+        "key": "4f1c2b3a-0000-4000-8000-1234567890ab",
+    }.get(name, value)
