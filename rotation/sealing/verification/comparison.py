@@ -8,11 +8,13 @@ is allowed is decided by `rotation.sealing.verification.changes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
+from functools import cached_property
 from typing import Final
 
 from rotation.privacy.printable import outside_text
+from rotation.sealing.verification.census import ELEMENT, TRAILER, Census, Place
 from rotation.sealing.verification.changes import Change, ChangeKind
 from rotation.sealing.verification.dss import read_security_store
 from rotation.sealing.verification.facts import (
@@ -23,6 +25,7 @@ from rotation.sealing.verification.facts import (
     references,
     text_of,
 )
+from rotation.sealing.verification.form import FormFields
 from rotation.sealing.verification.history import Revision
 from rotation.sealing.verification.xmp import differs_in_dates_alone
 
@@ -55,12 +58,23 @@ _PLAIN_FIELD: Final = frozenset(
     }
 )
 _ACTIONS: Final = frozenset({"/A", "/AA", "/Action", "/JS", "/OpenAction", "/Next"})
+#: The entries by which a document refers to a page, a field and a comment. Behind another one, what
+#: changes of them could mean something else: a dictionary of fonts has whatever keys it likes.
+_OF_PAGES: Final = frozenset({"/P", "/Pg", "/Page", "/Parent"})
+_OF_FIELDS: Final = frozenset(
+    {"/Fields", "/Kids", "/Annots", "/Parent", "/CO", "/Obj", "/T", "/Popup", "/Annotation"}
+)
+#: What a signature's FieldMDP or DocMDP is about (12.8.1, table 256).
+_OF_SIGNATURES: Final = ("/Reference", ELEMENT, "/Data")
+_OF_COMMENTS: Final = frozenset({"/Popup", "/Parent", "/IRT"})
 _EXTENSION: Final = frozenset(
     {"/Type", "/BaseVersion", "/ExtensionLevel", "/URL", "/ExtensionRevision"}
 )
 
 
-def compare(old: Revision, new: Revision, signed: Mapping[int, SignedBy]) -> list[Change]:
+def compare(
+    old: Revision, new: Revision, signed: Mapping[int, SignedBy], census: Census
+) -> list[Change]:
     """Every change between two revisions; empty if the later one says nothing new.
 
     Args:
@@ -68,26 +82,35 @@ def compare(old: Revision, new: Revision, signed: Mapping[int, SignedBy]) -> lis
         new: the later one.
         signed: what each field was signed with in between, by the number of the field's object;
             only what covers the whole of ``new`` and is genuine.
+        census: the references of the document.
 
     Raises:
         PdfReadError, and whatever pyHanko raises: an object is damaged.
     """
-    return _Comparison(old, new, signed).changes()
+    return _Comparison(old, new, signed, census).changes()
 
 
 class _Comparison:
-    def __init__(self, old: Revision, new: Revision, signed: Mapping[int, SignedBy]) -> None:
+    def __init__(
+        self, old: Revision, new: Revision, signed: Mapping[int, SignedBy], census: Census
+    ) -> None:
+        self._census = census
         self._old = old
         self._new = new
         self._signed = signed
         self._left = new.history.written(old, new)
+        self._rows: dict[int, list[Ref]] = {number: [] for number in self._left}
+        for ref in new.history.rows(old, new):
+            self._rows[ref.number].append(ref)
         self._found: list[Change] = []
         self._widgets: set[int] = set()
-        self._appearances: set[int] | None = None
 
     def changes(self) -> list[Change]:
+        self._generations()
+        self._dangling()
         self._drop_structure()
         self._trailer()
+        self._grown_fields()
         for number in sorted(self._left):
             if number in self._left:
                 self._object(number)
@@ -97,6 +120,44 @@ class _Comparison:
         self._found.append(Change(kind, text, field))
 
     # --- accounting ---------------------------------------------------------------------------
+
+    def _generations(self) -> None:
+        """A number has one object (7.3.10); readers differ in which of several they show."""
+        for number in sorted(self._left):
+            written = self._rows[number]
+            other = self._old.has(number) and any(
+                self._new.history.location(ref, self._old.sections) is None for ref in written
+            )
+            if other or len(written) > 1:
+                self._left.discard(number)
+                self._add(ChangeKind.OTHER, f"the object {number}, in several generations")
+
+    def _dangling(self) -> None:
+        """What the earlier revision already referred to had a place before it was there."""
+        for number in sorted(self._left):
+            if self._old.has(number) or all(
+                self._new.get(ref) is None for ref in self._rows[number]
+            ):
+                continue
+            if self._places(number) - {Place(TRAILER, ("/Info",))}:
+                self._left.discard(number)
+                self._add(
+                    ChangeKind.OTHER,
+                    f"the object {number}, which was referred to before it was there",
+                )
+
+    def _places(self, number: int) -> set[Place]:
+        """Where the earlier revision refers to a number."""
+        return self._census.places(number, self._old)
+
+    def _stands_only(self, number: int, *places: Place) -> bool:
+        """Whether a rule about these places may account for the object."""
+        return not self._old.has(number) or self._places(number) <= set(places)
+
+    @property
+    def _root(self) -> Ref:
+        found = self._old.trailer.get("/Root")
+        return found if isinstance(found, Ref) else TRAILER
 
     def _drop_structure(self) -> None:
         """Account for the tables and object streams of the update itself, which show nothing."""
@@ -119,11 +180,14 @@ class _Comparison:
                 self._left.discard(ref.number)
                 todo += references(self._new.get(ref))
 
-    def _both(self, key: str, old: Fact, new: Fact) -> tuple[Fact, Fact]:
-        """The values of an entry in both revisions; the object is accounted for."""
+    def _both(self, key: str, old: Fact, new: Fact, *places: Place) -> tuple[Fact, Fact]:
+        """The values of an entry in both revisions; the object is accounted for.
+
+        An object that has, or had, another place than these is not accounted for.
+        """
         before, after = (one.get(key) if isinstance(one, dict) else None for one in (old, new))
-        # An object that had another place before is not accounted for by its new one.
-        if isinstance(after, Ref) and (after == before or self._is_new(after)):
+        kept = after == before or not isinstance(after, Ref) or self._is_new(after)
+        if isinstance(after, Ref) and kept and self._stands_only(after.number, *places):
             self._left.discard(after.number)
         return self._old.entry(old, key), self._new.entry(new, key)
 
@@ -139,9 +203,16 @@ class _Comparison:
         first = [(_list(trailer.get("/ID")) or [None])[0] for trailer in (old, new)]
         if first[0] is not None and first[0] != first[1]:
             self._add(ChangeKind.OTHER, "the document's identifier")
-        self._information(*self._both("/Info", old, new))
+        self._information(*self._both("/Info", old, new, Place(TRAILER, ("/Info",))))
         root = new.get("/Root")
-        if isinstance(root, Ref) and root == old.get("/Root"):
+        if (
+            isinstance(root, Ref)
+            and root == old.get("/Root")
+            and all(
+                place == Place(TRAILER, ("/Root",)) or place.path[-3:] == _OF_SIGNATURES
+                for place in self._places(root.number)
+            )
+        ):
             self._left.discard(root.number)
             self._catalog(self._old.get(root), self._new.get(root))
 
@@ -186,11 +257,11 @@ class _Comparison:
         )
 
     def _metadata(self, old: Fact, new: Fact) -> None:
-        referred = {one.get("/Metadata") for one in (old, new)}
+        referred = [one.get("/Metadata") for one in (old, new)]
         numbers = {ref.number for ref in referred if isinstance(ref, Ref)}
-        if len(referred) == 1 and not numbers & self._left:
+        if referred[0] == referred[1] and not numbers & self._left:
             return
-        before, after = self._both("/Metadata", old, new)
+        before, after = self._both("/Metadata", old, new, Place(self._root, ("/Metadata",)))
         if before == after:
             return
         if not isinstance(after, StreamFact) or after.entries.get("/Subtype") != "/XML":
@@ -208,11 +279,20 @@ class _Comparison:
         if before and not written and not before.objects & self._left:
             return
         after = read_security_store(new.get("/DSS"), self._new)
+        held = before.objects if before is not None else set()
         foreign = {
             number
             for number in after.objects & self._left
-            if self._old.has(number) and (before is None or number not in before.objects)
+            if self._old.has(number) and number not in held
         }
+        # Whatever refers to a part of it may show that part, if it does not belong to it itself.
+        if any(
+            place.referrer.number not in held
+            and (place.referrer != self._root or place.path[0] != "/DSS")
+            for number in held
+            for place in self._places(number)
+        ):
+            self._add(ChangeKind.OTHER, "validation data (DSS) that has another place too")
         self._left -= after.objects - foreign
         for problem in after.problems:
             self._add(ChangeKind.OTHER, problem.removesuffix("."))
@@ -238,7 +318,14 @@ class _Comparison:
         if not isinstance(new, dict) or not isinstance(old, (dict, type(None))):
             self._add(ChangeKind.OTHER, "the form")
             return
-        self._left -= {number for number in numbers if number in known or not self._old.has(number)}
+        places = [Place(self._root, ("/AcroForm",)), Place(self._root, ("/AcroForm", "/Fields"))]
+        if isinstance(held[0], Ref):
+            places.append(Place(held[0], ("/Fields",)))
+        self._left -= {
+            number
+            for number in numbers
+            if not self._old.has(number) or (number in known and self._stands_only(number, *places))
+        }
         old = old or {}
         self._fields(_list(self._old.entry(old, "/Fields")), _list(self._new.entry(new, "/Fields")))
         for key in sorted(_differing(old, new) - {"/Fields"}):
@@ -252,7 +339,7 @@ class _Comparison:
             self._add(ChangeKind.DATES, "the form's flags for signatures")
         elif key in {"/NeedAppearances", "/DA", "/DR", "/Q"}:
             self._both(key, old, new)
-            self._claim(new.get(key))
+            self._claim({key: new.get(key)})
             self._add(ChangeKind.FORM_SETTINGS, f"the form's entry {_short(key)}")
         else:
             self._add(ChangeKind.OTHER, f"the form's entry {_short(key)}")
@@ -260,13 +347,32 @@ class _Comparison:
     def _fields(self, old: list[Fact], new: list[Fact]) -> None:
         if new[: len(old)] != old:
             self._add(ChangeKind.OTHER, "the order of the form's fields, or one that is gone")
-        for entry in _without(new, old):
+        for entry in _divided(new, old)[1]:
             if isinstance(entry, Ref) and self._is_new(entry):
                 self._new_field(entry)
             else:
                 self._add(ChangeKind.OTHER, "a form field that stood elsewhere before")
 
-    def _new_field(self, ref: Ref) -> None:
+    def _grown_fields(self) -> None:
+        """Account for fields that got new kids, as hierarchical names make it (12.7.4.2)."""
+        for number in sorted(self._left & self._form_fields.fields.keys()):
+            [ref] = self._rows[number]
+            old, new = self._old.get(ref), self._new.get(ref)
+            if not isinstance(old, dict) or not isinstance(new, dict):
+                continue
+            before, after = _list(old.get("/Kids")), _list(new.get("/Kids"))
+            added = after[len(before) :]
+            if _differing(old, new) != {"/Kids"} or after[: len(before)] != before or not added:
+                continue
+            if all(isinstance(kid, Ref) and self._is_new_name(kid) for kid in added):
+                self._left.discard(number)
+                for kid in added:
+                    self._new_field(kid, f"{min(self._form_fields.fields[number].names)}.")
+
+    def _is_new_name(self, kid: Ref) -> bool:
+        return self._is_new(kid) and self._new.entry(self._new.get(kid), "/T") is not None
+
+    def _new_field(self, ref: Ref, above: str = "") -> None:
         if ref.number not in self._left:
             return
         self._left.discard(ref.number)
@@ -276,7 +382,7 @@ class _Comparison:
             return
         widgets = self._widgets_of(ref, field)
         signed = self._signed.get(ref.number)
-        name = _short(text_of(self._new.entry(field, "/T")))
+        name = _short(above + text_of(self._new.entry(field, "/T")))
         if any(self._has_action(widget) for widget in widgets):
             self._add(ChangeKind.OTHER, f"the field {name} with an action")
         elif signed is SignedBy.SEAL:
@@ -322,53 +428,118 @@ class _Comparison:
 
     def _object(self, number: int) -> None:
         self._left.discard(number)
-        refs = [
-            Ref(number, generation)
-            for generation in self._new.history.generations(number, self._new.sections)
-        ]
-        ref = max(refs)
-        if not self._old.has(number):
+        for ref in self._rows[number]:
+            self._version(ref, self._old.get(ref), self._new.get(ref))
+
+    def _version(self, ref: Ref, old: Fact, new: Fact) -> None:
+        number = ref.number
+        if old == new:
             # A number that an update frees, and that nothing ever had, is none.
-            if self._new.get(ref) is not None:
-                self._add(ChangeKind.OTHER, f"the object {number}, which nothing refers to")
-            return
-        old, new = self._old.get(ref), self._new.get(ref)
-        if old is None or new is None:
+            if new is not None:
+                self._add(ChangeKind.DATES, f"the object {number}, as it was")
+        elif not self._old.has(number):
+            self._add(
+                ChangeKind.OTHER, f"the object {number}, which belongs to nothing that may be added"
+            )
+        elif old is None or new is None:
             self._add(ChangeKind.OTHER, f"the object {number}, which is gone or was exchanged")
-        elif old == new:
-            self._add(ChangeKind.DATES, f"the object {number}, as it was")
         elif isinstance(old, dict) and isinstance(new, dict):
             self._dictionary(number, old, new)
-        elif isinstance(old, list) and isinstance(new, list):
+        elif isinstance(old, list) and isinstance(new, list) and self._is_annotations(number):
             self._annotations(old, new, f"the array {number}")
-        elif number in self._old_appearances():
-            self._claim(new)
-            self._add(ChangeKind.FORM, "the appearance of a field")
+        elif number in self._form_fields.appearances and self._is_appearance(number):
+            self._appearance(number, old, new)
         else:
             self._add(ChangeKind.OTHER, f"the object {number}")
 
     def _dictionary(self, number: int, old: dict[str, Fact], new: dict[str, Fact]) -> None:
         changed = _differing(old, new)
-        if old.get("/Type") == "/Page" and changed <= {"/Annots", "/Tabs"}:
+        places = self._places(number)
+        if (
+            old.get("/Type") == "/Page"
+            and changed <= {"/Annots", "/Tabs"}
+            and all(place.path[-1:] == (ELEMENT,) or place.key in _OF_PAGES for place in places)
+        ):
             if "/Tabs" in changed:
                 self._add(ChangeKind.DATES, "the order of a page's fields")
             before, after = self._both("/Annots", old, new)
             self._annotations(_list(before), _list(after), "a page's annotations")
-        elif _is_field(old) and changed <= _VALUE:
+        elif (
+            number in self._form_fields.fields
+            and changed <= _VALUE
+            and all(place.key in _OF_FIELDS for place in places)
+        ):
             self._field(number, changed, old, new)
-        elif _is_comment(old) and _is_comment(new) and not self._has_action(new):
+        elif (
+            _is_comment(old)
+            and _is_comment(new)
+            and not self._has_action(new)
+            and self._is_on_a_page(places)
+        ):
             self._claim(new)
             self._add(ChangeKind.COMMENT, "a comment")
+        elif number in self._form_fields.appearances and self._is_appearance(number):
+            self._appearance(number, old, new)
         else:
             self._add(ChangeKind.OTHER, f"the object {number} ({_short(min(changed, default=''))})")
+
+    def _is_annotations(self, number: int) -> bool:
+        """Whether pages refer to the array as their annotations, and nothing else does."""
+        places = self._places(number)
+        return bool(places) and all(
+            place.path == ("/Annots",) and self._is_page(place.referrer) for place in places
+        )
+
+    def _is_on_a_page(self, places: set[Place]) -> bool:
+        """Whether pages have it among their annotations, and only comments refer to it else."""
+        listed = {
+            place
+            for place in places
+            if place.path == ("/Annots", ELEMENT) and self._is_page(place.referrer)
+        }
+        return bool(listed) and all(
+            place.path[-1:] == ("/Obj",)
+            or (
+                len(place.path) == 1
+                and place.key in _OF_COMMENTS
+                and _is_comment(self._old.get(place.referrer))
+            )
+            for place in places - listed
+        )
+
+    def _is_page(self, ref: Ref) -> bool:
+        return bool(self._old.entry(self._old.get(ref), "/Type") == "/Page")
+
+    def _is_appearance(self, number: int) -> bool:
+        """Whether the object shows fields, and nothing else."""
+        known = self._form_fields.appearances
+        return all(
+            self._places(one) <= known[one].places for one in {number, *known[number].holders}
+        )
+
+    def _appearance(self, number: int, old: Fact, new: Fact) -> None:
+        fields = self._form_fields.fields
+        shown = [fields[one] for one in self._form_fields.appearances[number].fields]
+        signing = {name for one in self._signed.keys() & fields for name in fields[one].names}
+        sealed = any(
+            one.kind == "/Sig" and (one.signed or not one.names <= signing) for one in shown
+        )
+        if sealed or type(old) is not type(new):
+            self._add(ChangeKind.OTHER, "the appearance of a signature")
+            return
+        self._claim(new)
+        for name in sorted({name for one in shown for name in one.names}):
+            self._add(ChangeKind.FORM, f"the appearance of the field {_short(name)}", name)
 
     def _field(
         self, number: int, changed: set[str], old: dict[str, Fact], new: dict[str, Fact]
     ) -> None:
-        name, kind = self._name_and_kind(new)
+        names, kind = (found := self._form_fields.fields[number]).names, found.kind
+        name = min(names)
         self._claim({key: new.get(key) for key in changed})
         if kind != "/Sig":
-            self._add(ChangeKind.FORM, f"the field {_short(name)}", name)
+            for one in sorted(names):
+                self._add(ChangeKind.FORM, f"the field {_short(one)}", one)
         elif "/V" not in changed:
             parent = new.get("/Parent")
             if not isinstance(parent, Ref) or parent.number not in self._signed:
@@ -382,22 +553,11 @@ class _Comparison:
         else:
             self._add(ChangeKind.OTHER, f"the field {_short(name)}, whose signature is not genuine")
 
-    def _name_and_kind(self, field: dict[str, Fact]) -> tuple[str, Fact]:
-        """The full name of a field, and its type, which it may inherit (12.7.4.2)."""
-        names: list[str] = []
-        kind = None
-        found: Fact = field
-        for _ in range(32):
-            if not isinstance(found, dict):
-                break
-            kind = kind or self._new.entry(found, "/FT")
-            if (part := self._new.entry(found, "/T")) is not None:
-                names.append(text_of(part))
-            found = self._new.entry(found, "/Parent")
-        return ".".join(reversed(names)), kind
-
     def _annotations(self, old: list[Fact], new: list[Fact], where: str) -> None:
-        gone, added = _without(old, new), _without(new, old)
+        (kept, gone), (same, added) = _divided(old, new), _divided(new, old)
+        if kept != same:
+            self._add(ChangeKind.OTHER, f"{where}: their order")
+            return
         for entry in gone:
             if not _is_comment(self._old.resolve(entry)):
                 self._add(ChangeKind.OTHER, f"{where}: one is gone")
@@ -414,41 +574,21 @@ class _Comparison:
             self._claim([entry])
             self._add(ChangeKind.COMMENT, "a comment")
 
-    def _old_appearances(self) -> set[int]:
-        """The numbers of the streams that show the fields of the earlier revision."""
-        if self._appearances is None:
-            self._appearances = set(_appearances_of_fields(self._old))
-        return self._appearances
+    @cached_property
+    def _form_fields(self) -> FormFields:
+        """The fields of the earlier revision, and what shows them."""
+        return FormFields(self._old)
 
 
-def _appearances_of_fields(revision: Revision) -> Iterator[int]:
-    root = revision.entry(revision.trailer, "/Root")
-    form = revision.entry(root, "/AcroForm")
-    todo = list(_list(revision.entry(form, "/Fields")))
-    seen: set[Ref] = set()
-    while todo:
-        entry = todo.pop()
-        if isinstance(entry, Ref):
-            if entry in seen:
-                continue
-            seen.add(entry)
-        field = revision.resolve(entry)
-        if isinstance(field, dict):
-            todo += _list(revision.entry(field, "/Kids"))
-            shown = revision.entry(field, "/AP")
-            for ref in references(shown):
-                yield ref.number
-                # An appearance may be a dictionary of states (12.5.5).
-                found = revision.get(ref)
-                yield from (inner.number for inner in references(found) if isinstance(found, dict))
-
-
-def _without(some: list[Fact], others: list[Fact]) -> list[Fact]:
-    """The elements of ``some`` that ``others`` does not have."""
+def _divided(some: list[Fact], others: list[Fact]) -> tuple[list[Fact], list[Fact]]:
+    """The elements of ``some`` that ``others`` has too, and those that it does not have."""
     known = {one for one in others if isinstance(one, Ref)}
-    return [
-        one for one in some if (one not in known if isinstance(one, Ref) else one not in others)
-    ]
+    both: list[Fact] = []
+    alone: list[Fact] = []
+    for one in some:
+        has = one in known if isinstance(one, Ref) else one in others
+        (both if has else alone).append(one)
+    return both, alone
 
 
 def _differing(old: dict[str, Fact], new: dict[str, Fact]) -> set[str]:
@@ -467,10 +607,6 @@ def _is_renewed_code(old: Fact, new: Fact) -> bool:
 
 def _is_plain(found: Fact) -> bool:
     return isinstance(found, (bytes, str, int, float, type(None)))
-
-
-def _is_field(found: dict[str, Fact]) -> bool:
-    return "/FT" in found or found.get("/Subtype") == "/Widget" or {"/T", "/Kids"} <= found.keys()
 
 
 _COMMENTS: Final = frozenset(

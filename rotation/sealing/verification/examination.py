@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from io import BufferedReader
 from itertools import chain, pairwise
 from typing import BinaryIO, Final, cast
@@ -33,6 +34,7 @@ from rotation.privacy.printable import outside_text
 from rotation.sealing.pdf.fields import SignatureField
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
+from rotation.sealing.verification.census import Census
 from rotation.sealing.verification.changes import (
     Change,
     ChangeKind,
@@ -332,19 +334,26 @@ class FileExamination:
         found: dict[int, list[Change]] = {self._size: []}
         after: dict[object, Change] = {}
         steps = list(pairwise([*ordered, self._last]))
+        census = cache(lambda: Census(self.history))
         for old, new in reversed(steps):
             self._check_time()
-            for change in self._step(old, new, genuine.get(new.end, {})):
+            for change in self._step(old, new, genuine.get(new.end, {}), census):
                 after[change.kind, change.field if locks else None] = change
             found[old.end] = list(after.values())
         return found
 
-    def _step(self, old: Revision, new: Revision, signed: dict[int, SignedBy]) -> list[Change]:
+    def _step(
+        self,
+        old: Revision,
+        new: Revision,
+        signed: dict[int, SignedBy],
+        census: Callable[[], Census],
+    ) -> list[Change]:
         """The changes between two revisions that follow one another."""
         if old.end == new.end:
             return []
         try:
-            changes = settled(compare(old, new, signed))
+            changes = settled(compare(old, new, signed, census()))
             malformed = malformed_part(self.history, old, new)
         except RotationError:
             raise

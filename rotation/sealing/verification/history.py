@@ -85,6 +85,7 @@ class History:
         self._generations: dict[int, dict[int, int]] = {}
         self._written: list[set[int]] = []
         self._facts: dict[tuple[int, ...], tuple[Fact, int]] = {}
+        self._rows: list[set[Ref]] = []
         self._by_startxref: dict[int, int] = {}
         for index, section in enumerate(document.tables.sections):
             self._add_section(index, section.xref_data)
@@ -126,6 +127,20 @@ class History:
             for part in parts(section.xref_data)
             for where in part.xrefs_in_objstm.values()
         }
+
+    def rows(self, old: Revision, new: Revision) -> set[Ref]:
+        """Each number and generation that the sections between two revisions write or free."""
+        return set().union(*self._rows[old.sections : new.sections])
+
+    def located(self, old: Revision, new: Revision) -> Iterator[tuple[int, Ref]]:
+        """The position and reference of every object outside of object streams, in between."""
+        for section in self.document.tables.sections[old.sections : new.sections]:
+            for data in parts(section.xref_data):
+                for number, (generation, position) in data.standard_xrefs.items():
+                    yield position, Ref(number, generation)
+            hybrid = section.xref_data.hybrid
+            if hybrid is not None and (stream := hybrid.meta_info.stream_ref) is not None:
+                yield hybrid.meta_info.start_location, Ref(stream.idnum, stream.generation)
 
     def generations(self, number: int, sections: int) -> list[int]:
         """The generations under which the object was written in so many sections."""
@@ -179,10 +194,12 @@ class History:
 
     def _add_section(self, index: int, data: XRefSectionData) -> None:
         numbers: set[int] = set()
+        rows: set[Ref] = set()
         seen: set[tuple[int, int]] = set()
 
         def add(number: int, generation: int, location: _Location) -> None:
             numbers.add(number)
+            rows.add(Ref(number, generation))
             if (number, generation) not in seen:
                 seen.add((number, generation))
                 self._versions.setdefault((number, generation), []).append((index, location))
@@ -196,6 +213,7 @@ class History:
             for number, generation in part.freed.items():
                 add(number, max(generation - 1, 0), None)
         self._written.append(numbers)
+        self._rows.append(rows)
 
     def _all_trailers(self) -> list[dict[str, Fact]]:
         found: list[dict[str, Fact]] = []

@@ -6,6 +6,7 @@ properties are compared, and not the text.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
@@ -15,6 +16,9 @@ _FRAME: Final = frozenset({"{adobe:ns:meta/}xmpmeta", f"{_RDF}RDF", f"{_RDF}Desc
 _DATES: Final = frozenset(
     {f"{_XMP}ModifyDate", f"{_XMP}MetadataDate", "{http://ns.adobe.com/pdf/1.3/}Producer"}
 )
+# ISO 8601 as XMP has it (ISO 16684-1, 8.2.1.3), and the name of a tool.
+_plain = re.compile(r"\d{4}(-\d\d){0,2}(T[\d:.]{5,18}(Z|[+-]\d\d:\d\d)?)?")
+_tool = re.compile(r"[^\0-\x1f]{0,256}")
 _LARGEST: Final = 1024 * 1024
 
 _Property = tuple[str, object]
@@ -43,14 +47,22 @@ def _properties(packet: bytes) -> set[_Property]:
     root: Element = parser.close()
     found: set[_Property] = set()
     todo = [root]
+    if any((each.tail or "").strip() for each in root.iter()):
+        raise ValueError("text that belongs to no property")
     while todo:
         element = todo.pop()
         if element.tag not in _FRAME:
             found.add((element.tag, _value(element)))
             continue
+        if (element.text or "").strip():
+            raise ValueError("text that belongs to no property")
         if element.tag == f"{_RDF}Description":
             found |= {(name, value.strip()) for name, value in element.attrib.items()}
         todo += element
+    for name, value in found:
+        form = _tool if name.endswith("}Producer") else _plain
+        if name in _DATES and not (isinstance(value, str) and form.fullmatch(value)):
+            raise ValueError("a date that is none")
     return {(name, value) for name, value in found if name not in _DATES | {f"{_RDF}about"}}
 
 

@@ -164,6 +164,10 @@ TOOL = "<xmp:CreatorTool>a tool</xmp:CreatorTool>"
         (b"", xmp(TOOL), False),
         (xmp(TOOL), b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + xmp(TOOL), False),
         (xmp(TOOL), b"no XML", False),
+        (xmp(TOOL), xmp(TOOL, attributes="xmp:ModifyDate='0 0 9 9 re f'"), False),
+        (xmp(TOOL), xmp(TOOL, "<xmp:ModifyDate>2026<xmp:Other/></xmp:ModifyDate>"), False),
+        (xmp(TOOL), xmp(TOOL, "0 0 9 9 re f"), False),
+        (xmp(TOOL), xmp(TOOL, attributes="xmp:ModifyDate='2026-11-27T03:04:05.123+01:00'"), True),
         (xmp(TOOL), b"<x>" * 10_000, False),
     ],
 )
