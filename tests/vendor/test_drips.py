@@ -173,7 +173,7 @@ def test_a_connection_that_is_used_again_is_watched_too(server: DrippingServer) 
     )
     request = VendorRequest("sign", "GET", "/", repeatable=True)
     assert http.call(request, KEY).json_object() == {}
-    assert answered.is_set()
+    assert answered.wait(60)
     with pytest.raises(VendorUnavailableError, match="no whole answer"):
         http.until(Deadline.after(BUDGET)).call(request, KEY)
     assert server.ended.wait(60)

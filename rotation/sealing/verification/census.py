@@ -30,10 +30,15 @@ _CHUNK: Final = 1024 * 1024
 _LONGEST_REFERENCE: Final = 4096
 _MOST_DIGITS: Final = 10
 _OF_TABLES: Final = frozenset({"/Root", "/Info", "/Encrypt"})
-_between = rb"(?:[%b]|%%[^\r\n]*+[\r\n])++" % SPACE
+_between = rb"(?:[%b]|%%[^\r\n]{0,%d}+[\r\n])++" % (SPACE, _LONGEST_REFERENCE)
 _reference = re.compile(
-    rb"(?<![\d.])(\+*+)(\d++)(%b)(\+*+\d++)(%b)R(?![^%b()<>\[\]{}/%%])"
+    rb"(?<![\d.+])(\+*+)(\d++)(%b)(\+*+\d++)(%b)R(?![^%b()<>\[\]{}/%%])"
     % (_between, _between, SPACE)
+)
+# A comment that is too long to look for its end: what stands before it may be a reference.
+_overlong = re.compile(
+    rb"(?<![\d.+])\+*+(\d++)(?:%b\+*+\d++)?+[%b]*+%%[^\r\n]{%d}"
+    % (_between, SPACE, _LONGEST_REFERENCE)
 )
 
 
@@ -129,7 +134,7 @@ class Census:
         for start in range(0, self._history.document.size, _CHUNK):
             self._history.document.budget.check_time()
             stream.seek(start)
-            for at, number, plain in _mentioned(stream.read(_CHUNK + _LONGEST_REFERENCE)):
+            for at, number, plain in mentioned(stream.read(_CHUNK + 2 * _LONGEST_REFERENCE)):
                 index = bisect_right(starts, start + at) - 1
                 if index >= 0:
                     self._add(number, located[index][1] if plain else _UNPARSED)
@@ -145,7 +150,7 @@ class Census:
         held = sorted(zip(numbers[1::2], numbers[::2], strict=False))
         starts = [len(data[:first]) + offset for offset, _ in held]
         refs = [Ref(number, 0) for _, number in held]
-        for at, number, plain in _mentioned(data):
+        for at, number, plain in mentioned(data):
             index = bisect_right(starts, at) - 1
             if index >= 0:
                 self._add(number, refs[index] if plain else _UNPARSED)
@@ -156,7 +161,7 @@ class Census:
             mentions.append(referrer)
 
 
-def _mentioned(data: bytes) -> Iterator[tuple[int, int, bool]]:
+def mentioned(data: bytes) -> Iterator[tuple[int, int, bool]]:
     """The position and number of each reference, and whether our parser reads it as one."""
     for found in _reference.finditer(data):
         sign, number, one, generation, other = found.groups()
@@ -164,6 +169,9 @@ def _mentioned(data: bytes) -> Iterator[tuple[int, int, bool]]:
             odd = sign or b"%" in one + other or len(number) > _MOST_DIGITS
             plain = not odd and generation.isdigit() and len(generation) <= _MOST_DIGITS // 2
             yield found.start(2), int(digits or b"0"), plain
+    for found in _overlong.finditer(data):
+        if len(digits := found[1].lstrip(b"0")) <= _MOST_DIGITS:
+            yield found.start(1), int(digits or b"0"), False
 
 
 def _paths(fact: Fact) -> dict[int, set[tuple[str, ...]]]:
