@@ -23,7 +23,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "md5": hashes.MD5,
@@ -88,6 +87,9 @@ class SignedData:
     @cached_property
     def key(self) -> Any:
         """The signer's public key, of `cryptography`. Raises what `UNREADABLE` names."""
+        # Only who verifies pays for this import, which takes as long as a call of AWS.
+        from cryptography.hazmat.primitives.serialization import load_der_public_key
+
         return load_der_public_key(self.certificate.public_key.dump())
 
     @property

@@ -13,6 +13,7 @@ from typing import Final
 
 from pyhanko.pdf_utils.generic import (
     ArrayObject,
+    BooleanObject,
     DictionaryObject,
     IndirectObject,
     NumberObject,
@@ -40,8 +41,14 @@ _PDF_2: Final = "http://iso.org/pdf2/ssn"
 
 
 def is_tagged(root: DictionaryObject) -> bool:
-    """Whether the document has a structure that its content is listed in (14.7)."""
-    return dictionary_at(root, "/StructTreeRoot") is not None
+    """Whether the document says that it is a tagged PDF (14.8.1), and has a structure tree.
+
+    The tree is not read: it may have hundreds of thousands of elements.
+    """
+    marked = dictionary_at(root, "/MarkInfo")
+    says_so = marked is not None and get_value(marked, "/Marked")
+    has_tree = "/StructTreeRoot" in root
+    return has_tree and isinstance(says_so, BooleanObject) and bool(says_so.value)
 
 
 def keep_accessible(
