@@ -70,6 +70,7 @@ def test_all_patterns_are_found() -> None:
     assert len(names) > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "scanned"), [pytest.param(*row[1:], id=row[0]) for row in PATTERNS]
 )

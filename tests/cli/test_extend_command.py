@@ -21,6 +21,8 @@ from rotation.sealing.verify import examine
 from tests.sealing.conftest import now
 from tests.sealing.pdfs import pdf
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class ExtendFixture:

@@ -299,6 +299,7 @@ def test_a_large_document_is_raised_without_being_held(
     assert [stamp.problem for stamp in report.document_timestamps] == [None]
 
 
+@pytest.mark.slow
 def test_only_those_who_ask_for_a_level_pay_its_imports() -> None:
     """The functions start without the part of pyHanko that signs and validates."""
     program = (

@@ -56,6 +56,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", ODD.values(), ids=ODD)
 def test_an_odd_document_is_sealed_twice(document: bytes, tails: Tails, tmp_path: Path) -> None:
     """Both seals are valid, and the second is what came after the first."""
@@ -67,6 +68,7 @@ def test_an_odd_document_is_sealed_twice(document: bytes, tails: Tails, tmp_path
     assert by_pdfsig(sealed, tmp_path).genuine == {seal.field for seal in report.seals}
 
 
+@pytest.mark.slow
 def test_a_signature_may_stand_directly_in_its_field(tails: Tails, tmp_path: Path) -> None:
     """The field holds the signature itself, and no reference to it."""
     room = 16_000
@@ -155,6 +157,7 @@ def signed_by_pyhanko(document: bytes, field: str, tails: Tails) -> bytes:
     return bytes(signing.sign_pdf(writer_of(document)).getvalue())
 
 
+@pytest.mark.slow
 def test_a_document_with_an_integrity_code_is_read(tails: Tails, tmp_path: Path) -> None:
     """Each signature renews the code (ISO/TS 32004), which no seal of ours may do."""
     document = encrypted(user_password="", integrity_code=True)
@@ -165,6 +168,7 @@ def test_a_document_with_an_integrity_code_is_read(tails: Tails, tmp_path: Path)
     assert by_pdfsig(signed, tmp_path).genuine == {"A", "B"}
 
 
+@pytest.mark.slow
 def test_a_sealed_document_whose_tables_are_lost_is_verified(tails: Tails, tmp_path: Path) -> None:
     """The position of its last table is wrong, so that an earlier end of it is readable too."""
     sealed = tails.sealed(PLAIN)
