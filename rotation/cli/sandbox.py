@@ -33,10 +33,11 @@ def run_sandbox(folder: Path, *, as_json: bool, empty: bool) -> None:
             "SIGNER_TRUST_ANCHORS": str(deployment.trust_root),
             **deployment.validation_environment(),
         }
+        _print_instructions(console, environment, deployment)
+        # Last: whoever has read it finds env.sh written.
         if as_json:
             click.echo(json.dumps(environment))
             sys.stdout.flush()
-        _print_instructions(console, environment, deployment)
         deployment.cloud.watch_rotations(lambda run: _print_step(console, run))
         ended.wait()
     console.print("The sandbox has ended; nothing is left running.")

@@ -225,8 +225,9 @@ def test_a_seal_is_given_up_when_its_time_ends(
         large_fixture.seal()
     assert given_up.value.retryable
     answers.set()
-    for thread in threading.enumerate():
-        if thread.name == "seal-in-time":
-            thread.join()
+    for name in ("seal-in-time", "copy", "read-ahead"):
+        for thread in threading.enumerate():
+            if thread.name.startswith(name):
+                thread.join()
     assert not large_fixture.server.store.bucket("outgoing").objects
     assert large_fixture.nothing_dangles()
