@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ _PAUSES: Final = (0.5, 1.0, 2.0)
 #: Entries that are read at the same time.
 _READERS: Final = 16
 _LARGEST_ENTRY: Final = 64 * 1024
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class S3SealLedger:
@@ -132,7 +134,7 @@ class S3SealLedger:
         found: dict[str, set[bytes]] = {key: set() for key in key_ids}
         with ThreadPoolExecutor(_READERS, thread_name_prefix="ledger") as pool:
             for entry in pool.map(self._read, names[:MOST_ENTRIES]):
-                if entry is not None and entry.get("keyId") in found:
+                if entry is not None and entry["keyId"] in found:
                     found[entry["keyId"]].add(bytes.fromhex(entry["digest"]))
         whole = len(names) <= MOST_ENTRIES
         return {key: frozenset(digests) for key, digests in found.items()}, whole
@@ -160,13 +162,19 @@ class S3SealLedger:
             if http_status(error) == 404 and error_code(error) == "NoSuchKey":
                 return None
             raise self._unreadable(place, error) from error
-        if entry is None or entry.get("schema") != SCHEMA:
+        if entry is None or not self._is_entry(entry, name):
             raise LedgerError(
                 f"{place} is no entry of a ledger of this version. Is this the ledger's bucket and "
                 "prefix?",
                 retryable=False,
             )
         return entry
+
+    def _is_entry(self, entry: Mapping[str, Any], name: str) -> bool:
+        """Whether an object is an entry, under the digest that it vouches for."""
+        digest = name.removeprefix(self._prefix)
+        named = _DIGEST.fullmatch(digest) and entry.get("digest") == digest
+        return bool(named) and isinstance(entry.get("keyId"), str) and entry.get("schema") == SCHEMA
 
     def _unreadable(self, place: str, error: AwsCallError) -> LedgerError:
         return LedgerError(

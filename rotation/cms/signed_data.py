@@ -87,7 +87,7 @@ class SignedData:
     @cached_property
     def key(self) -> Any:
         """The signer's public key, of `cryptography`. Raises what `UNREADABLE` names."""
-        # Only who verifies pays for this import, which takes as long as a call of AWS.
+        # It loads ciphers and formats of SSH, which a function's first answer need not wait for.
         from cryptography.hazmat.primitives.serialization import load_der_public_key
 
         return load_der_public_key(self.certificate.public_key.dump())

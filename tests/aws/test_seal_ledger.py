@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -97,6 +97,19 @@ def test_another_object_is_no_entry(ledger: S3SealLedger, s3: S3Client) -> None:
     s3.put_object(Bucket=BUCKET, Key=f"seals/{DIGEST.hex()}", Body=b"{}")
     with pytest.raises(LedgerError, match="no entry of a ledger"):
         ledger.find(DIGEST)
+
+
+@pytest.mark.parametrize("change", [{"digest": "00"}, {"digest": None}, {"keyId": ["k1"]}])
+def test_an_entry_that_was_tampered_with_vouches_for_nothing(
+    change: dict[str, Any], ledger: S3SealLedger, s3: S3Client
+) -> None:
+    """Neither when it is looked up nor when entries are counted, and with a typed error."""
+    entry = {"schema": seal_ledger.SCHEMA, "digest": DIGEST.hex(), **FACTS, **change}
+    s3.put_object(Bucket=BUCKET, Key=f"seals/{DIGEST.hex()}", Body=json.dumps(entry).encode())
+    with pytest.raises(LedgerError, match="no entry of a ledger"):
+        ledger.find(DIGEST)
+    with pytest.raises(LedgerError, match="no entry of a ledger"):
+        ledger.entries(["k1"], None)
 
 
 def test_the_entries_of_a_key_are_counted(

@@ -52,8 +52,8 @@ class Limits:
 def documents_at_once(memory_mib: int) -> int:
     """How many documents a function with so much memory seals at the same time: 1 to 10.
 
-    One document may be as costly as `Limits` allows, and the others as `Limits.shared` does. A test
-    measures what that takes.
+    One document may be as costly as `Limits` allows, and the others as `Limits.shared` does. ``make
+    bench`` measures what that takes. Does NOT look at how much memory is in use.
     """
     return max(1, min(_MOST_AT_ONCE, (memory_mib - _ALONE_MIB) // _SHARED_MIB))
 
