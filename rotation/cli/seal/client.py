@@ -16,8 +16,8 @@ from rotation.client.contract import Seal
 from rotation.client.credential_cache import CredentialCache
 from rotation.client.in_process import InProcessInvoker
 from rotation.client.sealing_client import Invoker, SealingClient
+from rotation.handlers.wiring.ledger import seal_ledger
 from rotation.handlers.wiring.levels import seal_raiser
-from rotation.handlers.wiring.sealing import seal_ledger
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits, prepare
 from rotation.sealing.profile import ProfileChoice, SealProfile

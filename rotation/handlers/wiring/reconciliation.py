@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import boto3
 
-from rotation.aws.client_config import JOURNAL, LEDGER, RECONCILIATION
+from rotation.aws.client_config import JOURNAL, RECONCILIATION
 from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.aws.journal_bucket import S3JournalStore
 from rotation.core.policy import ReconciliationPolicy
-from rotation.core.ports import IssuerCondition, KeyIssuer, LedgerReader
+from rotation.core.ports import IssuerCondition, KeyIssuer
 from rotation.credential import ApiKey
 from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
 from rotation.handlers.reconcile_actions import ReconcileParts
@@ -20,12 +20,12 @@ from rotation.handlers.wiring.key_pool import (
     make_notifier,
     pool_secret,
 )
+from rotation.handlers.wiring.ledger import seal_ledger
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.journal.keeper import JournalKeeper
 from rotation.key_pool.document import PoolDocument
 from rotation.key_pool.incident import PoolIncident
 from rotation.reconciliation.execution import ReconciliationServices
-from rotation.settings.environment import Location
 from rotation.settings.rotation import KEY_POOL, ReconcileSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
@@ -50,7 +50,7 @@ class ReconcileWiring:
         self._signing = vendor_http(rotation.vendor, rotation.vendor.url)
         self._admin = vendor_http(rotation.vendor, rotation.admin_url)
         self._signer_policy = signer_policy(rotation.vendor)
-        self._ledger = _ledger(settings.ledger)
+        self._ledger = seal_ledger(settings.ledger)
 
     def parts(self, deadline: Deadline) -> ReconcileParts:
         """The parts of one invocation, which ends by ``deadline``."""
@@ -104,14 +104,6 @@ class ReconcileWiring:
             clock=utc_now,
             ledger=self._ledger,
         )
-
-
-def _ledger(place: Location | None) -> LedgerReader | None:
-    if place is None:
-        return None
-    from rotation.aws.seal_ledger import S3SealLedger
-
-    return S3SealLedger(boto3.client("s3", config=LEDGER), place.bucket, place.prefix)
 
 
 def _credential_condition(key: ApiKey) -> IssuerCondition:

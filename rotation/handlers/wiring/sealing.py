@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import boto3
 
-from rotation.aws.client_config import LEDGER, documents
+from rotation.aws.client_config import documents
 from rotation.deadline import GIVE_UP_RESERVE, SEAL_CALLS_RESERVE, Deadline
+from rotation.handlers.wiring.ledger import seal_ledger
 from rotation.handlers.wiring.levels import seal_raiser
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.sealing.pdf import Limits
 from rotation.sealing.profile import ProfileChoice, SealProfile
-from rotation.sealing.sealer import Sealer, SealLedger
+from rotation.sealing.sealer import Sealer
 from rotation.sealing.signer_name import SignerName
 from rotation.sealing.storage.s3 import DestinationPolicy, S3Documents
 from rotation.sealing.turns import Turns
-from rotation.settings.environment import Location
 from rotation.settings.sealing import SealingSettings
 from rotation.vendor.cms import verify_cms
 from rotation.vendor.signing_api import SigningApi
-
-
-def seal_ledger(place: Location | None) -> SealLedger | None:
-    """The ledger at ``place``; None where none is kept, which then costs no import either."""
-    if place is None:
-        return None
-    from rotation.aws.seal_ledger import S3SealLedger
-
-    return S3SealLedger(boto3.client("s3", config=LEDGER), place.bucket, place.prefix)
 
 
 class SealerWiring:
