@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs check format clean lock
+.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs docs check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,11 @@ $(VENV)/.developers: pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --quiet --frozen --inexact --extra sandbox --group dev
 	@touch $@ $(VENV)/.people
 
+# Sphinx and the aws command line of the tests exclude each other, so the site has its own set-up.
+$(VENV)-docs/.ready: pyproject.toml uv.lock | $(UV)
+	@UV_PROJECT_ENVIRONMENT=$(VENV)-docs $(UV) sync --quiet --frozen --python $(BIN)/python --extra cli --group docs
+	@touch $@
+
 demo: $(VENV)/.people  ## Rotate a key and seal a PDF, on this machine alone
 	@$(BIN)/rotation demo
 
@@ -41,7 +46,7 @@ sandbox: $(VENV)/.people  ## Keep the sandbox running for the aws command line
 	@$(BIN)/rotation sandbox
 
 # A part of the tests covers a part of the code, so it is measured only where all of them run.
-test: $(VENV)/.developers  ## Run the tests; measure which statements of which room they run
+test: $(VENV)/.developers $(VENV)-docs/.ready  ## Run the tests; measure which statements of which room they run
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(PYTEST),--cov --cov-report=)
 
 test-fast: $(VENV)/.developers  ## Run the pure tests, for every save of a file
@@ -72,6 +77,10 @@ bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and doc
 
 glyphs: $(VENV)/.developers  ## Generate the outlines that visible seals are drawn with
 	@$(BIN)/python -m tests.harness.glyphs
+
+SITE := build/docs
+docs: $(VENV)-docs/.ready  ## Build the site from the pages: build/docs/index.html
+	@$(VENV)-docs/bin/sphinx-build -q -E --fail-on-warning -c docs/site . $(SITE)
 
 check: $(VENV)/.developers  ## Lint, format, types, template, import directions
 	@$(BIN)/ruff check .
@@ -167,4 +176,4 @@ runtime-python: | $(UV)
 		"make package RUNTIME_PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
 
 clean:  ## Remove everything that was built or installed
-	rm -rf $(VENV) build .sandbox .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(VENV)-docs build .sandbox .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -1,0 +1,36 @@
+"""How Sphinx builds the site; `make docs` runs it over the whole checkout.
+
+The pages are those that are read on GitHub: the source folder is the checkout, so that one relative
+link is right in both. `contents.yml` has the menu.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pygments.lexers.special import TextLexer
+
+from rotation import __version__
+
+project = "Trusted Signatures rotation"
+release = __version__
+html_title = f"{project} {release}"
+
+extensions = ["myst_parser", "sphinx_external_toc"]
+external_toc_path = "docs/site/contents.yml"
+include_patterns = ["*.md", "docs/**.md"]
+exclude_patterns = [".*", "build", "dist", "rotation", "tests"]
+source_suffix = {".md": "markdown"}
+myst_heading_anchors = 4
+nitpicky = True
+
+html_theme = "furo"
+html_copy_source = False
+html_show_sphinx = False
+templates_path = ["templates"]
+html_additional_pages = {"index": "first_page.html"}
+
+
+def setup(app: Any) -> None:
+    """Show the source of a diagram as text."""
+    app.add_lexer("mermaid", TextLexer)

@@ -1,0 +1,82 @@
+"""The site that `make docs` builds: its menu, its search, and what it loads."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.test_docs import DOCS, PAGES, ROOT_PAGES
+from tests.paths import ROOT
+
+
+def menu(entries: dict[str, Any]) -> Iterator[Path]:
+    """Every page below an entry of the menu."""
+    for subtree in entries.get("subtrees", []):
+        for entry in subtree["entries"]:
+            if "glob" in entry:
+                yield from ROOT.glob(entry["glob"])
+            else:
+                yield ROOT / f"{entry['file']}.md"
+                yield from menu(entry)
+
+
+def test_every_page_has_one_place_in_the_menu() -> None:
+    """A new page gets its line in docs/site/contents.yml, and in the table of docs/README.md."""
+    contents = yaml.safe_load((DOCS / "site" / "contents.yml").read_text())
+    listed = [ROOT / f"{contents['root']}.md", *menu(contents)]
+    assert sorted(listed) == sorted([*ROOT_PAGES, *PAGES])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the site, built anew; a warning of Sphinx fails it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = ["make", "docs", f"SITE={folder}"]
+    built = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    return folder
+
+
+@pytest.mark.slow
+class TestSite:
+    """What readers get."""
+
+    def test_it_opens_at_the_page_that_asks_who_the_reader_is(self, site: Path) -> None:
+        """index.html leads to docs/README.html, without a server."""
+        [target] = re.findall(r'url=([^"]+)"', (site / "index.html").read_text())
+        assert "Who are you?" in (site / target).read_text()
+
+    @pytest.mark.parametrize(
+        ("stems", "page"),
+        [
+            (("awspend", "stuck"), "docs/runbooks/stuck-rotation"),
+            (("leak",), "docs/runbooks/leaked-key"),
+        ],
+        ids=["AWSPENDING stuck", "leaked"],
+    )
+    def test_the_search_finds(self, site: Path, stems: tuple[str, ...], page: str) -> None:
+        """The index, which lies beside the pages, has the words of the page that is looked for."""
+        index = (site / "searchindex.js").read_text()
+        found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))
+        number = found["docnames"].index(page)
+        for stem in stems:
+            pages = [found[words].get(stem, []) for words in ("terms", "titleterms")]
+            assert any(number in (few if isinstance(few, list) else [few]) for few in pages)
+
+    def test_it_needs_no_network(self, site: Path) -> None:
+        """No page loads a script, a style, a font or an image from another place."""
+        loads = r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"(?:https?:)?//[^\"]*"
+        pages = sorted(site.rglob("*.html"))
+        assert len(pages) > len(PAGES)
+        assert [found for page in pages for found in re.findall(loads, page.read_text())] == []
+        styles = "".join(style.read_text() for style in site.rglob("*.css"))
+        assert re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", styles) == []
