@@ -31,9 +31,10 @@ ResultCode: TypeAlias = Literal["Succeeded", "TemporaryFailure", "PermanentFailu
 _LONGEST_RESULT: Final = 1024
 _TEXTS: Final = frozenset({"reason", "location", "contact", "fieldName"})
 _SWITCHES: Final = frozenset({"timestamp", "repair"})
-_CERTIFY: Final = "certify"
+# The values that mean what a request means that does not have the option.
+_UNSET: Final = {"level": "", "certify": "none", "lock": ""}
 #: The user arguments that a job may have.
-ARGUMENTS: Final = frozenset({*_TEXTS, *_SWITCHES, _CERTIFY})
+ARGUMENTS: Final = frozenset({*_TEXTS, *_SWITCHES, *_UNSET})
 # What sets each option, by its path in a request.
 _NAMES: Final = VARIABLES | {
     f"options.{name}": f"{VARIABLES[f'options.{name}']}, or the job's user argument {name}"
@@ -82,7 +83,7 @@ def answer(event: dict[str, Any], sealing: Callable[[], IdempotentSealer]) -> di
 
     def seal() -> SealResult:
         ready = sealing()
-        return ready.seal(source, _options(ready.options, arguments))
+        return ready.seal(source, job_options(ready.options, arguments))
 
     code, text = _result(seal, ids)
     short = " ".join(text.split())[:_LONGEST_RESULT]
@@ -117,8 +118,12 @@ def _result(seal: Callable[[], SealResult], ids: Mapping[str, str]) -> tuple[Res
     return "Succeeded", f"{done}: {outcome.destination}"
 
 
-def _options(options: SealOptions, arguments: Mapping[str, str]) -> SealOptions:
-    """``options``, changed by the job's user arguments."""
+def job_options(options: SealOptions, arguments: Mapping[str, str]) -> SealOptions:
+    """``options``, changed by the job's user arguments.
+
+    Raises:
+        InvalidRequestError: an argument is unknown, or not what it must be.
+    """
     if not arguments.keys() <= ARGUMENTS:
         raise InvalidRequestError(
             field=None,
@@ -130,8 +135,11 @@ def _options(options: SealOptions, arguments: Mapping[str, str]) -> SealOptions:
         if arguments[name] not in {"true", "false"}:
             raise InvalidRequestError(field=f"options.{name}", problem="must be true or false.")
         members[name] = arguments[name] == "true"
-    if arguments.get(_CERTIFY) == "none":
-        members.pop(_CERTIFY, None)
-    elif _CERTIFY in arguments:
-        members[_CERTIFY] = arguments[_CERTIFY]
+    for name in sorted(_UNSET.keys() & arguments.keys()):
+        if arguments[name] == _UNSET[name]:
+            members.pop(name, None)
+        else:
+            members[name] = arguments[name]
+    if "lock" in arguments and "lock" in members:
+        members["lock"] = arguments["lock"].split(",")
     return SealOptions.parse(members)

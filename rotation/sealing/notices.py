@@ -16,6 +16,7 @@ class NoticeCode(StrEnum):
     DYNAMIC_XFA = "dynamic_xfa"
     PERMISSIONS = "permissions"
     NOT_TAGGED = "not_tagged"
+    LONG_STRING = "long_string"
 
 
 @dataclass(frozen=True)

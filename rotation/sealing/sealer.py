@@ -26,7 +26,7 @@ from rotation.errors import (
 from rotation.privacy.observability import count, logger
 from rotation.sealing.documents import DocumentStore, SourceDocument, StoredDocument
 from rotation.sealing.notices import SealNotice
-from rotation.sealing.pdf import Limits, PreparedPdf, prepare
+from rotation.sealing.pdf import Limits, PreparedPdf, larger_reserve, prepare
 from rotation.sealing.profile import ProfileChoice
 from rotation.sealing.raised import RaisedLevel, RaiseSeal
 from rotation.sealing.request import Level, ObjectLocation, SealRequest
@@ -283,8 +283,7 @@ class Sealer:
             if admitted and not grow and (shown == name or not shows_name):
                 return _SignedDocument(prepared, cms, signer, signatures)
             if grow:
-                # The next signature may be a little larger: certificates and timestamps vary.
-                reserve = 2 * len(cms)
+                reserve = larger_reserve(len(cms))
             prepared = self._prepared(request, source, name, reserve=reserve)
         raise SealVerificationError(
             f"The vendor gave {_MOST_SIGNATURES} signatures, each of another kind or under another "

@@ -11,10 +11,10 @@ import pytest
 
 from rotation.deadline import NEXT_DOCUMENT_RESERVE
 from rotation.errors import ConfigurationError, InvalidEventError
-from rotation.handlers.seal_batch import answer
+from rotation.handlers.seal_batch import answer, job_options
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import Outage, VendorFault
-from rotation.sealing.request import Certification, SealOptions
+from rotation.sealing.request import Certification, Level, SealOptions
 from rotation.sealing.verify import verify
 from rotation.unattended.idempotent_sealer import IdempotentSealer
 from tests.rotation_fixture import RotationFixture
@@ -252,6 +252,24 @@ class TestArguments:
         assert (report.problem, report.allows) == (None, certified)
         assert b"(Archive)" in sealed
 
+    @pytest.mark.parametrize(
+        ("arguments", "options"),
+        [
+            ({}, {"level": "B-T", "lock": ["Name"]}),
+            (
+                {"level": "B-LT", "lock": "City,Street"},
+                {"level": "B-LT", "lock": ["City", "Street"]},
+            ),
+            ({"level": "", "lock": ""}, {}),
+        ],
+    )
+    def test_a_job_says_what_a_seal_proves_and_locks(
+        self, arguments: dict[str, str], options: dict[str, object]
+    ) -> None:
+        """A level and locked fields of the job's own, those of the settings, or none."""
+        settings = SealOptions(level=Level.B_T, lock=("Name",))
+        assert job_options(settings, arguments).members() == options
+
     def test_a_job_may_have_damaged_documents_repaired(
         self, sealer_fixture: SealerFixture, sealing: IdempotentSealer
     ) -> None:
@@ -267,7 +285,7 @@ class TestArguments:
         [
             (
                 {"optoins": "x"},
-                "certify, contact, fieldName, location, reason, repair, timestamp",
+                "certify, contact, fieldName, level, location, lock, reason, repair, timestamp",
             ),
             (
                 {"timestamp": "yes"},
@@ -278,6 +296,8 @@ class TestArguments:
                 {"certify": "EVERYTHING"},
                 "SEAL_CERTIFY, or the job's user argument certify: must be one of",
             ),
+            ({"level": "B-X"}, "SEAL_LEVEL, or the job's user argument level: must be one of"),
+            ({"lock": "*,Name"}, "SEAL_LOCK, or the job's user argument lock: must be a list"),
             (
                 {"reason": "x" * 300},
                 "SEAL_REASON, or the job's user argument reason: must be plain text",

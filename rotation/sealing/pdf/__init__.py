@@ -4,6 +4,6 @@ Does NOT use the network.
 """
 
 from rotation.sealing.pdf.limits import Limits
-from rotation.sealing.pdf.preparation import PreparedPdf, prepare
+from rotation.sealing.pdf.preparation import PreparedPdf, larger_reserve, prepare
 
-__all__ = ["Limits", "PreparedPdf", "prepare"]
+__all__ = ["Limits", "PreparedPdf", "larger_reserve", "prepare"]

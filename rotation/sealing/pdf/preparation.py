@@ -36,6 +36,7 @@ from rotation.sealing.pdf.incremental_update import ConcatenatedFile, Incrementa
 from rotation.sealing.pdf.limits import Limits
 from rotation.sealing.pdf.objects import dictionary_at, get_value
 from rotation.sealing.pdf.pages import page_at
+from rotation.sealing.pdf.pdf_a import LONGEST_STRING, notice_long_string
 from rotation.sealing.pdf.reader.document import PdfDocument, readable
 from rotation.sealing.pdf.repair import repair_document
 from rotation.sealing.pdf.restrictions import restrictions
@@ -45,8 +46,9 @@ from rotation.sealing.pdf.visible.widget import describe, give_empty_appearance,
 from rotation.sealing.request import SealOptions
 
 _RESERVED: Final = 16 * 1024
-# A PDF/A has no string of more than 32,767 bytes (ISO 19005-2, 6.1.13).
-_RESERVED_WITH_TIMESTAMP: Final = 32 * 1024 - 1
+_RESERVED_WITH_TIMESTAMP: Final = LONGEST_STRING
+# How much larger the next signature may be: certificates and timestamps vary.
+_LARGER_SIGNATURE: Final = 1024
 
 
 class Sha256(Protocol):
@@ -145,6 +147,16 @@ class PreparedPdf:
         return self.source.read() + update
 
 
+def larger_reserve(size: int) -> int:
+    """What to reserve for the next signature if one of ``size`` bytes did not fit.
+
+    It stays within what a PDF/A allows while that leaves some room.
+    """
+    if size + _LARGER_SIGNATURE <= LONGEST_STRING:
+        return LONGEST_STRING
+    return 2 * size
+
+
 def prepare(
     document: BinaryIO,
     options: SealOptions,
@@ -237,6 +249,7 @@ def _prepare(
     else:
         give_empty_appearance(update, signed_field.widget)
     notices = [*restrictions(update.root, document.encrypt_dict, new_field=signed_field.is_new)]
+    notices += notice_long_string(update.root, reserve)
     if signed_field.is_new:
         notices += keep_accessible(
             update,

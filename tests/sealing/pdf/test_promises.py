@@ -14,7 +14,7 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from rotation.errors import UnsupportedPdfError
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.notices import NoticeCode
-from rotation.sealing.pdf import PreparedPdf, prepare
+from rotation.sealing.pdf import PreparedPdf, larger_reserve, prepare
 from rotation.sealing.request import SealOptions
 from rotation.sealing.verify import verify
 from rotation.sealing.visible_seal import VisibleSeal
@@ -264,6 +264,17 @@ class TestNotices:
         """Nothing is said where there is nothing to say."""
         assert notices(pdf()) == []
         assert notices(pdf_with_form(), SealOptions(field_name="Here")) == []
+
+    @pytest.mark.parametrize(
+        ("size", "found"), [(31_743, []), (31_744, ["long_string"]), (40_000, ["long_string"])]
+    )
+    def test_a_signature_too_long_for_a_pdf_a(self, size: int, found: list[str]) -> None:
+        """The second placeholder keeps to a PDF/A's limit while that leaves room for variation."""
+        reserve = larger_reserve(size)
+        document = prepare(BytesIO(pdf_a(2)), INVISIBLE, AT, reserve=reserve)
+        assert reserve > size
+        assert [notice.code for notice in document.notices] == found
+        assert prepare(BytesIO(pdf()), INVISIBLE, AT, reserve=reserve).notices == ()
 
     def test_usage_rights(self) -> None:
         """A signature that grants usage rights is in the catalog."""

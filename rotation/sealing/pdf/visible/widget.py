@@ -6,11 +6,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyhanko.pdf_utils.decode_limits import DecodePurpose
 from pyhanko.pdf_utils.generic import (
     DictionaryObject,
     NumberObject,
-    StreamObject,
     pdf_name,
     pdf_string,
 )
@@ -21,6 +19,7 @@ from rotation.sealing.pdf.certification import refuse_visible_if_certified
 from rotation.sealing.pdf.fields import SignedField
 from rotation.sealing.pdf.objects import dictionary_at, get_value, integer_at, number_array
 from rotation.sealing.pdf.pages import Page, rectangle_in
+from rotation.sealing.pdf.pdf_a import claims_pdf_a
 from rotation.sealing.pdf.visible.appearance import build_appearance, empty_appearance
 from rotation.sealing.pdf.visible.images import Image, parse_image
 from rotation.sealing.request import SealOptions
@@ -88,23 +87,13 @@ def _parse_image(root: DictionaryObject, visible: VisibleSeal) -> Image | None:
         return None
     found = parse_image(visible.image)
     # ISO 19005-1, 6.4; later parts allow it only with an output intent or a group's color space.
-    if found.opacity and _claims_pdf_a(root):
+    if found.opacity and claims_pdf_a(root):
         raise InvalidRequestError(
             field="options.visible.image",
             problem="is transparent, which the document, a PDF/A, does not allow. Put the image on "
             "a white ground.",
         )
     return found
-
-
-def _claims_pdf_a(root: DictionaryObject) -> bool:
-    """Whether the document's XMP says that it is a PDF/A, of any part (ISO 19005)."""
-    metadata = get_value(root, "/Metadata")
-    if not isinstance(metadata, StreamObject):
-        return False
-    # In UTF-16 each character of the namespace has a zero byte beside it.
-    xmp = metadata.read_data(DecodePurpose.XMP_METADATA).replace(b"\0", b"")
-    return b"http://www.aiim.org/pdfa/ns/id/" in xmp
 
 
 def _place_new_widget(
