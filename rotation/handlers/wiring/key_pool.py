@@ -1,19 +1,12 @@
-"""Builds what an issuer of keys needs, from the settings: credential, pool, messages to people."""
+"""Builds the issuer over a key pool, from the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
 from typing import TYPE_CHECKING
 
-import boto3
-
-from rotation.aws.client_config import MESSAGES
-from rotation.aws.notifier import LogNotifier, SnsNotifier
 from rotation.core.policy import least_life_when_issued
 from rotation.core.ports import Notifier
-from rotation.credential import ApiKey
 from rotation.deadline import Deadline
 from rotation.errors import RotationError
 from rotation.handlers.wiring.vendor import utc_now
@@ -55,15 +48,3 @@ def key_pool(
             return None
 
     return KeyPoolIssuer(pool, needed, notifier, utc_now, current_key)
-
-
-def admin_key_reader(secrets: SecretsManagerClient, secret: str) -> Callable[[], ApiKey]:
-    """Reads the admin credential when it is first needed; to be made anew for each event."""
-    return cache(lambda: read_credential(secrets, secret).key)
-
-
-def make_notifier(settings: RotationSettings) -> Notifier:
-    """The topic of the settings, or the log where they name none."""
-    if settings.notification_topic is None:
-        return LogNotifier()
-    return SnsNotifier(boto3.client("sns", config=MESSAGES), settings.notification_topic)

@@ -14,12 +14,8 @@ from rotation.core.ports import IssuerCondition, KeyIssuer
 from rotation.credential import ApiKey
 from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
 from rotation.handlers.reconcile_actions import ReconcileParts
-from rotation.handlers.wiring.key_pool import (
-    admin_key_reader,
-    key_pool,
-    make_notifier,
-    pool_secret,
-)
+from rotation.handlers.wiring.issuer import admin_key_reader, make_notifier
+from rotation.handlers.wiring.key_pool import key_pool, pool_secret
 from rotation.handlers.wiring.ledger import seal_ledger
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.journal.keeper import JournalKeeper

@@ -13,15 +13,10 @@ from rotation.core.policy import RotationPolicy
 from rotation.core.ports import KeyIssuer, Notifier
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.step_invocation import StepRequest
-from rotation.handlers.wiring.key_pool import (
-    admin_key_reader,
-    key_pool,
-    make_notifier,
-    pool_secret,
-)
+from rotation.handlers.wiring.issuer import admin_key_reader, make_notifier
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.journal.keeper import JournalKeeper
-from rotation.key_pool.issuer import LeaseOnlyIssuer
+from rotation.journal.model import Journal
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.settings.rotation import KEY_POOL, RotationSettings
 from rotation.vendor.admin_api import AdminApi
@@ -37,8 +32,7 @@ class RotationWiring:
         self.reconcile_function = settings.reconcile_function
         vendor = settings.vendor
         self._secrets = boto3.client("secretsmanager", config=SECRET_WRITES)
-        s3 = boto3.client("s3", config=JOURNAL)
-        self._journals = JournalKeeper(S3JournalStore(s3, settings.evidence_bucket))
+        self._journals = _JournalsWhenRead(settings.evidence_bucket)
         self._signing = vendor_http(vendor, vendor.url)
         self._admin = vendor_http(vendor, settings.admin_url)
         self._signer_policy = signer_policy(vendor)
@@ -70,6 +64,10 @@ class RotationWiring:
     def _issuer(self, secret_arn: str, calls_end: Deadline) -> KeyIssuer:
         settings = self._settings
         if settings.key_issuer == KEY_POOL:
+            # Whoever has no pool does not wait for its modules at each cold start.
+            from rotation.handlers.wiring.key_pool import key_pool, pool_secret
+            from rotation.key_pool.issuer import LeaseOnlyIssuer
+
             pool = pool_secret(settings, self._secrets, calls_end)
             return LeaseOnlyIssuer(
                 key_pool(settings, self._secrets, self._notifier, pool),
@@ -83,3 +81,21 @@ class RotationWiring:
     def _notifier(self) -> Notifier:
         """Made when a pool first needs it: a rotation without one has no use for SNS."""
         return make_notifier(self._settings)
+
+
+class _JournalsWhenRead:
+    """A `JournalReader` whose S3 client is made when a journal is first read.
+
+    testSecret reads none, and making an S3 client is a tenth of its first answer.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    def read(self, secret_arn: str) -> Journal:
+        """As `JournalReader.read`."""
+        return self._keeper.read(secret_arn)
+
+    @cached_property
+    def _keeper(self) -> JournalKeeper:
+        return JournalKeeper(S3JournalStore(boto3.client("s3", config=JOURNAL), self._bucket))
