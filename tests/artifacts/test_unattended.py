@@ -19,6 +19,7 @@ from rotation.sandbox.aws.cloud import Cloud
 from rotation.sealing.request import Certification
 from rotation.sealing.storage.s3 import IN_MEMORY
 from rotation.sealing.verify import verify
+from tests.artifacts.alarms import fires, printed
 from tests.artifacts.emulator import EmulatedFunction
 from tests.artifacts.template import Template
 from tests.client.fixtures import NAME
@@ -177,6 +178,24 @@ def test_a_job_s_tasks_end_in_results(
         canary.plant(key.material, f"key {key.id}")
     assert "document sealed" in (tmp_path / "SealBatchFunction.log").read_text()
     assert canary.findings(tmp_path) == []
+
+
+def test_tasks_that_fail_raise_an_alarm(
+    sealer_fixture: SealerFixture, emulate: Emulate, tmp_path: Path
+) -> None:
+    """As many as the parameter says within five minutes; a task that succeeds is not counted."""
+    bulk = emulate("SealBatchFunction")
+    results = [
+        bulk(task(sealer_fixture.incoming, key, sealer_fixture.put(key, content)))["results"][0]
+        for key, content in [("good.pdf", pdf()), *((f"{n}.pdf", b"no PDF") for n in range(5))]
+    ]
+    assert [one["resultCode"] for one in results] == ["Succeeded", *["PermanentFailure"] * 5]
+    alarm = Template.read(UnattendedSealing="bulk").properties("BulkTasksFailedAlarm")
+    log = (tmp_path / "SealBatchFunction.log").read_text()
+    values = printed(log, alarm, {})
+    assert values == [1.0] * 5
+    assert fires(alarm, [values])
+    assert not fires(alarm, [values[1:]])
 
 
 @pytest.mark.parametrize("function", ["SealEventsFunction", "SealBatchFunction"])
