@@ -67,7 +67,7 @@ class VisibleSeal:
 
     @classmethod
     def parse(cls, value: object) -> VisibleSeal:
-        """What ``options.visible`` asks for; ``docs/sealing.md`` describes it.
+        """What ``options.visible`` asks for; ``docs/seal-options.md`` describes it.
 
         Raises:
             InvalidRequestError: a member is missing, unknown, or not what it must be.

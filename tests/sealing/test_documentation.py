@@ -1,4 +1,4 @@
-"""``docs/sealing.md`` says what the code does."""
+"""``docs/sealing.md`` and ``docs/seal-options.md`` say what the code does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rotation.sealing.visible_seal import LARGEST_IMAGE, LONGEST_TEXT, MOST_LINE
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "sealing.md").read_text()
+OPTIONS = (ROOT / "docs" / "seal-options.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (yes|no|depends) \|", re.MULTILINE)
 
 
@@ -27,24 +28,25 @@ def test_the_request_on_the_page_is_accepted() -> None:
 
 def test_the_answers_on_the_page_are_json() -> None:
     """The examples of answers can be read by a program."""
-    _, sealed, refused, _ = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    _, sealed, refused = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert json.loads(sealed)["status"] == "sealed"
     assert json.loads(refused)["error"].keys() == {"code", "message", "retryable"}
 
 
 def test_the_visible_seal_on_the_page_is_accepted() -> None:
     """The example is one that a request may bring, and the limits are the code's."""
-    *_, visible = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    [visible] = re.findall(r"```json\n(.*?)```", OPTIONS, re.DOTALL)
     assert VisibleSeal.parse(json.loads(visible)).page == -1
-    assert f"up to {LONGEST_TEXT} characters on up to {MOST_LINES} lines" in PAGE
-    assert f"of up to {LARGEST_IMAGE // 1024} KiB" in PAGE
+    assert f"up to {LONGEST_TEXT} characters on up to {MOST_LINES} lines" in OPTIONS
+    assert f"of up to {LARGEST_IMAGE // 1024} KiB" in OPTIONS
     assert (MOST_PIXELS, LONGEST_SIDE) == (4_000_000, 10_000)
-    assert "four million pixels and 10,000 on a side" in PAGE
+    assert "four million pixels and 10,000 on a side" in OPTIONS
 
 
 def test_every_certification_is_on_the_page() -> None:
     """Each value that the option takes has a row, and no row speaks of another."""
-    assert set(re.findall(r"^\| `([A-Z_]+)` \| [123] \|", PAGE, re.MULTILINE)) == set(Certification)
+    values = re.findall(r"^\| `([A-Z_]+)` \| [123] \|", OPTIONS, re.MULTILINE)
+    assert set(values) == set(Certification)
 
 
 def test_every_code_is_on_the_page() -> None:
