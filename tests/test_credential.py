@@ -8,6 +8,7 @@ import json
 import pickle
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from rotation.credential import (
     KeyFormat,
     KeyMember,
     SecretDocument,
+    exact_json_object,
     iso_utc,
     json_object,
     matching,
@@ -26,6 +28,7 @@ from rotation.credential import (
 from rotation.errors import InvalidCredentialError
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.privacy.redaction import scrub
+from tests.counted_steps import steps
 
 KEY_ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
 MATERIAL = "c80dd3f9db3330aa5daae1b469613cce2212e2beba7882b08fcc80acedba4c43"
@@ -40,6 +43,35 @@ def everything_said(error: BaseException) -> str:
     """An exception as the most talkative logger would print it."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(told.format()) + repr(error.__cause__) + repr(error.__context__)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda size: "{" + ", ".join(f'"m{one}": 1.10' for one in range(size)) + "}",
+        lambda size: '{"a": [' + ", ".join(["{}"] * size) + "]}",
+        lambda size: '{"a": "' + "\\\\u00e9" * size + '"}',
+        lambda size: "{" + " " * size,
+        lambda size: "[" * size,
+    ],
+    ids=["members", "items", "escapes", "spaces", "depth"],
+)
+def test_twice_the_text_is_twice_the_work(value: Callable[[int], str]) -> None:
+    """Each way in which a secret's JSON is read is linear in it."""
+
+    def work(size: int) -> int:
+        text = Confidential(value(size))
+
+        def act() -> None:
+            json_object(text)
+            exact_json_object(text)
+            with suppress(InvalidCredentialError):
+                SecretDocument.added_to(text, key, of="the secret").serialize()
+
+        return steps(act)
+
+    key = SecretDocument.parse(document(), of="the secret").key
+    assert work(400) <= 2.5 * work(200) + 40
 
 
 @pytest.mark.parametrize(

@@ -191,13 +191,15 @@ class PoolDocument:
         A key counts by its id and by its material: no entry that was leased, that was declared
         compromised or that somebody was asked to revoke has the same.
         """
-        spoken_of = [entry.key.material for entry in self.keys if not entry.unused]
+        spoken_of = {entry.key.material for entry in self.keys if not entry.unused}
+        spoken_of |= {one.material for one in self.unreadable if one.material is not None}
+        unreadable_ids = {one.key_id for one in self.unreadable}
         return tuple(
             entry
             for entry in self.keys
             if entry.unused
-            and not any(entry.key.material == other for other in spoken_of)
-            and not any(one.may_be(entry.key) for one in self.unreadable)
+            and entry.key.material not in spoken_of
+            and entry.key.id not in unreadable_ids
         )
 
     def may_hold(self, key_id: str) -> bool:
@@ -358,19 +360,19 @@ def _parse(value: Confidential, key_format: KeyFormat) -> PoolDocument | str:
         leaked_at = _time(members[_LEAKED]["at"]) if members.get(_LEAKED) is not None else None
     except (KeyError, TypeError, ValueError):
         return f'"{_LEAKED}" is not what docs/key-pool.md describes'
-    keys: list[PoolEntry] = []
+    keys: dict[str, PoolEntry] = {}
     unreadable: list[UnreadableEntry] = []
     for number, item in enumerate(listed, start=1):
         entry = _parse_entry(item, key_format)
-        if isinstance(entry, PoolEntry) and any(entry.key.id == one.key.id for one in keys):
+        if isinstance(entry, PoolEntry) and entry.key.id in keys:
             entry = f"{entry.key.id} is listed before"
         if isinstance(entry, str):
             place = f"key {number} of {len(listed)}"
             unreadable.append(_set_aside(place, entry, item, key_format))
         else:
-            keys.append(entry)
+            keys[entry.key.id] = entry
     others = _other_members(members, frozenset({_KEYS, _LEAKED}))
-    return PoolDocument(tuple(keys), tuple(unreadable), leaked_at, others)
+    return PoolDocument(tuple(keys.values()), tuple(unreadable), leaked_at, others)
 
 
 def _set_aside(place: str, problem: str, item: object, key_format: KeyFormat) -> UnreadableEntry:

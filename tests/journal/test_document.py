@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from rotation.journal.model import (
     KeyLife,
     VersionRecord,
 )
+from tests.counted_steps import steps
 from tests.docs.test_docs import named, page, rows, section
 from tests.journal.journals import ARN, NOW, journals
 
@@ -44,6 +46,21 @@ FULL = Journal(
         ),
     ),
 )
+
+
+def test_twice_the_keys_are_twice_the_work() -> None:
+    """Reading a journal and writing it are linear in what it holds."""
+
+    def work(keys: int) -> int:
+        names = [f"k{one}" for one in range(keys)]
+        incidents = tuple(replace(FULL.incidents[0], id=one) for one in names)
+        life, version = FULL.keys["k1"], FULL.versions["v1"]
+        journal = Journal(
+            ARN, NOW, dict.fromkeys(names, version), dict.fromkeys(names, life), incidents
+        )
+        return steps(lambda: parse(serialize(journal), ARN, "1"))
+
+    assert work(80) <= 2.5 * work(40)
 
 
 @given(journals)

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +15,7 @@ from rotation.core.ports import KeyLabel
 from rotation.credential import Confidential, KeyFormat, KeyMember, matching
 from rotation.errors import InvalidCredentialError, KeyPoolError
 from rotation.key_pool.document import KeyState, Lease, Notice, PoolDocument, add_key
+from tests.counted_steps import steps
 from tests.privacy.canary import Canary, everything_said
 
 ID = "4f1c2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
@@ -43,6 +45,28 @@ def test_the_least_that_a_person_writes_is_a_free_key() -> None:
     [held] = parse({"keys": [KEY]}).keys
     assert (held.key.id, held.state, held.lease, held.added_at) == (ID, KeyState.FREE, None, None)
     assert held.key.material.reveal() == MATERIAL
+
+
+@pytest.mark.parametrize("state", ["free", "compromised", "unknown"])
+def test_twice_the_keys_are_twice_the_work(state: str) -> None:
+    """Reading a pool, finding what may be leased and writing it are linear in its keys."""
+
+    def work(keys: int) -> int:
+        listed = [
+            {"apiKeyId": str(UUID(int=one)), "apiKey": f"{one:064x}", "state": state}
+            for one in range(keys)
+        ]
+        listed[0]["state"] = "free"
+        text = Confidential(json.dumps({"keys": listed}))
+
+        def act() -> None:
+            pool = PoolDocument.parse(text, of="the pool")
+            assert next(entry.key.id for entry in pool.leasable) == str(UUID(int=0))
+            pool.serialize()
+
+        return steps(act)
+
+    assert work(200) <= 2.05 * work(100)
 
 
 def test_members_of_others_survive_every_change() -> None:
