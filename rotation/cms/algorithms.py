@@ -12,7 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 _WEAK_DIGESTS: Final = {"md2": "MD2", "md4": "MD4", "md5": "MD5", "sha1": "SHA-1"}
-SMALLEST_RSA: Final = 2048
+_SMALLEST_RSA: Final = 2048
 _SMALLEST_CURVE: Final = 256
 
 
@@ -28,7 +28,7 @@ def weak_algorithm(digests: Iterable[str], key: object) -> str | None:
             return _WEAK_DIGESTS[digest.lower()]
     if isinstance(key, dsa.DSAPublicKey):
         return "DSA"
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < SMALLEST_RSA:
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _SMALLEST_RSA:
         return f"RSA with {key.key_size} bits"
     # Edwards curves have 255 bits or more by definition, and count as strong (TS 119 312, 7.2).
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < _SMALLEST_CURVE:

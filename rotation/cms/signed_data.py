@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,23 +19,10 @@ from asn1crypto import cms as asn1_cms
 from asn1crypto import core, parser
 from asn1crypto import tsp as _tsp  # noqa: F401 - names the signing-certificate attributes
 from asn1crypto import x509 as asn1_x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.exceptions import UnsupportedAlgorithm
 
-_HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
-    "md5": hashes.MD5,
-    "sha1": hashes.SHA1,
-    "sha224": hashes.SHA224,
-    "sha256": hashes.SHA256,
-    "sha384": hashes.SHA384,
-    "sha512": hashes.SHA512,
-    "sha3_224": hashes.SHA3_224,
-    "sha3_256": hashes.SHA3_256,
-    "sha3_384": hashes.SHA3_384,
-    "sha3_512": hashes.SHA3_512,
-}
+from rotation.cms.signature_value import verifies, verifies_digest
+
 #: More certificates than any chain needs would only make the search for a path long.
 MOST_CERTIFICATES: Final = 100
 
@@ -128,8 +115,13 @@ class SignedData:
             ValueError, UnsupportedAlgorithm: the algorithm is not known.
         """
         if not self.attributes:
-            return self._verifies_prehashed(digest)
-        return any(self._verifies(encoding) for encoding in self._encodings)
+            return verifies_digest(
+                self.key, self._algorithm, self._signing_hash, self.signature, digest
+            )
+        return any(
+            verifies(self.key, self._algorithm, self._signing_hash, self.signature, encoding)
+            for encoding in self._encodings
+        )
 
     def names_its_certificate(self) -> bool | None:
         """Whether the signing-certificate attribute names the certificate; None without one.
@@ -145,36 +137,6 @@ class SignedData:
                 named = first["cert_hash"].native
                 return bool(named == hashlib.new(algorithm, self.certificate.dump()).digest())
         return None
-
-    def _verifies(self, attributes: bytes) -> bool:
-        if isinstance(self.key, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
-            return _holds(lambda: self.key.verify(self.signature, attributes))
-        return self._verifies_prehashed(hashlib.new(self._signing_hash, attributes).digest())
-
-    def _verifies_prehashed(self, digest: bytes) -> bool:
-        key, scheme = self.key, self._algorithm.signature_algo
-        hashed = _HASHES[self._signing_hash]()
-        how = Prehashed(hashed)
-        if isinstance(key, rsa.RSAPublicKey) and scheme == "rsassa_pkcs1v15":
-            return _holds(lambda: key.verify(self.signature, digest, padding.PKCS1v15(), how))
-        if isinstance(key, rsa.RSAPublicKey) and scheme == "rsassa_pss":
-            parameters = self._algorithm["parameters"]
-            mask = parameters["mask_gen_algorithm"]["parameters"]["algorithm"].native
-            pss = padding.PSS(padding.MGF1(_HASHES[mask]()), parameters["salt_length"].native)
-            return _holds(lambda: key.verify(self.signature, digest, pss, how))
-        if isinstance(key, ec.EllipticCurvePublicKey) and scheme == "ecdsa":
-            return _holds(lambda: key.verify(self.signature, digest, ec.ECDSA(how)))
-        if isinstance(key, dsa.DSAPublicKey) and scheme == "dsa":
-            return _holds(lambda: key.verify(self.signature, digest, how))
-        raise UnsupportedAlgorithm(f"{scheme} with {type(key).__name__}")
-
-
-def _holds(verification: Callable[[], None]) -> bool:
-    try:
-        verification()
-    except InvalidSignature:
-        return False
-    return True
 
 
 def read_signed_data(der: bytes, known: Iterable[asn1_x509.Certificate] = ()) -> SignedData:
@@ -197,8 +159,7 @@ def read_signed_data(der: bytes, known: Iterable[asn1_x509.Certificate] = ()) ->
     if len(signed_data["certificates"]) > MOST_CERTIFICATES:
         raise ValueError(f"it encloses more than {MOST_CERTIFICATES} certificates")
     signer = signers[0]
-    # asn1crypto encodes anew what was read, so the encoding is taken first.
-    encodings = _attribute_encodings(signer["signed_attrs"])
+    encodings = attribute_encodings(signer["signed_attrs"])
     encapsulated = signed_data["encap_content_info"]
     enclosed = {
         choice.chosen.dump(): choice.chosen
@@ -253,8 +214,15 @@ def identifies(sid: Any, certificate: Any) -> bool:
     return bool(sid.native == certificate.key_identifier)
 
 
-def _attribute_encodings(attributes: Any) -> tuple[bytes, ...]:
-    """The SET OF that is signed (RFC 5652 section 5.4): in DER, and as it was written."""
+def attribute_encodings(attributes: Any) -> tuple[bytes, ...]:
+    """The SET OF that is signed (RFC 5652 section 5.4): in DER, and as it was written.
+
+    It is one if both are the same, and none if there are no attributes. asn1crypto encodes anew
+    what was read, so this is asked for first.
+
+    Raises:
+        ValueError: there are more than anybody needs; each is cut off the rest, which takes long.
+    """
     content: bytes = attributes.contents
     if not content:
         return ()

@@ -10,46 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Final
 
 from asn1crypto import cms as asn1_cms
-from asn1crypto import parser
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
 
-from rotation.cms.algorithms import SMALLEST_RSA
+from rotation.cms.algorithms import weak_algorithm
 from rotation.cms.profile import CmsProfile, profile_of
-from rotation.cms.signed_data import identifies
+from rotation.cms.signature_value import verifies
+from rotation.cms.signed_data import (
+    UNREADABLE,
+    attribute_encodings,
+    attributes_by_name,
+    identifies,
+)
 from rotation.cms.timestamps import Timestamp, Unproven, judge_timestamp
 from rotation.errors import SealVerificationError
 from rotation.vendor.signer import Signer, SignerPolicy, authority_paths, check_signer
 
-_HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
-    "sha256": hashes.SHA256,
-    "sha384": hashes.SHA384,
-    "sha512": hashes.SHA512,
-}
-
-# A signature has fewer than ten. Each is cut off the rest, so that many would take long.
-_MOST_ATTRIBUTES: Final = 100
-# A SET OF, by the numbers of X.690 (8.1.2).
-_UNIVERSAL, _CONSTRUCTED, _SET_OF = 0, 1, 17
-# What asn1crypto, cryptography and our own code raise on bytes that have another structure.
+# The digest algorithms that a signature itself may use.
+_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
+# What is raised on bytes that have another structure.
 _UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    UnsupportedAlgorithm,
+    *UNREADABLE,
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
@@ -110,9 +96,8 @@ def _open(der: bytes) -> _Signed:
     (signer,) = signed_data["signer_infos"]
     if signer["digest_algorithm"]["algorithm"].native != "sha256":
         raise ValueError("another digest algorithm")
-    # This comes first, because asn1crypto encodes anew whatever was read.
     signed = _what_is_signed(signer["signed_attrs"])
-    attributes = _by_name(signer["signed_attrs"])
+    attributes = attributes_by_name(signer["signed_attrs"])
     (content_type,) = attributes["content_type"]
     if content_type.native != "data":
         raise ValueError("another content type")
@@ -129,19 +114,9 @@ def _open(der: bytes) -> _Signed:
         attributes=signed,
         signature=signer["signature"].native,
         signature_algorithm=signer["signature_algorithm"],
-        unsigned=_by_name(signer["unsigned_attrs"] or ()),
+        unsigned=attributes_by_name(signer["unsigned_attrs"]),
         profile=profile_of(content, enclosed[own]),
     )
-
-
-def _by_name(attributes: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for attribute in attributes:
-        name = attribute["type"].native
-        if name in found:
-            raise ValueError("a repeated attribute")
-        found[name] = attribute["values"]
-    return found
 
 
 def _what_is_signed(attributes: Any) -> bytes:
@@ -150,15 +125,8 @@ def _what_is_signed(attributes: Any) -> bytes:
     Attributes that were not sorted on the wire, or whose length is spelled out in more bytes than
     it needs, are no DER: other validators would reject the document that they end up in.
     """
-    content: bytes = attributes.contents
-    ends = [0]
-    while ends[-1] < len(content):
-        if len(ends) > _MOST_ATTRIBUTES:
-            raise ValueError(f"more than {_MOST_ATTRIBUTES} attributes")
-        ends.append(ends[-1] + parser.peek(content[ends[-1] :]))
-    each = [content[start:end] for start, end in pairwise(ends)]
-    der: bytes = parser.emit(_UNIVERSAL, _CONSTRUCTED, _SET_OF, content)
-    if each != sorted(each) or bytes(attributes.dump())[1:] != der[1:]:
+    (der,) = attribute_encodings(attributes)
+    if bytes(attributes.dump())[1:] != der[1:]:
         raise ValueError("the signed attributes are not in DER")
     return der
 
@@ -180,27 +148,18 @@ def _check_signing_certificate(attributes: dict[str, Any], certificate: bytes) -
 def _check_signature(signed: _Signed) -> None:
     algorithm = signed.signature_algorithm
     key = signed.certificate.public_key()
-    scheme = algorithm.signature_algo
     # RFC 5754 section 3.2: with plain rsaEncryption the digest algorithm is the signer's.
     plain = algorithm["algorithm"].native == "rsassa_pkcs1v15"
-    hash_algorithm = _HASHES["sha256" if plain else algorithm.hash_algo]()
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < SMALLEST_RSA:
-        raise SealVerificationError(f"The signer's RSA key has {key.key_size} bits only.")
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and scheme == "rsassa_pkcs1v15":
-            key.verify(signed.signature, signed.attributes, padding.PKCS1v15(), hash_algorithm)
-        elif isinstance(key, rsa.RSAPublicKey) and scheme == "rsassa_pss":
-            salt = algorithm["parameters"]["salt_length"].native
-            pss = padding.PSS(padding.MGF1(hash_algorithm), salt)
-            key.verify(signed.signature, signed.attributes, pss, hash_algorithm)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and scheme == "ecdsa":
-            key.verify(signed.signature, signed.attributes, ec.ECDSA(hash_algorithm))
-        else:
-            raise UnsupportedAlgorithm("neither RSA nor ECDSA")
-    except InvalidSignature as error:
+    hash_name = "sha256" if plain else algorithm.hash_algo
+    if hash_name not in _HASHES:
+        raise UnsupportedAlgorithm(hash_name)
+    weak = weak_algorithm((hash_name,), key)
+    if weak:
+        raise SealVerificationError(f"The signer's key is too weak: {weak}.")
+    if not verifies(key, algorithm, hash_name, signed.signature, signed.attributes):
         raise SealVerificationError(
             "The vendor's signature does not verify with its own certificate."
-        ) from error
+        )
 
 
 def _timestamp(signed: _Signed, policy: SignerPolicy, at: datetime) -> Timestamp | None:
