@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import boto3
 import yaml
 
 from tests.paths import ROOT
@@ -62,6 +64,27 @@ def _document() -> Mapping[str, Any]:
     return document
 
 
+@cache
+def _transformed_document() -> Mapping[str, Any]:
+    """The template after the transform AWS::Serverless, by AWS's own translator.
+
+    With the artifacts where ``sam deploy`` would have put them.
+    """
+    # Costs a second to import.
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+
+    packaged = deepcopy(dict(_document()))
+    for resource in packaged["Resources"].values():
+        properties = resource["Properties"]
+        if "CodeUri" in properties:
+            properties["CodeUri"] = f"s3://artifacts/{properties['CodeUri']}.zip"
+    session = boto3.Session(region_name=PSEUDO["AWS::Region"])
+    translator = Translator({}, Parser(), boto_session=session)
+    document: Mapping[str, Any] = translator.translate(packaged, {})
+    return document
+
+
 @dataclass(frozen=True)
 class Template:
     """The template with one choice of parameters."""
@@ -82,8 +105,18 @@ class Template:
             value = str(parameters.get(name, declared.get("Default", chosen.get(name))))
             pattern = declared.get("AllowedPattern", ".*")
             assert re.fullmatch(pattern, value, re.DOTALL), f"{name} does not allow {value}"
+            allowed = map(str, declared.get("AllowedValues", [value]))
+            assert value in allowed, f"{name} does not allow {value}"
+            assert len(value) <= declared.get("MaxLength", len(value)), f"{name} is too long"
+            if declared["Type"] == "Number":
+                least, most = (declared.get(bound, value) for bound in ("MinValue", "MaxValue"))
+                assert int(least) <= int(value) <= int(most), f"{name} does not allow {value}"
             chosen[name] = value
         return cls(document, chosen)
+
+    def transformed(self) -> Template:
+        """What CloudFormation creates of it: no resource is of AWS::Serverless any more."""
+        return replace(self, document=_transformed_document())
 
     def exists(self, name: str) -> bool:
         """Whether this choice of parameters creates the resource."""
@@ -160,7 +193,7 @@ class Template:
             case "Ref":
                 return self._reference(argument)
             case "Fn::GetAtt":
-                return argument
+                return argument if isinstance(argument, str) else ".".join(argument)
             case "Fn::Sub":
                 return self._substitute(*(argument if isinstance(argument, list) else [argument]))
             case "Fn::If":

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.artifacts import parameter_sets
 from tests.artifacts.toolchain import SCRIPTS, run, sam, succeed
 from tests.paths import ROOT
 
-_cfn_lint = (SCRIPTS / "cfn-lint", "--include-checks", "I", "--")
+_cfn_lint = (SCRIPTS / "cfn-lint", "--include-checks", "I")
 
 
 @pytest.fixture
@@ -22,15 +23,16 @@ def project(tmp_path: Path, built: Path) -> Path:
 
 
 def test_cfn_lint_has_nothing_to_say() -> None:
-    """No error, no warning and no hint."""
-    assert succeed(*_cfn_lint, ROOT / "template.yaml") == ""
+    """No error, no warning and no hint, whichever set of parameters is deployed."""
+    sets = [parameter_sets.path(name) for name in parameter_sets.SETS]
+    assert succeed(*_cfn_lint, "--parameter-files", *sets, "--", ROOT / "template.yaml") == ""
 
 
 def test_cfn_lint_would_object(tmp_path: Path) -> None:
     """The linter's silence means something: it names a property that does not exist."""
     spoilt = (ROOT / "template.yaml").read_text().replace("RotateImmediatelyOnUpdate", "Rotate")
     (tmp_path / "template.yaml").write_text(spoilt)
-    objection = run(*_cfn_lint, tmp_path / "template.yaml")
+    objection = run(*_cfn_lint, "--", tmp_path / "template.yaml")
     assert objection.returncode != 0
     assert "Rotate" in objection.stdout
 
