@@ -33,6 +33,7 @@ class LazyCommands(click.Group):
 
     modules: ClassVar[dict[str, str]] = {
         "attest": "rotation.cli.attest",
+        "cost": "rotation.cli.cost.command",
         "doctor": "rotation.cli.doctor.command",
         "evidence": "rotation.cli.evidence",
         "extend": "rotation.cli.extend.command",

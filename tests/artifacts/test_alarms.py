@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rotation.cli.cost.model import CALLS_OF_A_RUN, CALLS_OF_A_SECRET, METRICS_OF_A_RUN
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.deployment import (
@@ -155,6 +156,21 @@ def store(deployment: Deployment, **members: str) -> None:
 
 def in_days(days: int) -> str:
     return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+def test_an_hour_on_which_nothing_is_due_costs_what_is_calculated(deployment: Deployment) -> None:
+    """Calls of Secrets Manager and metrics of our own, as `rotation cost` has them."""
+    store(deployment, expiresAt=in_days(100))
+    newly_counted(deployment, "ReconciliationMissingAlarm")
+    began = len(deployment.cloud.calls)
+    newly_counted(deployment, "ReconciliationMissingAlarm")
+    calls = [one.operation for one in deployment.cloud.calls[began:] if " " not in one.operation]
+    calls = [one for one in calls if one != "Invoke"]
+    assert len(calls) == CALLS_OF_A_RUN + CALLS_OF_A_SECRET, calls
+    log = (deployment.logs / f"{RECONCILE}.log").read_text().splitlines()
+    [*_, told] = [json.loads(line) for line in log if '"_aws"' in line]
+    [directive] = told["_aws"]["CloudWatchMetrics"]
+    assert len(directive["Metrics"]) == METRICS_OF_A_RUN, directive["Metrics"]
 
 
 @pytest.mark.parametrize(("days", "raised"), [(5, True), (100, False)])

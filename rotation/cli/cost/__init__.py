@@ -1,0 +1,1 @@
+"""``rotation cost``: what a deployment costs in a month."""
