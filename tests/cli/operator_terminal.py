@@ -1,4 +1,9 @@
-"""Runs commands as processes, with the credentials of one caller."""
+"""Runs commands with the credentials of one caller.
+
+Most of them run in the process of the tests, with nothing but the variables and the input of the
+terminal: a process of its own costs a second. Commands that a test kills, interrupts, reads from
+while they work, or starts from a thread are processes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+from click.testing import CliRunner, Result
+
 from rotation.aws.journal_bucket import S3JournalStore
+from rotation.cli.commands import rotation
 from rotation.journal.document import incident_members
 from rotation.journal.keeper import JournalKeeper
 from rotation.sandbox.aws.cloud import DEFAULT_CALLER
@@ -33,16 +42,21 @@ class OperatorTerminal:
     trusts_vendor: bool = False
     region: str | None = None
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def environment(self) -> dict[str, str]:
+        """All variables of the terminal."""
         environment = self.deployment.cloud.environment(self.caller)
         if self.region is not None:
             environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
         environment["VENDOR_URL"] = self.deployment.vendor.url
         if self.trusts_vendor:
             environment["SIGNER_TRUST_ANCHORS"] = str(self.deployment.trust_root)
+        return {"PATH": os.environ["PATH"], **environment}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command in a process of its own."""
         return subprocess.Popen(
             [ROTATION, *arguments],
-            env={"PATH": os.environ["PATH"], **environment},
+            env=self.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -50,17 +64,25 @@ class OperatorTerminal:
         )
 
     def run(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
-        process = self.start(*arguments)
-        output, errors = process.communicate(typed, timeout=180)
-        assert process.returncode == code, output + errors
-        return output + errors
+        """Run a command to its end; what it printed on both streams."""
+        done = self._run(arguments, code, typed)
+        return done.stdout + done.stderr
 
     def run_json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        process = self.start(*arguments, "--json")
-        output, errors = process.communicate(timeout=180)
-        assert process.returncode == code, output + errors
-        report: dict[str, Any] = json.loads(output)
+        """Run a command to its end; the one object that it printed."""
+        report: dict[str, Any] = json.loads(self._run((*arguments, "--json"), code).stdout)
         return report
+
+    def _run(self, arguments: Iterable[str], code: int, typed: str | None = None) -> Result:
+        only_these = {**dict.fromkeys(os.environ), **self.environment()}
+        # A session remembers the credentials of whoever used it first.
+        boto3.DEFAULT_SESSION = None
+        done = CliRunner().invoke(
+            rotation, [*arguments], input=typed, env=only_these, catch_exceptions=False
+        )
+        boto3.DEFAULT_SESSION = None
+        assert done.exit_code == code, done.stdout + done.stderr
+        return done
 
     def describe(self, secret: str = SECRET) -> dict[str, Any]:
         client = self.deployment.cloud.client("secretsmanager")

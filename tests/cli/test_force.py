@@ -104,7 +104,8 @@ class KilledCommands:
         self.wait_until_idle(name)
         declared = self.operator.incidents(name)
         if not alone or not declared:
-            answer = self.operator.run_json("force", name, *WHY)["secrets"][0]
+            again = self.operator.start("force", name, *WHY, "--json")
+            [answer] = json.loads(again.communicate()[0])["secrets"]
             assert answer["contained"] is True
         for _ in range(6):
             if all(one["closing"] for one in self.operator.incidents(name)):

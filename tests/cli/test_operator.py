@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from rotation.cli.commands import rotation
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
-from tests.cli.operator_terminal import ROTATION, OperatorTerminal
+from tests.cli.operator_terminal import OperatorTerminal
 from tests.journal.graces import let_graces_end
 
 pytestmark = pytest.mark.slow
@@ -248,6 +249,7 @@ def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
 )
 def test_every_command_teaches_itself(command: str) -> None:
     """--help says what the command does, in sentences."""
-    done = subprocess.run([ROTATION, command, "--help"], capture_output=True, text=True, check=True)
+    done = CliRunner().invoke(rotation, [command, "--help"], catch_exceptions=False)
+    assert done.exit_code == 0
     assert "Usage: rotation" in done.stdout
     assert len(done.stdout.splitlines()) >= 8
