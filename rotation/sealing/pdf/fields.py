@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Final
 
 from pyhanko.pdf_utils.generic import (
@@ -32,10 +32,13 @@ from rotation.sealing.pdf.objects import (
     is_name,
     text_at,
 )
-from rotation.sealing.pdf.pages import Page
+from rotation.sealing.pdf.pages import Page, all_pages
 from rotation.sealing.pdf.signature_dictionary import signature_field
 
 DEFAULT_FIELD_NAME: Final = "TrustedSignaturesSeal"
+# No document that was looked at has as many, and each is read.
+_MOST_PAGES_SEARCHED: Final = 10_000
+_MOST_ANNOTATIONS_SEARCHED: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,25 @@ def signature_fields(root: DictionaryObject) -> Iterator[SignatureField]:
     for field, kind in _fields(root):
         if is_name(kind, "/Sig"):
             yield field
+
+
+def fields_on_pages(root: DictionaryObject) -> Iterator[SignatureField]:
+    """The signature fields that are annotations of pages, whether the form lists them or not.
+
+    A form must list each of its fields (ISO 32000-2, 12.7.3), and some viewers show others too.
+    """
+    annotations = (
+        entry
+        for page in all_pages(root, _MOST_PAGES_SEARCHED)
+        for entry in array_at(page.dictionary, "/Annots")
+    )
+    for entry in islice(annotations, _MOST_ANNOTATIONS_SEARCHED):
+        field = entry.get_object()
+        if not is_dictionary(field) or not is_name(get_value(field, "/FT"), "/Sig"):
+            continue
+        name = text_at(field, "/T") or ""
+        reference = entry if isinstance(entry, IndirectObject) else None
+        yield SignatureField(name, field, reference, dictionary_at(field, "/V"))
 
 
 def field_names(root: DictionaryObject) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from binascii import unhexlify
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,11 @@ from asn1crypto.parser import peek
 from pyhanko.pdf_utils.generic import parse_pdf_date
 from pyhanko.pdf_utils.misc import PdfReadError
 
-from rotation.sealing.pdf.fields import SignatureField, signature_fields
+from rotation.sealing.pdf.fields import (
+    SignatureField,
+    fields_on_pages,
+    signature_fields,
+)
 from rotation.sealing.pdf.objects import get_value
 from rotation.sealing.pdf.reader.parser import SPACE
 from rotation.sealing.request import Certification
@@ -84,8 +88,15 @@ class FieldSignature:
 
 
 def filled_fields(history: History) -> list[SignatureField]:
-    """The signature fields that hold something, in the form's order."""
-    fields = signature_fields(history.document.root)
+    """The signature fields that hold something, in the form's order.
+
+    If the form has none, those that only a page shows: Poppler verifies them too.
+    """
+    root = history.document.root
+    return _filled(signature_fields(root)) or _filled(fields_on_pages(root))
+
+
+def _filled(fields: Iterable[SignatureField]) -> list[SignatureField]:
     return [field for field in fields if get_value(field.dictionary, "/V") is not None]
 
 

@@ -68,28 +68,51 @@ def test_an_odd_document_is_sealed_twice(document: bytes, tails: Tails, tmp_path
     assert by_pdfsig(sealed, tmp_path).genuine == {seal.field for seal in report.seals}
 
 
-@pytest.mark.slow
-def test_a_signature_may_stand_directly_in_its_field(tails: Tails, tmp_path: Path) -> None:
-    """The field holds the signature itself, and no reference to it."""
+def signed_in_place(objects: dict[int, bytes], tails: Tails) -> bytes:
+    """A document with a signature field 6, "Early", that holds its signature directly."""
     room = 16_000
-    catalog = b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R] /SigFlags 3 >> >>"
     field = (
         b"<< /FT /Sig /T (Early) /Type /Annot /Subtype /Widget /Rect [0 0 0 0] /P 3 0 R /V << "
         b"/Type /Sig /Filter /Adobe.PPKLite /SubFilter /ETSI.CAdES.detached /ByteRange [%b] "
         b"/Contents <%b> >> >>" % (b" " * 40, b"0" * room)
     )
-    document = pdf({1: catalog, 6: field})
+    document = pdf(objects | {6: field})
     start = document.index(b"/Contents <") + len(b"/Contents ")
     end = start + room + 2
     ranges = b"0 %d %d %d" % (start, end, len(document) - end)
     document = document.replace(b" " * 40, ranges.ljust(40))
     digest = hashlib.sha256(document[:start] + document[end:]).digest()
     value = cms_over(digest, signer_of(tails.pki.signer)).hex().encode().ljust(room, b"0")
-    sealed = document[: start + 1] + value + document[end - 1 :]
+    return document[: start + 1] + value + document[end - 1 :]
+
+
+FORM = {1: b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R] /SigFlags 3 >> >>"}
+ANNOTATED = {3: b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Annots [6 0 R] >>"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "objects", [FORM, ANNOTATED, FORM | ANNOTATED], ids=["form", "page", "both"]
+)
+def test_a_signature_may_stand_directly_in_its_field(
+    objects: dict[int, bytes], tails: Tails, tmp_path: Path
+) -> None:
+    """The field holds the signature itself; the form lists the field, or a page alone shows it."""
+    sealed = signed_in_place(objects, tails)
     report = report_of(sealed, tails)
     assert (report.verdict, report.seals[0].covers_whole_file) == (FileVerdict.OK, True)
     assert by_pdfsig(sealed, tmp_path).genuine == {"Early"}
     assert report_of(tails.seal(sealed), tails).verdict is FileVerdict.OK
+
+
+@pytest.mark.slow
+def test_a_field_that_the_form_no_longer_lists_is_a_change(tails: Tails, tmp_path: Path) -> None:
+    """Whoever takes the field off the form has changed the document, and the signature stays."""
+    sealed = signed_in_place(FORM | ANNOTATED, tails)
+    changed = updated(sealed, 1, 0, b"<< /Type /Catalog /Pages 2 0 R >>")
+    report = report_of(changed, tails)
+    assert (report.verdict, len(report.seals)) == (FileVerdict.PROBLEM, 1)
+    assert by_pdfsig(changed, tmp_path).genuine == {"Early"}
 
 
 def test_what_cannot_be_compared_is_said_beside_the_verdict_on_the_signature(tails: Tails) -> None:
