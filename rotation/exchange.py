@@ -31,7 +31,7 @@ from typing import Any, Final, Self
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ProxyError
 
 _thread: Final = local()
 
@@ -123,6 +123,13 @@ class _Plain(HTTPConnection):
 class _Tls(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         return _connect(self, super()._new_conn)
+
+    def _tunnel(self) -> None:
+        # urllib3 tells a refused tunnel from a lost connection by its text alone.
+        try:
+            super()._tunnel()
+        except OSError as error:
+            raise ProxyError("The proxy opened no tunnel.", error) from error
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         _hold(self)

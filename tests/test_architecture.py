@@ -41,7 +41,7 @@ MAY_IMPORT_LIBRARY = {
     "moto": ["sandbox.aws"],
     "click": ["cli"],
     "rich": ["cli"],
-    "requests": ["exchange", "vendor.http", "sealing.levels.services"],
+    "requests": ["exchange", "egress", "vendor.http", "sealing.levels.services"],
     "aws_lambda_powertools": ["privacy.observability", "handlers"],
     "boto3": ["handlers", "sandbox", "cli", "client.secret_source", "client.lambda_invoker"],
 }

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from rotation.egress import Egress
+from rotation.settings.egress import egress
 from rotation.settings.environment import Environment
 
 
@@ -17,8 +19,7 @@ class LevelSettings:
     Attributes:
         hosts: the hosts, with a port or without, that OCSP, CRLs and issuers may be fetched from.
         tsa_url: the authority for document timestamps, or None.
-        proxy: the URL of a proxy for all of them, or None.
-        ca: PEM certificates that TLS servers must chain to, or None for the usual ones.
+        egress: the way to all of them.
         time: how long all exchanges for one document may take together.
         fail: whether a document that does not get its level is an error; else it is stored with
             the level that it has.
@@ -26,20 +27,18 @@ class LevelSettings:
 
     hosts: frozenset[str]
     tsa_url: str | None
-    proxy: str | None
-    ca: bytes | None
+    egress: Egress
     time: timedelta
     fail: bool
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the ``VALIDATION_*`` variables, ``TSA_URL`` and ``LEVEL_ON_FAILURE``."""
+        """Read ``VALIDATION_*``, ``EGRESS_*``, ``TSA_URL`` and ``LEVEL_ON_FAILURE``."""
         env = Environment(environ)
         return cls(
             hosts=env.hosts("VALIDATION_HOSTS"),
             tsa_url=env.service_url("TSA_URL"),
-            proxy=env.service_url("VALIDATION_PROXY"),
-            ca=env.pem("VALIDATION_CA"),
+            egress=egress(environ),
             time=env.seconds("VALIDATION_SECONDS", 20, least=0.1, most=120),
             fail=env.choice("LEVEL_ON_FAILURE", ("lower", "fail")) == "fail",
         )

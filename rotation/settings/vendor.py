@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from rotation.egress import Egress
+from rotation.settings.egress import egress
 from rotation.settings.environment import Environment
 
 
@@ -21,6 +23,7 @@ class VendorSettings:
         organization: the organisation that a signer's certificate must name, or None.
         connect_timeout: how long to wait for a connection.
         read_timeout: how long to wait between two bytes of an answer.
+        egress: the way to the vendor.
     """
 
     url: str
@@ -29,10 +32,11 @@ class VendorSettings:
     organization: str | None
     connect_timeout: timedelta
     read_timeout: timedelta
+    egress: Egress
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the ``VENDOR_*`` and ``SIGNER_*`` variables."""
+        """Read the ``VENDOR_*``, ``SIGNER_*`` and ``EGRESS_*`` variables."""
         env = Environment(environ)
         return cls(
             url=env.url("VENDOR_URL", "https://api.trusted-signatures.com"),
@@ -41,4 +45,5 @@ class VendorSettings:
             organization=env.text("SIGNER_ORGANIZATION") or None,
             connect_timeout=env.seconds("VENDOR_CONNECT_TIMEOUT_SECONDS", 3, least=0.1, most=30),
             read_timeout=env.seconds("VENDOR_READ_TIMEOUT_SECONDS", 15, least=0.1, most=120),
+            egress=egress(environ),
         )

@@ -20,10 +20,10 @@ from typing import Any, Final, Self
 
 import requests
 import urllib3.exceptions
-from requests.structures import CaseInsensitiveDict
 
 from rotation.credential import ApiKey, json_object
 from rotation.deadline import Deadline
+from rotation.egress import DIRECT, Egress
 from rotation.errors import (
     ClockSkewError,
     CredentialRejectedError,
@@ -32,7 +32,7 @@ from rotation.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from rotation.exchange import ExchangeWatch, WatchedAdapter
+from rotation.exchange import ExchangeWatch
 from rotation.privacy.printable import outside_text
 from rotation.vendor.request_auth import CLOCK_WINDOW, auth_headers
 
@@ -137,8 +137,7 @@ class _FailedAttempt:
 class VendorHttp:
     """A keep-alive session with one origin.
 
-    It ignores the environment's proxies, netrc and certificate bundles, and follows no redirect: a
-    request goes to the configured origin or nowhere.
+    It follows no redirect: a request goes to the configured origin or nowhere.
     """
 
     def __init__(
@@ -149,18 +148,14 @@ class VendorHttp:
         read_timeout: timedelta,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
+        egress: Egress = DIRECT,
     ) -> None:
         self._origin = origin.rstrip("/")
         self._timeout = (connect_timeout.total_seconds(), read_timeout.total_seconds())
         self._clock = clock
         self._sleep = sleep
         self._deadline: Deadline | None = None
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers = CaseInsensitiveDict(
-            {"Accept": "application/json", "User-Agent": "trusted-signatures-rotation"}
-        )
-        self._session.mount(self._origin, WatchedAdapter(pool_maxsize=_CONNECTIONS, max_retries=0))
+        self._session = egress.session({"Accept": "application/json"}, _CONNECTIONS)
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -263,6 +258,12 @@ class VendorHttp:
         return _FailedAttempt(VendorUnavailableError(operation, detail))
 
     def _no_answer(self, operation: str, failure: Exception) -> _FailedAttempt:
+        if isinstance(failure, requests.exceptions.ProxyError):
+            detail = (
+                f"the proxy does not lead to {self._origin}. Check EGRESS_PROXY, and that the "
+                "proxy allows this host."
+            )
+            return _FailedAttempt(VendorUnavailableError(operation, detail), not_begun=True)
         if isinstance(failure, requests.exceptions.SSLError):
             detail = f"the certificate of {self._origin} was not accepted"
             return _FailedAttempt(VendorError(operation, detail), not_begun=True)
@@ -277,7 +278,8 @@ class VendorHttp:
 
 def _never_connected(error: Exception) -> bool:
     """Whether the request cannot have reached the vendor."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+    # A proxy that did not open the tunnel has handed nothing on.
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(reason, urllib3.exceptions.NewConnectionError)

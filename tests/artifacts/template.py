@@ -147,7 +147,10 @@ class Template:
         resource = self.resolve(self.document["Resources"][name])
         if resource["Type"] == "AWS::Serverless::Function":
             shared = self.resolve(self.document["Globals"]["Function"])
+            variables = shared["Environment"]["Variables"]
             resource["Properties"] = shared | resource["Properties"]
+            own = resource["Properties"]["Environment"]["Variables"]
+            resource["Properties"]["Environment"] = {"Variables": variables | own}
         return resource
 
     def properties(self, name: str) -> Any:

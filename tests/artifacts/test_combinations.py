@@ -63,6 +63,10 @@ def test_the_defaults_are_accepted(issuer: str, sealing: str) -> None:
             },
             "AlarmEmail",
         ),
+        (
+            {"EgressCaLayerArn": "arn:aws:lambda:eu-central-1:012345678912:layer:egress-ca:7"},
+            "EgressCa",
+        ),
     ],
 )
 def test_a_wrong_combination_is_refused(parameters: dict[str, str], refused: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 from rotation import errors
 from rotation.credential import ApiKey
 from rotation.deadline import RECONCILE_CALLS_RESERVE, SEAL_CALLS_RESERVE, STEP_CALLS_RESERVE
+from rotation.egress import DIRECT
 from rotation.errors import ConfigurationError, RotationError
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import (
@@ -334,13 +335,14 @@ class TestUnattendedSettings:
 
 
 def test_what_has_no_default_is_off() -> None:
-    """`none` on the settings page means that nothing is demanded of a signer."""
+    """`none` on the settings page: nothing is demanded of a signer, and the way is direct."""
     table = settings_rows(BOTH)
     off = {name for name, (default, _) in table.items() if default == "none"}
-    assert off == {"SIGNER_TRUST_ANCHORS", "SIGNER_ORGANIZATION"}
+    assert off == {"SIGNER_TRUST_ANCHORS", "SIGNER_ORGANIZATION", "EGRESS_PROXY", "EGRESS_CA"}
     vendor = RotationSettings.from_environment(REQUIRED).vendor
     assert vendor.trust_anchors is None
     assert vendor.organization is None
+    assert vendor.egress == DIRECT
 
 
 def test_the_settings_page_names_what_the_template_leaves_out() -> None:

@@ -97,6 +97,25 @@ def test_trust_anchors_are_pem_text_or_a_file(tmp_path: Path) -> None:
         VendorSettings.from_environment({"SIGNER_TRUST_ANCHORS": str(file)})
 
 
+def test_the_way_out_is_one_for_the_vendor_and_for_validation_services() -> None:
+    """One proxy and one set of certificates; a proxy may be anywhere, without a password."""
+    chosen = SEALING | {"EGRESS_PROXY": "http://proxy.example.com:3128"}
+    settings = SealingSettings.from_environment(chosen)
+    assert settings.vendor.egress == settings.levels.egress
+    assert settings.vendor.egress.proxy == "http://proxy.example.com:3128"
+    for wrong in ("proxy:3128", "socks5://proxy:1080", "http://user:password@proxy:3128"):
+        with pytest.raises(ConfigurationError, match="EGRESS_PROXY"):
+            VendorSettings.from_environment({"EGRESS_PROXY": wrong})
+
+
+@pytest.mark.parametrize("body", ["", "AAAA"])
+def test_certificates_that_nobody_can_chain_to_are_refused(body: str) -> None:
+    """When a function starts, not at its first call."""
+    pem = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
+    with pytest.raises(ConfigurationError, match="EGRESS_CA"):
+        VendorSettings.from_environment({"EGRESS_CA": pem})
+
+
 def test_locations_are_buckets_with_or_without_a_prefix() -> None:
     """An object lies in a location if bucket and prefix agree."""
     settings = SealingSettings.from_environment(SEALING)

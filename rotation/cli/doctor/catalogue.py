@@ -267,7 +267,7 @@ CATALOGUE: Final[Mapping[Check, Mapping[str, Diagnosis]]] = {
                 "dns": "Check VENDOR_URL and the resolver. A VPC without a way to the internet may "
                 "resolve the name and still not reach the vendor.",
                 "refused": "Check VENDOR_URL, and look for a firewall or a proxy on the way; the "
-                "environment's proxies are not used for the vendor.",
+                "environment's proxies are not used for the vendor: set EGRESS_PROXY.",
                 "timeout": "Let this process out to {host}: check the security group, and the "
                 "route to a NAT gateway. An application that seals through the sealing function "
                 "needs no connection to the vendor: give --sealing-function.",
@@ -275,8 +275,10 @@ CATALOGUE: Final[Mapping[Check, Mapping[str, Diagnosis]]] = {
                 "seals through the sealing function needs no connection to the vendor: give "
                 "--sealing-function.",
                 "tls": "Something on the way answers in the vendor's place, or VENDOR_URL names "
-                "another host.",
-                "lost": "Try again; if it happens again, ask the vendor.",
+                "another host. If that is your own proxy, give its certificate in EGRESS_CA.",
+                "proxy": "Check EGRESS_PROXY, and the way from here to the proxy.",
+                "lost": "See that the proxy of EGRESS_PROXY, if there is one, allows {host}. Try "
+                "again; if it happens again, ask the vendor.",
             },
         ),
         "vendor_failing": Diagnosis(

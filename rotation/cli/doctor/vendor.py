@@ -77,9 +77,9 @@ def contact_vendor(
         timeout: how long a connection may take.
         clock: our clock, aware UTC.
     """
-    origin = urlsplit(settings.url)
-    host = str(origin.hostname)
-    port = origin.port or (443 if origin.scheme == "https" else 80)
+    host = str(urlsplit(settings.url).hostname)
+    first = urlsplit(settings.egress.proxy or settings.url)
+    port = first.port or (443 if first.scheme == "https" else 80)
     # Each attempt is signed anew: the answer's Date belongs to the last one.
     signed_at: list[datetime] = []
 
@@ -88,8 +88,10 @@ def contact_vendor(
         return signed_at[-1]
 
     outcome: SignedTestSeal | VendorReached | ConnectionFailure | RotationError | None
-    outcome = try_connection(host, port, timeout.total_seconds())
-    if outcome is None:
+    outcome = try_connection(str(first.hostname), port, timeout.total_seconds())
+    if outcome is not None and settings.egress.proxy is not None:
+        outcome = ConnectionFailure("proxy", outcome.exception)
+    elif outcome is None:
         outcome = _ask(settings, secret, key, recording_clock)
     return VendorContact(host, outcome, signed_at[-1] if signed_at else clock())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rotation.deadline import Deadline
-from rotation.errors import ConfigurationError, LevelError
+from rotation.errors import LevelError
 from rotation.handlers.wiring.vendor import utc_now
 from rotation.sealing.pdf import Limits, PreparedPdf
 from rotation.sealing.raised import RaisedLevel, RaiseSeal
@@ -20,20 +20,13 @@ def level_raiser(settings: LevelSettings, anchors: bytes | None) -> LevelRaiser:
     """What raises documents by these services.
 
     Raises:
-        ConfigurationError: the trust anchors, or the certificates for TLS, are unusable.
+        ConfigurationError: the trust anchors are unusable.
     """
     from rotation.sealing.levels.raiser import LevelRaiser
     from rotation.sealing.levels.services import ServiceSettings
 
-    services = ServiceSettings(
-        settings.hosts, settings.tsa_url, settings.proxy, settings.ca, settings.time
-    )
-    raiser = LevelRaiser(services, anchors, utc_now)
-    try:
-        services.tls_context()
-    except (ValueError, OSError) as error:
-        raise ConfigurationError("VALIDATION_CA is not PEM text with certificates.") from error
-    return raiser
+    services = ServiceSettings(settings.hosts, settings.tsa_url, settings.egress, settings.time)
+    return LevelRaiser(services, anchors, utc_now)
 
 
 def seal_raiser(

@@ -28,6 +28,7 @@ def vendor_http(
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         clock=clock or utc_now,
+        egress=settings.egress,
     )
 
 

@@ -7,20 +7,19 @@ for all exchanges together, however slowly an answer comes (`rotation.exchange`)
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.structures import CaseInsensitiveDict
 
 from rotation.deadline import Deadline
-from rotation.exchange import ExchangeWatch, WatchedAdapter
+from rotation.egress import DIRECT, Egress
+from rotation.exchange import ExchangeWatch
 
 _CONNECT_SECONDS: Final = 5.0
 _SHORTEST: Final = 0.05
@@ -37,24 +36,14 @@ class ServiceSettings:
     Attributes:
         hosts: ``host``, for the standard ports, or ``host:port``; no other host is asked.
         tsa_url: the time-stamping authority for document timestamps, or None. Its host is allowed.
-        proxy: the URL of a proxy for all of them, or None; the environment's proxies are ignored.
-        ca: PEM certificates that TLS servers must chain to; None: the usual ones.
+        egress: the way to all of them.
         time: how long all exchanges for one document may take together.
     """
 
     hosts: frozenset[str] = frozenset()
     tsa_url: str | None = None
-    proxy: str | None = None
-    ca: bytes | None = field(default=None, repr=False)
+    egress: Egress = DIRECT
     time: timedelta = timedelta(seconds=20)
-
-    def tls_context(self) -> ssl.SSLContext:
-        """What TLS servers are checked by. Raises ValueError or OSError if ``ca`` is unusable."""
-        if self.ca is None:
-            return ssl.create_default_context()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=self.ca.decode("ascii", "replace"))
-        return context
 
     def allows(self, url: str) -> bool:
         """Whether the host of ``url`` may be asked."""
@@ -94,14 +83,7 @@ class ServiceHttp:
         self._deadline = min(own, deadline or own, key=lambda one: one.left())
         self._settings = settings
         self.problems: list[str] = []
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers = CaseInsensitiveDict({"User-Agent": "trusted-signatures-rotation"})
-        adapter = _ServiceAdapter(settings.tls_context())
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
-        if settings.proxy is not None:
-            self._session.proxies = {"http": settings.proxy, "https": settings.proxy}
+        self._session = settings.egress.session()
 
     def __enter__(self) -> Self:
         return self
@@ -178,19 +160,3 @@ class ServiceHttp:
             if len(content) > _LARGEST_ANSWER:
                 raise ServiceError(f"{shown} answered with more than {_LARGEST_ANSWER} bytes")
         return bytes(content)
-
-
-class _ServiceAdapter(WatchedAdapter):
-    """An adapter that checks TLS servers by its own context."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """As the adapter's own."""
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """As the adapter's own."""
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)

@@ -31,8 +31,13 @@ class ExploredHttp(VendorHttp):
         clock: VirtualClock,
         sleep: Callable[[float], None],
     ) -> None:
-        times = {"connect_timeout": timedelta(minutes=1), "read_timeout": timedelta(minutes=1)}
-        super().__init__("https://vendor.invalid", clock=clock, sleep=sleep, **times)
+        super().__init__(
+            "https://vendor.invalid",
+            connect_timeout=timedelta(minutes=1),
+            read_timeout=timedelta(minutes=1),
+            clock=clock,
+            sleep=sleep,
+        )
         self._boundary = boundary
         self._vendor = vendor
         self._intercepted: InterceptedCall

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rotation.egress import DIRECT
 from rotation.handlers.wiring.levels import seal_raiser
 from rotation.sandbox.vendor import Pki, ValidationServices, VendorEmulator
 from rotation.sealing.pdf import Limits
@@ -38,8 +39,7 @@ class LevelFixture(SealerFixture):
         self.settings = LevelSettings(
             hosts=frozenset({self.services.host}),
             tsa_url=self.services.tsa_url,
-            proxy=None,
-            ca=None,
+            egress=DIRECT,
             time=timedelta(seconds=60),
             fail=False,
         )
