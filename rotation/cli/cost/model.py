@@ -152,7 +152,7 @@ def _quantities(usage: Usage) -> Iterator[tuple[str, str, float, str]]:
         usage.secrets + 1,
         "secret",
     )
-    calls = HOURS * (CALLS_OF_A_RUN + CALLS_OF_A_SECRET * usage.secrets)
+    calls: float = HOURS * (CALLS_OF_A_RUN + CALLS_OF_A_SECRET * usage.secrets)
     calls += usage.rotations * _CALLS_OF_A_ROTATION
     yield "Secrets Manager", "calls of the functions", calls, "secret-call"
     seconds = HOURS * _SECONDS_OF_A_RUN + usage.rotations * _SECONDS_OF_A_ROTATION

@@ -85,9 +85,8 @@ def test_a_month_costs_what_its_parts_cost() -> None:
 
 def test_the_vendor_s_price_is_counted_only_if_it_is_given() -> None:
     """It publishes none, so the sum is AWS's alone."""
-    usage = {"seals": 100, "secrets": 1}
-    aws = monthly_cost(Usage(**usage))
-    both = monthly_cost(Usage(**usage, signature_usd=2.0))
+    aws = monthly_cost(Usage(seals=100, secrets=1))
+    both = monthly_cost(Usage(seals=100, secrets=1, signature_usd=2.0))
     assert both.usd - aws.usd == pytest.approx(2 * sum(aws.signatures.values()))
 
 
