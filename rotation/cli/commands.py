@@ -16,8 +16,11 @@ import click
 
 import rotation as package
 from rotation.cli.shared.options import refuse_keys
+from rotation.cli.shared.waiting import Interrupted
 
 FOLDER = Path(".sandbox")
+#: The commands that need the extra ``sandbox``.
+_IN_SANDBOX = ("demo", "sandbox")
 
 _folder = click.option(
     "--folder",
@@ -64,10 +67,20 @@ class LazyCommands(click.Group):
 
         A traceback may show what a frame holds, and tells nobody what to do.
         """
+        unforeseen: click.ClickException
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            unforeseen = Interrupted("")
+        except ModuleNotFoundError as error:
+            extra = "sandbox" if ctx.invoked_subcommand in _IN_SANDBOX else "cli"
+            module = (error.name or "").partition(".")[0]
+            unforeseen = click.ClickException(
+                f"rotation {ctx.invoked_subcommand} needs the module {module}, which the extra "
+                f"{extra} installs; in a checkout: pip install '.[{extra}]'"
+            )
         except Exception as error:
             if isinstance(error, OSError) and error.errno == EPIPE:
                 raise
@@ -134,13 +147,21 @@ def demo(folder: Path, as_json: bool, svg: Path | None) -> None:
     is_flag=True,
     help="Leave the secret without a key; the first rotation then issues it.",
 )
-def sandbox(folder: Path, as_json: bool, empty: bool) -> None:
+@click.option(
+    "--key-pool",
+    is_flag=True,
+    help="Rotate with keys that people make in the vendor's portal, as the vendor is today.",
+)
+def sandbox(folder: Path, as_json: bool, empty: bool, key_pool: bool) -> None:
     """Keep the sandbox running for the aws command line.
 
-    Prints what to export in another terminal, and then each rotation step as it happens, until
+    Prints what to type in another terminal, and then each rotation step as it happens, until
     Ctrl-C. `aws secretsmanager rotate-secret --secret-id trusted-signatures-api` then drives the
     real rotation function, asynchronously and with AWS's retries.
+
+    With --key-pool rotations take keys from a pool, which has two at first. The emulated vendor's
+    portal makes more: curl -sX POST "$VENDOR_PORTAL" | rotation pool add
     """
     from rotation.cli.sandbox import run_sandbox
 
-    run_sandbox(folder, as_json=as_json, empty=empty)
+    run_sandbox(folder, as_json=as_json, empty=empty, key_pool=key_pool)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -14,8 +16,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from rotation.cli.shared.waiting import EXIT_INTERRUPTED
 from rotation.sandbox.demo import Demo, DemoFailedError, DemoResult, Moment
 from rotation.sandbox.deployment import Deployment
+from rotation.sandbox.folder_lock import FolderInUseError, folder_held
 
 WIDTH = 110
 _WHO = 17
@@ -30,6 +34,16 @@ def run_demo(
     deploy: Callable[[Path], Deployment] = Deployment,
 ) -> None:
     """Run the demo and print it; exits 1 if it fails."""
+    try:
+        with folder_held(folder):
+            _run(folder, as_json=as_json, svg=svg, deploy=deploy)
+    except FolderInUseError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _run(
+    folder: Path, *, as_json: bool, svg: Path | None, deploy: Callable[[Path], Deployment]
+) -> None:
     console = Console(
         width=WIDTH, highlight=False, soft_wrap=True, quiet=as_json, record=svg is not None
     )
@@ -46,7 +60,7 @@ def run_demo(
         result = Demo(folder, print_moment, deploy).run()
     except (DemoFailedError, KeyboardInterrupt) as error:
         if interrupted.is_set() or isinstance(error, KeyboardInterrupt):
-            sys.exit(130)
+            sys.exit(EXIT_INTERRUPTED)
         _fail(error)
     _print_files(console, result, folder)
     if svg is not None:
@@ -66,6 +80,8 @@ def _remember_interrupts() -> Event:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()
+        # A console holds locks, which whoever was interrupted may hold too.
+        os.write(2, b"\nEnding the demo; once more ends it at once.\n")
 
     signal.signal(signal.SIGINT, interrupt)
     return interrupted
@@ -100,6 +116,10 @@ def _print_files(console: Console, result: DemoResult, folder: Path) -> None:
     }
     for name, path in files.items():
         console.print(Text.assemble((f"{name:<12}", "dim"), _short(path)))
+    command = Path(sys.executable).parent / "rotation"
+    if shutil.which("rotation") is None and command.exists():
+        # After `make demo` it is in the virtual environment alone.
+        console.print(Text.assemble((f"{'rotation':<12}", "dim"), _short(command)))
 
 
 def _short(path: Path) -> str:

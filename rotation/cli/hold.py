@@ -29,17 +29,21 @@ def hold(secret: str, until: datetime | None, release: bool) -> None:
     """
     if (until is None) == (not release):
         raise click.UsageError("Give either --until or --release.")
+    end = None if until is None else until.replace(tzinfo=UTC)
+    if end is not None and end <= datetime.now(UTC):
+        raise click.UsageError(f"{iso_utc(end)} is over; a hold ends in the future.")
+    if end is not None and end - datetime.now(UTC) > LONGEST_KEY_LIFE:
+        raise click.UsageError("A hold of more than a year outlives every key.")
     with readable_errors():
         versions = AwsAccount().secret(secret)
         snapshot = versions.snapshot()
         if snapshot.replicated_from is not None:
             raise click.ClickException(replica_text(snapshot.arn, snapshot.replicated_from))
-        if until is None:
+        if end is None:
+            if HOLD_TAG not in snapshot.tags:
+                raise click.ClickException(f"{versions.arn} is not on hold; nothing was released.")
             versions.untag(HOLD_TAG)
             click.echo("The hold is released; the next reconciliation retires what is due.")
             return
-        end = until.replace(tzinfo=UTC)
-        if end - datetime.now(UTC) > LONGEST_KEY_LIFE:
-            raise click.UsageError("A hold of more than a year outlives every key.")
         versions.tag({HOLD_TAG: iso_utc(end)})
     click.echo(f"No key of {versions.arn} is retired before {iso_utc(end)}.")

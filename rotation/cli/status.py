@@ -14,6 +14,7 @@ from rich.text import Text
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.options import json_option, reconcile_function_option
 from rotation.cli.shared.output import plain_console
+from rotation.incident.containment import failure_text
 
 
 @click.command()
@@ -55,6 +56,8 @@ def _print_secret(console: Console, secret: dict[str, Any]) -> None:
             (version["retireAfter"] or "-")[:16],
         )
     console.print(table)
+    for line in _failure_lines(secret):
+        console.print(line, style="yellow", markup=False)
     if secret.get("incident"):
         console.print(Text("incident", style="red"), secret["incident"], markup=False)
     for one in secret.get("retirements", ()):
@@ -75,6 +78,17 @@ def _notices(secret: dict[str, Any]) -> Iterator[str]:
         yield "rotation is turned off"
     if secret.get("suspended"):
         yield f"no key is retired: {secret['suspended']}"
+
+
+def _failure_lines(secret: dict[str, Any]) -> Iterator[str]:
+    """Why the pending version is not current yet, if a step of its rotation failed."""
+    failures = secret.get("stepFailures") or [{"token": None}]
+    pending = [one for one in secret.get("versions", ()) if one["state"] == "in_flight"]
+    if any(one["versionId"] == failures[-1]["token"] for one in pending):
+        yield (
+            f"rotation to version {failures[-1]['token'][:8]}, {len(failures)} failed so far: "
+            f"{failure_text(failures[-1])}"
+        )
 
 
 def _print_warning(console: Console, warning: dict[str, Any]) -> None:

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from rotation.core.journal_reading import read_journal
 from rotation.core.ports import IssuerCondition
+from rotation.core.steps import STEPS
 from rotation.credential import TRUSTED_SIGNATURES, KeyFormat, iso_utc, whole_milliseconds
 from rotation.deadline import Deadline
 from rotation.errors import (
@@ -32,8 +34,8 @@ from rotation.incident.declaration import tag_text
 from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.incident.tag_text import ACTOR, REASON
-from rotation.journal.document import incident_members
-from rotation.journal.model import Declaration, Journal
+from rotation.journal.document import incident_members, step_failure_members
+from rotation.journal.model import LONGEST_FAILURE_MESSAGE, Declaration, Journal, StepFailure
 from rotation.key_pool.incident import PoolIncident
 from rotation.privacy.observability import count, logger, set_function_dimension
 from rotation.reconciliation.execution import ReconciliationServices
@@ -41,6 +43,7 @@ from rotation.reconciliation.plan import RunOptions
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.discovery import secrets_rotated_by
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 
@@ -63,8 +66,13 @@ _TEXTS: Final = {
     "actor": ACTOR,
     "declaration": re.compile(r"[A-Za-z0-9-]{8,64}"),
     "key": re.compile(r"[!-~]{1,256}"),
+    # API_RotateSecret names the least and the greatest length of a ClientRequestToken, no pattern.
+    "token": re.compile(r".{32,64}", re.DOTALL),
+    "step": re.compile("|".join(STEPS)),
+    "code": re.compile(r"[a-z_]{1,64}"),
+    "message": re.compile(rf".{{0,{LONGEST_FAILURE_MESSAGE}}}", re.DOTALL),
 }
-_FLAGS: Final = ("again", "release")
+_FLAGS: Final = ("again", "release", "retryable")
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,11 @@ class ReconcileRequest:
             one.
         release: whether to retire the keys that are due, however many they are.
         key: the id of a key whose death is attested.
+        token: the ClientRequestToken of a rotation whose step failed.
+        step: the step that failed.
+        code: the code of its error.
+        message: the message of its error.
+        retryable: whether the step may succeed when it is repeated.
     """
 
     action: str
@@ -91,6 +104,11 @@ class ReconcileRequest:
     declaration: str = ""
     release: bool = False
     key: str = ""
+    token: str = ""
+    step: str = ""
+    code: str = ""
+    message: str = ""
+    retryable: bool = False
 
     def declared(self, at: datetime) -> Declaration:
         """The declaration that the event makes, at the time ``at``, aware UTC."""
@@ -232,6 +250,11 @@ def parse(event: object, alias: str | None = None) -> ReconcileRequest:
         event.get("declaration", ""),
         event.get("release", False),
         event.get("key", ""),
+        event.get("token", ""),
+        event.get("step", ""),
+        event.get("code", ""),
+        event.get("message", ""),
+        event.get("retryable", False),
     )
 
 
@@ -256,7 +279,7 @@ def _validate(name: str, action: Action, event: Mapping[str, Any]) -> None:
         text = event.get(member)
         if member in event and not (isinstance(text, str) and pattern.fullmatch(text)):
             raise InvalidEventError(
-                f'"{member}" is empty, too long, or has a character that a tag may not have.'
+                f'"{member}" is empty, too long, or has a character that it may not have.'
             )
 
 
@@ -311,7 +334,49 @@ def _advance(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]
         "acts": list(progress.acts),
         "currentVersion": current.id if current else None,
         "currentKey": current.key_id if current else None,
+        "stepFailures": step_failure_members(progress.journal),
     } | _incident(progress.journal, request.declaration)
+
+
+def _watch(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    """How far the rotation of one secret is. It reads no value, and asks no vendor."""
+    snapshot = _own_secret(request, parts)
+    journal = read_journal(parts.services.journals, snapshot)
+    pending, current = snapshot.version_with(AWSPENDING), snapshot.version_with(AWSCURRENT)
+    return {
+        "secret": snapshot.arn,
+        "currentVersion": current,
+        "pendingVersion": None if pending == current else pending,
+        "stepFailures": step_failure_members(journal),
+    }
+
+
+def _note_failure(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    """Write in the journal that a step of a rotation failed.
+
+    Whoever may invoke the rotation function can make it fail for any token, so the failure is only
+    noted if the secret has such a version, and it is not current.
+    """
+    snapshot = _own_secret(request, parts)
+    secret, token = parts.open_secret(snapshot.arn), request.token
+    known = snapshot.has(token, AWSPENDING) or any(
+        one.id == token for one in secret.list_versions()
+    )
+    if not known or snapshot.has(token, AWSCURRENT):
+        return {"secret": snapshot.arn, "noted": False}
+    failure = StepFailure(
+        token,
+        whole_milliseconds(parts.services.clock()),
+        request.step,
+        request.code,
+        request.message,
+        request.retryable,
+    )
+    journals = parts.services.journals
+    journals.change(
+        read_journal(journals, snapshot), lambda found: found.with_step_failure(failure)
+    )
+    return {"secret": snapshot.arn, "noted": True}
 
 
 def _incident(journal: Journal, declaration: str) -> dict[str, Any]:
@@ -424,6 +489,12 @@ ACTIONS: Final[Mapping[str, Action]] = {
         one_secret=True,
     ),
     "advance": Action(_advance, required=_SECRETS, optional=_DECLARATION, one_secret=True),
+    "watch": Action(_watch, required=_SECRETS, one_secret=True),
+    "note-failure": Action(
+        _note_failure,
+        required=_SECRETS | {"token", "step", "code", "message", "retryable"},
+        one_secret=True,
+    ),
     "attest": Action(_attest, required=_SECRETS | _DECLARED | {"key"}, one_secret=True),
     "rollback": Action(_roll_back, required=_SECRETS, one_secret=True),
     "evidence": Action(_evidence, required=_SECRETS, one_secret=True),

@@ -11,10 +11,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.aws.client_config import START_RECONCILIATION
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
-from rotation.handlers.step_invocation import run_step
+from rotation.errors import RotationError
+from rotation.handlers.step_invocation import StepRequest, run_step
 from rotation.handlers.wiring.rotation import RotationWiring
+from rotation.journal.model import LONGEST_FAILURE_MESSAGE
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
+from rotation.privacy.printable import outside_text
+from rotation.privacy.redaction import scrub
 from rotation.settings.rotation import RotationSettings
 
 if TYPE_CHECKING:
@@ -36,26 +40,51 @@ def handler(event: Any, context: LambdaContext) -> None:
     Raises:
         RotationError: with its code in the log; nothing confidential in its message or causes.
     """
-    request = run_step(event, context, lambda request: _wiring().rotation(request))
+    request = run_step(event, context, lambda request: _wiring().rotation(request), _note_failure)
     if request.step == "finishSecret":
-        _ask_for_reconciliation(_wiring().reconcile_function, request.secret_arn)
+        # The displaced key is marked now rather than within the hour.
+        event = {"action": "reconcile", "secrets": [request.secret_arn]}
+        _ask_reconcile_function(_wiring().reconcile_function, event)
 
 
-def _ask_for_reconciliation(function: str | None, secret_arn: str) -> None:
-    """Have the displaced key marked now rather than within the hour; nothing depends on it."""
+def _note_failure(request: StepRequest, failure: RotationError) -> None:
+    """Have the cause written in the journal, where whoever waits for the rotation finds it."""
+    try:
+        function = _wiring().reconcile_function
+    except RotationError:
+        # The settings are wrong, which is why the step failed; nobody can be told but the log.
+        return
+    _ask_reconcile_function(
+        function,
+        {
+            "action": "note-failure",
+            "secrets": [request.secret_arn],
+            "token": request.token,
+            "step": request.step,
+            "code": failure.code,
+            "message": outside_text(scrub(str(failure)), LONGEST_FAILURE_MESSAGE),
+            "retryable": failure.retryable,
+        },
+    )
+
+
+def _ask_reconcile_function(function: str | None, event: dict[str, Any]) -> None:
+    """Invoke the reconcile function and do not wait for it. Nothing depends on it."""
     if function is None:
         return
-    payload = {"action": "reconcile", "secrets": [secret_arn]}
     try:
         _lambda().invoke(
-            FunctionName=function, InvocationType="Event", Payload=json.dumps(payload).encode()
+            FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode()
         )
         return
     except AWS_CALL_ERRORS as error:
         reason = error_code(error)
-    except Exception as error:  # noqa: BLE001 - the key is promoted; the step must not fail now
+    except Exception as error:  # noqa: BLE001 - the step is over, and its end must not change now
         reason = type(error).__name__
-    logger.warning("reconciliation was not asked for", secret=secret_arn, reason=reason)
+    logger.warning(
+        "reconcile function was not asked",
+        extra={"action": event["action"], "secret": event["secrets"][0], "reason": reason},
+    )
 
 
 @cache

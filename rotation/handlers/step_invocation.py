@@ -55,9 +55,18 @@ class StepRequest:
 
 
 def run_step(
-    event: Any, context: LambdaContext, open_rotation: Callable[[StepRequest], Rotation]
+    event: Any,
+    context: LambdaContext,
+    open_rotation: Callable[[StepRequest], Rotation],
+    on_failure: Callable[[StepRequest, RotationError], None] = lambda _, __: None,
 ) -> StepRequest:
     """Run the step that ``event`` names, on the rotation that ``open_rotation`` gives; count it.
+
+    Args:
+        event: the event.
+        context: the Lambda context.
+        open_rotation: the rotation of a request.
+        on_failure: called when a step fails whose event was in order; it must raise nothing.
 
     Raises:
         RotationError: with its code in the log; nothing confidential in its message or causes.
@@ -67,6 +76,7 @@ def run_step(
     members = event if isinstance(event, dict) else {}
     rotation_token = _take_rotation_token(members)
     step = outside_text(_text(members, "Step"), _LONGEST_STEP)
+    request: StepRequest | None = None
     try:
         request = _read(members, rotation_token, context)
         STEPS[request.step](open_rotation(request))
@@ -78,6 +88,8 @@ def run_step(
         failure = RotationError(f"{step} failed unexpectedly ({type(error).__name__}).")
         logger.exception("step failed unexpectedly", extra={"step": step})
     count("RotationStepsFailed")
+    if request is not None:
+        on_failure(request, failure)
     raise failure
 
 

@@ -11,12 +11,12 @@ in it and a death for every suspect key, and if the record was kept. Nothing els
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from rotation.errors import RotationError
+from rotation.errors import KeyQuotaError, RotationError
 from rotation.incident.progress import Stage
 from rotation.journal.model import Declaration
 
@@ -91,6 +91,7 @@ class _Wait:
         limit: how long to wait for the new key, and then for the proofs.
         clocks: the clocks of this process.
         containment: the result, as far as it is known.
+        step_failures: the failed steps of the newest rotation that had any, as they were logged.
     """
 
     ask: Ask
@@ -98,6 +99,7 @@ class _Wait:
     limit: timedelta
     clocks: WaitClock
     containment: Containment
+    step_failures: list[Mapping[str, Any]] = field(default_factory=list)
 
     def elapsed(self, since: float) -> timedelta:
         return timedelta(seconds=self.clocks.monotonic() - since)
@@ -151,10 +153,7 @@ def contain(
     stage = _rotate(wait)
     containment.parts["rotated"] = wait.elapsed(begun)
     if stage is Stage.ROTATING or stage is Stage.EXHAUSTED:
-        containment.unfinished.append(
-            "no rotation got through; the rotation function's log says why (step failed). When "
-            "that is mended: rotation unstick, then rotation rotate"
-        )
+        containment.unfinished.append(_no_rotation_text(wait))
         return containment
     log_act(f"version {containment.current} is current, and its key is not suspect")
     begun = clocks.monotonic()
@@ -173,13 +172,55 @@ def _rotate(wait: _Wait) -> Stage:
         containment.current = answer["currentVersion"]
         stage = Stage[answer["stage"].upper()]
         waited = wait.elapsed(begun)
+        failed = _new_failures(wait, answer)
+        full = any(one["code"] == KeyQuotaError.code for one in failed)
         if stage is not Stage.ROTATING or waited > wait.limit:
             return stage
-        if waited >= room:
+        if not full and any(is_final(one) for one in failed):
+            return stage
+        if full or waited >= room:
             _make_room(wait)
             room = wait.elapsed(begun) + _ROOM_EVERY
         wait.clocks.sleep(pause.total_seconds())
         pause = min(pause * _PAUSE_GROWS_BY, _LONGEST_PAUSE)
+
+
+def failure_text(failure: Mapping[str, Any]) -> str:
+    """A failed step, as the reconcile function tells it, in words."""
+    return f"{failure['step']} failed: {failure['message'].rstrip('.')} [{failure['code']}]"
+
+
+def is_final(failure: Mapping[str, Any]) -> bool:
+    """Whether a failed step fails again however often it is repeated, until somebody mends it."""
+    return not failure["retryable"]
+
+
+def _new_failures(wait: _Wait, answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The failed steps of the newest rotation of the incident that were not logged yet."""
+    begun = (answer["incident"] or {}).get("rotations", ())
+    failures = [
+        one
+        for one in answer.get("stepFailures", ())
+        if begun and one["token"] == begun[-1]["token"]
+    ]
+    new = [one for one in failures if one not in wait.step_failures]
+    for one in new:
+        wait.log_act(failure_text(one))
+    wait.step_failures += new
+    return new
+
+
+def _no_rotation_text(wait: _Wait) -> str:
+    """Why no rotation got through, and what to do."""
+    if not wait.step_failures:
+        return (
+            "no rotation got through yet, and no step has said that it failed: if the rotation "
+            "function is ended by Lambda or cannot be run, only its log says so"
+        )
+    return (
+        f"no rotation got through: {failure_text(wait.step_failures[-1])}. When that is mended: "
+        f"rotation unstick {wait.containment.arn} --apply, then run this command again"
+    )
 
 
 def _make_room(wait: _Wait) -> None:

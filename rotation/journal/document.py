@@ -20,6 +20,7 @@ from rotation.journal.model import (
     Incident,
     Journal,
     KeyLife,
+    StepFailure,
     VersionRecord,
 )
 
@@ -35,6 +36,7 @@ def serialize(journal: Journal) -> bytes:
         "versions": {one: _version(journal.versions[one]) for one in sorted(journal.versions)},
         "keys": {one: key_members(journal.keys[one]) for one in sorted(journal.keys)},
         "incidents": [incident_members(one) for one in journal.incidents],
+        "stepFailures": step_failure_members(journal),
     }
     return json.dumps(members).encode()
 
@@ -54,6 +56,8 @@ def parse(document: bytes, secret_arn: str, revision: str) -> Journal:
                 {one: _read_version(found) for one, found in members["versions"].items()},
                 {one: _read_key(found) for one, found in members["keys"].items()},
                 tuple(map(_read_incident, members["incidents"])),
+                # Journals of version 0.2 and older have no such member.
+                tuple(map(_read_step_failure, members.get("stepFailures", ()))),
                 revision,
             )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -80,6 +84,21 @@ def key_members(life: KeyLife) -> dict[str, Any]:
         if life.death is None
         else {"at": _text(life.death.at), "proof": dict(life.death.proof)},
     }
+
+
+def step_failure_members(journal: Journal) -> list[dict[str, Any]]:
+    """The failed steps of the newest rotation that had any, as JSON members."""
+    return [
+        {
+            "token": one.token,
+            "at": _text(one.at),
+            "step": one.step,
+            "code": one.code,
+            "message": one.message,
+            "retryable": one.retryable,
+        }
+        for one in journal.step_failures
+    ]
 
 
 def incident_members(incident: Incident) -> dict[str, Any]:
@@ -177,6 +196,17 @@ def _read_incident(members: Mapping[str, Any]) -> Incident:
             closing["currentVersion"],
             closing["evidence"],
         ),
+    )
+
+
+def _read_step_failure(members: Mapping[str, Any]) -> StepFailure:
+    return StepFailure(
+        members["token"],
+        datetime.fromisoformat(members["at"]),
+        members["step"],
+        members["code"],
+        members["message"],
+        members["retryable"],
     )
 
 

@@ -15,6 +15,13 @@ from typing import Any, Final
 #: The member of a proof that names who attests a death which nothing proves.
 ATTESTED_BY: Final = "attestedBy"
 
+#: How many failed steps of a rotation a journal keeps. Secrets Manager repeats a rotation several
+#: times, and a person needs the newest cause.
+MOST_STEP_FAILURES: Final = 20
+
+#: How many characters of the message of a failed step are kept.
+LONGEST_FAILURE_MESSAGE: Final = 1000
+
 _BEFORE_ANY_KEY: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -176,6 +183,27 @@ class Incident:
 
 
 @dataclass(frozen=True)
+class StepFailure:
+    """That a step of a rotation failed, as the rotation function says it.
+
+    Attributes:
+        token: the rotation's ClientRequestToken.
+        at: when the reconcile function heard of it, aware UTC.
+        step: the step, such as ``createSecret``.
+        code: the code of the error.
+        message: the message of the error.
+        retryable: whether the step may succeed when it is repeated and nobody mends anything.
+    """
+
+    token: str
+    at: datetime
+    step: str
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True)
 class Journal:
     """What is known of one secret.
 
@@ -186,6 +214,7 @@ class Journal:
         versions: its versions, by their id.
         keys: its keys, by their id.
         incidents: its incidents, in the order in which they were opened.
+        step_failures: the failed steps of the newest rotation that had any, in their order.
         revision: which state of the stored journal this was read from; None: none was stored.
     """
 
@@ -194,6 +223,7 @@ class Journal:
     versions: Mapping[str, VersionRecord] = field(default_factory=dict)
     keys: Mapping[str, KeyLife] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
+    step_failures: tuple[StepFailure, ...] = ()
     revision: str | None = field(default=None, compare=False)
 
     @property
@@ -235,6 +265,11 @@ class Journal:
         known = any(one.id == incident.id for one in self.incidents)
         changed = tuple(incident if one.id == incident.id else one for one in self.incidents)
         return replace(self, incidents=changed if known else (*changed, incident))
+
+    def with_step_failure(self, failure: StepFailure) -> Journal:
+        """This journal with one more failed step; those of an earlier rotation are left out."""
+        same = [one for one in self.step_failures if one.token == failure.token]
+        return replace(self, step_failures=(*same, failure)[-MOST_STEP_FAILURES:])
 
     def suspects_alive(self, incident: Incident) -> Iterable[str]:
         """The suspect keys of an incident that are not proven dead."""

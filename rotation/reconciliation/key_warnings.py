@@ -139,7 +139,7 @@ def _schedule(situation: Situation) -> Iterator[KeyWarning]:
             yield KeyWarning(
                 WarningCode.PENDING_STUCK,
                 f"AWSPENDING was on version {version.id} for more than a day; no rotation could "
-                "begin. Look for the last failed step in the rotation function's log.",
+                "begin. The last failed step is in the report: rotation status",
             )
     made = situation.current.created_at if situation.current else None
     interval = snapshot.rotation_interval
@@ -150,7 +150,7 @@ def _schedule(situation: Situation) -> Iterator[KeyWarning]:
         yield KeyWarning(
             WarningCode.ROTATION_OVERDUE,
             "The current key is older than the schedule allows: rotation fails or does not start. "
-            "Look for failed steps in the rotation function's log.",
+            "The last failed step is in the report: rotation status",
         )
 
 

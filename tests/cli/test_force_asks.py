@@ -9,9 +9,9 @@ import click
 import pytest
 
 from rotation.cli.force.command import _ForceRun
-from rotation.cli.force.leaked_pool import ActLog
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.output import plain_console
+from rotation.cli.shared.waiting import WaitLog
 from rotation.errors import RotationError
 from rotation.journal.model import Declaration
 
@@ -39,7 +39,7 @@ def _run() -> _ForceRun:
         _NoAnswer(),
         declaration,
         timedelta(seconds=1),
-        ActLog(plain_console(stderr=True)),
+        WaitLog(plain_console(stderr=True)),
         revoke_first=False,
         again=False,
     )

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from rotation.cli.commands import rotation
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
+from rotation.sandbox.vendor import Outage
 from tests.cli.operator_terminal import OperatorTerminal
 from tests.journal.graces import let_graces_end
 
@@ -69,6 +70,24 @@ def test_a_killed_command_run_again_joins_the_first_declaration(
     assert record["declared"]["reason"] == "laptop-lost"
     reasons = [one["reason"] for one in record["incident"]["declarations"]]
     assert reasons == ["laptop-lost", "another-word"]
+
+
+def test_an_interrupted_command_leaves_its_work_to_aws(operator: OperatorTerminal) -> None:
+    """Ctrl-C ends the wait at once, with exit code 130 and how to see what goes on."""
+    operator.deployment.vendor.outage = Outage.UNAVAILABLE
+    for arguments, begun, left in (
+        (("rotate", SECRET), "has begun", "Secrets Manager goes on with the rotation"),
+        (("force", SECRET, "--reason", "x", "--json"), "declared", "stays declared"),
+    ):
+        process = operator.start(*arguments)
+        assert process.stderr is not None
+        while begun not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert left in said
+        assert f"rotation status {SECRET}" in said
 
 
 def test_an_incident_left_alone_is_finished_by_reconciliation(operator: OperatorTerminal) -> None:
@@ -158,10 +177,12 @@ def test_rolling_back_and_forth(operator: OperatorTerminal) -> None:
 
 
 def test_a_stuck_rotation_is_freed(operator: OperatorTerminal) -> None:
-    """The plan, then --apply; afterwards the secret rotates again."""
+    """Why it is stuck is said at once. The plan, then --apply; then the secret rotates again."""
     operator.deployment.vendor.keys.quota = 1
-    said = operator.run("rotate", SECRET, "--timeout", "2", code=1)
-    assert "rotation unstick" in said
+    said = operator.run("rotate", SECRET, code=1)
+    assert "createSecret failed: " in said
+    assert "[key_quota]. When that is mended: rotation unstick" in said
+    assert "1 failed so far: createSecret failed: " in operator.run("status", SECRET)
     operator.deployment.vendor.keys.quota = 20
     assert "Nothing was done" in operator.run("unstick", SECRET)
     assert "can be rotated again" in operator.run("unstick", SECRET, "--apply")
@@ -223,8 +244,8 @@ def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
     assert operator.run_json("status", SECRET)["secrets"][0]["holdUntil"] is not None
     operator.run("hold", SECRET, "--release")
     assert operator.run_json("status", SECRET)["secrets"][0]["holdUntil"] is None
-    operator.run("hold", SECRET, "--until", "2999-12-24", code=2)
-    operator.run("hold", SECRET, code=2)
+    said = operator.run("hold", SECRET, "--release", code=1)
+    assert "is not on hold; nothing was released" in said
 
 
 @pytest.mark.parametrize(

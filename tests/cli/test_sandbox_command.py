@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,34 @@ def test_the_aws_command_line_drives_a_rotation(sandbox: SandboxProcess) -> None
     current = sandbox.aws("secretsmanager", "get-secret-value", *secret)
     assert current["VersionId"] == answer["VersionId"]
     assert "expiresAt" in json.loads(current["SecretString"])
+
+
+def test_every_command_that_it_prints_works(tmp_path: Path) -> None:
+    """In a shell that knows no `rotation`, with keys from a pool, line by line as printed."""
+    command = [ROTATION, "sandbox", "--json", "--key-pool", "--folder", str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        lines = iter(process.stderr.readline, "")
+        printed = [line.strip() for line in takewhile(lambda line: "Logs:" not in line, lines)]
+        typed = [line for line in printed[1:] if line]
+        assert len(typed) == 7
+        done = subprocess.run(
+            ["sh", "-e", "-c", "\n".join(line.replace("source ", ". ") for line in typed)],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        )
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is in the pool trusted-signatures-pool (proven" in done.stdout
+    assert "is current after" in done.stdout
+    assert "1 sealed" in done.stdout
 
 
 def test_documents_are_sealed_and_verified_with_what_it_prints(sandbox: SandboxProcess) -> None:

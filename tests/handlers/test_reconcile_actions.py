@@ -58,4 +58,6 @@ def _filled(name: str, value: Any) -> Any:
         "reason": "leaked",
         "actor": "ada",
         "key": "4f1c2b3a-0000-4000-8000-1234567890ab",
+        "token": "4f1c2b3a-0000-4000-8000-1234567890ab",
+        "code": "key_quota",
     }.get(name, value)

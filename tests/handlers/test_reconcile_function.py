@@ -178,5 +178,5 @@ def test_a_reconciliation_that_cannot_be_asked_for_stops_no_rotation(
     before = deployment.key_id("AWSCURRENT")
     token = rotate(deployment)
     assert labels(deployment, token) == {"AWSCURRENT"}
-    assert "reconciliation was not asked for" in (deployment.logs / f"{ROTATE}.log").read_text()
+    assert "reconcile function was not asked" in (deployment.logs / f"{ROTATE}.log").read_text()
     assert journal(deployment).keys[before].retire_after is not None

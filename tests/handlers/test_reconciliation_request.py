@@ -55,7 +55,8 @@ def test_an_unforeseen_error_does_not_fail_a_step_that_is_done(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "nonsense")
     rotate._lambda.cache_clear()
-    rotate._ask_for_reconciliation("reconcile", "arn:of-the-secret")
+    event = {"action": "reconcile", "secrets": ["arn:of-the-secret"]}
+    rotate._ask_reconcile_function("reconcile", event)
     [record] = caplog.records
-    assert record.getMessage() == "reconciliation was not asked for"
+    assert record.getMessage() == "reconcile function was not asked"
     assert record.__dict__["reason"] == "ValueError"

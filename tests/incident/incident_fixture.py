@@ -51,6 +51,10 @@ class IncidentFixture:
         """One invocation of the reconcile function; its answer as JSON."""
         event = {"action": action, "secrets": [arn or self.arn], **members}
         self.events.append(event)
+        return self._invoke(event)
+
+    def _invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        action = event["action"]
         request = parse(event, REVOKE_FIRST if action == REVOKE_FIRST else None)
         answer = ACTIONS[request.action].run(request, self.parts())
         read: dict[str, Any] = json.loads(json.dumps(answer))
@@ -99,13 +103,28 @@ class IncidentFixture:
         pending, current = fixture.version("AWSPENDING"), fixture.version("AWSCURRENT")
         if pending is None or pending == current:
             return
-        for step in STEPS.values():
+        for name, step in STEPS.items():
             fixture.time_left = timedelta(minutes=5)
             try:
                 step(fixture.rotation(pending))
             except RotationError as error:
                 self.acts.append(f"step failed: {error}")
+                self._note_failure(pending, name, error)
                 return
+
+    def _note_failure(self, token: str, step: str, error: RotationError) -> None:
+        """What the rotation function asks for when a step fails."""
+        self._invoke(
+            {
+                "action": "note-failure",
+                "secrets": [self.arn],
+                "token": token,
+                "step": step,
+                "code": error.code,
+                "message": str(error),
+                "retryable": error.retryable,
+            }
+        )
 
     def alive(self) -> set[str]:
         """The ids of all signing keys that the vendor accepts."""

@@ -277,13 +277,32 @@ def test_it_is_not_over_while_the_list_of_keys_is_not_whole(
     assert incident.journal().open_incident is None
 
 
-def test_when_no_rotation_gets_through_it_says_where_to_look(incident: IncidentFixture) -> None:
-    """The vendor issues no key: after the time limit the incident is open, and no key is dead."""
+def test_when_no_rotation_gets_through_it_says_why_at_once(incident: IncidentFixture) -> None:
+    """The vendor refuses to issue a key: the command does not wait on, and no key is dead."""
     fixture = incident.reconciliation.rotation
     leaked = incident.alive()
     fixture.vendor.faults.next("create", VendorFault.FORBIDDEN, times=None)
-    done = incident.force(limit=SHORT)
+    done = incident.force()
     assert not done.contained
-    assert "rotation unstick" in done.unfinished[0]
+    assert done.parts["rotated"] < timedelta(minutes=1)
+    assert "createSecret failed: " in done.unfinished[0]
+    assert "[vendor_refused]" in done.unfinished[0]
+    assert f"rotation unstick {incident.arn} --apply" in done.unfinished[0]
     assert incident.journal().open_incident is not None
     assert incident.current_key() in leaked & incident.alive()
+
+
+def test_a_step_that_may_get_through_is_waited_for(incident: IncidentFixture) -> None:
+    """The vendor is down for the first attempt: the cause is logged once, and the wait goes on."""
+    faults = incident.reconciliation.rotation.vendor.faults
+    faults.next("create", VendorFault.SERVER_ERROR, times=None)
+
+    def recover() -> None:
+        if any(act.endswith("[vendor_unavailable]") for act in incident.acts):
+            faults.clear()
+
+    incident.while_waiting = recover
+    done = incident.force()
+    assert done.contained
+    told = [act for act in incident.acts if act.startswith("createSecret failed: ")]
+    assert len(told) == 1

@@ -14,6 +14,7 @@ from rotation.journal.model import (
     Incident,
     Journal,
     KeyLife,
+    StepFailure,
     VersionRecord,
 )
 
@@ -60,4 +61,7 @@ journals = st.builds(
     st.dictionaries(names, versions, max_size=3),
     st.dictionaries(names, lives, max_size=3),
     st.lists(incidents, max_size=3).map(tuple),
+    st.lists(st.builds(StepFailure, names, times, texts, texts, texts, flags), max_size=2).map(
+        tuple
+    ),
 )

@@ -19,6 +19,7 @@ from rotation.journal.model import (
     Incident,
     Journal,
     KeyLife,
+    StepFailure,
     VersionRecord,
 )
 from tests.counted_steps import steps
@@ -45,6 +46,7 @@ FULL = Journal(
             Closing(NOW, "k2", "v2", "s3://evidence/record"),
         ),
     ),
+    (StepFailure("t1", NOW, "createSecret", "key_quota", "20 keys exist.", retryable=False),),
 )
 
 
@@ -128,3 +130,11 @@ def test_every_member_of_the_document_is_on_the_page() -> None:
     assert set(named(explained["declarations"])) == incident["declarations"][0].keys()
     assert set(named(explained["rotations"])) == incident["rotations"][0].keys()
     assert set(named(explained["closing"])) >= incident["closing"].keys()
+    assert table("A failed step").keys() == document["stepFailures"][0].keys()
+
+
+def test_a_journal_of_an_older_version_is_read() -> None:
+    """It says nothing of failed steps."""
+    members = json.loads(serialize(FULL))
+    del members["stepFailures"]
+    assert parse(json.dumps(members).encode(), ARN, "1") == replace(FULL, step_failures=())

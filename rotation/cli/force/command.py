@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,11 +14,17 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rotation.cli.force.leaked_pool import ActLog, declare_pool_leaked
+from rotation.cli.force.leaked_pool import LeakedPool, declare_pool_leaked
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import error_text
-from rotation.cli.shared.options import json_option, reason_option, reconcile_function_option
+from rotation.cli.shared.options import (
+    json_option,
+    reason_option,
+    reconcile_function_option,
+    timeout_option,
+)
 from rotation.cli.shared.output import plain_console
+from rotation.cli.shared.waiting import WaitLog, in_background, in_parallel, told_when_interrupted
 from rotation.errors import RotationError
 from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.incident.declaration import from_free_text
@@ -73,7 +78,7 @@ class _ForceRun:
 
     Attributes:
         limit: how long to wait for the new key, and then for the deaths.
-        act_log: prints each act.
+        log: shows each act.
         revoke_first: whether keys are revoked before there are new ones.
         again: whether the keys that came after an open incident are suspect too.
     """
@@ -81,7 +86,7 @@ class _ForceRun:
     account: AwsAccount
     declaration: Declaration
     limit: timedelta
-    act_log: ActLog
+    log: WaitLog
     revoke_first: bool
     again: bool
 
@@ -95,7 +100,7 @@ class _ForceRun:
             problem = error_text(error)
         except click.ClickException as error:
             problem = error.message
-        self.act_log.log(name, problem)
+        self.log.log(name, problem)
         return _ForceResult(name, problem=problem)
 
     def _contain(self, name: str) -> Containment:
@@ -107,7 +112,7 @@ class _ForceRun:
             arn,
             declaration,
             self._ask,
-            log_act=partial(self.act_log.log, name),
+            log_act=partial(self.log.log, name),
             limit=self.limit,
             clocks=WaitClock(),
             again=self.again,
@@ -132,9 +137,21 @@ class _ForceRun:
             again=self.again,
         )
         for one in done["revoked"]:
-            self.act_log.log(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
+            self.log.log(name, f"key {one['keyId']}: {one['outcome']}, and not replaced yet")
         for one in done["failures"]:
-            self.act_log.log(name, f"not revoked yet: {one['message']} [{one['code']}]")
+            self.log.log(name, f"not revoked yet: {one['message']} [{one['code']}]")
+
+
+def _force(
+    run: _ForceRun, names: list[str], *, pool: bool
+) -> tuple[LeakedPool | None, list[_ForceResult]]:
+    """Contain the leaks of all secrets, several at a time, and that of the pool before them."""
+    leaked = None
+    if pool:
+        leaked = declare_pool_leaked(run.account, names, run.declaration, run.log, again=run.again)
+        names = names or leaked.leased_to
+        leaked.await_fresh_keys(names, run.limit)
+    return leaked, in_parallel(run.run, _without_duplicates(run.account, names), _MAX_PARALLEL)
 
 
 def _without_duplicates(account: AwsAccount, names: Sequence[str]) -> list[str]:
@@ -153,9 +170,7 @@ def _without_duplicates(account: AwsAccount, names: Sequence[str]) -> list[str]:
 @click.argument("secrets", nargs=-1)
 @click.option("--tag", metavar="KEY=VALUE", help="Also every secret that bears this tag.")
 @reason_option("Why, for the record: key-compromise, laptop-lost …")
-@click.option(
-    "--timeout", default=900, show_default=True, help="Seconds to wait for each of the two parts."
-)
+@timeout_option(900, "Seconds to wait for the new key, and then for the deaths.")
 @click.option(
     "--pool",
     is_flag=True,
@@ -213,17 +228,19 @@ def force(
         raise click.UsageError("Name a secret, or give a --tag that some secret bears.")
     console = plain_console(stderr=as_json)
     declaration = from_free_text(datetime.now(UTC), reason, account.actor())
-    act_log = ActLog(console)
+    log = WaitLog(console)
     limit = timedelta(seconds=timeout)
-    leaked = (
-        declare_pool_leaked(account, names, declaration, act_log, again=again) if pool else None
+    run = _ForceRun(account, declaration, limit, log, revoke_first, again)
+    goes_on = (
+        "What is declared stays declared, and the hourly reconciliation goes on with it; so does "
+        "this command, run again. A secret that was not declared yet is untouched. See how far it "
+        f"is: rotation status {' '.join(names or ['SECRET'])}"
     )
-    if leaked is not None:
-        names = names or leaked.leased_to
-        leaked.await_fresh_keys(names, limit)
-    run = _ForceRun(account, declaration, limit, act_log, revoke_first, again)
-    with ThreadPoolExecutor(_MAX_PARALLEL) as threads:
-        results = list(threads.map(run.run, _without_duplicates(account, names)))
+    with (
+        told_when_interrupted(goes_on),
+        log.waiting("the new keys, and then the deaths of the old ones"),
+    ):
+        leaked, results = in_background(lambda: _force(run, names, pool=pool))
     if as_json:
         pool_report = {} if leaked is None else {"pool": leaked.as_json()}
         click.echo(json.dumps({"secrets": [one.as_json() for one in results], **pool_report}))

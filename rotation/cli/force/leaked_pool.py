@@ -6,33 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from threading import Lock
+from datetime import timedelta
 from typing import Any
 
 import click
 from rich.console import Console
 
 from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.waiting import WaitLog
 from rotation.errors import RotationError
 from rotation.journal.model import Declaration
 
 _POLL_INTERVAL = timedelta(seconds=2)
-
-
-class ActLog:
-    """Prints each act as it happens, on one line with the seconds since the start."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._begun = datetime.now(UTC)
-        self._lock = Lock()
-
-    def log(self, name: str, act: str) -> None:
-        """Print one line. May be called from any thread."""
-        seconds = (datetime.now(UTC) - self._begun).total_seconds()
-        with self._lock:
-            self._console.print(f"{seconds:6.1f} s  {name}  {act}", markup=False)
 
 
 @dataclass(frozen=True)
@@ -54,7 +39,7 @@ class LeakedPool:
     unreadable: Sequence[str]
     _declare: Callable[[str], object]
     _keys_left: Callable[[str], int]
-    _act_log: ActLog
+    _log: WaitLog
 
     def await_fresh_keys(self, names: Sequence[str], limit: timedelta) -> None:
         """Open the incidents, then wait until a person has added a key for each of ``names``.
@@ -70,14 +55,14 @@ class LeakedPool:
         while names and self._keys_left(names[0]) < len(names):
             if not announced:
                 need = f"{len(names)} fresh key{'s' if len(names) > 1 else ''}"
-                self._act_log.log(
+                self._log.log(
                     self.pool,
                     f"waiting for {need}: make them in the vendor's portal and add them in another "
                     "terminal, with: rotation pool add",
                 )
                 announced = True
             if time.monotonic() > ends:
-                self._act_log.log(self.pool, "not enough fresh keys yet; going on without")
+                self._log.log(self.pool, "not enough fresh keys yet; going on without")
                 return
             time.sleep(_POLL_INTERVAL.total_seconds())
 
@@ -117,7 +102,7 @@ def declare_pool_leaked(
     account: AwsAccount,
     names: Sequence[str],
     declaration: Declaration,
-    act_log: ActLog,
+    log: WaitLog,
     *,
     again: bool,
 ) -> LeakedPool:
@@ -139,12 +124,10 @@ def declare_pool_leaked(
             again=again,
         ),
         _keys_left=lambda name: account.ask("report", [name])["issuer"]["keysLeft"] or 0,
-        _act_log=act_log,
+        _log=log,
     )
-    act_log.log(leaked.pool, f"{len(leaked.condemned)} free keys are declared compromised")
+    log.log(leaked.pool, f"{len(leaked.condemned)} free keys are declared compromised")
     for arn in leaked.leased_to:
         if names and not any(arn == name or f":secret:{name}-" in arn for name in names):
-            act_log.log(
-                leaked.pool, f"{arn} holds a key of this pool and is not named: force it too"
-            )
+            log.log(leaked.pool, f"{arn} holds a key of this pool and is not named: force it too")
     return leaked

@@ -18,6 +18,7 @@ from rotation.cli.migrate.plan import (
     MigrationPlan,
     plan_migration,
 )
+from rotation.cli.shared.account import refuse_unknown_region
 from rotation.cli.shared.errors import deletion_text, readable_errors
 from rotation.cli.shared.typed_key import prove, read_key
 from rotation.credential import ApiKey, Confidential, SecretDocument
@@ -93,6 +94,7 @@ class SecretWriter:
     def __init__(self, request: MigrationRequest) -> None:
         self._request = request
         self._client: SecretsManagerClient = boto3.client("secretsmanager", config=SECRET_WRITES)
+        refuse_unknown_region(self._client.meta.region_name)
 
     def read(self) -> ExistingSecret | None:
         """The secret, or None if there is none.

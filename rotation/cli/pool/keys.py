@@ -11,6 +11,7 @@ import boto3
 import click
 
 from rotation.aws.client_config import SECRET_WRITES
+from rotation.cli.shared.account import refuse_unknown_region
 from rotation.cli.shared.errors import readable_errors
 from rotation.cli.shared.typed_key import prove, read_key
 from rotation.core.policy import POOL_RESERVE
@@ -79,7 +80,9 @@ def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
 
 
 def _pool(name: str) -> PoolSecret:
-    return PoolSecret(boto3.client("secretsmanager", config=SECRET_WRITES), name, utc_now)
+    client = boto3.client("secretsmanager", config=SECRET_WRITES)
+    refuse_unknown_region(client.meta.region_name)
+    return PoolSecret(client, name, utc_now)
 
 
 def _free(pool: PoolDocument) -> int:

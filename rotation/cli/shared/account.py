@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import boto3
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, UnknownRegionError
 
 from rotation.aws.answers import payload_of, reading_answer
 from rotation.aws.client_config import OPERATOR, invoke_and_wait
@@ -21,6 +21,7 @@ from rotation.aws.errors import (
     was_not_run,
 )
 from rotation.cli.shared.options import RECONCILE_FUNCTION
+from rotation.cli.shared.waiting import in_background
 from rotation.errors import RotationError
 from rotation.privacy.printable import outside_text
 from rotation.privacy.redaction import scrub
@@ -28,6 +29,24 @@ from rotation.secrets_manager.versions import SecretVersions
 
 #: The timeout of the reconcile function in ``template.yaml``.
 _RECONCILE_TIMEOUT: Final = timedelta(minutes=15)
+
+
+def refuse_unknown_region(region: str) -> None:
+    """Refuse the name of a Region that none of AWS's partitions can have.
+
+    botocore makes an address of any name, and a host that does not exist looks like a network that
+    is down.
+
+    Raises:
+        click.UsageError: there is no such Region.
+    """
+    try:
+        boto3.Session().get_partition_for_region(region)
+    except UnknownRegionError:
+        raise click.UsageError(
+            f"{outside_text(region)} is no Region of AWS. Set AWS_DEFAULT_REGION, or region in the "
+            "profile that AWS_PROFILE names."
+        ) from None
 
 
 class AwsAccount:
@@ -48,6 +67,7 @@ class AwsAccount:
             raise click.ClickException(
                 f"No AWS account to work in: {error} Set AWS_PROFILE, or AWS_DEFAULT_REGION."
             ) from error
+        refuse_unknown_region(self.secrets.meta.region_name)
 
     def secret(self, name: str) -> SecretVersions:
         """The secret that a person names, opened by its full ARN."""
@@ -128,8 +148,10 @@ class AwsAccount:
         function = self._function if alias is None else f"{self._function}:{alias}"
         try:
             with reading_answer():
-                answer = self._lambda.invoke(
-                    FunctionName=self._function, Payload=payload, **qualified
+                answer = in_background(
+                    lambda: self._lambda.invoke(
+                        FunctionName=self._function, Payload=payload, **qualified
+                    )
                 )
                 report = payload_of(answer)
                 failed = answer.get("FunctionError")
@@ -165,7 +187,9 @@ def _not_asked(function: str, action: str, error: AwsCallError) -> click.ClickEx
             "permissions of this role."
         )
     elif was_not_run(error):
-        advice = "Lambda is not reached, and nothing was done. Check the network path."
+        advice = (
+            "Lambda is not reached, and nothing was done. Check the Region and the network path."
+        )
     elif got_no_answer(error):
         advice = (
             "No whole answer came: it may have acted all the same. `rotation status` shows what "

@@ -34,6 +34,18 @@ reconcile_function_option = click.option(
 )
 
 
+def timeout_option(default: int, help_text: str) -> Callable[[_Command], _Command]:
+    """How many seconds a command waits."""
+    return click.option(
+        "--timeout",
+        type=click.IntRange(min=1),
+        metavar="SECONDS",
+        default=default,
+        show_default=True,
+        help=help_text,
+    )
+
+
 def _expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
     """Parse a date, or a date and time; without an offset it is UTC."""
     if value is None:
@@ -79,13 +91,15 @@ secret_argument = click.argument("secret", default="trusted-signatures-api")
 key_id_argument = click.argument("key_id")
 
 
-def _refuse_key(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Refuse a key as the reason: tags and records keep the reason for years."""
+def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Refuse a key as the reason, since records keep it for years, and an empty reason."""
     if scrub(value) != value:
         refuse_arguments((value,))
+    if not value.strip():
+        raise click.BadParameter("it is empty; the record needs a reason.")
     return value
 
 
 def reason_option(help_text: str) -> Callable[[_Command], _Command]:
     """A reason for the record, which must be given."""
-    return click.option("--reason", required=True, callback=_refuse_key, help=help_text)
+    return click.option("--reason", required=True, callback=_reason, help=help_text)

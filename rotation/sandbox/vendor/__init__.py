@@ -6,6 +6,7 @@ The independent judge of ``rotation.vendor``: it shares no code with it.
 from rotation.sandbox.vendor.faults import VendorFault, VendorFaults
 from rotation.sandbox.vendor.keys import KeyPage, KeyQuotaReachedError, KeyStore, PortalKey, Role
 from rotation.sandbox.vendor.pki import EcdsaIdentity, Identity, Pki
+from rotation.sandbox.vendor.portal import VendorPortal
 from rotation.sandbox.vendor.profiles import PADES, PKCS7, Algorithm, VendorProfile
 from rotation.sandbox.vendor.server import Outage, VendorEmulator
 from rotation.sandbox.vendor.service import RequestRecord
@@ -35,5 +36,6 @@ __all__ = [
     "VendorEmulator",
     "VendorFault",
     "VendorFaults",
+    "VendorPortal",
     "VendorProfile",
 ]

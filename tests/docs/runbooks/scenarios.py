@@ -20,7 +20,6 @@ from rotation.sandbox.deployment import (
     ADMIN_SECRET,
     DESTINATION_BUCKET,
     EVIDENCE_BUCKET,
-    ROTATE,
     SECRET,
     SOURCE_BUCKET,
     Deployment,
@@ -143,7 +142,7 @@ def stuck_rotation(deployment: Deployment) -> Scenario:
     def mend() -> None:
         deployment.vendor.keys.quota = 20
 
-    return Scenario(fill={"LOG_GROUP": _log_group(deployment)}, meanwhile={3: mend})
+    return Scenario(meanwhile={3: mend})
 
 
 def vendor_outage(deployment: Deployment) -> Scenario:
@@ -272,27 +271,13 @@ def _store(deployment: Deployment, secret: str, key: PortalKey) -> None:
 def _rotate(deployment: Deployment, **arguments: Any) -> bool:
     """Begin a rotation and wait for its end; whether it succeeded."""
     answer = deployment.cloud.client("secretsmanager").rotate_secret(**arguments)
-    return deployment.cloud.wait_for_rotation(answer["ARN"], answer["VersionId"]).succeeded
+    outcome = deployment.cloud.wait_for_rotation(answer["ARN"], answer["VersionId"])
+    # The function has each failed step noted by an event.
+    deployment.cloud.wait_for_events()
+    return outcome.succeeded
 
 
 def _seal(deployment: Deployment) -> tuple[str | None, bool | None]:
     """Seal a document as an application does: the error's code and whether to ask again."""
     error = deployment.seal("document.pdf", "sealed.pdf").get("error", {})
     return error.get("code"), error.get("retryable")
-
-
-def _log_group(deployment: Deployment) -> str:
-    """What the rotation function has logged, in CloudWatch Logs as Lambda puts it there."""
-    name = f"{ROTATE}-log"
-    client: Any = deployment.cloud.client
-    logs = client("logs")
-    logs.create_log_group(logGroupName=name)
-    logs.create_log_stream(logGroupName=name, logStreamName="sandbox")
-    lines = (deployment.logs / f"{ROTATE}.log").read_text().splitlines()
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    logs.put_log_events(
-        logGroupName=name,
-        logStreamName="sandbox",
-        logEvents=[{"timestamp": now, "message": line} for line in lines if line],
-    )
-    return name
