@@ -6,11 +6,16 @@ link is right in both. `contents.yml` has the menu.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from pygments.lexers.special import TextLexer
 
 from rotation import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
+import generated
 
 project = "Trusted Signatures rotation"
 release = __version__
@@ -22,6 +27,8 @@ include_patterns = ["*.md", "docs/**.md"]
 exclude_patterns = [".*", "build", "dist", "rotation", "tests"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
+smartquotes = False  # they would make one dash of the two before an option
 nitpicky = True
 
 html_theme = "furo"
@@ -32,5 +39,10 @@ html_additional_pages = {"index": "first_page.html"}
 
 
 def setup(app: Any) -> None:
-    """Show the source of a diagram as text."""
+    """Fill the pages of the reference; show the source of a diagram as text."""
     app.add_lexer("mermaid", TextLexer)
+    app.connect("source-read", _fill)
+
+
+def _fill(_app: Any, _page: str, source: list[str]) -> None:
+    source[0] = generated.fill(source[0])

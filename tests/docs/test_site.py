@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from rotation.cli.commands import rotation
+from tests.artifacts.template import Template
 from tests.docs.test_docs import DOCS, PAGES, ROOT_PAGES
 from tests.paths import ROOT
 
@@ -60,8 +63,9 @@ class TestSite:
         [
             (("awspend", "stuck"), "docs/runbooks/stuck-rotation"),
             (("leak",), "docs/runbooks/leaked-key"),
+            (("cost",), "docs/cost"),
         ],
-        ids=["AWSPENDING stuck", "leaked"],
+        ids=["AWSPENDING stuck", "leaked", "cost"],
     )
     def test_the_search_finds(self, site: Path, stems: tuple[str, ...], page: str) -> None:
         """The index, which lies beside the pages, has the words of the page that is looked for."""
@@ -80,3 +84,34 @@ class TestSite:
         assert [found for page in pages for found in re.findall(loads, page.read_text())] == []
         styles = "".join(style.read_text() for style in site.rglob("*.css"))
         assert re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", styles) == []
+
+    def test_every_command_and_option_is_in_the_reference(self, site: Path) -> None:
+        """Each command has its section, with its options and nothing that it does not take."""
+        page = (site / "docs" / "commands.html").read_text()
+        sections = dict(
+            re.findall(r'<section id="(rotation[\w-]*)">(.*?)</section>', page, re.DOTALL)
+        )
+        for name, command in commands(rotation, "rotation"):
+            told = sections.pop(name.replace(" ", "-"))
+            options = [one for one in command.params if isinstance(one, click.Option)]
+            names = {name for one in options for name in [*one.opts, *one.secondary_opts]}
+            shown = re.findall(r"<dt>(.*?)</dt>", told, re.DOTALL)
+            assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(shown))) == names
+        assert sections == {}
+
+    def test_every_parameter_of_the_template_is_in_the_reference(self, site: Path) -> None:
+        """Each has its place, with its default."""
+        page = (site / "docs" / "parameters.html").read_text()
+        named = re.findall(r"<dt><code[^>]*><span class=\"pre\">(\w+)</span></code></dt>", page)
+        assert sorted(named) == sorted(Template.read().document["Parameters"])
+
+
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """The command and all below it, by name."""
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from commands(found, f"{name} {below}")
