@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs docs check format clean lock
+.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs diagrams docs check format clean lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,10 @@ bench: $(VENV)/.developers  ## Measure against the rivals; writes .bench and doc
 
 glyphs: $(VENV)/.developers  ## Generate the outlines that visible seals are drawn with
 	@$(BIN)/python -m tests.harness.glyphs
+
+diagrams:  ## Draw docs/images/*.svg from the .dot files beside them (needs Graphviz)
+	@for source in docs/images/*.dot; do dot -Tsvg $$source \
+		| sed '/xmlns:xlink/r docs/images/diagram-style.xml' > $${source%.dot}.svg; done
 
 SITE := build/docs
 docs: $(VENV)-docs/.ready  ## Build the site from the pages: build/docs/index.html

@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pygments.lexers.special import TextLexer
-
 from rotation import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -39,8 +37,7 @@ html_additional_pages = {"index": "first_page.html"}
 
 
 def setup(app: Any) -> None:
-    """Fill the pages of the reference; show the source of a diagram as text."""
-    app.add_lexer("mermaid", TextLexer)
+    """Fill the pages of the reference."""
     app.connect("source-read", _fill)
 
 
