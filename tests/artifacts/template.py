@@ -1,7 +1,7 @@
 """The template as CloudFormation would see it: intrinsic functions resolved, as far as tests need.
 
 Knows the short forms of Ref, Condition, Fn::Sub, Fn::If, Fn::Equals, Fn::Not, Fn::And, Fn::Or,
-Fn::Contains, Fn::Join, Fn::Split and Fn::GetAtt (CloudFormation UserGuide,
+Fn::Contains, Fn::Join, Fn::Split, Fn::Select and Fn::GetAtt (CloudFormation UserGuide,
 intrinsic-function-reference). A Ref or GetAtt of a resource becomes its own text, such as
 ``Secret`` or ``RotationFunction.Arn``; the Ref of a topic is an ARN.
 """
@@ -39,6 +39,7 @@ _PLAIN_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Fn::Contains": lambda texts, text: text in texts,
     "Fn::Join": lambda separator, parts: separator.join(parts),
     "Fn::Split": lambda separator, text: text.split(separator),
+    "Fn::Select": lambda index, texts: texts[int(index)],
 }
 
 
@@ -164,7 +165,9 @@ class Template:
 
     def statements(self, role: str) -> list[dict[str, Any]]:
         """Every statement of the role's policies, those that are attached to it included."""
-        policies = list(self.properties(role)["Policies"])
+        properties = self.properties(role)
+        policies = list(properties.get("Policies", []))
+        policies += [self.properties(one) for one in properties.get("ManagedPolicyArns", [])]
         for name, resource in self.document["Resources"].items():
             if resource["Type"] == "AWS::IAM::Policy":
                 attached = self.properties(name)

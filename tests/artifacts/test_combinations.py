@@ -10,6 +10,8 @@ from rotation.core.policy import least_life_when_issued
 from tests.artifacts.template import Template
 
 ONE_BUCKET = {"SourceBucketName": "documents", "DestinationBucketName": "documents"}
+SUBNETS = "subnet-0f1e2d3c,subnet-4b5a6978"
+VPC = "vpc-0f1e2d3c"
 BOUNDARY = "arn:aws:iam::012345678912:policy/boundary"
 
 
@@ -66,6 +68,29 @@ def test_the_defaults_are_accepted(issuer: str, sealing: str) -> None:
         (
             {"EgressCaLayerArn": "arn:aws:lambda:eu-central-1:012345678912:layer:egress-ca:7"},
             "EgressCa",
+        ),
+        ({"SecurityGroupIds": "sg-0f1e2d3c"}, "SubnetIds"),
+        ({"RouteTableIds": "rtb-0f1e2d3c"}, "SubnetIds"),
+        ({"SubnetIds": SUBNETS}, "VpcId"),
+        ({"SubnetIds": SUBNETS, "SecurityGroupIds": "sg-0f1e2d3c"}, ""),
+        ({"SubnetIds": SUBNETS, "VpcId": VPC}, ""),
+        (
+            {
+                "SubnetIds": SUBNETS,
+                "SecurityGroupIds": "sg-0f1e2d3c",
+                "RouteTableIds": "rtb-0f1e2d3c",
+            },
+            "VpcId",
+        ),
+        ({"SubnetIds": SUBNETS, "VpcId": VPC, "InterfaceEndpoints": "functions"}, "VpcCidr"),
+        (
+            {
+                "SubnetIds": SUBNETS,
+                "VpcId": VPC,
+                "VpcCidr": "10.0.0.0/16",
+                "InterfaceEndpoints": "functions",
+            },
+            "",
         ),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from rotation.egress import DIRECT
 from rotation.settings.egress import egress
-from tests.artifacts.template import Template
+from tests.artifacts.template import PSEUDO, Template, actions
 
 SIGNING = "arn:aws:lambda:eu-central-1:012345678912:code-signing-config:csc-0f1e2d3c4b5a69788"
 FUNCTIONS = {
@@ -90,6 +90,177 @@ def test_every_function_gets_the_layer_with_the_private_certificates() -> None:
     ],
 )
 def test_a_malformed_way_out_is_refused(parameter: str, wrong: str) -> None:
+    """Before anything is created."""
+    with pytest.raises(AssertionError, match=parameter):
+        Template.read(**{parameter: wrong})
+
+
+ACCOUNT = PSEUDO["AWS::AccountId"]
+SUBNETS = ["subnet-0f1e2d3c", "subnet-4b5a6978"]
+VPC = {"SubnetIds": ",".join(SUBNETS), "VpcId": "vpc-0f1e2d3c"}
+ENDPOINTS = {**VPC, "VpcCidr": "10.0.0.0/16", "RouteTableIds": "rtb-0f1e2d3c,rtb-4b5a6978"}
+
+
+def test_without_subnets_there_is_no_network() -> None:
+    """The default: Lambda's own network, no right to make interfaces, nothing in any VPC."""
+    template = Template.read(UnattendedSealing="events")
+    assert all("VpcConfig" not in one for one in functions().values())
+    for kind in ("SecurityGroup", "VPCEndpoint"):
+        assert template.created(f"AWS::EC2::{kind}") == {}
+    for role in template.created("AWS::IAM::Role"):
+        assert not any("ec2:" in action for action in actions(template.statements(role)))
+
+
+def test_every_function_runs_in_the_subnets_that_are_given() -> None:
+    """In the security groups that are given, or in one that the stack creates."""
+    for more, groups in (
+        ({"SecurityGroupIds": "sg-0f1e2d3c,sg-4b5a6978"}, ["sg-0f1e2d3c", "sg-4b5a6978"]),
+        ({}, ["FunctionsSecurityGroup"]),
+    ):
+        template = Template.read(UnattendedSealing="events", **VPC, **more)
+        for name in FUNCTIONS:
+            network = template.properties(name)["VpcConfig"]
+            assert network == {"SubnetIds": SUBNETS, "SecurityGroupIds": groups}
+        assert template.exists("FunctionsSecurityGroup") == (not more)
+
+
+def test_lambda_may_make_network_interfaces_and_the_functions_code_may_not() -> None:
+    """Every function's role has the right, unless the function's own code asks."""
+    template = Template.read(UnattendedSealing="events", **VPC)
+    for role in template.created("AWS::IAM::Role"):
+        network = [
+            one for one in template.statements(role) if any("ec2:" in a for a in actions([one]))
+        ]
+        if "lambda.amazonaws.com" not in str(template.properties(role)["AssumeRolePolicyDocument"]):
+            assert network == []
+            continue
+        allowed = actions([one for one in network if one["Effect"] == "Allow"])
+        assert allowed == {
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+        }
+        [denied] = [one for one in network if one["Effect"] == "Deny"]
+        assert (denied["Action"], denied["Resource"]) == ("ec2:*", "*")
+        assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "ports"),
+    [
+        ({}, {"443"}),
+        ({"EgressProxy": PROXY}, {"443", "3128"}),
+        ({"ValidationHosts": "ocsp.example.com"}, {"443", "80"}),
+        ({"TsaUrl": "http://tsa.example.com"}, {"443", "80"}),
+        ({"ValidationHosts": "ocsp.example.com", "EgressProxy": PROXY}, {"443", "3128"}),
+    ],
+)
+def test_nothing_comes_in_and_only_what_is_needed_goes_out(
+    more: dict[str, str], ports: set[str]
+) -> None:
+    """The created security group has no rule for what comes in, and one for each port out."""
+    group = Template.read(**VPC, **more).properties("FunctionsSecurityGroup")
+    assert "SecurityGroupIngress" not in group
+    assert {str(one["FromPort"]) for one in group["SecurityGroupEgress"]} == ports
+    assert {str(one["ToPort"]) for one in group["SecurityGroupEgress"]} == ports
+    assert {one["IpProtocol"] for one in group["SecurityGroupEgress"]} == {"tcp"}
+
+
+def _services(template: Template) -> set[str]:
+    endpoints = template.created("AWS::EC2::VPCEndpoint").values()
+    return {one["ServiceName"].rpartition(".")[2] for one in endpoints}
+
+
+def test_the_endpoints_are_those_that_are_asked_for() -> None:
+    """None, those of the functions, or all; that of S3 where there are route tables."""
+    for choice, services in (
+        ("none", set()),
+        ("functions", {"secretsmanager", "sns", "lambda"}),
+        (
+            "all",
+            {"secretsmanager", "sns", "lambda", "kms", "logs", "monitoring", "cloudtrail"},
+        ),
+    ):
+        template = Template.read(**ENDPOINTS, InterfaceEndpoints=choice)
+        assert _services(template) == services | {"s3"}
+        interfaces = template.created("AWS::EC2::VPCEndpoint")
+        gateway = interfaces.pop("S3Endpoint")
+        assert gateway["RouteTableIds"] == ["rtb-0f1e2d3c", "rtb-4b5a6978"]
+        assert all(one["PrivateDnsEnabled"] for one in interfaces.values())
+    assert _services(Template.read(**VPC)) == set()
+
+
+def test_the_functions_endpoints_lead_to_every_service_that_their_code_calls() -> None:
+    """What a role allows and no endpoint leads to is called by Lambda itself or by another service.
+
+    Lambda writes the logs, reads the queue and makes the interfaces; Secrets Manager, S3 and SNS
+    call KMS.
+    """
+    template = Template.read(
+        UnattendedSealing="events",
+        LedgerBucketName="ledger",
+        KmsKeyArn=f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/0f1e2d3c",
+        InterfaceEndpoints="functions",
+        **ENDPOINTS,
+    )
+    allowed = [
+        one
+        for role, properties in template.created("AWS::IAM::Role").items()
+        if "lambda.amazonaws.com" in str(properties["AssumeRolePolicyDocument"])
+        for one in template.statements(role)
+        if one["Effect"] == "Allow"
+    ]
+    called = {action.partition(":")[0] for action in actions(allowed)}
+    assert called - {"logs", "sqs", "ec2", "kms"} == _services(template)
+
+
+def test_no_endpoint_leads_to_or_from_another_account() -> None:
+    """Neither with credentials of others, nor to resources of others that nobody has named."""
+    topic = "arn:aws:sns:eu-central-1:999999999999:keys"
+    template = Template.read(
+        **ENDPOINTS, InterfaceEndpoints="all", NotificationTopicArn=topic, LedgerBucketName="ledger"
+    )
+    named = set()
+    for name, endpoint in template.created("AWS::EC2::VPCEndpoint").items():
+        own, *foreign = endpoint["PolicyDocument"]["Statement"]
+        service = {"MonitoringEndpoint": "cloudwatch"}.get(name, name[: -len("Endpoint")].lower())
+        assert own["Action"] == f"{service}:*"
+        assert own["Condition"] == {
+            "StringEquals": {"aws:PrincipalAccount": ACCOUNT, "aws:ResourceAccount": ACCOUNT}
+        }
+        for one in foreign:
+            assert one["Condition"] == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}
+            resources = one["Resource"]
+            named |= {resources} if isinstance(resources, str) else set(resources)
+    buckets = {f"arn:aws:s3:::{name}" for name in ("inbox", "outbox", "ledger")}
+    assert named == {topic} | buckets | {f"{bucket}/*" for bucket in buckets}
+
+
+def test_only_the_vpc_reaches_the_interface_endpoints() -> None:
+    """By TLS alone; and no connection begins at an endpoint."""
+    template = Template.read(**ENDPOINTS, InterfaceEndpoints="functions")
+    group = template.properties("EndpointsSecurityGroup")
+    [way_in] = group["SecurityGroupIngress"]
+    assert (way_in["CidrIp"], way_in["FromPort"], way_in["ToPort"]) == ("10.0.0.0/16", 443, 443)
+    assert [one["CidrIp"] for one in group["SecurityGroupEgress"]] == ["127.0.0.1/32"]
+    assert not Template.read(**ENDPOINTS).exists("EndpointsSecurityGroup")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "wrong"),
+    [
+        ("SubnetIds", "subnet-0f1e2d3c, subnet-4b5a6978"),
+        ("SubnetIds", "10.0.0.0/24"),
+        ("SecurityGroupIds", "default"),
+        ("VpcId", "main"),
+        ("VpcCidr", "10.0.0.0"),
+        ("RouteTableIds", "main"),
+    ],
+)
+def test_a_malformed_network_is_refused(parameter: str, wrong: str) -> None:
     """Before anything is created."""
     with pytest.raises(AssertionError, match=parameter):
         Template.read(**{parameter: wrong})
