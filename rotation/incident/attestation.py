@@ -32,8 +32,8 @@ def attest(journal: Journal, key_id: str, *, actor: str, reason: str, now: datet
     life = journal.keys.get(key_id)
     if life is None and not journal.suspect(key_id):
         raise VersionStateError(
-            f"The journal of {journal.secret_arn} has no key {key_id}. `rotation status` names its "
-            "keys."
+            f"The journal of {journal.secret_arn} has no key {key_id}. `rotation status "
+            f"{journal.secret_arn}` names its keys."
         )
     life = life or KeyLife(now)
     if life.death is not None:
@@ -64,7 +64,8 @@ def refuse_provable(
     if listing is None or not listing.whole:
         raise VersionStateError(
             f"The keys of {secret_arn} cannot be listed as a whole, and key {key_id} may be one of "
-            "them. Mend what the warnings of `rotation status` name, and attest it then."
+            f"them. Mend what the warnings of `rotation status {secret_arn}` name, and attest it "
+            "then."
         )
     if any(key.id == key_id and key.active for key in listing.keys):
         raise VersionStateError(

@@ -134,7 +134,7 @@ def _versions(snapshot: Snapshot) -> tuple[str, str]:
     if pending not in {None, current, previous}:
         raise VersionStateError(
             f"A rotation of {snapshot.arn} is under way (version {pending}). Wait for it, or end "
-            "it with rotation unstick."
+            f"it with `rotation unstick {snapshot.arn} --apply`."
         )
     if previous is None or current is None or previous == current:
         raise VersionStateError(f"{snapshot.arn} has no previous version to go back to.")
@@ -156,7 +156,7 @@ def _refuse_condemned(
     if formerly or journal.suspect(key.id, version):
         raise CompromisedKeyError(
             f"The previous key {key.id} of {arn} was declared compromised. It stays where it is; "
-            "rotate forward instead (rotation rotate)."
+            f"rotate forward instead: `rotation rotate {arn}`."
         )
     if journal.open_incident is not None:
         raise VersionStateError(
@@ -166,7 +166,8 @@ def _refuse_condemned(
     if life.death is not None or life.asked_at is not None:
         fact = "is dead" if life.death is not None else "was asked to be revoked"
         raise VersionStateError(
-            f"The previous key {key.id} of {arn} {fact}. Rotate forward instead (rotation rotate)."
+            f"The previous key {key.id} of {arn} {fact}. Rotate forward instead: "
+            f"`rotation rotate {arn}`."
         )
     held = hold_until(snapshot.tags)
     on_hold = held is not None and now + ROLLBACK_MARGIN < held
@@ -174,6 +175,6 @@ def _refuse_condemned(
     if due is not None and due <= now + ROLLBACK_MARGIN and not on_hold:
         raise VersionStateError(
             f"The grace of the previous key {key.id} of {arn} is over: a run may be about to "
-            "revoke it. Rotate forward instead (rotation rotate), or pause retirement first "
-            "(rotation hold)."
+            f"revoke it. Rotate forward instead: `rotation rotate {arn}`; or pause retirement "
+            f"first: `rotation hold {arn} --until DATE`."
         )

@@ -262,7 +262,7 @@ def add_key(pool: PoolDocument, key: ApiKey, now: datetime) -> tuple[PoolDocumen
     if known is not None:
         raise KeyPoolError(
             f"Key {key.id} is in the pool with other material. If that was a mistake, take it "
-            f"out with `rotation pool remove {key.id}` and add it anew."
+            f"out with `rotation pool remove {key.id} --apply` and add it anew."
         )
     if twin is not None:
         raise KeyPoolError(

@@ -51,7 +51,7 @@ def _refuse_too_large(changed: PoolDocument, pool: PoolDocument, of: str) -> Non
     if size > max(MOST_BYTES, _size(pool)):
         raise KeyPoolError(
             f"The pool in {of} would be {size} bytes; Secrets Manager stores {MOST_BYTES} at most. "
-            "Take dead keys out with `rotation pool remove`."
+            "Take dead keys out with `rotation pool remove KEY_ID --apply`."
         )
 
 

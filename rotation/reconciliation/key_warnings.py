@@ -139,7 +139,7 @@ def _schedule(situation: Situation) -> Iterator[KeyWarning]:
             yield KeyWarning(
                 WarningCode.PENDING_STUCK,
                 f"AWSPENDING was on version {version.id} for more than a day; no rotation could "
-                "begin. The last failed step is in the report: rotation status",
+                f"begin. The last failed step is in the report: `rotation status {snapshot.arn}`.",
             )
     made = situation.current.created_at if situation.current else None
     interval = snapshot.rotation_interval
@@ -150,7 +150,7 @@ def _schedule(situation: Situation) -> Iterator[KeyWarning]:
         yield KeyWarning(
             WarningCode.ROTATION_OVERDUE,
             "The current key is older than the schedule allows: rotation fails or does not start. "
-            "The last failed step is in the report: rotation status",
+            f"The last failed step is in the report: `rotation status {snapshot.arn}`.",
         )
 
 
@@ -186,7 +186,7 @@ def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
             WarningCode.TOO_MANY_RETIREMENTS,
             f"{len(plan.refused)} keys are due to be revoked at once, more than "
             f"{MOST_REVOCATIONS}: none was. If that is right, have them revoked with "
-            "`rotation release`.",
+            f"`rotation release {situation.snapshot.arn} --apply`.",
         )
     if situation.out_of_sync:
         yield KeyWarning(

@@ -228,8 +228,8 @@ class Reconciler:
         run, look = self._only(secret)
         if look.snapshot.deleted_at is not None:
             raise VersionStateError(
-                f"{run.arn} is scheduled for deletion. Restore it first "
-                "(aws secretsmanager restore-secret), or revoke its keys in the vendor's portal."
+                f"{run.arn} is scheduled for deletion. Restore it first (aws secretsmanager "
+                f"restore-secret --secret-id {run.arn}), or revoke its keys in the vendor's portal."
             )
         listed = look.listing.keys if look.listing else ()
         keys: dict[str, tuple[str, ...]] = {key.id: () for key in listed if key.active}
@@ -468,7 +468,8 @@ def _discovery_warnings(runs: Sequence[_SecretRun], *, whole: bool) -> list[KeyW
         return []
     message = (
         "No secret names the rotation function, so nothing is rotated, retired or watched. If the "
-        "function was replaced, name the new one with aws secretsmanager rotate-secret."
+        "function was replaced, name the new one: aws secretsmanager rotate-secret --secret-id "
+        "SECRET --rotation-lambda-arn ROTATION_FUNCTION_ARN"
     )
     return [KeyWarning(WarningCode.NO_SECRETS, message)]
 

@@ -171,8 +171,9 @@ CATALOGUE: Final[Mapping[Check, Mapping[str, Diagnosis]]] = {
             "resource-based policy",
             "Name the role in the secret's resource policy. For a caller from another account, AWS "
             "says this also if the role's own policy lacks the right: check both.",
-            "Look at the secret's resource policy (aws secretsmanager get-resource-policy): exempt "
-            "the role from its Deny, or meet its condition, such as a VPC endpoint.",
+            "Look at the secret's resource policy (aws secretsmanager get-resource-policy "
+            "--secret-id {resource}): exempt the role from its Deny, or meet its condition, such "
+            "as a VPC endpoint.",
         ),
         **_denials(
             "service control policy",

@@ -192,8 +192,8 @@ def _not_asked(function: str, action: str, error: AwsCallError) -> click.ClickEx
         )
     elif got_no_answer(error):
         advice = (
-            "No whole answer came: it may have acted all the same. `rotation status` shows what "
-            "is so; then run the command again."
+            "No whole answer came: it may have acted all the same. `rotation status SECRET` shows "
+            "what is so; then run the command again."
         )
     else:
         advice = "Set AWS_DEFAULT_REGION and your credentials, as for the aws command line."
