@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -49,13 +50,16 @@ def attest(
     with readable_errors():
         arn = account.arn(secret)
     actor, why = actor_for_tag(account.actor()), reason_for_tag(reason)
+    done: dict[str, Any] = {}
+    if apply_it:
+        done = account.ask("attest", [arn], key=key_id, actor=actor, reason=why)
+    if as_json:
+        plan = {"secret": arn, "key": key_id, "actor": actor, "reason": why}
+        click.echo(json.dumps({**plan, "applied": apply_it, "death": done.get("death")}))
+        return
     if not apply_it:
         click.echo(f"{actor} attests that key {key_id} of {arn} is dead: {why}.")
         click.echo("Nothing was done. Add --apply to do it.")
-        return
-    done = account.ask("attest", [arn], key=key_id, actor=actor, reason=why)
-    if as_json:
-        click.echo(json.dumps(done))
         return
     attested = "attestedBy" in done["death"]["proof"]
     click.echo(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import click
 
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import readable_errors, replica_text
+from rotation.cli.shared.options import json_option
 from rotation.core.policy import LONGEST_KEY_LIFE
 from rotation.credential import iso_utc
 from rotation.secrets_manager.labels import HOLD_TAG
@@ -21,7 +23,8 @@ from rotation.secrets_manager.labels import HOLD_TAG
     help="No key is retired before this time, UTC.",
 )
 @click.option("--release", is_flag=True, help="End the hold.")
-def hold(secret: str, until: datetime | None, release: bool) -> None:
+@json_option
+def hold(secret: str, until: datetime | None, release: bool, as_json: bool) -> None:
     """Pause the ordinary retirement of SECRET's keys until a date.
 
     Use it if a deployment cannot take a new key in time. Keys that were declared compromised are
@@ -43,7 +46,12 @@ def hold(secret: str, until: datetime | None, release: bool) -> None:
             if HOLD_TAG not in snapshot.tags:
                 raise click.ClickException(f"{versions.arn} is not on hold; nothing was released.")
             versions.untag(HOLD_TAG)
-            click.echo("The hold is released; the next reconciliation retires what is due.")
-            return
-        versions.tag({HOLD_TAG: iso_utc(end)})
-    click.echo(f"No key of {versions.arn} is retired before {iso_utc(end)}.")
+        else:
+            versions.tag({HOLD_TAG: iso_utc(end)})
+    if as_json:
+        held = None if end is None else iso_utc(end)
+        click.echo(json.dumps({"secret": versions.arn, "holdUntil": held}))
+    elif end is None:
+        click.echo("The hold is released; the next reconciliation retires what is due.")
+    else:
+        click.echo(f"No key of {versions.arn} is retired before {iso_utc(end)}.")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import click
 
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import readable_errors
-from rotation.cli.shared.options import apply_option, reconcile_function_option
+from rotation.cli.shared.options import apply_option, json_option, reconcile_function_option
+from rotation.cli.shared.waiting import told_when_interrupted
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPREVIOUS
 
 
 @click.command()
 @click.argument("secret")
 @apply_option
+@json_option
 @reconcile_function_option
-def rollback(secret: str, apply_it: bool, reconcile_function: str) -> None:
+def rollback(secret: str, apply_it: bool, as_json: bool, reconcile_function: str) -> None:
     """Make the previous key of SECRET current again.
 
     The reconcile function proves that key with a test seal first, and refuses a key that is dead,
@@ -25,11 +30,22 @@ def rollback(secret: str, apply_it: bool, reconcile_function: str) -> None:
     with readable_errors():
         snapshot = account.secret(secret).snapshot()
     previous, current = snapshot.version_with(AWSPREVIOUS), snapshot.version_with(AWSCURRENT)
-    click.echo(f"AWSCURRENT of {snapshot.arn} moves from version {current} to {previous}.")
-    if not apply_it:
+    if not as_json:
+        click.echo(f"AWSCURRENT of {snapshot.arn} moves from version {current} to {previous}.")
+    done: dict[str, Any] = {}
+    if apply_it:
+        with told_when_interrupted(
+            "The reconcile function may go on with it. See which key is current: "
+            f"rotation status {secret}"
+        ):
+            done = account.ask("rollback", [snapshot.arn])
+    if as_json:
+        report = {"secret": snapshot.arn, "from": current, "to": previous, "applied": apply_it}
+        facts = {name: done.get(name) for name in ("keyId", "evidence")}
+        click.echo(json.dumps(report | facts))
+    elif apply_it:
+        click.echo(
+            f"Done: key {done['keyId']} is current, proven just before. Record: {done['evidence']}"
+        )
+    else:
         click.echo("Nothing was done. Add --apply to do it.")
-        return
-    done = account.ask("rollback", [snapshot.arn])
-    click.echo(
-        f"Done: key {done['keyId']} is current, proven just before. Record: {done['evidence']}"
-    )

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import deletion_text, readable_errors
-from rotation.cli.shared.options import apply_option
+from rotation.cli.shared.options import apply_option, json_option
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 
 
 @click.command()
 @click.argument("secret")
 @apply_option
-def unstick(secret: str, apply_it: bool) -> None:
-    """Remove AWSPENDING from a version of SECRET that is not current, so that it can rotate again.
+@json_option
+def unstick(secret: str, apply_it: bool, as_json: bool) -> None:
+    """Free a SECRET whose rotation failed for good, so that it can rotate again.
 
     A rotation that failed for good leaves AWSPENDING behind, and Secrets Manager then refuses the
-    next rotation. Repair the cause first. The command does not revoke the key of that version;
-    reconciliation does.
+    next rotation. The command takes the label off a version that is not current. Repair the cause
+    first. The command does not revoke the key of that version; reconciliation does.
     """
     with readable_errors():
         versions = AwsAccount().secret(secret)
         snapshot = versions.snapshot()
-        pending = snapshot.version_with(AWSPENDING)
         if snapshot.deleted_at is not None:
             raise click.ClickException(deletion_text(secret))
-        if pending is None or snapshot.has(pending, AWSCURRENT):
-            click.echo("Nothing is stuck: no version but the current one bears AWSPENDING.")
-            return
-        click.echo(f"AWSPENDING is taken off version {pending} of {versions.arn}.")
-        if not apply_it:
-            click.echo("Nothing was done. Add --apply to do it.")
-            return
-        versions.unstage_pending(pending)
-    click.echo("Done. The secret can be rotated again.")
+        pending = snapshot.version_with(AWSPENDING)
+        stuck = pending if pending is not None and not snapshot.has(pending, AWSCURRENT) else None
+        if stuck is not None and apply_it:
+            versions.unstage_pending(stuck)
+    if as_json:
+        click.echo(json.dumps({"secret": versions.arn, "version": stuck, "applied": apply_it}))
+    elif stuck is None:
+        click.echo("Nothing is stuck: no version but the current one bears AWSPENDING.")
+    else:
+        click.echo(f"AWSPENDING is taken off version {stuck} of {versions.arn}.")
+        click.echo(
+            "Done. The secret can be rotated again."
+            if apply_it
+            else "Nothing was done. Add --apply to do it."
+        )

@@ -75,12 +75,12 @@ class DemoResult:
         """The result as a JSON object; step durations in milliseconds."""
         return {
             "rotated": bool(self.new_key_id) and self.new_key_id != self.old_key_id,
-            "old_key_id": self.old_key_id,
-            "new_key_id": self.new_key_id,
+            "oldKeyId": self.old_key_id,
+            "newKeyId": self.new_key_id,
             "steps": dict(self.steps),
             "seals": {"attempted": self.seals_attempted, "failed": self.seals_failed},
-            "sealed_pdf": str(self.sealed_pdf),
-            "trust_root": str(self.trust_root),
+            "sealedPdf": str(self.sealed_pdf),
+            "trustRoot": str(self.trust_root),
         }
 
 

@@ -25,6 +25,7 @@ from rotation.journal.document import incident_members
 from rotation.journal.keeper import JournalKeeper
 from rotation.sandbox.aws.cloud import DEFAULT_CALLER
 from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
+from tests.cli.json_answers import answer_of
 
 ROTATION = str(Path(sys.executable).parent / "rotation")
 
@@ -70,8 +71,8 @@ class OperatorTerminal:
 
     def run_json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         """Run a command to its end; the one object that it printed."""
-        report: dict[str, Any] = json.loads(self._run((*arguments, "--json"), code).stdout)
-        return report
+        command = " ".join(arguments[: 2 if arguments[0] == "pool" else 1])
+        return answer_of(command, self._run((*arguments, "--json"), code).stdout)
 
     def _run(self, arguments: Iterable[str], code: int, typed: str | None = None) -> Result:
         only_these = {**dict.fromkeys(os.environ), **self.environment()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -22,6 +21,7 @@ from rotation.sandbox.demo import Moment
 from rotation.sandbox.deployment import Deployment
 from rotation.sandbox.vendor import VendorFault
 from rotation.sealing.verify import verify
+from tests.cli.json_answers import answer_of
 from tests.cli.processes import commands_below
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
         timeout=120,
     )
     assert done.stderr == ""
-    return DemoRun(folder, json.loads(done.stdout))
+    return DemoRun(folder, answer_of("demo", done.stdout))
 
 
 def pdfsig(pdf: Path, anchor: Path, folder: Path) -> str:
@@ -72,22 +72,20 @@ def test_the_result_says_what_happened(demo_run: DemoRun) -> None:
     """The JSON object has two key ids, four durations, no failed seal and two paths."""
     result = demo_run.result
     assert set(result) == {
-        *("rotated", "old_key_id", "new_key_id", "steps", "seals", "sealed_pdf", "trust_root")
+        *("rotated", "oldKeyId", "newKeyId", "steps", "seals", "sealedPdf", "trustRoot")
     }
     assert result["rotated"] is True
-    assert result["old_key_id"] != result["new_key_id"]
+    assert result["oldKeyId"] != result["newKeyId"]
     assert list(result["steps"]) == ["createSecret", "setSecret", "testSecret", "finishSecret"]
     assert all(milliseconds > 0 for milliseconds in result["steps"].values())
     assert result["seals"] == {"attempted": 3, "failed": 0}
-    assert Path(result["sealed_pdf"]).is_file()
-    assert Path(result["trust_root"]).is_file()
+    assert Path(result["sealedPdf"]).is_file()
+    assert Path(result["trustRoot"]).is_file()
 
 
 def test_poppler_accepts_the_sealed_pdf(demo_run: DemoRun, tmp_path: Path) -> None:
     """The seal is valid, trusted under the demo's root, and covers the whole document."""
-    said = pdfsig(
-        Path(demo_run.result["sealed_pdf"]), Path(demo_run.result["trust_root"]), tmp_path
-    )
+    said = pdfsig(Path(demo_run.result["sealedPdf"]), Path(demo_run.result["trustRoot"]), tmp_path)
     assert "Signature is Valid" in said
     assert "Certificate is Trusted" in said
     assert "Total document signed" in said
@@ -96,7 +94,7 @@ def test_poppler_accepts_the_sealed_pdf(demo_run: DemoRun, tmp_path: Path) -> No
 
 def test_pyhanko_accepts_the_sealed_pdf(demo_run: DemoRun) -> None:
     """The other validator agrees."""
-    pdf, root = (Path(demo_run.result[name]).read_bytes() for name in ("sealed_pdf", "trust_root"))
+    pdf, root = (Path(demo_run.result[name]).read_bytes() for name in ("sealedPdf", "trustRoot"))
     (report,) = verify(pdf, root)
     assert report.intact
     assert report.trusted
@@ -105,8 +103,8 @@ def test_pyhanko_accepts_the_sealed_pdf(demo_run: DemoRun) -> None:
 
 def test_a_flipped_byte_is_rejected_by_both(demo_run: DemoRun, tmp_path: Path) -> None:
     """After one bit of the page has changed, neither validator accepts the signature."""
-    root = Path(demo_run.result["trust_root"])
-    changed = bytearray(Path(demo_run.result["sealed_pdf"]).read_bytes())
+    root = Path(demo_run.result["trustRoot"])
+    changed = bytearray(Path(demo_run.result["sealedPdf"]).read_bytes())
     changed[changed.index(b"stream") + 20] ^= 1
     path = tmp_path / "changed.pdf"
     path.write_bytes(changed)
@@ -118,7 +116,7 @@ def test_a_flipped_byte_is_rejected_by_both(demo_run: DemoRun, tmp_path: Path) -
 def test_the_document_itself_is_untouched(demo_run: DemoRun) -> None:
     """The sealed file begins with the source, byte for byte, and qpdf finds no fault."""
     source = (files("rotation.sandbox") / "documents" / "inspection.pdf").read_bytes()
-    sealed = Path(demo_run.result["sealed_pdf"])
+    sealed = Path(demo_run.result["sealedPdf"])
     assert sealed.read_bytes().startswith(source)
     subprocess.run(["qpdf", "--check", str(sealed)], check=True, capture_output=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,6 +17,7 @@ from rotation.sandbox.vendor.cms import sign
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import SealOptions
 from rotation.sealing.verify import examine
+from tests.cli.json_answers import answers_of
 from tests.sealing.conftest import now
 from tests.sealing.pdfs import pdf
 
@@ -49,8 +49,7 @@ class ExtendFixture:
         return result
 
     def lines(self, *arguments: object, code: int = 0) -> list[dict[str, Any]]:
-        output = self.run(*arguments, "--json", code=code).stdout
-        return [json.loads(line) for line in output.splitlines()]
+        return answers_of("extend", self.run(*arguments, "--json", code=code).stdout)
 
 
 @pytest.fixture

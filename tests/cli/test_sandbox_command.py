@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.json_answers import answer_of
 from tests.cli.operator_terminal import ROTATION
 from tests.cli.processes import commands_below
 from tests.sealing.pdfs import pdf
@@ -56,7 +57,7 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     )
     assert process.stdout is not None
     try:
-        yield SandboxProcess(process, json.loads(process.stdout.readline()), tmp_path)
+        yield SandboxProcess(process, answer_of("sandbox", process.stdout.readline()), tmp_path)
     finally:
         process.kill()
         process.communicate()

@@ -26,6 +26,7 @@ from rotation.sandbox.deployment import (
 from rotation.sandbox.vendor import Outage, PortalKey, VendorFault
 from rotation.sealing.request import Certification
 from rotation.sealing.verify import verify
+from tests.cli.json_answers import answers_of
 from tests.cli.operator_terminal import OperatorTerminal
 from tests.privacy.canary import Canary
 from tests.sealing.images import image, saved
@@ -75,7 +76,7 @@ class SealFixture:
         return self.run(str(self.source), str(self.sealed), *more, code=code)
 
     def lines(self, *more: str, code: int = 0) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.seal("--json", *more, code=code).splitlines()]
+        return answers_of("seal", self.seal("--json", *more, code=code))
 
     def wait_for(self, process: subprocess.Popen[str]) -> tuple[int, str]:
         said, complained = process.communicate(timeout=60)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
@@ -20,6 +19,7 @@ from rotation.cli.commands import rotation
 from rotation.sandbox.vendor import Pki
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import SealOptions
+from tests.cli.json_answers import answer_of
 from tests.sealing.pdfs import cms_over, encrypted, pdf, signed_by_author, signer_of
 
 pytestmark = pytest.mark.slow
@@ -74,7 +74,7 @@ def run_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> CommandRunner:
 
 
 def verdicts(done: Result) -> dict[str, str]:
-    return {file["file"]: file["verdict"] for file in json.loads(done.output)["files"]}
+    return {file["file"]: file["verdict"] for file in answer_of("verify", done.output)["files"]}
 
 
 def test_a_good_file_is_told_in_words(run_command: CommandRunner, folder: Path) -> None:
@@ -92,7 +92,7 @@ def test_each_file_is_judged_whatever_is_wrong_with_another(run_command: Command
     """All files are judged in the order of the arguments; one bad file makes the exit code 1."""
     bad = ["missing.pdf", "cut.pdf", "letter.txt", "locked.pdf", "forged.pdf", "plain.pdf", "."]
     done = run_command("--trust", "root.pem", "--json", *bad, "good.pdf", code=1)
-    assert json.loads(done.output)["ok"] is False
+    assert answer_of("verify", done.output)["ok"] is False
     assert verdicts(done) == {
         "missing.pdf": "unreadable",
         "cut.pdf": "unreadable",
@@ -124,7 +124,7 @@ def test_without_anchors_it_says_that_a_name_proves_nothing(
     said = run_command("impostor.pdf", code=3).output
     assert said.startswith("unchecked    impostor.pdf  sealed by ")
     assert "nobody vouches for the signer" in said
-    told = json.loads(run_command("--json", "impostor.pdf", code=3).output)
+    told = answer_of("verify", run_command("--json", "impostor.pdf", code=3).output)
     assert (told["ok"], told["anchored"], told["totals"]) == (False, False, {"unchecked": 1})
     assert told["files"][0]["signatures"][0]["trusted"] is None
     said = run_command("--trust", "root.pem", "impostor.pdf", code=1).output
@@ -141,7 +141,7 @@ def test_several_anchors_are_taken_together(run_command: CommandRunner, pki: Pki
     Path("other.pem").write_bytes(stranger.chain[-1].public_bytes(Encoding.PEM))
     run_command("--trust", "root.pem", "two.pdf", code=1)
     done = run_command("--trust", "root.pem", "--trust", "other.pem", "--json", "two.pdf")
-    seals = json.loads(done.output)["files"][0]["signatures"]
+    seals = answer_of("verify", done.output)["files"][0]["signatures"]
     assert [seal["organization"] for seal in seals] == [
         *("Unrelated Sandbox", "Trusted Signatures Sandbox")
     ]
@@ -176,7 +176,7 @@ def test_standard_input_is_judged(folder: Path, seekable: bool) -> None:
         given: dict[str, Any] = {"stdin": file} if seekable else {"input": file.read()}
         done = subprocess.run(command, cwd=folder, capture_output=True, check=False, **given)
     assert done.returncode == 0, done.stderr
-    [told] = json.loads(done.stdout)["files"]
+    [told] = answer_of("verify", done.stdout)["files"]
     assert (told["file"], told["verdict"]) == ("-", "ok")
 
 

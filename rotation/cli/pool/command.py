@@ -10,6 +10,7 @@ import click
 from rotation.cli.shared.options import (
     apply_option,
     expires_option,
+    json_option,
     refuse_arguments,
     unproven_option,
 )
@@ -47,9 +48,15 @@ def pool() -> None:
 @_pool_secret
 @expires_option
 @unproven_option
+@json_option
 @click.argument("refused", nargs=-1, metavar="")
 def add(
-    pool_secret: str, expires: datetime | None, unproven: bool, refused: tuple[str, ...]
+    *,
+    pool_secret: str,
+    expires: datetime | None,
+    unproven: bool,
+    as_json: bool,
+    refused: tuple[str, ...],
 ) -> None:
     """Add a key that you made in the vendor's portal.
 
@@ -64,12 +71,12 @@ def add(
     from rotation.cli.pool.keys import add_key
 
     refuse_arguments(refused)
-    add_key(pool_secret, expires, unproven=unproven)
+    add_key(pool_secret, expires, unproven=unproven, as_json=as_json)
 
 
 @pool.command("list")
 @_pool_secret
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@json_option
 def list_(pool_secret: str, as_json: bool) -> None:
     """Show the ids of the pool's keys, with state, age, expiry and lease; never a key itself."""
     from rotation.cli.pool.keys import list_keys
@@ -81,11 +88,12 @@ def list_(pool_secret: str, as_json: bool) -> None:
 @click.argument("key_id", callback=_key_id)
 @_pool_secret
 @apply_option
-def remove(key_id: str, pool_secret: str, apply_it: bool) -> None:
+@json_option
+def remove(key_id: str, pool_secret: str, apply_it: bool, as_json: bool) -> None:
     """Remove the key KEY_ID from the pool. This does NOT revoke it.
 
     The command shows the plan, and acts with --apply. It refuses a leased key: a secret holds it.
     """
     from rotation.cli.pool.keys import remove_key
 
-    remove_key(pool_secret, key_id, apply_it=apply_it)
+    remove_key(pool_secret, key_id, apply_it=apply_it, as_json=as_json)

@@ -22,7 +22,7 @@ from rotation.key_pool.document import PoolDocument, PoolEntry, removable_entry
 from rotation.key_pool.pool_secret import PoolSecret
 
 
-def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
+def add_key(name: str, expires: datetime | None, *, unproven: bool, as_json: bool) -> None:
     """Read a key, prove it and add it."""
     with readable_errors():
         pool = _pool(name)
@@ -32,6 +32,10 @@ def add_key(name: str, expires: datetime | None, *, unproven: bool) -> None:
         proof = "not proven" if unproven else prove(key, name, otherwise="The key was not added.")
         new = pool.change(partial(document.add_key, key=key, now=utc_now()))
         free = _free(pool.read())
+    if as_json:
+        facts = {"pool": name, "keyId": key.id, "added": new, "proof": proof, "free": free}
+        click.echo(json.dumps(facts))
+        return
     click.echo(
         f"Key {key.id} is in the pool {name} ({proof})."
         if new
@@ -64,19 +68,22 @@ def list_keys(name: str, *, as_json: bool) -> None:
     click.echo(_stock(_free(pool)))
 
 
-def remove_key(name: str, key_id: str, *, apply_it: bool) -> None:
+def remove_key(name: str, key_id: str, *, apply_it: bool, as_json: bool) -> None:
     """Print the plan; remove the key if ``apply_it``."""
     with readable_errors():
         pool = _pool(name)
         entry = removable_entry(pool.read(), key_id, utc_now())
-        click.echo(f"Take key {key_id} ({entry.state.value}) out of the pool {name}.")
-        if not entry.key.expired(utc_now()):
-            click.echo("It is not revoked by that: revoke it in the vendor's portal.")
-        if not apply_it:
-            click.echo("Nothing was changed. Add --apply to do it.")
-            return
-        pool.change(partial(document.remove_key, key_id=key_id, now=utc_now()))
-    click.echo("Done.")
+        if apply_it:
+            pool.change(partial(document.remove_key, key_id=key_id, now=utc_now()))
+    expired = entry.key.expired(utc_now())
+    if as_json:
+        facts = {"pool": name, "keyId": key_id, "state": entry.state.value, "applied": apply_it}
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"Take key {key_id} ({entry.state.value}) out of the pool {name}.")
+    if not expired:
+        click.echo("It is not revoked by that: revoke it in the vendor's portal.")
+    click.echo("Done." if apply_it else "Nothing was changed. Add --apply to do it.")
 
 
 def _pool(name: str) -> PoolSecret:
@@ -100,19 +107,19 @@ def _as_json(entry: PoolEntry) -> dict[str, Any]:
     lease = entry.lease
     asked = entry.notice
     return {
-        "id": entry.key.id,
+        "keyId": entry.key.id,
         "state": entry.state.value,
-        "added_at": iso_utc(entry.added_at) if entry.added_at else None,
-        "expires_at": iso_utc(entry.key.expires_at) if entry.key.expires_at else None,
+        "addedAt": iso_utc(entry.added_at) if entry.added_at else None,
+        "expiresAt": iso_utc(entry.key.expires_at) if entry.key.expires_at else None,
         "lease": None
         if lease is None
         else {
             "installation": lease.label.installation,
-            "secret_arn": lease.label.secret_arn,
+            "secretArn": lease.label.secret_arn,
             "token": lease.label.token,
             "at": iso_utc(lease.at),
         },
-        "revocation_asked_at": iso_utc(asked.at) if asked else None,
+        "revocationAskedAt": iso_utc(asked.at) if asked else None,
     }
 
 

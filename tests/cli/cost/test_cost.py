@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -22,6 +21,7 @@ from rotation.cli.cost.model import (
 )
 from rotation.cli.cost.prices import COLLECTED, PRICES, REGION
 from tests.artifacts.template import Template
+from tests.cli.json_answers import answer_of
 from tests.docs.test_docs import blocks, page, rows, section
 
 
@@ -92,7 +92,7 @@ def test_the_vendor_s_price_is_counted_only_if_it_is_given() -> None:
 
 def test_a_price_of_another_region_takes_the_place_of_ours() -> None:
     """As JSON: the lines add up to the sum, and the prices that were given are named."""
-    said = json.loads(cost("--seals", "9", "--json", "--price", "alarm=0.2").output)
+    said = answer_of("cost", cost("--seals", "9", "--json", "--price", "alarm=0.2").output)
     assert said["usd"] == pytest.approx(sum(line["usd"] for line in said["lines"]))
     [alarms] = [line["usd"] for line in said["lines"] if line["what"] == "alarms"]
     assert alarms == pytest.approx(0.2 * ALARMS["none"])

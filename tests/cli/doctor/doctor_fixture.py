@@ -14,6 +14,7 @@ from rotation.cli.commands import rotation
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import PortalKey
+from tests.cli.json_answers import answer_of
 from tests.privacy.canary import Canary
 from tests.rotation_fixture import RotationFixture
 
@@ -106,13 +107,13 @@ class DoctorFixture:
 
     def checks(self, *arguments: str, code: int = 0, secret: str = SECRET) -> dict[str, Any]:
         """The results of the checks, by the name of the check."""
-        report = json.loads(self.run("--json", *arguments, code=code, secret=secret))
+        report = answer_of("doctor", self.run("--json", *arguments, code=code, secret=secret))
         assert report["ok"] is (code == 0)
         return {check["check"]: check for check in report["checks"]}
 
     def problems(self, *arguments: str, secret: str = SECRET) -> dict[str, dict[str, Any]]:
         """The problems by their codes."""
-        report = json.loads(self.run("--json", *arguments, code=1, secret=secret))
+        report = answer_of("doctor", self.run("--json", *arguments, code=1, secret=secret))
         problems = [check for check in report["checks"] if check["verdict"] == "problem"]
         for problem in problems:
             assert not re.search(r"[{}]", problem["says"] + problem["fix"])

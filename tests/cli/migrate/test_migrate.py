@@ -19,6 +19,7 @@ from rotation.errors import VersionStateError
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import PortalKey
 from rotation.secrets_manager.labels import AWSCURRENT
+from tests.cli.json_answers import answer_of
 from tests.cli.migrate.conftest import CommandRunner
 from tests.paths import ROOT
 from tests.privacy.canary import Canary
@@ -211,7 +212,9 @@ def test_a_secret_just_created_need_not_be_seen_at_once(
     key = rotation_fixture.vendor.keys.create()
     not_yet = AwsError("ResourceNotFoundException")
     rotation_fixture.cloud.faults.before("DescribeSecret", not_yet, times=2)
-    told = json.loads(run_command("new-secret", "--apply", "--json", typed=typed(key)).output)
+    told = answer_of(
+        "migrate", run_command("new-secret", "--apply", "--json", typed=typed(key)).output
+    )
     arn = rotation_fixture.client.get_secret_value(SecretId="new-secret")["ARN"]
     assert (told["arn"], told["done"]) == (arn, True)
     assert len(told["next"]) == 5
@@ -302,7 +305,7 @@ def test_a_lost_answer_is_not_taken_for_somebody_else(
     rotation_fixture.put({"team": "archive"})
     key = rotation_fixture.vendor.keys.create()
     rotation_fixture.cloud.faults.after(operation, Dropped())
-    told = json.loads(run_command(name, "--apply", "--json", typed=typed(key)).output)
+    told = answer_of("migrate", run_command(name, "--apply", "--json", typed=typed(key)).output)
     assert told["done"] is True
     held = json.loads(rotation_fixture.client.get_secret_value(SecretId=name)["SecretString"])
     assert held["apiKeyId"] == key.id
@@ -326,18 +329,19 @@ def test_a_machine_may_read_it(
 ) -> None:
     """One JSON object holds the plan, whether it was done, and the next steps."""
     key = rotation_fixture.vendor.keys.create()
-    planned = json.loads(run_command("--json", typed=typed(key)).output)
+    planned = answer_of("migrate", run_command("--json", typed=typed(key)).output)
     assert (planned["action"], planned["done"]) == ("store", False)
     assert "next" not in planned
-    done = json.loads(
-        run_command("--json", "--apply", "--sealing-function", "seal", typed=typed(key)).output
+    done = answer_of(
+        "migrate",
+        run_command("--json", "--apply", "--sealing-function", "seal", typed=typed(key)).output,
     )
     assert (done["action"], done["done"], done["arn"]) == ("store", True, rotation_fixture.arn)
     assert done["keyId"] == key.id
     assert "rotation doctor trusted-signatures-api --sealing-function seal" in done["next"][1]
     assert len(done["next"]) == 5
     assert "rotate-secret" in done["next"][2]
-    again = json.loads(run_command("--json", typed=typed(key)).output)
+    again = answer_of("migrate", run_command("--json", typed=typed(key)).output)
     assert (again["action"], again["done"]) == ("nothing", True)
 
 
@@ -353,7 +357,7 @@ def test_rotation_that_is_on_is_left_alone(
         RotateImmediately=False,
     )
     rotation_fixture.cloud.wait_for_rotation(rotation_fixture.arn, answer["VersionId"])
-    told = json.loads(run_command("--json", typed=typed(key)).output)
+    told = answer_of("migrate", run_command("--json", typed=typed(key)).output)
     assert told["next"][2] == "Rotation is turned on already."
 
 

@@ -21,6 +21,7 @@ from rotation.cli.commands import rotation
 from rotation.credential import iso_utc
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import PortalKey
+from tests.cli.json_answers import answer_of
 from tests.key_pool.pool_fixture import NAME, PoolFixture
 from tests.privacy.canary import Canary
 
@@ -224,10 +225,10 @@ def test_the_list_tells_all_but_the_keys(key_pool: PoolFixture, run_command: Com
     assert re.search(r"leased +unknown +\S+ \(in 36\d d\) +\S+ to trusted-sig", lines[leased.id])
     assert len(re.findall(r"^\S{36}  free  ", said, re.MULTILINE)) == 2
     assert "2 keys are free." in said
-    told = json.loads(run_command("list", "--json").output)
+    told = answer_of("pool list", run_command("list", "--json").output)
     assert (told["pool"], told["free"]) == (NAME, 2)
-    by_id = {key["id"]: key for key in told["keys"]}
-    assert by_id[leased.id]["lease"]["secret_arn"] == key_pool.rotation.arn
+    by_id = {key["keyId"]: key for key in told["keys"]}
+    assert by_id[leased.id]["lease"]["secretArn"] == key_pool.rotation.arn
     canary = Canary()
     for key in key_pool.rotation.vendor.keys.all():
         canary.plant(key.material, key.id)
