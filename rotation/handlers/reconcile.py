@@ -2,7 +2,7 @@
 
 Events: ``{}`` or a scheduled event of EventBridge reconciles every secret that names our rotation
 function; ``{"action": "reconcile" | "report", "secrets": [ARN or name, …]}`` those that are named
-(without ``secrets``: all) and answers with the report, which ``docs/reconciliation.md`` describes.
+(without ``secrets``: all) and answers with the report, which ``docs/report.md`` describes.
 ``{"action": "rollback", "secrets": [ARN or name]}`` goes back to the previous key of one secret.
 ``{"action": "evidence", "secrets": [ARN or name]}`` brings the newest records of its incidents.
 ``{"action": "condemn-pool", "reason": …, "actor": …}`` declares the pool's free keys compromised.

@@ -189,7 +189,7 @@ def run_action(
         open_parts: builds the parts of one invocation, once the event has been validated.
 
     Raises:
-        InvalidEventError: ``docs/reconciliation.md`` describes no such event; nothing was done.
+        InvalidEventError: ``docs/report.md`` describes no such event; nothing was done.
         RotationError: no secret could be looked at; nothing confidential in its message or causes.
     """
     set_function_dimension(context.function_name)
@@ -222,7 +222,7 @@ def parse(event: object, alias: str | None = None) -> ReconcileRequest:
         alias: the alias through which the function was invoked, if any.
 
     Raises:
-        InvalidEventError: ``docs/reconciliation.md`` describes no such event.
+        InvalidEventError: ``docs/report.md`` describes no such event.
     """
     if not isinstance(event, dict):
         raise InvalidEventError("The event is not a JSON object.")

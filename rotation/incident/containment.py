@@ -34,7 +34,7 @@ class Ask(Protocol):
     """Asks the reconcile function to act on one secret, and gives its answer."""
 
     def __call__(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
-        """Ask for ``action``; docs/reconciliation.md describes each action and its answer."""
+        """Ask for ``action``; docs/report.md describes each action and its answer."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The report of a reconciliation, as JSON members. ``docs/reconciliation.md`` describes each.
+"""The report of a reconciliation, as JSON members. ``docs/report.md`` describes each.
 
 An operator who may not read the secret sees it, so it holds no key material.
 """

@@ -12,7 +12,7 @@ from rotation.handlers.reconcile_actions import ACTIONS, parse
 from tests.docs.test_docs import section
 from tests.paths import ROOT
 
-PAGE = (ROOT / "docs" / "reconciliation.md").read_text()
+PAGE = (ROOT / "docs" / "report.md").read_text()
 EVENTS = [
     json.loads(row.partition("`")[2].partition("`")[0])
     for row in section(PAGE, "Asking").splitlines()
@@ -21,7 +21,7 @@ EVENTS = [
 
 
 def test_the_page_describes_every_action() -> None:
-    """docs/reconciliation.md has one event for each action, with all the members that it needs."""
+    """docs/report.md has one event for each action, with all the members that it needs."""
     assert {event["action"] for event in EVENTS} == set(ACTIONS)
     for event in EVENTS:
         assert ACTIONS[event["action"]].required <= event.keys()

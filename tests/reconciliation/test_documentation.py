@@ -1,4 +1,4 @@
-"""docs/reconciliation.md says what the report, the warnings and the log hold."""
+"""docs/report.md says what the report, the warnings and the log hold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAYING = [
 
 
 def text(title: str) -> str:
-    return section(page("reconciliation.md"), title)
+    return section(page("report.md"), title)
 
 
 def test_every_warning_is_on_the_page() -> None:
