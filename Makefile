@@ -1,6 +1,5 @@
 # Everything is set up by the target that needs it: Python >= 3.11 with venv, and make, are enough.
 PYTHON ?= python3
-UV_VERSION := 0.13.9
 VENV := .venv
 # Many tests wait for processes and clocks, so there are more workers than processors.
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) \* 2 + 1)
@@ -14,7 +13,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs diagrams docs check format clean lock
+.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs diagrams docs check format clean lock audit
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,7 +22,8 @@ $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=/path/to/python3")'
 	@echo "Setting up $(VENV); this happens once." >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+		--require-hashes -r tools/uv.txt
 
 # Two depths of set-up: what people run, and what developers need on top of it.
 $(VENV)/.people: pyproject.toml uv.lock | $(UV)
@@ -98,14 +98,22 @@ format: $(VENV)/.developers  ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: | $(UV)  ## Renew uv.lock from pyproject.toml
+# What must not share an environment with the project has a file of its own in tools/.
+lock: | $(UV)  ## Renew uv.lock from pyproject.toml, and the tools' locks from tools/*.in
 	@$(UV) lock
+	@for input in tools/*.in; do $(UV) pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate "$$input" -o "$${input%.in}.txt" >/dev/null; done
+
+audit: | $(UV)  ## Look for known vulnerabilities of what is locked (needs api.osv.dev)
+	@$(UV) audit --frozen --preview-features audit-command $(AUDIT) || { code=$$?; \
+		[ $$code -ne 2 ] || { echo "Nothing was judged: uv could not ask for known vulnerabilities." \
+		"Run this again where https://api.osv.dev can be reached." >&2; code=3; }; exit $$code; }
 
 # --- The Lambda artifacts -------------------------------------------------------------------------
 #
 # make package                                  for arm64 and the template's runtime
 # make package ARCH=x86_64                      for the other architecture that Lambda has
-# make package RUNTIME_PYTHON=/path/to/python   with an interpreter that is not on PATH
+# make package RUNTIME_PYTHON=/path/to/python   with an interpreter that is not found
 # make package REPAIR=1                         with pikepdf, for requests with options.repair
 #
 # PYTHON_VERSION is template.yaml's Runtime. Wheels are fetched for it, whatever runs here; only
@@ -115,29 +123,24 @@ lock: | $(UV)  ## Renew uv.lock from pyproject.toml
 ARCH := arm64
 PYTHON_VERSION := 3.13
 BUILD := build
-RUNTIME_PYTHON ?= $(shell for candidate in python$(PYTHON_VERSION) \
+# The first that is the runtime's: on PATH, of pyenv, of uv. It is looked for once, when it is needed.
+ifeq ($(origin RUNTIME_PYTHON),undefined)
+RUNTIME_PYTHON = $(eval RUNTIME_PYTHON := $$(shell $$(FIND_RUNTIME_PYTHON)))$(RUNTIME_PYTHON)
+endif
+FIND_RUNTIME_PYTHON = for candidate in python$(PYTHON_VERSION) \
+	"$$PYENV_ROOT"/versions/$(PYTHON_VERSION).*/bin/python$(PYTHON_VERSION) \
+	"$$HOME"/.pyenv/versions/$(PYTHON_VERSION).*/bin/python$(PYTHON_VERSION) \
 	"$$($(UV) python find --no-project $(PYTHON_VERSION) 2>/dev/null)"; do \
-	"$$candidate" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' \
-	2>/dev/null && command -v "$$candidate" && break; done)
+	"$$candidate" -c $(IS_RUNTIME_PYTHON) 2>/dev/null && command -v "$$candidate" && break; done
+IS_RUNTIME_PYTHON = 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")'
 PLATFORM = $(patsubst arm64,aarch64,$(ARCH))-manylinux_2_28
 
-# Each artifact carries what its handlers import, directly or not, and no other module of ours.
+# Each artifact carries what its handlers import, directly or not (tools/artifact.py).
 rotation_HANDLERS := rotate reconcile
 sealing_HANDLERS := seal seal_events seal_batch
-
-define IMPORTED
-import os, sys
-from glob import glob
-from modulefinder import ModuleFinder
-finder = ModuleFinder(path=["."])
-for handler in sys.argv[1:]:
-    finder.import_hook("rotation.handlers." + handler)
-files = [module.__file__ for module in finder.modules.values() if module.__file__]
-# And the data that lies beside a module for it to read.
-files += [data for folder in {*map(os.path.dirname, files)} for data in glob(folder + "/*.zlib")]
-print(*sorted(map(os.path.relpath, files)))
-endef
-export IMPORTED
+# The largest size in MiB, zipped with the bytecode.
+rotation_LARGEST := 8
+sealing_LARGEST := $(if $(REPAIR),30,20)
 
 .PHONY: package package-rotation package-sealing runtime-python
 
@@ -147,37 +150,33 @@ package: package-rotation package-sealing  ## Build the Lambda artifacts: build/
 # no RECORD, no absolute path, no time, one hash seed, one mode. unchecked-hash, because SAM dates
 # every zip entry 1980, which makes timestamp bytecode stale on each cold start.
 package-rotation package-sealing: package-%: runtime-python | $(UV)
-	@rm -rf $(BUILD)/$* $(BUILD)/.$*
+	@rm -rf $(BUILD)/$* $(BUILD)/$*.json $(BUILD)/$*.cdx.json $(BUILD)/.$*
 	@mkdir -p $(BUILD)/.$*
-	@$(UV) export --quiet --frozen --no-emit-project --extra $* --prune boto3 \
-		$(if $(REPAIR),$(if $(filter sealing,$*),--extra repair)) \
-		--output-file $(BUILD)/.$*/requirements.txt >/dev/null
+	@set -e; locked() { $(UV) export --quiet --frozen --no-emit-project --extra $* --prune boto3 \
+		$(if $(REPAIR),$(if $(filter sealing,$*),--extra repair)) "$$@" >/dev/null; }; \
+		locked --output-file $(BUILD)/.$*/requirements.txt; \
+		locked --format cyclonedx1.5 --output-file $(BUILD)/.$*/export.json
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps \
 		--only-binary :all: --python-platform $(PLATFORM) --python-version $(PYTHON_VERSION) \
 		--link-mode copy --target $(BUILD)/.$*/tree -r $(BUILD)/.$*/requirements.txt
-	@set -e; modules=$$("$(RUNTIME_PYTHON)" -c "$$IMPORTED" $($*_HANDLERS)); \
-		for module in $$modules; do \
-		mkdir -p "$(BUILD)/.$*/tree/$${module%/*}"; cp "$$module" "$(BUILD)/.$*/tree/$$module"; done
-	@cd $(BUILD)/.$*/tree && rm -rf bin .lock */tests \
-		&& find . \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' \
-		-o -name '_testcapi.*' -o -path '*.dist-info/RECORD' -o -path '*.dist-info/INSTALLER' \
-		-o -path '*.dist-info/REQUESTED' \) -type f -exec rm -f {} +
-	@# The headers of METADATA are read at run time (versions); the page for PyPI after them is not.
-	@find $(BUILD)/.$*/tree -path '*.dist-info/METADATA' -exec sed -i '/^$$/,$$d' {} +
+	@"$(RUNTIME_PYTHON)" tools/artifact.py fill $(BUILD)/.$*/tree $($*_HANDLERS)
 	@PYTHONHASHSEED=0 "$(RUNTIME_PYTHON)" -S -s -m compileall -q -j 1 -s $(BUILD)/.$*/tree \
 		-p /var/task --invalidation-mode unchecked-hash $(BUILD)/.$*/tree
 	@chmod -R u=rwX,go=rX $(BUILD)/.$*/tree
+	@"$(RUNTIME_PYTHON)" tools/artifact.py describe $(BUILD)/.$*/tree $(BUILD)/$* \
+		--export $(BUILD)/.$*/export.json --python $(PYTHON_VERSION) --architecture $(ARCH) \
+		--largest $($*_LARGEST)
 	@mv $(BUILD)/.$*/tree $(BUILD)/$*
 	@rm -rf $(BUILD)/.$*
-	@echo "$(BUILD)/$*: python$(PYTHON_VERSION), $(ARCH), $$(du -sk $(BUILD)/$* | cut -f 1) kB"
 
 runtime-python: | $(UV)
 	@case "$(ARCH)" in arm64|x86_64) ;; *) \
 		echo "ARCH must be arm64 or x86_64, not $(ARCH)." >&2; exit 1;; esac
-	@"$(RUNTIME_PYTHON)" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' \
+	@"$(RUNTIME_PYTHON)" -c $(IS_RUNTIME_PYTHON) \
 		2>/dev/null || { echo "python$(PYTHON_VERSION) is needed to compile for Lambda's" \
-		"python$(PYTHON_VERSION) runtime and is not on PATH. Install it, or name it:" \
+		"python$(PYTHON_VERSION) runtime, and neither PATH nor pyenv has it. Install it, or name it:" \
 		"make package RUNTIME_PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
+	@echo "Compiling with $(RUNTIME_PYTHON)"
 
 clean:  ## Remove everything that was built or installed
 	rm -rf $(VENV) $(VENV)-docs build .sandbox .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

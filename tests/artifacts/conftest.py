@@ -14,7 +14,13 @@ from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import RECONCILE, ROTATE, SEAL, TIMEOUTS, Deployment
 from tests.artifacts.emulator import EmulatedFunction
 from tests.artifacts.template import Template
-from tests.artifacts.toolchain import HOST, interface_emulator, lambda_runtime, package
+from tests.artifacts.toolchain import (
+    HOST,
+    interface_emulator,
+    lambda_runtime,
+    package,
+    sam_environment,
+)
 from tests.unattended.fixtures import arrival_queue, sealer_fixture
 
 __all__ = ["arrival_queue", "sealer_fixture"]
@@ -77,9 +83,15 @@ def runtime(make_once: MakeOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
-def interface_emulator_binary(make_once: MakeOnce) -> Path:
+def sam_installed(make_once: MakeOnce) -> Path:
+    """An environment with AWS SAM."""
+    return make_once("sam", sam_environment)
+
+
+@pytest.fixture(scope="session")
+def interface_emulator_binary(sam_installed: Path) -> Path:
     """The runtime interface emulator's binary, from AWS."""
-    return make_once("sam", interface_emulator)
+    return interface_emulator(sam_installed)
 
 
 @pytest.fixture

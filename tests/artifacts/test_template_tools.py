@@ -37,16 +37,16 @@ def test_cfn_lint_would_object(tmp_path: Path) -> None:
     assert "Rotate" in objection.stdout
 
 
-def test_sam_accepts_the_template(project: Path) -> None:
+def test_sam_accepts_the_template(project: Path, sam_installed: Path) -> None:
     """AWS SAM transforms the template without credentials, and its linter agrees."""
-    validated = sam("validate", "--lint", cwd=project)
+    validated = sam(sam_installed, "validate", "--lint", cwd=project)
     assert validated.returncode == 0, validated.stdout + validated.stderr
     assert "is a valid SAM Template" in validated.stdout
 
 
-def test_sam_builds_nothing_again(project: Path) -> None:
+def test_sam_builds_nothing_again(project: Path, sam_installed: Path) -> None:
     """`sam build` takes the artifacts as they are: it copies nothing and resolves nothing."""
-    finished = sam("build", "--build-dir", "out", cwd=project)
+    finished = sam(sam_installed, "build", "--build-dir", "out", cwd=project)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert [path.name for path in (project / "out").iterdir()] == ["template.yaml"]
     locations = re.findall(r"CodeUri: (\S+)", (project / "out" / "template.yaml").read_text())

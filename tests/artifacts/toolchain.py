@@ -1,8 +1,8 @@
 """Runs the project's own build, and fetches what stands in for Lambda around an artifact.
 
 Nothing here needs Docker, AWS credentials or an interpreter other than the running one. What is
-fetched is pinned: Python packages by ``uv.lock``, the runtime interface emulator by the hash of
-the wheel that carries it, AWS SAM by its version.
+fetched is locked by hash: what Lambda brings in ``uv.lock``, AWS SAM, whose wheel carries the
+runtime interface emulator, in ``tools/sam.txt``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 # Lambda's name for the machine that runs the tests.
 HOST = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
-
-SAM_VERSION = "1.170.0"
-_SAM_WHEEL = "sha256:24ebaf5ecba38dc1758089968cb89ab61e124b84e92a344fc7a2771a47f4d0bf"
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -75,37 +72,41 @@ def lambda_runtime(into: Path) -> Path:
     locked = into.with_name("locked.txt")
     succeed(
         SCRIPTS / "uv",
-        *("export", "--quiet", "--frozen", "--no-emit-project", "--group", "test"),
+        *("export", "--quiet", "--frozen", "--no-emit-project", "--only-group", "lambda-runtime"),
         *("--output-file", locked),
     )
     succeed(
         SCRIPTS / "uv",
         *("pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"),
-        *("--constraint", locked, "--target", into, "boto3", "awslambdaric"),
+        *("--require-hashes", "--no-deps", "--target", into, "--requirement", locked),
     )
     return into
 
 
-def interface_emulator(into: Path) -> Path:
-    """AWS's Lambda runtime interface emulator, from the wheel of AWS SAM that carries it."""
-    pinned = into.with_name("pinned.txt")
-    pinned.write_text(f"aws-sam-cli=={SAM_VERSION} --hash={_SAM_WHEEL}\n")
+def sam_environment(into: Path) -> Path:
+    """AWS SAM in an environment of its own."""
+    succeed(SCRIPTS / "uv", "venv", "--quiet", "--python", sys.executable, into)
     succeed(
         SCRIPTS / "uv",
-        *("pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"),
-        *("--require-hashes", "--no-deps", "--target", into, "--requirement", pinned),
+        *("pip", "sync", "--quiet", "--python", into / "bin" / "python", "--only-binary", ":all:"),
+        *("--require-hashes", ROOT / "tools" / "sam.txt"),
     )
-    binary = into / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{HOST}"
+    return into
+
+
+def interface_emulator(environment: Path) -> Path:
+    """AWS's Lambda runtime interface emulator, in an environment that has AWS SAM."""
+    [binary] = environment.glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{HOST}")
     binary.chmod(0o755)
     return binary
 
 
-def sam(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run AWS SAM, which has an environment of its own in uv's cache, with no credentials."""
+def sam(
+    environment_of_sam: Path, *arguments: str | Path, cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run AWS SAM with no credentials."""
     return run(
-        SCRIPTS / "uv",
-        *("tool", "run", "--quiet", "--python", sys.executable),
-        *("--from", f"aws-sam-cli=={SAM_VERSION}", "sam"),
+        environment_of_sam / "bin" / "sam",
         *arguments,
         cwd=cwd,
         env=environment(

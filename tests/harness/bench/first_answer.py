@@ -29,6 +29,7 @@ from tests.artifacts.toolchain import (
     interface_emulator,
     lambda_runtime,
     package,
+    sam_environment,
     succeed,
 )
 from tests.harness.bench.results import Figure
@@ -116,7 +117,7 @@ class Stage:
         package(folder / "ours", HOST)
         _build_rivals(folder)
         runtime = lambda_runtime(folder / "runtime")
-        return cls(folder, runtime, interface_emulator(folder / "sam"))
+        return cls(folder, runtime, interface_emulator(sam_environment(folder / "sam")))
 
     def function(
         self, artifact: str, handler: str, environment: Mapping[str, str]
