@@ -110,7 +110,7 @@ def deployment(
     artifacts: Path, runtime: Path, interface_emulator_binary: Path, tmp_path: Path
 ) -> Iterator[Deployment]:
     """The template's functions, from their artifacts, in the sandbox."""
-    template = Template.read()
+    template = Template.read(KeyIssuer="admin-api")
 
     def emulated(name: str, handler: str, environment: Mapping[str, str]) -> FunctionRunner:
         function, artifact = _functions[name]

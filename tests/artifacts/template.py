@@ -1,9 +1,9 @@
 """The template as CloudFormation would see it: intrinsic functions resolved, as far as tests need.
 
 Knows the short forms of Ref, Condition, Fn::Sub, Fn::If, Fn::Equals, Fn::Not, Fn::And, Fn::Or,
-Fn::Contains, Fn::Join, Fn::Split, Fn::Select and Fn::GetAtt (CloudFormation UserGuide,
-intrinsic-function-reference). A Ref or GetAtt of a resource becomes its own text, such as
-``Secret`` or ``RotationFunction.Arn``; the Ref of a topic is an ARN.
+Fn::Contains, Fn::EachMemberEquals, Fn::Join, Fn::Split, Fn::Select and Fn::GetAtt (CloudFormation
+UserGuide, intrinsic-function-reference). A Ref or GetAtt of a resource becomes its own text, such
+as ``Secret`` or ``RotationFunction.Arn``; the Ref of a topic is an ARN.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PSEUDO = {
     "AWS::Region": "eu-central-1",
     "AWS::StackName": "signatures",
 }
-BUCKETS = {"SourceBucketName": "inbox", "DestinationBucketName": "outbox"}
+#: What the buckets for documents are called where the stack creates them.
+BUCKETS = {"SourceBucket": "inbox", "DestinationBucket": "outbox"}
 
 _absent = object()
 
@@ -37,6 +38,7 @@ _PLAIN_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Fn::And": lambda *all_of: all(all_of),
     "Fn::Or": lambda *any_of: any(any_of),
     "Fn::Contains": lambda texts, text: text in texts,
+    "Fn::EachMemberEquals": lambda texts, text: all(one == text for one in texts),
     "Fn::Join": lambda separator, parts: separator.join(parts),
     "Fn::Split": lambda separator, text: text.split(separator),
     "Fn::Select": lambda index, texts: texts[int(index)],
@@ -101,9 +103,9 @@ class Template:
             AssertionError: a value is not one that the template allows.
         """
         document = _document()
-        chosen = dict(BUCKETS)
+        chosen = {}
         for name, declared in document["Parameters"].items():
-            value = str(parameters.get(name, declared.get("Default", chosen.get(name))))
+            value = str(parameters.get(name, declared.get("Default")))
             pattern = declared.get("AllowedPattern", ".*")
             assert re.fullmatch(pattern, value, re.DOTALL), f"{name} does not allow {value}"
             allowed = map(str, declared.get("AllowedValues", [value]))
@@ -221,6 +223,8 @@ class Template:
             return _absent
         if name in PSEUDO:
             return PSEUDO[name]
+        if name in BUCKETS:
+            return BUCKETS[name]
         if name in self.parameters:
             listed = self.document["Parameters"][name]["Type"] == "CommaDelimitedList"
             return self.parameters[name].split(",") if listed else self.parameters[name]

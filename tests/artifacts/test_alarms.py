@@ -40,7 +40,7 @@ def alarms(**parameters: str) -> dict[str, Any]:
 
 
 def alarm(name: str) -> Any:
-    return (alarms() | alarms(KeyIssuer="key-pool"))[name]
+    return (alarms() | alarms(KeyIssuer="admin-api"))[name]
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def test_the_alarms_are_those_of_the_page() -> None:
     page = (ROOT / "docs" / "watching.md").read_text()
     named = set(re.findall(r"`(\w+Alarm)`", page))
     named -= Template.read().parameters.keys()
-    assert named == alarms().keys() | alarms(KeyIssuer="key-pool").keys()
+    assert named == alarms().keys() | alarms(KeyIssuer="admin-api").keys()
 
 
 def test_a_reconcile_function_that_stops_raises_an_alarm(deployment: Deployment) -> None:

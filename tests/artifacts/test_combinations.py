@@ -12,13 +12,16 @@ from tests.artifacts.template import Template
 ONE_BUCKET = {"SourceBucketName": "documents", "DestinationBucketName": "documents"}
 SUBNETS = "subnet-0f1e2d3c,subnet-4b5a6978"
 VPC = "vpc-0f1e2d3c"
+KEY = "arn:aws:kms:eu-central-1:012345678912:key/5ec7e700-0000-4000-8000-000000000001"
+SECRET = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:ours-AbCdEf"
+READER = "arn:aws:iam::210987654321:role/portal"
 BOUNDARY = "arn:aws:iam::012345678912:policy/boundary"
 
 
 @pytest.mark.parametrize("issuer", ["admin-api", "key-pool"])
 @pytest.mark.parametrize("sealing", ["none", "bulk", "events"])
 def test_the_defaults_are_accepted(issuer: str, sealing: str) -> None:
-    """Two buckets and nothing else."""
+    """Whoever names nothing gets two buckets, which are apart."""
     assert Template.read(KeyIssuer=issuer, UnattendedSealing=sealing).refusals() == []
 
 
@@ -30,10 +33,18 @@ def test_the_defaults_are_accepted(issuer: str, sealing: str) -> None:
         ({"RotationDays": "335", "KeyLifetimeDays": "364"}, "AcceptRotationDaysAbove90"),
         ({"RotationDays": "91", "AcceptRotationDaysAbove90": "true"}, ""),
         (
-            {"RotationDays": "91", "AcceptRotationDaysAbove90": "true", "KeyLifetimeDays": "91"},
+            {
+                "RotationDays": "91",
+                "AcceptRotationDaysAbove90": "true",
+                "KeyLifetimeDays": "91",
+                "KeyIssuer": "admin-api",
+            },
             "KeyLifetimeDays must exceed",
         ),
-        ({"RotationDays": "31", "KeyLifetimeDays": "31"}, "KeyLifetimeDays must exceed"),
+        (
+            {"RotationDays": "31", "KeyLifetimeDays": "31", "KeyIssuer": "admin-api"},
+            "KeyLifetimeDays must exceed",
+        ),
         # The pool's keys have the lives that people gave them.
         ({"RotationDays": "31", "KeyLifetimeDays": "32", "KeyIssuer": "key-pool"}, ""),
         ({**ONE_BUCKET, "UnattendedSealing": "none"}, ""),
@@ -92,6 +103,21 @@ def test_the_defaults_are_accepted(issuer: str, sealing: str) -> None:
             },
             "",
         ),
+        ({"ForeignReaderArns": READER}, "KmsKeyArn"),
+        ({"ForeignReaderArns": READER, "KmsKeyArn": KEY}, ""),
+        ({"ExistingSecretArn": SECRET, "OnlyKnownReaders": "true"}, "ExistingSecretArn"),
+        ({"ExistingSecretArn": SECRET, "ReplicaRegion": "eu-west-1"}, "ExistingSecretArn"),
+        (
+            {"ExistingSecretArn": SECRET, "ForeignReaderArns": READER, "KmsKeyArn": KEY},
+            "ExistingSecretArn",
+        ),
+        ({"SecondReplicaRegion": "eu-west-1"}, "SecondReplicaRegion"),
+        ({"ReplicaRegion": "eu-west-1", "SecondReplicaRegion": "eu-west-1"}, "other than"),
+        ({"ReplicaRegion": "eu-west-1", "SecondReplicaRegion": "eu-north-1"}, ""),
+        ({"ReplicaKmsKeyArn": KEY}, "needs its Region"),
+        ({"ReplicaRegion": "eu-west-1", "SecondReplicaKmsKeyArn": KEY}, "needs its Region"),
+        ({"KmsKeyArn": KEY, "FormerKmsKeyArn": KEY}, "FormerKmsKeyArn"),
+        ({"FormerKmsKeyArn": KEY}, ""),
     ],
 )
 def test_a_wrong_combination_is_refused(parameters: dict[str, str], refused: str) -> None:
@@ -109,7 +135,11 @@ def test_no_life_that_the_functions_accept_is_refused(grace: int) -> None:
         life = -(-least // timedelta(days=1))
         if life > 364:
             continue
-        parameters = {"RotationDays": str(days), "KeyLifetimeDays": str(life)}
+        parameters = {
+            "RotationDays": str(days),
+            "KeyLifetimeDays": str(life),
+            "KeyIssuer": "admin-api",
+        }
         template = Template.read(
             AcceptRotationDaysAbove90="true", GraceHours=str(grace), **parameters
         )

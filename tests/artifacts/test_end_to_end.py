@@ -178,7 +178,7 @@ def test_the_functions_need_no_right_that_the_template_does_not_give(
     deployment: Deployment,
 ) -> None:
     """Every call that the functions make to AWS is one that their roles allow."""
-    template = Template.read()
+    template = Template.read(KeyIssuer="admin-api")
     deployment.turn_on_rotation()
     began = len(deployment.cloud.calls)
     assert _rotate(deployment).succeeded

@@ -37,8 +37,8 @@ _SECRETS = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:*"
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    """The template with its defaults."""
-    return Template.read()
+    """The template with its defaults, and keys from the administration interface."""
+    return Template.read(KeyIssuer="admin-api")
 
 
 @pytest.mark.parametrize(("function", "artifact"), _FUNCTIONS.items())

@@ -361,7 +361,7 @@ def test_the_settings_page_names_what_the_template_leaves_out() -> None:
     """The variables that template.yaml does not set are listed as such, and no others."""
     template = Template.read()
     deployed = set(template.environment("RotationFunction"))
-    deployed |= set(Template.read(KeyIssuer="key-pool").environment("RotationFunction"))
+    deployed |= set(Template.read(KeyIssuer="admin-api").environment("RotationFunction"))
     deployed |= set(template.environment("SealingFunction"))
     deployed |= set(template.environment("ReconcileFunction"))
     deployed |= set(template.environment("SealEventsFunction"))

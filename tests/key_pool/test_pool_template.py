@@ -26,12 +26,20 @@ def test_the_function_gets_settings_for_a_pool_that_it_accepts() -> None:
     assert "ADMIN_SECRET" not in environment
 
 
-def test_the_default_is_the_administration_interface() -> None:
-    """Whoever sets nothing gets no pool; people are asked through the alarm topic."""
+def test_the_default_is_the_pool() -> None:
+    """It works with the vendor as published; people are asked through the alarm topic."""
     environment = Template.read().environment("RotationFunction")
     settings = RotationSettings.from_environment(environment)
-    assert settings.key_issuer == ADMIN_API
+    assert settings.key_issuer == KEY_POOL
     assert settings.notification_topic == ALARMS
+    assert "ADMIN_SECRET" not in environment
+
+
+def test_the_administration_interface_needs_no_pool() -> None:
+    """Whoever chooses it gets the secret for the admin credential instead."""
+    environment = Template.read(KeyIssuer="admin-api").environment("RotationFunction")
+    settings = RotationSettings.from_environment(environment)
+    assert settings.key_issuer == ADMIN_API
     assert "POOL_SECRET" not in environment
 
 

@@ -168,7 +168,7 @@ class ArrivalQueue:
 
 
 def _pattern(bucket: str) -> str:
-    return _template_s_pattern().replace(BUCKETS["SourceBucketName"], bucket)
+    return _template_s_pattern().replace(BUCKETS["SourceBucket"], bucket)
 
 
 @cache
