@@ -61,6 +61,13 @@ def test_every_start_can_be_prepared(start: str, laboratory: Laboratory) -> None
     assert state.judge[0][state.arns[0]].held
 
 
+@pytest.mark.parametrize("failure", ["throttled", "before"])
+def test_a_seal_may_fail_if_its_own_call_does(laboratory: Laboratory, failure: str) -> None:
+    """Whoever asked for it is told to repeat it; nobody else has done anything wrong."""
+    outcome = laboratory.run(Schedule.parse(f"stray/past-grace+sealing/0>1/1!{failure}"))
+    assert outcome.violations == []
+
+
 def test_the_same_schedule_gives_the_same_run(laboratory: Laboratory) -> None:
     """Call for call, with the same ids: whatever was run before."""
     schedule = Schedule.parse("in-grace/rotation+reconcile+edit/9>1,20>0")
