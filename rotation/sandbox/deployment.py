@@ -216,7 +216,8 @@ class Deployment:
         held: dict[str, str] = json.loads(value["SecretString"])
         return held
 
-    def _deploy(self) -> None:
+    def _create_contents(self) -> None:
+        """Buckets, the secret without a value, and the issuer's secret."""
         s3 = self.cloud.client("s3")
         for bucket in (SOURCE_BUCKET, DESTINATION_BUCKET):
             s3.create_bucket(Bucket=bucket)
@@ -232,6 +233,9 @@ class Deployment:
                 SecretString=json.dumps({"apiKey": admin.material, "apiKeyId": admin.id}),
             )
         self.secret_arn = secrets.create_secret(Name=SECRET)["ARN"]
+
+    def _deploy(self) -> None:
+        self._create_contents()
         handlers = {
             ROTATE: "rotation.handlers.rotate.handler",
             RECONCILE: "rotation.handlers.reconcile.handler",

@@ -29,6 +29,7 @@ from rotation.sandbox.deployment import (
 from rotation.sandbox.vendor import PortalKey
 from tests.artifacts.template import Template, actions
 from tests.cli.operator_terminal import OperatorTerminal
+from tests.reused_deployment import ReusedDeployment
 
 pytestmark = pytest.mark.slow
 
@@ -37,15 +38,24 @@ WHY = ("--reason", "key-compromise")
 READS = ("GetSecretValue", "BatchGetSecretValue", "PutSecretValue")
 
 
-@pytest.fixture
-def operator(tmp_path: Path) -> Iterator[OperatorTerminal]:
-    """A deployment of the test's own, with a key and a schedule; keys die within a second."""
-    with Deployment(
-        tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=0.5)
+@pytest.fixture(scope="module")
+def reused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReusedDeployment]:
+    """A deployment for all tests of the module; keys die within two seconds."""
+    with ReusedDeployment(
+        tmp_path_factory.mktemp("deployment"),
+        retries=RetryPolicy(()),
+        propagation_limit=timedelta(seconds=0.5),
     ) as deployment:
-        deployment.store_first_key()
-        deployment.turn_on_rotation()
-        yield OperatorTerminal(deployment)
+        yield deployment
+
+
+@pytest.fixture
+def operator(reused: ReusedDeployment) -> OperatorTerminal:
+    """A terminal beside a deployment with a key and a schedule, in which nothing else is."""
+    reused.begin_anew()
+    reused.store_first_key()
+    reused.turn_on_rotation()
+    return OperatorTerminal(reused)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +12,33 @@ from click.testing import CliRunner
 
 from rotation.cli.commands import rotation
 from rotation.sandbox.aws.rotations import RetryPolicy
-from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, Deployment
+from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET
 from rotation.sandbox.vendor import Outage
 from tests.cli.operator_terminal import OperatorTerminal
 from tests.journal.graces import let_graces_end
+from tests.reused_deployment import ReusedDeployment
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def operator(tmp_path: Path) -> Iterator[OperatorTerminal]:
-    """A deployment of the test's own, with a key and a schedule; keys die within two seconds."""
-    with Deployment(
-        tmp_path, retries=RetryPolicy(()), propagation_limit=timedelta(seconds=0.5)
+@pytest.fixture(scope="module")
+def reused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReusedDeployment]:
+    """A deployment for all tests of the module; keys die within two seconds."""
+    with ReusedDeployment(
+        tmp_path_factory.mktemp("deployment"),
+        retries=RetryPolicy(()),
+        propagation_limit=timedelta(seconds=0.5),
     ) as deployment:
-        deployment.store_first_key()
-        deployment.turn_on_rotation()
-        yield OperatorTerminal(deployment)
+        yield deployment
+
+
+@pytest.fixture
+def operator(reused: ReusedDeployment) -> OperatorTerminal:
+    """A terminal beside a deployment with a key and a schedule, in which nothing else is."""
+    reused.begin_anew()
+    reused.store_first_key()
+    reused.turn_on_rotation()
+    return OperatorTerminal(reused)
 
 
 def test_a_forced_rotation_ends_with_every_older_key_proven_dead(

@@ -17,17 +17,14 @@ from typing import Any, Final
 from rotation.credential import iso_utc
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import (
-    ADMIN_SECRET,
-    DESTINATION_BUCKET,
-    EVIDENCE_BUCKET,
     SECRET,
     SOURCE_BUCKET,
     Deployment,
-    create_evidence_bucket,
 )
 from rotation.sandbox.vendor import Outage, PortalKey, Role
 from tests.docs.runbooks.regions import OTHER_REGION, STACK, TwoRegions
 from tests.paths import ROOT
+from tests.reused_deployment import ReusedDeployment
 
 #: A whole rotation is tried once, and a death takes two seconds to prove.
 RETRIES: Final = RetryPolicy(())
@@ -57,27 +54,8 @@ class Scenario:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-class Reused(Deployment):
-    """A deployment for one page after the other: only the functions stay."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, retries=RETRIES, propagation_limit=PROPAGATION_LIMIT)
-
-    def begin_anew(self) -> None:
-        """Forget every secret, object and call; no key of an earlier page works."""
-        self.cloud.wait_for_events()
-        self.cloud.reset()
-        self.vendor.outage = None
-        self.vendor.keys.quota = 20
-        for key in self.vendor.keys.all():
-            self.vendor.keys.revoke(key.id)
-        s3, secrets = self.cloud.client("s3"), self.cloud.client("secretsmanager")
-        for bucket in (SOURCE_BUCKET, DESTINATION_BUCKET):
-            s3.create_bucket(Bucket=bucket)
-        create_evidence_bucket(s3, EVIDENCE_BUCKET)
-        secrets.create_secret(Name=ADMIN_SECRET)
-        _store(self, ADMIN_SECRET, self.vendor.keys.create(role=Role.ADMIN))
-        secrets.create_secret(Name=SECRET)
+def deploy(folder: Path) -> ReusedDeployment:
+    return ReusedDeployment(folder, retries=RETRIES, propagation_limit=PROPAGATION_LIMIT)
 
 
 def deploy_with_pool(folder: Path) -> Deployment:
@@ -240,14 +218,14 @@ def promoted_replica(deployment: Deployment) -> Scenario:
 PREPARE: Final[
     Mapping[str, tuple[Callable[[Path], Deployment], Callable[[Deployment], Scenario]]]
 ] = {
-    "deleted-secret": (Reused, deleted_secret),
-    "expired-key": (Reused, expired_key),
-    "leaked-key": (Reused, leaked_key),
+    "deleted-secret": (deploy, deleted_secret),
+    "expired-key": (deploy, expired_key),
+    "leaked-key": (deploy, leaked_key),
     "leaked-pool": (deploy_with_pool, leaked_pool),
-    "lost-admin-credential": (Reused, lost_admin_credential),
+    "lost-admin-credential": (deploy, lost_admin_credential),
     "promoted-replica": (deploy_in_two_regions, promoted_replica),
-    "stuck-rotation": (Reused, stuck_rotation),
-    "vendor-outage": (Reused, vendor_outage),
+    "stuck-rotation": (deploy, stuck_rotation),
+    "vendor-outage": (deploy, vendor_outage),
 }
 
 

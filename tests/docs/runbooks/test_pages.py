@@ -15,8 +15,9 @@ from rotation.sandbox.aws.traffic import AwsCall
 from rotation.sandbox.deployment import Deployment
 from tests.docs.runbooks.page import Page, pages, planted
 from tests.docs.runbooks.reader import Reader
-from tests.docs.runbooks.scenarios import PREPARE, Reused
+from tests.docs.runbooks.scenarios import PREPARE
 from tests.docs.runbooks.terminal import Terminal
+from tests.reused_deployment import ReusedDeployment
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 CALLER = "AKIAREADER0000000000"
@@ -38,7 +39,7 @@ def running(
 @pytest.fixture
 def deployment(running: Deployment) -> Deployment:
     """A deployment in which nothing has happened yet."""
-    if isinstance(running, Reused):
+    if isinstance(running, ReusedDeployment):
         running.begin_anew()
     return running
 
