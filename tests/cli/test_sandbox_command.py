@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -46,21 +47,28 @@ class SandboxProcess:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
 
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    """`rotation sandbox`, started and later interrupted."""
+@contextmanager
+def started(folder: Path) -> Iterator[SandboxProcess]:
+    """`rotation sandbox`, started and later killed."""
     process = subprocess.Popen(
-        [str(BIN / "rotation"), "sandbox", "--json", "--folder", str(tmp_path)],
+        [str(BIN / "rotation"), "sandbox", "--json", "--folder", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     try:
-        yield SandboxProcess(process, answer_of("sandbox", process.stdout.readline()), tmp_path)
+        yield SandboxProcess(process, answer_of("sandbox", process.stdout.readline()), folder)
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    """A sandbox that tests share, each with a document of its own."""
+    with started(tmp_path_factory.mktemp("sandbox")) as running:
+        yield running
 
 
 def labels(sandbox: SandboxProcess) -> list[list[str]]:
@@ -138,12 +146,12 @@ def test_documents_are_sealed_and_verified_with_what_it_prints(sandbox: SandboxP
 
 def test_a_seal_gets_the_highest_level_with_what_it_prints(sandbox: SandboxProcess) -> None:
     """The sandbox has an OCSP responder, CRLs and a time-stamping authority."""
-    (sandbox.folder / "a.pdf").write_bytes(pdf())
+    (sandbox.folder / "b.pdf").write_bytes(pdf())
     environment = {"PATH": os.environ["PATH"], **sandbox.environment}
     answers = []
     for arguments in (
-        ("seal", "--level", "B-LTA", "--json", "a.pdf", "sealed/"),
-        ("verify", "--json", "sealed/a.pdf"),
+        ("seal", "--level", "B-LTA", "--json", "b.pdf", "sealed/"),
+        ("verify", "--json", "sealed/b.pdf"),
     ):
         done = subprocess.run(
             [ROTATION, *arguments],
@@ -161,19 +169,20 @@ def test_a_seal_gets_the_highest_level_with_what_it_prints(sandbox: SandboxProce
     assert len(report["documentTimestamps"]) == 1
 
 
-def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(sandbox: SandboxProcess) -> None:
+def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     """env.sh holds the printed variables; Ctrl-C ends it with 0 and leaves nothing running."""
-    done = subprocess.run(
-        ["sh", "-c", f". {sandbox.folder}/env.sh && env"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"]},
-    )
-    sourced = dict(text.split("=", 1) for text in done.stdout.splitlines())
-    assert sandbox.environment.items() <= sourced.items()
-    sandbox.process.send_signal(signal.SIGINT)
-    _, said = sandbox.process.communicate(timeout=60)
-    assert sandbox.process.returncode == 0, said
-    assert "nothing is left running" in said
-    assert commands_below(str(sandbox.folder)) == []
+    with started(tmp_path) as sandbox:
+        done = subprocess.run(
+            ["sh", "-c", f". {sandbox.folder}/env.sh && env"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={"PATH": os.environ["PATH"]},
+        )
+        sourced = dict(text.split("=", 1) for text in done.stdout.splitlines())
+        assert sandbox.environment.items() <= sourced.items()
+        sandbox.process.send_signal(signal.SIGINT)
+        _, said = sandbox.process.communicate(timeout=60)
+        assert sandbox.process.returncode == 0, said
+        assert "nothing is left running" in said
+        assert commands_below(str(sandbox.folder)) == []
