@@ -23,7 +23,7 @@ from rotation.cli.shared.options import json_option, reconcile_function_option, 
 from rotation.cli.shared.output import plain_console
 from rotation.cli.shared.waiting import WaitLog, in_background, told_when_interrupted
 from rotation.errors import SecretStoreError
-from rotation.incident.containment import WaitClock, failure_text, is_final
+from rotation.incident.containment import WaitClock, failure_text, needs_mending
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
@@ -128,7 +128,7 @@ class RotationWait:
             if now - asked >= pause.total_seconds():
                 self._ask()
                 asked, pause = now, min(pause * _PAUSE_GROWS_BY, _LONGEST_PAUSE)
-            if pending and self._logged and is_final(self._logged[-1]):
+            if pending and self._logged and needs_mending(self._logged[-1]):
                 return f"{failure_text(self._logged[-1])}. {_mend_first(self.name)}"
             if unstaged_since is not None and now - unstaged_since > _SETTLING_TIME.total_seconds():
                 return self._unstaged_text()

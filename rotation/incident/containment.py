@@ -16,7 +16,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from rotation.errors import KeyQuotaError, RotationError
+from rotation.errors import (
+    CmsProfileError,
+    ConfigurationError,
+    JournalError,
+    KeyPoolEmptyError,
+    KeyPoolError,
+    KeyQuotaError,
+    RotationError,
+    SealVerificationError,
+    SecretStoreError,
+    VendorRefusedError,
+)
 from rotation.incident.progress import Stage
 from rotation.journal.model import Declaration
 
@@ -28,6 +39,20 @@ _PAUSE_GROWS_BY: Final = 1.5
 _RECONCILE_EVERY: Final = timedelta(seconds=5)
 #: A rotation that takes longer may find the vendor's quota full of older suspects, which can die.
 _ROOM_EVERY: Final = timedelta(seconds=45)
+_NEEDS_MENDING: Final = frozenset(
+    error.code
+    for error in (
+        CmsProfileError,
+        ConfigurationError,
+        JournalError,
+        KeyPoolEmptyError,
+        KeyPoolError,
+        KeyQuotaError,
+        SealVerificationError,
+        SecretStoreError,
+        VendorRefusedError,
+    )
+)
 
 
 class Ask(Protocol):
@@ -176,7 +201,7 @@ def _rotate(wait: _Wait) -> Stage:
         full = any(one["code"] == KeyQuotaError.code for one in failed)
         if stage is not Stage.ROTATING or waited > wait.limit:
             return stage
-        if not full and any(is_final(one) for one in failed):
+        if not full and any(needs_mending(one) for one in failed):
             return stage
         if full or waited >= room:
             _make_room(wait)
@@ -190,9 +215,13 @@ def failure_text(failure: Mapping[str, Any]) -> str:
     return f"{failure['step']} failed: {failure['message'].rstrip('.')} [{failure['code']}]"
 
 
-def is_final(failure: Mapping[str, Any]) -> bool:
-    """Whether a failed step fails again however often it is repeated, until somebody mends it."""
-    return not failure["retryable"]
+def needs_mending(failure: Mapping[str, Any]) -> bool:
+    """Whether a failed step fails again however often it is repeated, until a person mends it.
+
+    A key that the vendor does not accept yet is no such failure, nor is a version that another hand
+    has moved: the same rotation may get through, or the next one.
+    """
+    return not failure["retryable"] and failure["code"] in _NEEDS_MENDING
 
 
 def _new_failures(wait: _Wait, answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 from rotation.core.ports import KeyListing, Revocation
 from rotation.errors import VendorUnavailableError
-from rotation.incident.containment import Containment, WaitClock, contain
+from rotation.incident.containment import Containment, WaitClock, contain, needs_mending
 from rotation.journal.model import Declaration
 from rotation.sandbox.vendor import VendorFault
 from tests.incident.incident_fixture import ACTOR, IncidentFixture
@@ -290,6 +290,27 @@ def test_when_no_rotation_gets_through_it_says_why_at_once(incident: IncidentFix
     assert f"rotation unstick {incident.arn} --apply" in done.unfinished[0]
     assert incident.journal().open_incident is not None
     assert incident.current_key() in leaked & incident.alive()
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable", "needed"),
+    [
+        ("vendor_refused", False, True),
+        ("key_pool_empty", False, True),
+        ("secret_store", False, True),
+        ("secret_store", True, False),
+        ("vendor_unavailable", True, False),
+        ("credential_rejected", False, False),
+        ("version_state", False, False),
+        ("compromised_key", False, False),
+        ("rotation", False, False),
+    ],
+)
+def test_only_what_a_person_must_mend_ends_the_wait(
+    code: str, retryable: bool, needed: bool
+) -> None:
+    """A key that is not accepted yet, or a version that was moved, is no reason to give up."""
+    assert needs_mending({"code": code, "retryable": retryable}) == needed
 
 
 def test_a_step_that_may_get_through_is_waited_for(incident: IncidentFixture) -> None:
