@@ -20,6 +20,7 @@ from rotation.journal.keeper import JournalKeeper
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.vendor import Pki, PortalKey, Role, VendorEmulator
+from rotation.secrets_manager.allowed import ANY_SECRET
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.vendor.admin_api import AdminApi
@@ -85,6 +86,7 @@ class RotationFixture:
             key_lifetime=timedelta(days=90),
             grace=timedelta(hours=2),
             propagation_limit=timedelta(seconds=60),
+            rotated_secrets=ANY_SECRET,
         )
 
     def now(self) -> datetime:

@@ -54,8 +54,10 @@ def classify(rotation: Rotation) -> Snapshot | None:
     """Classify the token: the snapshot if it is staged, None if it is current already.
 
     The event is hostile: whoever may invoke the function could have made it up (a responder needs
-    ``lambda:InvokeFunction``), so nothing in it is believed that the secret does not say too.
+    ``lambda:InvokeFunction``), so nothing in it is believed that the secret does not say too. And
+    the secret must be an allowed one: whoever made the event could have made a secret as well.
     """
+    rotation.policy.rotated_secrets.require(rotation.secret.arn)
     snapshot = rotation.secret.snapshot()
     token = rotation.token
     if snapshot.arn != rotation.secret.arn:

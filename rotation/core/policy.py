@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from rotation.secrets_manager.allowed import AllowedSecrets
+
 _DAY: Final = timedelta(days=1)
 
 # How long a key lives.
@@ -107,6 +109,7 @@ class RotationPolicy:
         key_lifetime: how long an issued key may live.
         grace: how long a displaced key goes on working.
         propagation_limit: how long a new key may take to be accepted.
+        rotated_secrets: the secrets that may be rotated.
         former_installations: the ids under which the stack was deployed before.
     """
 
@@ -114,6 +117,7 @@ class RotationPolicy:
     key_lifetime: timedelta
     grace: timedelta
     propagation_limit: timedelta
+    rotated_secrets: AllowedSecrets
     former_installations: tuple[str, ...] = ()
 
     @property
@@ -131,6 +135,7 @@ class ReconciliationPolicy:
         rotation_function: the ARN of the function that rotates the secrets to be reconciled.
         grace: how long a displaced key goes on working.
         propagation_limit: how long a revoked key may still be accepted somewhere.
+        rotated_secrets: the secrets that may be rotated, and are reconciled.
         longest_key_life: how long any key lives at most: an older version of a secret holds no
             living key.
         former_installations: the ids under which the stack was deployed before.
@@ -140,6 +145,7 @@ class ReconciliationPolicy:
     rotation_function: str
     grace: timedelta
     propagation_limit: timedelta
+    rotated_secrets: AllowedSecrets
     longest_key_life: timedelta = LONGEST_KEY_LIFE
     former_installations: tuple[str, ...] = ()
 

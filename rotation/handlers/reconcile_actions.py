@@ -142,10 +142,12 @@ class ReconcileParts:
 
     def reconciler(self) -> Reconciler:
         """Reconciles secrets."""
-        services, function = self.services, self.services.policy.rotation_function
+        services, policy = self.services, self.services.policy
         return Reconciler(
             open_secret=self.open_secret,
-            discover=lambda: secrets_rotated_by(self.secrets, function),
+            discover=lambda: secrets_rotated_by(
+                self.secrets, policy.rotation_function, policy.rotated_secrets
+            ),
             condition=self.condition,
             services=services,
             death_prover=DeathProver(
@@ -292,13 +294,15 @@ def _are_secrets(secrets: object) -> bool:
 
 
 def _own_secret(request: ReconcileRequest, parts: ReconcileParts) -> Snapshot:
-    """The one secret that the event names, which must name our rotation function.
+    """The one secret that the event names, which must name our rotation function, and may.
 
     Whoever acts on it opens it anew by the full ARN, for a name may be another secret's later.
     """
     [name] = request.secrets or ()
     snapshot = parts.open_secret(name).snapshot()
-    snapshot.require_rotated_by(parts.services.policy.rotation_function)
+    policy = parts.services.policy
+    snapshot.require_rotated_by(policy.rotation_function)
+    policy.rotated_secrets.require(snapshot.arn)
     return snapshot
 
 

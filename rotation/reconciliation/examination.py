@@ -85,12 +85,14 @@ class Examiner:
         """List the vendor's keys of ``secret``, then read its labels and tags.
 
         Raises:
-            VersionStateError: the secret does not name our rotation function (any more).
+            VersionStateError: the secret does not name our rotation function (any more), or may not
+                be rotated.
             SecretStoreError: Secrets Manager refused or failed.
         """
         listing, listing_error = self._list_keys(secret)
         snapshot = secret.snapshot()
         snapshot.require_rotated_by(self.policy.rotation_function)
+        self.policy.rotated_secrets.require(snapshot.arn)
         return FirstLook(listing, listing_error, snapshot)
 
     def examine(self, secret: SecretVersions, look: FirstLook, journal: Journal) -> Examination:

@@ -269,6 +269,7 @@ class Deployment:
         }
         rotation = {
             "INSTALLATION_ID": "sandbox",
+            "ROTATED_SECRETS": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",
             **self._issuer_environment(),
             "EVIDENCE_BUCKET": EVIDENCE_BUCKET,
             "GRACE_HOURS": str(GRACE / timedelta(hours=1)),

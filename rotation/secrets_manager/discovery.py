@@ -1,4 +1,4 @@
-"""Finds the secrets that are ours: those that name our rotation function."""
+"""Finds the secrets that are ours: those that name our rotation function, and may."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rotation.privacy.observability import logger
+from rotation.secrets_manager.allowed import AllowedSecrets
 from rotation.secrets_manager.calls import call_secrets_manager
 from rotation.secrets_manager.labels import INCIDENT_TAG
 from rotation.secrets_manager.snapshot import same_function
@@ -28,8 +30,10 @@ class ListedSecret:
     has_incident: bool
 
 
-def secrets_rotated_by(client: SecretsManagerClient, function_arn: str) -> list[ListedSecret]:
-    """The secrets that name the function.
+def secrets_rotated_by(
+    client: SecretsManagerClient, function_arn: str, allowed: AllowedSecrets
+) -> list[ListedSecret]:
+    """The secrets that name the function and are allowed to. The log has a warning of any other.
 
     API_ListSecrets leaves out secrets that are scheduled for deletion, and may lag by minutes.
     So whoever works on a secret reads it again, and checks that it still names the function.
@@ -44,13 +48,16 @@ def secrets_rotated_by(client: SecretsManagerClient, function_arn: str) -> list[
             "ListSecrets", "the account", partial(_page, client, function_arn, page)
         )
         found += more
-    return found
+    for secret in found:
+        if not allowed.allow(secret.arn):
+            logger.warning("secret not allowed", extra={"secret": secret.arn})
+    return [secret for secret in found if allowed.allow(secret.arn)]
 
 
 def _page(
     client: SecretsManagerClient, function_arn: str, page: dict[str, Any]
 ) -> tuple[list[ListedSecret], dict[str, Any] | None]:
-    """The secrets of ours on one page, and the next page.
+    """The secrets on one page that name the function, and the next page.
 
     Raises:
         KeyError: the answer lacks a member that it must have.

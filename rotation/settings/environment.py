@@ -15,6 +15,7 @@ from rotation.errors import ConfigurationError
 _identifier = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _topic = re.compile(r"arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w-]{1,256}")
 _function = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w:-]+")
+_secret_pattern = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!*?-]+")
 _kms_key = re.compile(r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:(key|alias)/[\w/-]+")
 # UserGuide bucketnamingrules: 3 to 63 lower-case letters, digits, dots and hyphens.
 _bucket = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -118,6 +119,16 @@ class Environment:
         if len(set(entries)) != len(entries) or len(entries) > most:
             raise ConfigurationError(f"{name} must name {most} ids at most, each of them once.")
         return tuple(entries)
+
+    def secret_patterns(self, name: str) -> tuple[str, ...]:
+        """The ARNs of secrets, at least one; ``*`` and ``?`` stand for other characters."""
+        entries = tuple(entry.strip() for entry in self.required(name).split(","))
+        if not all(map(_secret_pattern.fullmatch, entries)):
+            raise ConfigurationError(
+                f"{name} must be full ARNs of secrets, comma-separated; in the name of a secret * "
+                "stands for any characters, and ? for one."
+            )
+        return entries
 
     def url(self, name: str, default: str) -> str:
         """The origin of a URL: https, or http for a loopback address."""

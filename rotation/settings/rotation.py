@@ -33,6 +33,7 @@ class RotationSettings:
         key_issuer: where keys come from: ``ADMIN_API`` or ``KEY_POOL``.
         admin_secret: the name or ARN of the secret with the admin credential; empty with a pool.
         pool_secret: the name or ARN of the secret with the key pool; empty without one.
+        rotated_secrets: the ARNs of the secrets that may be rotated, or patterns of them.
         evidence_bucket: the bucket with the journal and the records of incidents.
         notification_topic: the ARN of the SNS topic for messages to people, or None.
         reconcile_function: the name of the function to invoke after a promotion, or None.
@@ -50,6 +51,7 @@ class RotationSettings:
     key_issuer: str
     admin_secret: str
     pool_secret: str
+    rotated_secrets: tuple[str, ...]
     evidence_bucket: str
     notification_topic: str | None
     reconcile_function: str | None
@@ -76,6 +78,7 @@ class RotationSettings:
             key_issuer=issuer,
             admin_secret=env.required_if(issuer == ADMIN_API, "ADMIN_SECRET"),
             pool_secret=env.required_if(issuer == KEY_POOL, "POOL_SECRET"),
+            rotated_secrets=env.secret_patterns("ROTATED_SECRETS"),
             evidence_bucket=env.required("EVIDENCE_BUCKET"),
             notification_topic=env.topic("NOTIFICATION_TOPIC"),
             reconcile_function=env.text("RECONCILE_FUNCTION") or None,

@@ -3,7 +3,7 @@
 Knows the short forms of Ref, Condition, Fn::Sub, Fn::If, Fn::Equals, Fn::Not, Fn::And, Fn::Or,
 Fn::Contains, Fn::EachMemberEquals, Fn::Join, Fn::Split, Fn::Select and Fn::GetAtt (CloudFormation
 UserGuide, intrinsic-function-reference). A Ref or GetAtt of a resource becomes its own text, such
-as ``Secret`` or ``RotationFunction.Arn``; the Ref of a topic is an ARN.
+as ``SealingLogGroup`` or ``RotationFunction.Arn``; the Ref of a topic or of a secret is an ARN.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ PSEUDO = {
 }
 #: What the buckets for documents are called where the stack creates them.
 BUCKETS = {"SourceBucket": "inbox", "DestinationBucket": "outbox"}
+
+# What a Ref of a resource gives, where it is an ARN.
+_ARNS = {
+    "AWS::SNS::Topic": "arn:aws:sns:eu-central-1:012345678912:signatures-{}",
+    "AWS::SecretsManager::Secret": (
+        "arn:aws:secretsmanager:eu-central-1:012345678912:secret:{}-AbCdEf"
+    ),
+}
 
 _absent = object()
 
@@ -107,7 +115,10 @@ class Template:
         for name, declared in document["Parameters"].items():
             value = str(parameters.get(name, declared.get("Default")))
             pattern = declared.get("AllowedPattern", ".*")
-            assert re.fullmatch(pattern, value, re.DOTALL), f"{name} does not allow {value}"
+            # A pattern is for each value of a list (UserGuide, parameters-section-structure).
+            listed = declared["Type"] == "CommaDelimitedList"
+            for one in value.split(",") if listed else [value]:
+                assert re.fullmatch(pattern, one, re.DOTALL), f"{name} does not allow {value}"
             allowed = map(str, declared.get("AllowedValues", [value]))
             assert value in allowed, f"{name} does not allow {value}"
             assert len(value) <= declared.get("MaxLength", len(value)), f"{name} is too long"
@@ -228,9 +239,8 @@ class Template:
         if name in self.parameters:
             listed = self.document["Parameters"][name]["Type"] == "CommaDelimitedList"
             return self.parameters[name].split(",") if listed else self.parameters[name]
-        if self.document["Resources"].get(name, {}).get("Type") == "AWS::SNS::Topic":
-            return f"arn:aws:sns:eu-central-1:012345678912:signatures-{name}"
-        return name
+        pattern = _ARNS.get(self.document["Resources"].get(name, {}).get("Type"), "{}")
+        return pattern.format(name)
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:

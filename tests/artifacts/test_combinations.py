@@ -150,7 +150,7 @@ def test_a_boundary_holds_every_role() -> None:
     """Also the role of S3 Batch Operations; without one nothing is set."""
     for parameters, boundary in (({}, None), ({"PermissionsBoundaryArn": BOUNDARY}, BOUNDARY)):
         roles = Template.read(UnattendedSealing="events", **parameters).created("AWS::IAM::Role")
-        assert len(roles) == 5
+        assert len(roles) == 6
         assert {one.get("PermissionsBoundary") for one in roles.values()} == {boundary}
 
 

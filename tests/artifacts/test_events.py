@@ -246,7 +246,10 @@ def test_known_readers_are_not_told() -> None:
     for who in (
         of_role(READER),
         of_user(bob),
-        *(of_role(f"{role}.Arn") for role in ("RotationRole", "ReconcileRole", "UnattendedRole")),
+        *(
+            of_role(f"{role}.Arn")
+            for role in ("RotationRole", "ReconcileRole", "SealBatchRole", "SealEventsRole")
+        ),
     ):
         assert taken(reading(who), KnownReaderArns=known) == set()
     assert taken(reading(STRANGERS[0])) == set()

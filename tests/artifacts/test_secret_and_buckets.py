@@ -15,7 +15,8 @@ READER = "arn:aws:iam::012345678912:role/archive"
 FOREIGN = "arn:aws:iam::210987654321:role/portal"
 KEY = "arn:aws:kms:eu-central-1:012345678912:key/0f1e2d3c"
 FORMER = "arn:aws:kms:eu-central-1:012345678912:key/9f8e7d6c"
-OWN_ROLES = {"RotationRole.Arn", "ReconcileRole.Arn", "UnattendedRole.Arn"}
+UNATTENDED = {"SealBatchRole.Arn", "SealEventsRole.Arn"}
+OWN_ROLES = {"RotationRole.Arn", "ReconcileRole.Arn"} | UNATTENDED
 OVER_TLS = {"Bool": {"aws:SecureTransport": "false"}}
 
 
@@ -34,7 +35,8 @@ def test_every_secret_is_reached_over_tls_alone_and_never_public(
     template = Template.read(**parameters)
     policies = template.created("AWS::SecretsManager::ResourcePolicy")
     secrets = template.created("AWS::SecretsManager::Secret")
-    assert {policy["SecretId"] for policy in policies.values()} == secrets.keys()
+    arns = {template.resolve({"Ref": name}) for name in secrets}
+    assert {policy["SecretId"] for policy in policies.values()} == arns
     for name, policy in policies.items():
         assert template.resource(name)["DeletionPolicy"] == "RetainExceptOnCreate"
         assert policy["BlockPublicPolicy"] is True
@@ -48,7 +50,7 @@ def test_every_secret_is_reached_over_tls_alone_and_never_public(
 def test_only_known_readers_read_the_value() -> None:
     """The stack's own roles and those that are named; by default the policy names nobody."""
     assert secret_policy().keys() == {"TlsOnly"}
-    for unattended, roles in (("events", OWN_ROLES), ("none", OWN_ROLES - {"UnattendedRole.Arn"})):
+    for unattended, roles in (("events", OWN_ROLES), ("none", OWN_ROLES - UNATTENDED)):
         denied = secret_policy(
             OnlyKnownReaders="true",
             KnownReaderArns=READER,
@@ -60,9 +62,7 @@ def test_only_known_readers_read_the_value() -> None:
         spared = set(denied["Condition"]["ArnNotEquals"]["aws:PrincipalArn"])
         assert spared == roles | {READER, FOREIGN}
     alone = secret_policy(OnlyKnownReaders="true")["OnlyKnownReaders"]
-    assert set(alone["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]) == OWN_ROLES - {
-        "UnattendedRole.Arn"
-    }
+    assert set(alone["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]) == OWN_ROLES - UNATTENDED
 
 
 def test_another_account_reads_the_current_version_alone() -> None:
@@ -128,7 +128,7 @@ def test_replicas_have_keys_of_their_own_regions() -> None:
     ]
 
 
-@pytest.mark.parametrize("role", ["RotationRole", "ReconcileRole", "UnattendedRole"])
+@pytest.mark.parametrize("role", ["RotationRole", "ReconcileRole", "SealBatchRole"])
 def test_what_a_former_key_encrypted_stays_readable(role: str) -> None:
     """UpdateSecret re-encrypts three versions at most: for the rest a role may decrypt, no more."""
     without = Template.read(KmsKeyArn=KEY, UnattendedSealing="bulk").statements(role)

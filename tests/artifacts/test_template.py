@@ -16,7 +16,7 @@ from rotation.core.policy import RECONCILIATION_INTERVAL
 from rotation.errors import ConfigurationError
 from rotation.handlers.reconcile_actions import REVOKE_FIRST
 from rotation.secrets_manager.former_labels import FORMER_TAGS
-from rotation.secrets_manager.labels import HOLD_TAG, INCIDENT_TAG
+from rotation.secrets_manager.labels import AWSPENDING, HOLD_TAG, INCIDENT_TAG
 from rotation.settings.environment import Location
 from rotation.settings.rotation import ReconcileSettings, RotationSettings
 from rotation.settings.sealing import SealingSettings
@@ -33,6 +33,8 @@ _FUNCTIONS = {
     "SealBatchFunction": "sealing",
 }
 _SECRETS = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:*"
+_SECRET = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:Secret-AbCdEf"
+_ADMIN_SECRET = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:AdminSecret-AbCdEf"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_the_rotation_function_gets_settings_that_it_accepts(template: Template)
     """The template's names and defaults are those that the code reads."""
     settings = RotationSettings.from_environment(template.environment("RotationFunction"))
     assert settings.installation == PSEUDO["AWS::StackName"]
-    assert settings.admin_secret == "AdminSecret"
+    assert settings.admin_secret == _ADMIN_SECRET
     assert settings.admin_url == settings.vendor.url == "https://api.trusted-signatures.com"
     assert settings.evidence_bucket == "EvidenceBucket"
     assert settings.key_lifetime == timedelta(days=180)
@@ -89,6 +91,26 @@ def test_the_reconcile_function_agrees_with_the_rotation_function(issuer: str) -
     assert replace(rotating, reconcile_function=None) == settings.rotation
     name = template.properties("ReconcileFunction")["FunctionName"]
     assert rotating.reconcile_function == name == "signatures-reconcile"
+
+
+def test_no_secret_is_rotated_but_those_that_the_template_names() -> None:
+    """The functions and every policy have the same list: the stack's secret, and further ones."""
+    further = [f"{_SECRETS[:-1]}team/*", f"{_SECRETS[:-1]}archive-AbCdEf"]
+    alone, more = Template.read(), Template.read(FurtherSecretArns=",".join(further))
+    for template, listed in ((alone, [_SECRET]), (more, [_SECRET, *further])):
+        for function in ("RotationFunction", "ReconcileFunction"):
+            assert template.environment(function)["ROTATED_SECRETS"] == ",".join(listed)
+        granted = [
+            *template.statements("RotationRole"),
+            *template.statements("ReconcileRole"),
+            *template.properties("ResponderPolicy")["PolicyDocument"]["Statement"],
+        ]
+        naming = [one for one in granted if "AllowRotationLambdaArn" in str(one)]
+        assert len(naming) == 7
+        assert all(one["Resource"] == listed for one in naming)
+    for refused in ("archive", f"{further[0]},archive", "arn:aws:s3:::archive"):
+        with pytest.raises(AssertionError, match="FurtherSecretArns"):
+            Template.read(FurtherSecretArns=refused)
 
 
 def test_both_functions_know_the_names_of_the_stacks_that_this_one_replaces() -> None:
@@ -210,7 +232,7 @@ def test_rotation_may_touch_secrets_that_name_it_and_read_the_admin_credential(
         "EncryptForAlarmTopic",
     }
     rotating = by_sid["RotateSecretsThatNameThisFunction"]
-    assert rotating["Resource"] == _SECRETS
+    assert rotating["Resource"] == [_SECRET]
     assert rotating["Condition"] == {
         "StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
     }
@@ -222,7 +244,8 @@ def test_rotation_may_touch_secrets_that_name_it_and_read_the_admin_credential(
     }
     reading = by_sid["ReadAdminCredential"]
     assert actions([reading]) == {"secretsmanager:GetSecretValue"}
-    assert reading["Resource"] == "AdminSecret"
+    assert reading["Resource"] == _ADMIN_SECRET
+    assert reading["Condition"] == {"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}}
     assert by_sid["WriteOwnLog"]["Resource"] == "RotationLogGroup.Arn"
 
 
@@ -287,7 +310,7 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
     reconciling = by_sid["ReconcileSecretsThatNameTheRotationFunction"]
     assert actions([reconciling]) == _RECONCILED
-    assert reconciling["Resource"] == _SECRETS
+    assert reconciling["Resource"] == [_SECRET]
     assert reconciling["Condition"] == {"StringEquals": ours}
     showing = by_sid["ShowIncidents"]
     assert actions([showing]) == {"secretsmanager:TagResource", "secretsmanager:UntagResource"}
@@ -297,7 +320,12 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     }
     finishing = by_sid["RotateInIncidents"]
     assert actions([finishing]) == {"secretsmanager:RotateSecret"}
-    assert finishing["Condition"] == {"StringEquals": ours}
+    assert finishing["Condition"] == {
+        "StringEquals": ours,
+        # To rotate, and not to set a schedule or another function.
+        "BoolIfExists": {"secretsmanager:ModifyRotationRules": "false"},
+        "Null": {"secretsmanager:RotationLambdaARN": "true"},
+    }
     invoking = by_sid["RotateThroughTheFunction"]
     assert actions([invoking]) == {"lambda:InvokeFunction"}
     assert invoking["Resource"] == "RotationFunction.Arn"
@@ -354,12 +382,18 @@ def test_no_function_deletes_evidence(template: Template, role: str) -> None:
 def test_a_responder_may_ask_the_reconcile_function_and_read_no_value(template: Template) -> None:
     """It resolves names, takes AWSPENDING off and sets a hold; the function does the rest.
 
+    It moves no other label: whoever moves AWSCURRENT decides which key seals.
+
     Where rights follow from tags, whoever may set any tag could give themselves the value.
     """
     document = template.properties("ResponderPolicy")["PolicyDocument"]
     by_sid = {statement["Sid"]: statement for statement in document["Statement"]}
     ours = {"secretsmanager:resource/AllowRotationLambdaArn": "RotationFunction.Arn"}
-    assert by_sid["ShowAndUnstick"]["Condition"] == {"StringEquals": ours}
+    assert by_sid["ResolveNames"]["Condition"] == {"StringEquals": ours}
+    assert by_sid["Unstick"]["Action"] == "secretsmanager:UpdateSecretVersionStage"
+    assert by_sid["Unstick"]["Condition"] == {
+        "StringEquals": ours | {"secretsmanager:VersionStage": AWSPENDING}
+    }
     assert by_sid["Hold"]["Condition"] == {
         "StringEquals": ours,
         "ForAllValues:StringEquals": {"aws:TagKeys": [HOLD_TAG]},
@@ -383,6 +417,9 @@ def test_only_the_break_glass_policy_names_the_alias(template: Template) -> None
         "lambda:InvokeFunction",
         "RevokeFirstAlias",
     )
+    assert statement["Condition"] == {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+    lenient = Template.read(BreakGlassMfa="false").properties("BreakGlassPolicy")
+    assert "Condition" not in lenient["PolicyDocument"]["Statement"][0]
     others = {
         name: one for name, one in template.document["Resources"].items() if "Alias" not in name
     }

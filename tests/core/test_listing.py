@@ -15,6 +15,7 @@ from rotation.core.ports import KeyIssuer, KeyLabel
 from rotation.core.steps import create_secret
 from rotation.errors import VendorUnavailableError
 from rotation.sandbox.vendor import VendorFault
+from rotation.secrets_manager.allowed import ANY_SECRET
 from tests.core.test_key_issuers import LIFE, Contract, over_admin_api, over_key_pool
 from tests.rotation_fixture import RotationFixture
 
@@ -35,7 +36,7 @@ def test_keys_of_former_ids_are_listed_and_those_of_others_are_not(contract: Con
         for name in ("fixture", "old-stack", "older-stack", "somebody-else")
     }
     policy = ReconciliationPolicy(
-        "fixture", "arn", HOUR, HOUR, former_installations=("old-stack", "older-stack")
+        "fixture", "arn", HOUR, HOUR, ANY_SECRET, former_installations=("old-stack", "older-stack")
     )
     arn = contract.rotation_fixture.arn
     listing = list_own_keys(contract.issuer, policy.installations, arn)

@@ -32,6 +32,7 @@ from rotation.incident.declaration import declare
 from rotation.journal.model import Declaration, Journal, VersionRecord
 from rotation.sandbox.aws.traffic import AwsError, Dropped
 from rotation.sandbox.vendor import Outage, VendorFault
+from rotation.secrets_manager.allowed import AllowedSecrets
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions
 from tests.rotation_fixture import RotationFixture, new_token
@@ -291,6 +292,18 @@ def test_junk_that_somebody_stores_meanwhile_is_replaced(rotation_fixture: Rotat
     junk = rotation_fixture.version(AWSCURRENT)
     finish_secret(rotation_fixture.rotation(token))
     assert rotation_fixture.labels() == {token: {"AWSCURRENT"}, junk: {"AWSPREVIOUS"}}
+
+
+def test_a_secret_that_may_not_be_rotated_gets_no_key(rotation_fixture: RotationFixture) -> None:
+    """Whoever may invoke the function can have a secret of their own name it; that is no right."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    allowed = AllowedSecrets((rotation_fixture.arn + "x",))
+    policy = replace(rotation_fixture.policy, rotated_secrets=allowed)
+    for step in STEPS.values():
+        with pytest.raises(VersionStateError, match="may not be rotated here"):
+            step(rotation_fixture.rotation(token, policy=policy))
+    assert rotation_fixture.active_keys() == set()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -596,8 +609,8 @@ def test_a_life_shorter_than_the_schedule_is_refused_before_issuing(
     """A key that expires before its successor comes would be an outage with a date."""
     rotation_fixture.store()
     token = rotation_fixture.stage()
-    short = type(rotation_fixture.policy)(
-        "fixture", timedelta(days=30), timedelta(hours=2), timedelta(0)
+    short = replace(
+        rotation_fixture.policy, key_lifetime=timedelta(days=30), propagation_limit=timedelta(0)
     )
     with pytest.raises(ConfigurationError, match=r"Rotate more often or let keys\s+live longer"):
         create_secret(rotation_fixture.rotation(token, policy=short))

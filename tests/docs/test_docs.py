@@ -202,6 +202,7 @@ def _reachable(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 REQUIRED = {
     "INSTALLATION_ID": "documentation",
+    "ROTATED_SECRETS": "arn:aws:secretsmanager:eu-central-1:012345678912:secret:seals/*",
     "ADMIN_SECRET": "admin",
     "EVIDENCE_BUCKET": "evidence",
     "SOURCE_LOCATIONS": "in",

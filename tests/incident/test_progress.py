@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -452,8 +453,8 @@ def _delete(incident: IncidentFixture) -> None:
 
 def _rotated_by_another(incident: IncidentFixture) -> None:
     fixture = incident.reconciliation.rotation
-    incident.reconciliation.policy = type(incident.reconciliation.policy)(
-        "fixture", fixture.function_arn + "-other", timedelta(hours=2), timedelta(seconds=60)
+    incident.reconciliation.policy = replace(
+        incident.reconciliation.policy, rotation_function=fixture.function_arn + "-other"
     )
 
 

@@ -9,6 +9,7 @@ from rotation.settings.rotation import KEY_POOL, RotationSettings
 
 POOL = {
     "INSTALLATION_ID": "fixture-1",
+    "ROTATED_SECRETS": "arn:aws:secretsmanager:eu-central-1:012345678912:secret:seals/*",
     "EVIDENCE_BUCKET": "evidence",
     "KEY_ISSUER": "key-pool",
     "POOL_SECRET": "our-pool",

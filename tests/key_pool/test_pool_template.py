@@ -21,7 +21,7 @@ def test_the_function_gets_settings_for_a_pool_that_it_accepts() -> None:
     environment = template.environment("RotationFunction")
     settings = RotationSettings.from_environment(environment)
     assert settings.key_issuer == KEY_POOL
-    assert settings.pool_secret == "PoolSecret"
+    assert settings.pool_secret.endswith(":secret:PoolSecret-AbCdEf")
     assert settings.notification_topic == TOPIC
     assert "ADMIN_SECRET" not in environment
 

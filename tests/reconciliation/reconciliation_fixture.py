@@ -25,6 +25,7 @@ from rotation.journal.model import Declaration, KeyLife
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
+from rotation.secrets_manager.allowed import ANY_SECRET
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions
 from tests.deadlines import deadline_of
@@ -62,7 +63,7 @@ class ReconciliationFixture:
         self.journals = rotation_fixture.journals
         self.condition: Callable[[], IssuerCondition] = IssuerCondition
         self.policy = ReconciliationPolicy(
-            "fixture", rotation_fixture.function_arn, GRACE, timedelta(seconds=60)
+            "fixture", rotation_fixture.function_arn, GRACE, timedelta(seconds=60), ANY_SECRET
         )
         self.time_left = timedelta(minutes=15)
         self.workers = 2
@@ -95,7 +96,7 @@ class ReconciliationFixture:
         return Reconciler(
             open_secret=lambda name: SecretVersions(rotation_fixture.client, name),
             discover=lambda: secrets_rotated_by(
-                rotation_fixture.client, rotation_fixture.function_arn
+                rotation_fixture.client, rotation_fixture.function_arn, self.policy.rotated_secrets
             ),
             condition=self.condition,
             services=services,

@@ -21,6 +21,7 @@ from rotation.journal.model import (
 from rotation.reconciliation.observation import carry_over, observe
 from rotation.reconciliation.plan import Plan, RunOptions, plan
 from rotation.reconciliation.situation import ExaminedVersion, Reading, Situation
+from rotation.secrets_manager.allowed import ANY_SECRET
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from rotation.secrets_manager.snapshot import Snapshot
 
@@ -29,7 +30,9 @@ FUNCTION = "arn:aws:lambda:us-east-1:012345678912:function:rotate"
 NOW = datetime(2026, 11, 21, 23, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-POLICY = ReconciliationPolicy("fixture", FUNCTION, timedelta(hours=2), timedelta(seconds=60))
+POLICY = ReconciliationPolicy(
+    "fixture", FUNCTION, timedelta(hours=2), timedelta(seconds=60), ANY_SECRET
+)
 
 CURRENT = AWSCURRENT
 PENDING = AWSPENDING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -18,6 +18,7 @@ from rotation.reconciliation.key_warnings import URGENT, WarningCode
 from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.vendor import VendorFault
+from rotation.secrets_manager.allowed import ANY_SECRET, AllowedSecrets
 from rotation.secrets_manager.discovery import ListedSecret, secrets_rotated_by
 from tests.journal.memory_store import MemoryJournalStore
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture, codes
@@ -180,7 +181,7 @@ def test_only_secrets_that_name_our_function_are_found(
     client = reconciliation.rotation.client
     other = client.create_secret(Name="other", SecretString="{}")["ARN"]
     client.tag_resource(SecretId=arns[2], Tags=[{"Key": "rotation:incident", "Value": "x"}])
-    assert secrets_rotated_by(client, reconciliation.rotation.function_arn) == [
+    assert secrets_rotated_by(client, reconciliation.rotation.function_arn, ANY_SECRET) == [
         ListedSecret(arns[0], has_incident=False),
         ListedSecret(arns[1], has_incident=False),
         ListedSecret(arns[2], has_incident=True),
@@ -192,6 +193,17 @@ def test_only_secrets_that_name_our_function_are_found(
     assert refused["code"] == "version_state"
     assert report["secrets"][1]["failures"] == []
     assert client.describe_secret(SecretId=other)["VersionIdsToStages"] == labels
+
+
+def test_a_secret_that_may_not_be_rotated_is_not_reconciled(
+    reconciliation: ReconciliationFixture,
+) -> None:
+    """It names the function and would be found; a request for it is refused."""
+    ours, others = many(reconciliation, 2)
+    reconciliation.policy = replace(reconciliation.policy, rotated_secrets=AllowedSecrets((ours,)))
+    assert [one["arn"] for one in reconciliation.run()["secrets"]] == [ours]
+    [refused] = reconciliation.run(others)["secrets"]
+    assert [one["code"] for one in refused["failures"]] == ["version_state"]
 
 
 def test_a_dead_admin_credential_is_a_warning_and_no_crash(

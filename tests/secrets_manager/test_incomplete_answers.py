@@ -13,6 +13,7 @@ from botocore.awsrequest import AWSResponse
 from rotation.client.secret_source import SecretsManager
 from rotation.credential import ApiKey, SecretDocument
 from rotation.errors import InvalidCredentialError, SecretStoreError
+from rotation.secrets_manager.allowed import ANY_SECRET
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.versions import SecretVersions, read_credential
 
@@ -71,7 +72,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "PutSecretValue": lambda client: secret(client).put_pending(TOKEN, DOCUMENT),
     "UpdateSecretVersionStage": lambda client: secret(client).promote(TOKEN, None),
     "RotateSecret": lambda client: secret(client).rotate(TOKEN),
-    "ListSecrets": lambda client: secrets_rotated_by(client, FUNCTION),
+    "ListSecrets": lambda client: secrets_rotated_by(client, FUNCTION, ANY_SECRET),
 }
 WHOLE: dict[str, dict[str, Any]] = {
     "DescribeSecret": {"ARN": ARN, "Name": "a", "VersionIdsToStages": {TOKEN: ["AWSPENDING"]}},

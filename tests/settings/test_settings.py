@@ -15,6 +15,7 @@ from rotation.settings.vendor import VendorSettings
 
 ROTATION = {
     "INSTALLATION_ID": "fixture-1",
+    "ROTATED_SECRETS": "arn:aws:secretsmanager:eu-central-1:012345678912:secret:seals/*",
     "ADMIN_SECRET": "trusted-signatures-admin",
     "EVIDENCE_BUCKET": "evidence",
 }
@@ -22,7 +23,7 @@ SEALING = {"SOURCE_LOCATIONS": "in/incoming/", "DESTINATION_LOCATIONS": "out, ar
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    """With the three required variables alone the rotation function is ready."""
+    """With the four required variables alone the rotation function is ready."""
     settings = RotationSettings.from_environment(ROTATION)
     assert settings.vendor.url == settings.admin_url == "https://api.trusted-signatures.com"
     assert settings.vendor.sign_path == "/v1/sign"
@@ -37,6 +38,10 @@ def test_the_defaults_are_the_documented_ones() -> None:
     [
         ("INSTALLATION_ID", ""),
         ("INSTALLATION_ID", "a|b"),
+        ("ROTATED_SECRETS", ""),
+        ("ROTATED_SECRETS", "*"),
+        ("ROTATED_SECRETS", "trusted-signatures-api"),
+        ("ROTATED_SECRETS", "arn:aws:secretsmanager:eu-central-1:012345678912:secret:a,"),
         ("FORMER_INSTALLATIONS", "a|b"),
         ("FORMER_INSTALLATIONS", "old,,older"),
         ("FORMER_INSTALLATIONS", "old,old"),

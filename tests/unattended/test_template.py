@@ -18,6 +18,8 @@ from rotation.settings.unattended import UnattendedSettings
 from tests.artifacts.template import Template, actions
 
 FUNCTIONS = ("SealEventsFunction", "SealBatchFunction")
+ROLES = ("SealEventsRole", "SealBatchRole")
+SECRET = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:Secret-AbCdEf"
 KEY = "arn:aws:kms:eu-central-1:012345678912:key/0f1e2d3c"
 
 
@@ -29,7 +31,7 @@ def template() -> Template:
     )
 
 
-def statements(template: Template, role: str = "UnattendedRole") -> Mapping[str, dict[str, Any]]:
+def statements(template: Template, role: str = "SealBatchRole") -> Mapping[str, dict[str, Any]]:
     return {one["Sid"]: one for one in template.statements(role)}
 
 
@@ -55,11 +57,13 @@ def test_nothing_of_it_is_deployed_unless_it_is_asked_for(
     }
     assert {name for name, condition in conditional.items() if condition == "SealsArrivals"} == {
         *("ArrivalsRule", "ArrivalsQueue", "UnsealedQueue", "ArrivalsQueuesPolicy"),
+        "SealEventsRole",
         *("UnsealedAlarm", "SealEventsFunction", "ArrivalsOldAlarm"),
         *("SealEventsErrorAlarm", "SealEventsThrottledAlarm", "SealEventsSlowAlarm"),
     }
     assert {name for name, condition in conditional.items() if condition == "SealsUnattended"} == {
-        *("SealBatchFunction", "UnattendedRole", "UnattendedLogGroup", "JobRole"),
+        *("SealBatchFunction", "SealBatchRole", "UnattendedPolicy", "UnattendedLogGroup"),
+        "JobRole",
         *("SealBatchErrorAlarm", "SealBatchThrottledAlarm", "SealBatchSlowAlarm"),
         "BulkTasksFailedAlarm",
     }
@@ -69,7 +73,7 @@ def test_nothing_of_it_is_deployed_unless_it_is_asked_for(
 def test_the_functions_get_settings_that_they_accept(template: Template, function: str) -> None:
     """The same as the sealing function, and the secret that is rotated."""
     settings = UnattendedSettings.from_environment(template.environment(function))
-    assert settings.credential_secret == "Secret"
+    assert settings.credential_secret == SECRET
     assert settings.destination == Location("outbox", "sealed/")
     environment = template.environment("SealingFunction")
     assert settings.sealing == SealingSettings.from_environment(environment)
@@ -178,7 +182,7 @@ def test_the_role_reads_one_secret_s_current_version_and_writes_none(template: T
     """One action of Secrets Manager, on one secret, for one staging label."""
     by_sid = statements(template)
     reading = by_sid["ReadCurrentKey"]
-    assert (reading["Action"], reading["Resource"]) == ("secretsmanager:GetSecretValue", "Secret")
+    assert (reading["Action"], reading["Resource"]) == ("secretsmanager:GetSecretValue", SECRET)
     assert reading["Condition"] == {"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}}
     others = [one for sid, one in by_sid.items() if sid != "ReadCurrentKey"]
     assert not any(action.startswith("secretsmanager") for action in actions(others))
@@ -208,7 +212,7 @@ def test_the_role_does_with_documents_what_the_sealing_role_does_and_looks(
     assert by_action["sealing"] <= by_action["ours"]
 
 
-@pytest.mark.parametrize("role", ["UnattendedRole", "JobRole"])
+@pytest.mark.parametrize("role", [*ROLES, "JobRole"])
 def test_no_role_has_more_than_is_written_here(template: Template, role: str) -> None:
     """No managed policy, no wildcard action, and no right to every resource."""
     assert "ManagedPolicyArns" not in template.properties(role)
@@ -217,26 +221,33 @@ def test_no_role_has_more_than_is_written_here(template: Template, role: str) ->
     assert not any(one["Resource"] == "*" for one in every)
 
 
-def test_without_events_the_role_receives_no_messages() -> None:
-    """The queue's rights come with the queue."""
-    sids = statements(Template.read(UnattendedSealing="bulk"))
-    assert "ReceiveArrivals" not in sids
+def test_the_role_for_jobs_has_no_right_to_the_queue(template: Template) -> None:
+    """Both functions may do the same with documents; one receives messages."""
+    events, bulk = (statements(template, role) for role in ROLES)
+    receiving = events["ReceiveArrivals"]
+    assert receiving["Resource"] == "ArrivalsQueue.Arn"
+    assert {sid: one for sid, one in events.items() if one != receiving} == bulk
+    for function, role in zip(FUNCTIONS, ROLES, strict=True):
+        assert template.properties(function)["Role"] == f"{role}.Arn"
+    alone = Template.read(UnattendedSealing="bulk")
+    assert alone.properties("UnattendedPolicy")["Roles"] == ["SealBatchRole"]
 
 
 @pytest.mark.parametrize(
-    ("parameter", "service", "allowed"),
+    ("role", "parameter", "service", "allowed"),
     [
-        ("KmsKeyArn", "secretsmanager", {"kms:Decrypt"}),
-        ("DocumentsKmsKeyArn", "s3", {"kms:Decrypt", "kms:GenerateDataKey"}),
+        ("SealBatchRole", "KmsKeyArn", "secretsmanager", {"kms:Decrypt"}),
+        ("SealBatchRole", "DocumentsKmsKeyArn", "s3", {"kms:Decrypt", "kms:GenerateDataKey"}),
+        ("JobRole", "DocumentsKmsKeyArn", "s3", {"kms:Decrypt", "kms:GenerateDataKey"}),
     ],
 )
 def test_a_customer_managed_key_is_usable_through_its_service_alone(
-    parameter: str, service: str, allowed: set[str]
+    role: str, parameter: str, service: str, allowed: set[str]
 ) -> None:
     """The secret's key to read, the documents' key to read and to write."""
-    without = Template.read(UnattendedSealing="events").statements("UnattendedRole")
+    without = Template.read(UnattendedSealing="events").statements(role)
     with_key = Template.read(UnattendedSealing="events", **{parameter: KEY})
-    [added] = [one for one in with_key.statements("UnattendedRole") if one not in without]
+    [added] = [one for one in with_key.statements(role) if one not in without]
     assert (added["Resource"], actions([added])) == (KEY, allowed)
     via = added["Condition"]["StringEquals"]["kms:ViaService"]
     assert via == f"{service}.eu-central-1.amazonaws.com"
@@ -247,6 +258,10 @@ def test_s3_may_ask_for_seals_and_keep_its_papers(template: Template) -> None:
     properties = template.properties("JobRole")
     [trust] = properties["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "batchoperations.s3.amazonaws.com"}
+    assert trust["Condition"] == {
+        "StringEqualsIfExists": {"aws:SourceAccount": "012345678912"},
+        "ArnLikeIfExists": {"aws:SourceArn": "arn:aws:s3:eu-central-1:012345678912:job/*"},
+    }
     by_sid = statements(template, "JobRole")
     asking, papers = by_sid["AskForSeals"], by_sid["ReadManifestAndWriteReport"]
     assert (asking["Action"], asking["Resource"]) == (

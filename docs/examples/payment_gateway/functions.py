@@ -23,6 +23,7 @@ from rotation.journal.keeper import JournalKeeper
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
 from rotation.reconciliation.execution import ReconciliationServices
+from rotation.secrets_manager.allowed import AllowedSecrets
 from rotation.secrets_manager.versions import SecretVersions, read_credential
 
 INSTALLATION = "payments"
@@ -30,6 +31,8 @@ KEY_LIFE = timedelta(days=180)
 #: The gateway's dashboard makes keys that live five years.
 LONGEST_KEY_LIFE = timedelta(days=5 * 366)
 GRACE = timedelta(hours=float(os.environ.get("GRACE_HOURS", "2")))
+#: Whatever secret may name the rotation function, these alone get keys of the gateway.
+SECRETS = AllowedSecrets(("arn:aws:secretsmanager:*:secret:prod/payment/gateway-key-??????",))
 PROPAGATION = timedelta(seconds=float(os.environ.get("PROPAGATION_SECONDS", "60")))
 
 protect_process()
@@ -61,7 +64,7 @@ class Gateway:
             journal=self.journals,
             issuer=self.issuer,
             prover=self.prover,
-            policy=RotationPolicy(INSTALLATION, KEY_LIFE, GRACE, PROPAGATION),
+            policy=RotationPolicy(INSTALLATION, KEY_LIFE, GRACE, PROPAGATION, SECRETS),
             deadline=request.deadline,
         )
 
@@ -75,7 +78,7 @@ class Gateway:
             evidence=self.evidence,
             journals=self.journals,
             policy=ReconciliationPolicy(
-                INSTALLATION, function, GRACE, PROPAGATION, LONGEST_KEY_LIFE
+                INSTALLATION, function, GRACE, PROPAGATION, SECRETS, LONGEST_KEY_LIFE
             ),
             clock=lambda: datetime.now(UTC),
         )

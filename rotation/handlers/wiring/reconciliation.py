@@ -22,6 +22,7 @@ from rotation.journal.keeper import JournalKeeper
 from rotation.key_pool.document import PoolDocument
 from rotation.key_pool.incident import PoolIncident
 from rotation.reconciliation.execution import ReconciliationServices
+from rotation.secrets_manager.allowed import AllowedSecrets
 from rotation.settings.rotation import KEY_POOL, ReconcileSettings
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.key_prover import TestSealProver
@@ -95,6 +96,7 @@ class ReconcileWiring:
                 rotation_function=self._settings.rotation_function,
                 grace=rotation.grace,
                 propagation_limit=rotation.propagation_limit,
+                rotated_secrets=AllowedSecrets(rotation.rotated_secrets),
                 former_installations=rotation.former_installations,
             ),
             clock=utc_now,

@@ -17,6 +17,7 @@ from rotation.handlers.wiring.issuer import admin_key_reader, make_notifier
 from rotation.handlers.wiring.vendor import signer_policy, utc_now, vendor_http
 from rotation.journal.keeper import JournalKeeper
 from rotation.journal.model import Journal
+from rotation.secrets_manager.allowed import AllowedSecrets
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.settings.rotation import KEY_POOL, RotationSettings
 from rotation.vendor.admin_api import AdminApi
@@ -54,6 +55,7 @@ class RotationWiring:
                 key_lifetime=settings.key_lifetime,
                 grace=settings.grace,
                 propagation_limit=settings.propagation_limit,
+                rotated_secrets=AllowedSecrets(settings.rotated_secrets),
                 former_installations=settings.former_installations,
             ),
             deadline=request.deadline,

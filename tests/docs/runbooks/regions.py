@@ -110,6 +110,7 @@ class TwoRegions(Deployment):
             "AWS_REGION": OTHER_REGION,
             "AWS_DEFAULT_REGION": OTHER_REGION,
             "INSTALLATION_ID": STACK,
+            "ROTATED_SECRETS": f"arn:aws:secretsmanager:{OTHER_REGION}:{ACCOUNT}:secret:*",
             "ROTATION_FUNCTION": _arn("rotate"),
             "RECONCILE_FUNCTION": f"{STACK}-reconcile",
             "EVIDENCE_BUCKET": bucket,

@@ -37,6 +37,7 @@ from rotation.key_pool.pool_secret import PoolSecret
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.sandbox.vendor import PortalKey, Role
+from rotation.secrets_manager.allowed import ANY_SECRET
 from rotation.secrets_manager.labels import AWSPENDING
 from rotation.secrets_manager.versions import SecretVersions
 from rotation.vendor.admin_api import AdminApi
@@ -395,6 +396,7 @@ class World:
                 timedelta(days=90),
                 GRACE,
                 PROPAGATION_LIMIT,
+                ANY_SECRET,
                 former_installations=former,
             ),
             deadline=Deadline.after(timedelta(minutes=5), self.clock.monotonic),
@@ -434,7 +436,12 @@ class World:
             evidence=S3EvidenceStore(self.bucket, BUCKET),  # type: ignore[arg-type]
             journals=self.journals(),
             policy=ReconciliationPolicy(
-                installation, function, GRACE, PROPAGATION_LIMIT, former_installations=former
+                installation,
+                function,
+                GRACE,
+                PROPAGATION_LIMIT,
+                ANY_SECRET,
+                former_installations=former,
             ),
             clock=self.clock,
             rate_limiter=RateLimiter(per_second=1e6, sleep=self.pause),

@@ -59,6 +59,7 @@ class Deployment:
             "SIGNER_TRUST_ANCHORS": str(anchors),
             "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
             "INSTALLATION_ID": "fixture",
+            "ROTATED_SECRETS": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",
             "ADMIN_SECRET": ADMIN,
             "GRACE_HOURS": str(GRACE / timedelta(hours=1)),
             "PROPAGATION_LIMIT_SECONDS": "0",

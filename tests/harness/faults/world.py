@@ -35,6 +35,7 @@ from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.vendor import KeyStore, PortalKey, Role
+from rotation.secrets_manager.allowed import ANY_SECRET
 from rotation.secrets_manager.discovery import secrets_rotated_by
 from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions, read_credential
@@ -249,7 +250,9 @@ class World:
             journal=self.journals,
             issuer=self._issuer(arn),
             prover=self.prover,
-            policy=RotationPolicy("fixture", timedelta(days=90), GRACE, PROPAGATION_LIMIT),
+            policy=RotationPolicy(
+                "fixture", timedelta(days=90), GRACE, PROPAGATION_LIMIT, ANY_SECRET
+            ),
             deadline=Deadline.after(timedelta(minutes=5), self.clock.monotonic),
             clock=self.clock,
             sleep=self.clock.sleep,
@@ -273,7 +276,9 @@ class World:
             notifier=self._notifier(),
             evidence=S3EvidenceStore(self.evidence, BUCKET),
             journals=self.journals,
-            policy=ReconciliationPolicy("fixture", self.function_arn, GRACE, PROPAGATION_LIMIT),
+            policy=ReconciliationPolicy(
+                "fixture", self.function_arn, GRACE, PROPAGATION_LIMIT, ANY_SECRET
+            ),
             find_key=find_key,
             condemned_keys=incident,
             rate_limiter=RateLimiter(per_second=1e6, sleep=self.clock.sleep),
@@ -281,7 +286,7 @@ class World:
         )
         return Reconciler(
             open_secret=lambda name: SecretVersions(self.client, name),
-            discover=lambda: secrets_rotated_by(self.client, self.function_arn),
+            discover=lambda: secrets_rotated_by(self.client, self.function_arn, ANY_SECRET),
             condition=condition,
             services=services,
             death_prover=DeathProver(
