@@ -28,6 +28,7 @@ RUN_BY = {
     "README.md": "tests/docs/test_installing.py",
     "docs/cost.md": "tests/cli/cost/test_cost.py",
     "docs/key-pool.md": "tests/key_pool/test_pool_docs.py",
+    "docs/other-ways.md": "tests/docs/test_other_ways.py",
     "docs/migrating.md": "tests/cli/migrate/test_page.py",
     "docs/rotation.md": "tests/docs/test_docs.py",
     "docs/sandbox.md": "tests/docs/test_docs.py",
@@ -122,12 +123,19 @@ def unknown_to_us(words: list[str]) -> str:
 GLOBAL = {"--cli-binary-format", "--endpoint-url", "--output", "--query", "--region"}
 #: What the aws command line adds to the operations of the service: options by command.
 ADDED = {
+    "cloudformation deploy": {
+        *("--template-file", "--s3-bucket", "--stack-name", "--capabilities"),
+        "--parameter-overrides",
+    },
+    "cloudformation package": {"--template-file", "--s3-bucket", "--output-template-file"},
     "logs tail": {"--since", "--filter-pattern", "--follow", "--format"},
     "s3 cp": {"--recursive"},
     "s3 ls": {"--recursive"},
     "s3control create-job": {"--no-confirmation-required"},
     "secretsmanager rotate-secret": {"--no-rotate-immediately"},
 }
+#: What the aws command line has that is no operation of the service.
+NO_OPERATIONS = {"cloudformation deploy", "cloudformation package", "logs tail"}
 
 
 @cache
@@ -142,7 +150,7 @@ def unknown_to_aws(words: list[str]) -> str:
     """The first operation or option that AWS does not have."""
     service, operation, *rest = words
     known = GLOBAL | ADDED.get(f"{service} {operation}", set())
-    if service != "s3" and (service, operation) != ("logs", "tail"):
+    if service != "s3" and f"{service} {operation}" not in NO_OPERATIONS:
         if operation not in operations(service):
             return operation
         shape = operations(service)[operation].input_shape

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 import rotation
+from tests.artifacts.template import Template
 from tests.paths import ROOT
 
 
@@ -21,13 +22,15 @@ def make_targets() -> set[str]:
 
 
 def test_every_place_names_the_same_version() -> None:
-    """The package, the project, the lock, and the newest release in the changelog."""
+    """The package, the project, the lock, the newest release in the changelog, the template."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lock = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     [locked] = [one["version"] for one in lock if one["name"] == project["name"]]
     changelog = (ROOT / "CHANGELOG.md").read_text()
     newest = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0]
-    assert {rotation.__version__, locked, newest} == {project["version"]}
+    metadata = Template.read().document["Metadata"]["AWS::ServerlessRepo::Application"]
+    published = metadata["SemanticVersion"]
+    assert {rotation.__version__, locked, newest, published} == {project["version"]}
 
 
 def test_the_newest_minor_version_gets_security_corrections() -> None:
