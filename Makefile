@@ -85,6 +85,7 @@ diagrams:  ## Draw docs/images/*.svg from the .dot files beside them (needs Grap
 SITE := build/docs
 docs: $(VENV)-docs/.ready  ## Build the site from the pages: build/docs/index.html
 	@$(VENV)-docs/bin/sphinx-build -q -E --fail-on-warning -c docs/site . $(SITE)
+	@echo "$(SITE)/index.html"
 
 check: $(VENV)/.developers  ## Lint, format, types, template, import directions
 	@$(BIN)/ruff check .

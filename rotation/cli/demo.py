@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -22,6 +23,8 @@ from rotation.sandbox.deployment import Deployment
 from rotation.sandbox.folder_lock import FolderInUseError, folder_held
 
 WIDTH = 110
+#: Rich has viewers fetch its font from the internet; a local one does.
+_FETCHED_FONTS = re.compile(r"^ *@font-face {.*?^ *}\n", re.DOTALL | re.MULTILINE)
 _WHO = 17
 _WHAT = WIDTH - 8 - 2 - _WHO - 2 - 9
 
@@ -64,7 +67,8 @@ def _run(
         _fail(error)
     _print_files(console, result, folder)
     if svg is not None:
-        svg.write_text(console.export_svg(title="rotation demo"))
+        drawn = console.export_svg(title="rotation demo")
+        svg.write_text(_FETCHED_FONTS.sub("", drawn))
     if as_json:
         click.echo(json.dumps(result.as_json()))
 

@@ -141,7 +141,9 @@ def test_the_timeline_is_readable(tmp_path: Path) -> None:
     assert "flip one byte: rejected" in told
     assert "{" not in done.stdout
     assert "\x1b" not in done.stdout
-    assert picture.read_text().startswith("<svg")
+    drawn = picture.read_text()
+    assert drawn.startswith("<svg")
+    assert re.findall(r"url\([^#].*", drawn) == [], "who looks at it fetches nothing"
 
 
 def test_a_line_never_loses_its_columns() -> None:

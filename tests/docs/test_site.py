@@ -77,12 +77,13 @@ class TestSite:
             assert any(number in (few if isinstance(few, list) else [few]) for few in pages)
 
     def test_it_needs_no_network(self, site: Path) -> None:
-        """No page loads a script, a style, a font or an image from another place."""
+        """No page, style or image loads anything from another place."""
         loads = r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"(?:https?:)?//[^\"]*"
         pages = sorted(site.rglob("*.html"))
         assert len(pages) > len(PAGES)
         assert [found for page in pages for found in re.findall(loads, page.read_text())] == []
-        styles = "".join(style.read_text() for style in site.rglob("*.css"))
+        found = [one for kind in ("*.css", "*.svg") for one in site.rglob(kind)]
+        styles = "".join(style.read_text() for style in found)
         assert re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", styles) == []
 
     def test_every_command_and_option_is_in_the_reference(self, site: Path) -> None:
