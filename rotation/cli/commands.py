@@ -6,11 +6,12 @@ line was wrong; 130 it was interrupted.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from errno import EPIPE
 from importlib import import_module
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, ClassVar
+from typing import Any, Final
 
 import click
 
@@ -31,27 +32,53 @@ _folder = click.option(
 )
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """A command as the help lists it.
+
+    Attributes:
+        summary: what it does, in a line that a terminal of 60 columns has room for.
+        module: the module that has it; None: this one.
+    """
+
+    summary: str
+    module: str | None = None
+
+
+#: The commands as people think of them, and each group in the order in which they need them.
+GROUPS: Final[dict[str, dict[str, _Listed]]] = {
+    "Every day": {
+        "status": _Listed("Show keys and what becomes of them", "rotation.cli.status"),
+        "rotate": _Listed("Rotate and wait for the new key", "rotation.cli.rotate"),
+        "pool": _Listed("Keep the keys that rotations take", "rotation.cli.pool.command"),
+        "hold": _Listed("Pause the retirement of old keys", "rotation.cli.hold"),
+    },
+    "Something is wrong": {
+        "doctor": _Listed("Find out why a key does not work", "rotation.cli.doctor.command"),
+        "force": _Listed("Replace leaked keys; prove them dead", "rotation.cli.force.command"),
+        "unstick": _Listed("Free a secret whose rotation failed", "rotation.cli.unstick"),
+        "rollback": _Listed("Go back to the previous key", "rotation.cli.rollback"),
+        "release": _Listed("Retire keys that were too many", "rotation.cli.release"),
+        "attest": _Listed("Say that an unprovable key is dead", "rotation.cli.attest"),
+        "evidence": _Listed("Show the records of incidents", "rotation.cli.evidence"),
+    },
+    "Seal": {
+        "seal": _Listed("Seal files, folders or prefixes of S3", "rotation.cli.seal.command"),
+        "verify": _Listed("Say who sealed a file, and what is new", "rotation.cli.verify.command"),
+        "extend": _Listed("Raise the level of sealed files", "rotation.cli.extend.command"),
+    },
+    "Set up": {
+        "migrate": _Listed("Move a hard-coded key into a secret", "rotation.cli.migrate.command"),
+        "cost": _Listed("Estimate what a deployment costs", "rotation.cli.cost.command"),
+        "demo": _Listed("Rotate and seal on this machine alone"),
+        "sandbox": _Listed("Keep a deployment on this machine running"),
+    },
+}
+_LISTED: Final = {name: listed for group in GROUPS.values() for name, listed in group.items()}
+
+
 class LazyCommands(click.Group):
     """A group that imports each of its commands only when it is used."""
-
-    modules: ClassVar[dict[str, str]] = {
-        "attest": "rotation.cli.attest",
-        "cost": "rotation.cli.cost.command",
-        "doctor": "rotation.cli.doctor.command",
-        "evidence": "rotation.cli.evidence",
-        "extend": "rotation.cli.extend.command",
-        "force": "rotation.cli.force.command",
-        "hold": "rotation.cli.hold",
-        "migrate": "rotation.cli.migrate.command",
-        "pool": "rotation.cli.pool.command",
-        "release": "rotation.cli.release",
-        "rollback": "rotation.cli.rollback",
-        "rotate": "rotation.cli.rotate",
-        "seal": "rotation.cli.seal.command",
-        "status": "rotation.cli.status",
-        "unstick": "rotation.cli.unstick",
-        "verify": "rotation.cli.verify.command",
-    }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line, of whatever command, unless it has a key in it.
@@ -89,14 +116,21 @@ class LazyCommands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands."""
-        return sorted({*super().list_commands(ctx), *self.modules})
+        return sorted({*super().list_commands(ctx), *_LISTED})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name; imports it."""
-        if cmd_name in self.modules:
-            command: click.Command = getattr(import_module(self.modules[cmd_name]), cmd_name)
+        listed = _LISTED.get(cmd_name)
+        if listed is not None and listed.module is not None:
+            command: click.Command = getattr(import_module(listed.module), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands by group. None of them is imported for that."""
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, listed.summary) for name, listed in commands.items()])
 
 
 def _unforeseen(command: str | None, error: Exception) -> click.ClickException:
@@ -116,7 +150,10 @@ def _unforeseen(command: str | None, error: Exception) -> click.ClickException:
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package.__version__, message="%(version)s")
 def rotation() -> None:
-    """Rotate a Trusted Signatures API key in AWS Secrets Manager, and seal PDFs with it."""
+    """Rotate a Trusted Signatures API key in AWS Secrets Manager, and seal PDFs with it.
+
+    Each command explains itself with --help, and has --json for programs.
+    """
 
 
 @rotation.command()

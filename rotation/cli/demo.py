@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from rotation.cli.shared.output import plain_console
 from rotation.cli.shared.waiting import EXIT_INTERRUPTED
 from rotation.sandbox.demo import Demo, DemoFailedError, DemoResult, Moment
 from rotation.sandbox.deployment import Deployment
@@ -26,7 +27,8 @@ WIDTH = 110
 #: Rich has viewers fetch its font from the internet; a local one does.
 _FETCHED_FONTS = re.compile(r"^ *@font-face {.*?^ *}\n", re.DOTALL | re.MULTILINE)
 _WHO = 17
-_WHAT = WIDTH - 8 - 2 - _WHO - 2 - 9
+#: How wide the other columns and the spaces between them are.
+_OTHERS = 8 + 2 + _WHO + 2 + 9
 
 
 def run_demo(
@@ -47,9 +49,9 @@ def run_demo(
 def _run(
     folder: Path, *, as_json: bool, svg: Path | None, deploy: Callable[[Path], Deployment]
 ) -> None:
-    console = Console(
-        width=WIDTH, highlight=False, soft_wrap=True, quiet=as_json, record=svg is not None
-    )
+    terminal = plain_console()
+    width = min(WIDTH, terminal.width) if terminal.is_terminal and svg is None else WIDTH
+    console = plain_console(width=width, quiet=as_json, record=svg is not None)
     console.print(Text("Trusted Signatures: one key rotated, on this machine alone", style="bold"))
     console.print()
     interrupted = _remember_interrupts()
@@ -57,7 +59,7 @@ def _run(
     def print_moment(moment: Moment) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
-        console.print(line(moment))
+        console.print(line(moment, width))
 
     try:
         result = Demo(folder, print_moment, deploy).run()
@@ -91,14 +93,14 @@ def _remember_interrupts() -> Event:
     return interrupted
 
 
-def line(moment: Moment) -> Text:
+def line(moment: Moment, width: int = WIDTH) -> Text:
     """A line of fixed columns for one moment: when, who, what, how long."""
     return Text.assemble(
         (f"{moment.at.total_seconds():6.2f} s", "dim"),
         "  ",
         (f"{moment.who:<{_WHO}}", _style(moment.who)),
         "  ",
-        f"{moment.what:<{_WHAT}}",
+        f"{moment.what:<{max(width - _OTHERS, 0)}}",
         (f"{_duration(moment.took):>9}", "dim"),
     )
 
@@ -132,7 +134,7 @@ def _short(path: Path) -> str:
 
 
 def _fail(error: DemoFailedError) -> None:
-    console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    console = plain_console(stderr=True)
     console.print(Text.assemble(("The demo failed. ", "bold red"), str(error)))
     console.print(f"Log:  {error.log}")
     logs = error.log if error.log.suffix else f"{error.log}/*.log"

@@ -169,7 +169,7 @@ def test_status_shows_keys_and_what_becomes_of_them(operator: OperatorTerminal) 
     states = {version["state"] for version in report["versions"]}
     assert states == {"current", "retiring"}
     said = operator.run("status", SECRET)
-    assert "retiring" in said
+    assert "  retires " in said
     assert operator.deployment.key_id("AWSCURRENT")[:8] in said
 
 

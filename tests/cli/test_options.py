@@ -12,6 +12,7 @@ from freezegun import freeze_time
 from rotation.cli.commands import rotation
 from rotation.cli.shared.options import expires_option, refuse_keys
 from rotation.credential import iso_utc
+from tests.paths import ROOT
 from tests.privacy.canary import Canary
 
 
@@ -104,6 +105,17 @@ def test_a_key_in_the_place_of_a_command_is_refused_too() -> None:
 def test_names_that_hold_digits_are_no_keys(name: str) -> None:
     """A file may be named after its digest, and a key by its id."""
     refuse_keys([name])
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_is_there_for_the_shells_of_the_page(shell: str) -> None:
+    """docs/command-line.md names what the shell has to read."""
+    line = f"_ROTATION_COMPLETE={shell}_source rotation"
+    assert line in (ROOT / "docs" / "command-line.md").read_text()
+    result = CliRunner().invoke(
+        rotation, env={"_ROTATION_COMPLETE": f"{shell}_source"}, prog_name="rotation"
+    )
+    assert "_rotation_completion" in result.output
 
 
 def test_completion_in_the_shell_repeats_no_key() -> None:

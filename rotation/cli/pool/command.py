@@ -44,7 +44,7 @@ def pool() -> None:
     """
 
 
-@pool.command()
+@pool.command(short_help="Add a key that you made in the portal")
 @_pool_secret
 @expires_option
 @unproven_option
@@ -74,7 +74,7 @@ def add(
     add_key(pool_secret, expires, unproven=unproven, as_json=as_json)
 
 
-@pool.command("list")
+@pool.command("list", short_help="Show the keys of the pool")
 @_pool_secret
 @json_option
 def list_(pool_secret: str, as_json: bool) -> None:
@@ -84,7 +84,7 @@ def list_(pool_secret: str, as_json: bool) -> None:
     list_keys(pool_secret, as_json=as_json)
 
 
-@pool.command()
+@pool.command(short_help="Take a key out of the pool")
 @click.argument("key_id", callback=_key_id)
 @_pool_secret
 @apply_option

@@ -93,7 +93,7 @@ def exit_when_interrupted() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted.")
+        plain_console(stderr=True).print("Interrupted.")
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
@@ -250,7 +250,7 @@ def _stop_on_interrupt(stop: Event) -> Iterator[None]:
     """The first interrupt begins no further document; the second ends the process at once."""
 
     def interrupt(*_: object) -> None:
-        console = Console(stderr=True)
+        console = plain_console(stderr=True)
         if stop.is_set():
             console.show_cursor()
             os._exit(INTERRUPTED)
