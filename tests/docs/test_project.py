@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from typing import Any
 
+import pytest
 import yaml
 
 import rotation
@@ -42,18 +45,21 @@ def test_the_newest_minor_version_gets_security_corrections() -> None:
 
 
 def test_the_workflow_runs_the_project_s_own_judgement() -> None:
-    """It checks out, sets up Python, and runs .ci/run, with no right but to read."""
+    """It runs .ci/run and the audit, with no right but to read, and with pinned actions."""
     workflow = read_yaml(".github/workflows/ci.yml")
-    [job] = workflow["jobs"].values()
-    actions = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
-    assert actions == ["actions/checkout", "actions/setup-python"]
-    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    steps = {name: job["steps"] for name, job in workflow["jobs"].items()}
+    run = {name: [one["run"] for one in all_of if "run" in one] for name, all_of in steps.items()}
+    assert run == {"judge": [".ci/run"], "audit": ["make audit"]}
+    used = [one["uses"] for all_of in steps.values() for one in all_of if "uses" in one]
+    actions = {one.partition("@")[0] for one in used}
+    assert actions == {"actions/checkout", "actions/setup-python"}
+    assert [one for one in used if not re.fullmatch(r".+@[0-9a-f]{40}", one)] == []
     assert workflow["permissions"] == {"contents": "read"}
 
 
 def test_the_workflow_s_python_is_that_of_the_functions() -> None:
     """Otherwise the artifacts would be tested on another interpreter than Lambda's."""
-    [job] = read_yaml(".github/workflows/ci.yml")["jobs"].values()
+    job = read_yaml(".github/workflows/ci.yml")["jobs"]["judge"]
     [version] = [step["with"]["python-version"] for step in job["steps"] if "python" in str(step)]
     assert f"Runtime: python{version}" in (ROOT / "template.yaml").read_text()
 
@@ -64,10 +70,35 @@ def test_a_commit_runs_make_check() -> None:
     assert [hook["entry"] for hook in repository["hooks"]] == ["make check"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["demo", "sandbox"])
+def test_make_calls_what_the_tests_run(command: str) -> None:
+    """README begins with these targets; the tests run the commands behind them."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == f".venv/bin/rotation {command}"
+
+
+def test_every_program_that_the_tests_need_is_named() -> None:
+    """What .ci/run installs stands in README and in the guide."""
+    script = (ROOT / ".ci" / "run").read_text()
+    packages = set(re.findall(r"[\w.-]+:([a-z][\w-]+)", script)) - {"make"}
+    assert "poppler-utils" in packages
+    for page in ("README.md", "CONTRIBUTING.md"):
+        [told] = re.findall(r"`apt-get install (.*?)`", (ROOT / page).read_text())
+        assert set(told.split()) == packages, page
+
+
 def test_updates_are_proposed_for_the_lock_and_the_actions() -> None:
-    """Dependabot knows both places that pin what others publish."""
+    """Dependabot knows every place that pins what others publish."""
     updates = read_yaml(".github/dependabot.yml")["updates"]
-    assert {one["package-ecosystem"] for one in updates} == {"uv", "github-actions"}
+    assert {one["package-ecosystem"] for one in updates} == {"uv", "pip", "github-actions"}
 
 
 def test_the_guide_names_only_commands_that_exist() -> None:
