@@ -27,7 +27,6 @@ TERRAFORM = DOCS / "examples" / "terraform" / "main.tf"
 CDK = DOCS / "examples" / "cdk"
 # What is chosen as the page's programs choose it.
 CHOSEN = {
-    "KeyIssuer": "key-pool",
     "SourceBucketName": "documents-to-seal",
     "DestinationBucketName": "sealed-documents",
     "AlarmEmail": "on-call@example.com",

@@ -13,7 +13,6 @@ from aws_cdk import App, Stack
 from aws_cdk.cloudformation_include import CfnInclude
 
 PARAMETERS: Mapping[str, str] = {
-    "KeyIssuer": "key-pool",
     "SourceBucketName": "documents-to-seal",
     "DestinationBucketName": "sealed-documents",
     "AlarmEmail": "on-call@example.com",

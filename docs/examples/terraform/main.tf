@@ -47,7 +47,6 @@ resource "aws_cloudformation_stack" "trusted_signatures" {
   capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
   parameters = {
-    KeyIssuer             = "key-pool"
     SourceBucketName      = "documents-to-seal"
     DestinationBucketName = "sealed-documents"
     AlarmEmail            = var.alarm_email
