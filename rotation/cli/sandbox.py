@@ -17,14 +17,24 @@ import click
 from rich.console import Console
 
 from rotation.cli.shared.output import plain_console
+from rotation.sandbox.aws.log_groups import LogGroups
 from rotation.sandbox.aws.rotations import StepRun
 from rotation.sandbox.demo import DOCUMENT
-from rotation.sandbox.deployment import SECRET, SOURCE_BUCKET, Deployment
+from rotation.sandbox.deployment import (
+    RECONCILE,
+    ROTATE,
+    SEAL,
+    SECRET,
+    SOURCE_BUCKET,
+    Deployment,
+)
 from rotation.sandbox.folder_lock import FolderInUseError, folder_held
 from rotation.sandbox.vendor import VendorPortal
 
 #: How many keys a pool has at first.
 _POOL_KEYS = 2
+#: How often the functions' logs are shown in CloudWatch Logs, in seconds.
+_LOGS_EVERY = 1.0
 
 
 def run_sandbox(folder: Path, *, as_json: bool, empty: bool, key_pool: bool) -> None:
@@ -49,10 +59,12 @@ def _run(console: Console, folder: Path, *, as_json: bool, empty: bool, key_pool
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    logs = LogGroups(folder.resolve() / "logs", (ROTATE, RECONCILE, SEAL))
     with (
         Deployment(folder, validation_services=True, key_pool=key_pool) as deployment,
         VendorPortal(deployment.vendor.keys) as portal,
     ):
+        logs.create(deployment.cloud)
         _fill(deployment, empty=empty, key_pool=key_pool)
         # As for the functions, so that `rotation seal` and other commands use the same vendor.
         environment = deployment.environment() | {
@@ -68,7 +80,8 @@ def _run(console: Console, folder: Path, *, as_json: bool, empty: bool, key_pool
                 click.echo(json.dumps(environment))
                 sys.stdout.flush()
             deployment.cloud.watch_rotations(lambda run: _print_step(console, run))
-            ended.wait()
+            while not ended.wait(_LOGS_EVERY):
+                logs.copy()
 
 
 def _fill(deployment: Deployment, *, empty: bool, key_pool: bool) -> None:
