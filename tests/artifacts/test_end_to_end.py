@@ -132,7 +132,7 @@ def test_the_first_rotation_issues_the_first_key(deployment: Deployment) -> None
     assert key is not None
     # Two clocks: ours asks for 180 days from its now, the vendor's says when it was made.
     life = key.expires_at - key.created_at
-    assert abs(life - timedelta(days=180)) < timedelta(seconds=5)
+    assert abs(life - timedelta(days=180)) < timedelta(minutes=5)
 
 
 def test_turning_rotation_on_tests_the_configuration_and_rotates_nothing(

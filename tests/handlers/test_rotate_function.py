@@ -181,7 +181,7 @@ def test_a_wrong_setting_is_named_in_the_function_s_answer(deployment: Deploymen
         "rotation.handlers.rotate.handler",
         environment=deployment.environment(),
         log_path=deployment.logs / "unset.log",
-        timeout=timedelta(seconds=30),
+        timeout=timedelta(seconds=120),
     )
     event = {"Step": "createSecret", "SecretId": deployment.secret_arn, "ClientRequestToken": TOKEN}
     result = runner.invoke(json.dumps(event).encode())
