@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -98,10 +98,19 @@ def _transformed_document() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Template:
-    """The template with one choice of parameters."""
+    """The template with one choice of parameters.
+
+    Attributes:
+        document: the template itself.
+        parameters: each parameter's value, as text.
+        pseudo: the pseudo parameters: where it is deployed.
+        physical: gives ``Ref`` and the attributes of a resource; None: their own texts do.
+    """
 
     document: Mapping[str, Any]
     parameters: Mapping[str, str]
+    pseudo: Mapping[str, str] = field(default_factory=lambda: PSEUDO)
+    physical: Callable[[str, str], Any] | None = None
 
     @classmethod
     def read(cls, **parameters: str) -> Template:
@@ -212,7 +221,9 @@ class Template:
             case "Ref":
                 return self._reference(argument)
             case "Fn::GetAtt":
-                return argument if isinstance(argument, str) else ".".join(argument)
+                return self._reference(
+                    argument if isinstance(argument, str) else ".".join(argument)
+                )
             case "Fn::Sub":
                 return self._substitute(*(argument if isinstance(argument, list) else [argument]))
             case "Fn::If":
@@ -232,13 +243,19 @@ class Template:
     def _reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return _absent
-        if name in PSEUDO:
-            return PSEUDO[name]
-        if name in BUCKETS:
-            return BUCKETS[name]
+        if name in self.pseudo:
+            return self.pseudo[name]
         if name in self.parameters:
             listed = self.document["Parameters"][name]["Type"] == "CommaDelimitedList"
             return self.parameters[name].split(",") if listed else self.parameters[name]
+        return self._of_a_resource(name)
+
+    def _of_a_resource(self, name: str) -> Any:
+        if self.physical is not None:
+            resource, _, attribute = name.partition(".")
+            return self.physical(resource, attribute or "Ref")
+        if name in BUCKETS:
+            return BUCKETS[name]
         pattern = _ARNS.get(self.document["Resources"].get(name, {}).get("Type"), "{}")
         return pattern.format(name)
 
