@@ -39,6 +39,17 @@ $(VENV)-docs/.ready: pyproject.toml uv.lock | $(UV)
 	@UV_PROJECT_ENVIRONMENT=$(VENV)-docs $(UV) sync --quiet --frozen --python $(BIN)/python --extra cli --group docs
 	@touch $@
 
+# Those who judge the template, and what must not share an environment with the project.
+$(VENV)/.judges: tools/judges.txt tools/guard.txt | $(VENV)/.developers
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/tools/judges
+	@$(UV) pip sync --quiet --python $(VENV)/tools/judges --only-binary :all: --require-hashes \
+		tools/judges.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+		--target $(VENV)/tools/guard -r tools/guard.txt
+	@tar -xzf $(VENV)/tools/guard/cdklabs/cdk_validator_cfnguard/_jsii/*.tgz \
+		-C $(VENV)/tools/guard package/bin/ubuntu package/rules
+	@touch $@
+
 demo: $(VENV)/.people  ## Rotate a key and seal a PDF, on this machine alone
 	@$(BIN)/rotation demo
 
@@ -87,12 +98,13 @@ docs: $(VENV)-docs/.ready  ## Build the site from the pages: build/docs/index.ht
 	@$(VENV)-docs/bin/sphinx-build -q -E --fail-on-warning -c docs/site . $(SITE)
 	@echo "$(SITE)/index.html"
 
-check: $(VENV)/.developers  ## Lint, format, types, template, import directions
+check: $(VENV)/.developers $(VENV)/.judges  ## Lint, format, types, import directions, judges of the template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/python -m tests.harness.judges
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
 
 format: $(VENV)/.developers  ## Format the code and mend what the linter can
@@ -103,7 +115,8 @@ format: $(VENV)/.developers  ## Format the code and mend what the linter can
 lock: | $(UV)  ## Renew uv.lock from pyproject.toml, and the tools' locks from tools/*.in
 	@$(UV) lock
 	@for input in tools/*.in; do $(UV) pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate "$$input" -o "$${input%.in}.txt" >/dev/null; done
+		--generate-hashes --no-header --no-annotate $$([ "$$input" != tools/guard.in ] || echo --no-deps) \
+		"$$input" -o "$${input%.in}.txt" >/dev/null; done
 
 audit: | $(UV)  ## Look for known vulnerabilities of what is locked (needs api.osv.dev)
 	@$(UV) audit --frozen --preview-features audit-command $(AUDIT) || { code=$$?; \

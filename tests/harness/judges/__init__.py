@@ -1,0 +1,1 @@
+"""Judges of the template that nobody here wrote: cfn-lint, checkov, cfn-guard and others."""
