@@ -137,7 +137,11 @@ def test_what_arrives_is_sealed_and_what_cannot_be_comes_again(
     assert sealer_fixture.emulator.signatures.total() == 2
     for _ in range(2):
         assert arrival_queue.deliver(events) == [returned]
-    assert json.loads(arrival_queue.dead_letters()[0])["detail"]["object"]["key"] == "damaged.pdf"
+    letters = arrival_queue.dead_letters()
+    assert json.loads(letters[0])["detail"]["object"]["key"] == "damaged.pdf"
+    alarm = Template.read(UnattendedSealing="events").properties("UnsealedAlarm")
+    assert fires(alarm, [[float(len(letters))]])
+    assert not fires(alarm, [[0.0]])
     assert sealer_fixture.emulator.signatures.total() == 2
 
 
