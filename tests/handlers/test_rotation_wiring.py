@@ -42,6 +42,7 @@ def test_an_s3_client_is_made_when_the_journal_is_read(
     settings = RotationSettings.from_environment(
         {
             "INSTALLATION_ID": "fixture",
+            "ROTATED_SECRETS": rotation_fixture.arn,
             "ADMIN_SECRET": "trusted-signatures-admin",
             "EVIDENCE_BUCKET": "evidence",
             "VENDOR_URL": rotation_fixture.vendor.url,
