@@ -221,7 +221,12 @@ def test_no_endpoint_leads_to_or_from_another_account() -> None:
     """Neither with credentials of others, nor to resources of others that nobody has named."""
     topic = "arn:aws:sns:eu-central-1:999999999999:keys"
     template = Template.read(
-        **ENDPOINTS, InterfaceEndpoints="all", NotificationTopicArn=topic, LedgerBucketName="ledger"
+        **ENDPOINTS,
+        InterfaceEndpoints="all",
+        NotificationTopicArn=topic,
+        SourceBucketName="inbox",
+        DestinationBucketName="outbox",
+        LedgerBucketName="ledger",
     )
     named = set()
     for name, endpoint in template.created("AWS::EC2::VPCEndpoint").items():
@@ -237,6 +242,12 @@ def test_no_endpoint_leads_to_or_from_another_account() -> None:
             named |= {resources} if isinstance(resources, str) else set(resources)
     buckets = {f"arn:aws:s3:::{name}" for name in ("inbox", "outbox", "ledger")}
     assert named == {topic} | buckets | {f"{bucket}/*" for bucket in buckets}
+
+
+def test_buckets_of_the_stack_are_named_to_no_endpoint() -> None:
+    """They are this account's, like everything that the stack creates."""
+    endpoint = Template.read(**ENDPOINTS).properties("S3Endpoint")
+    assert [one["Sid"] for one in endpoint["PolicyDocument"]["Statement"]] == ["OnlyThisAccount"]
 
 
 def test_only_the_vpc_reaches_the_interface_endpoints() -> None:
@@ -264,3 +275,205 @@ def test_a_malformed_network_is_refused(parameter: str, wrong: str) -> None:
     """Before anything is created."""
     with pytest.raises(AssertionError, match=parameter):
         Template.read(**{parameter: wrong})
+
+
+GIVEN_KEYS = {
+    name: f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/{name.lower()}"
+    for name in (
+        "KmsKeyArn",
+        "DocumentsKmsKeyArn",
+        "DestinationKmsKeyArn",
+        "LogsKmsKeyArn",
+        "QueuesKmsKeyArn",
+        "TopicKmsKeyArn",
+    )
+}
+CREATED_KEYS = {
+    "KmsKeyArn": "SecretsKey.Arn",
+    "DocumentsKmsKeyArn": "SourceKey.Arn",
+    "DestinationKmsKeyArn": "DestinationKey.Arn",
+    "LogsKmsKeyArn": "LogsKey.Arn",
+    "QueuesKmsKeyArn": "QueuesKey.Arn",
+    "TopicKmsKeyArn": "AlarmKey.Arn",
+}
+CREATED = Template.read(UnattendedSealing="events", CreateKmsKeys="true")
+
+
+def test_without_a_word_about_keys_only_the_alarms_have_one() -> None:
+    """Everything else is encrypted by AWS's own keys, which cost nothing and need no policy."""
+    template = Template.read(UnattendedSealing="events")
+    assert template.created("AWS::KMS::Key").keys() == {"AlarmKey"}
+    assert all("KmsKeyId" not in log for log in template.created("AWS::Logs::LogGroup").values())
+    for queue in template.created("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert "KmsMasterKeyId" not in queue
+
+
+@pytest.mark.parametrize(
+    ("parameters", "keys"),
+    [({"CreateKmsKeys": "true"}, CREATED_KEYS), (GIVEN_KEYS, GIVEN_KEYS)],
+    ids=["created", "given"],
+)
+def test_each_kind_of_data_has_a_key_of_its_own(
+    parameters: dict[str, str], keys: dict[str, str]
+) -> None:
+    """Secrets, documents before and after, logs, queues and the topic; made or given."""
+    template = Template.read(UnattendedSealing="events", **parameters)
+    for secret in template.created("AWS::SecretsManager::Secret").values():
+        assert secret["KmsKeyId"] == keys["KmsKeyArn"]
+    for log in template.created("AWS::Logs::LogGroup").values():
+        assert log["KmsKeyId"] == keys["LogsKmsKeyArn"]
+    for queue in template.created("AWS::SQS::Queue").values():
+        assert queue["KmsMasterKeyId"] == keys["QueuesKmsKeyArn"]
+        assert "SqsManagedSseEnabled" not in queue
+    topic = template.properties("AlarmTopic")["KmsMasterKeyId"]
+    assert topic == keys["TopicKmsKeyArn"].removesuffix(".Arn")
+    for function in ("SealingFunction", "SealEventsFunction", "SealBatchFunction"):
+        sealed = template.environment(function)["DESTINATION_KMS_KEY"]
+        assert sealed == keys["DestinationKmsKeyArn"]
+
+
+def test_the_buckets_of_the_stack_encrypt_by_these_keys() -> None:
+    """Whatever is stored in them without a word about encryption."""
+    for keys, parameters in ((CREATED_KEYS, {"CreateKmsKeys": "true"}), (GIVEN_KEYS, GIVEN_KEYS)):
+        template = Template.read(**parameters)
+        for bucket, key in (
+            ("Source", "DocumentsKmsKeyArn"),
+            ("Destination", "DestinationKmsKeyArn"),
+        ):
+            encryption = template.properties(f"{bucket}Bucket")["BucketEncryption"]
+            [rule] = encryption["ServerSideEncryptionConfiguration"]
+            assert rule["ServerSideEncryptionByDefault"] == {
+                "SSEAlgorithm": "aws:kms",
+                "KMSMasterKeyID": keys[key],
+            }
+
+
+def test_keys_that_are_given_are_not_made() -> None:
+    """Also with CreateKmsKeys: a key is made only where none is given."""
+    given = Template.read(UnattendedSealing="events", CreateKmsKeys="true", **GIVEN_KEYS)
+    assert given.created("AWS::KMS::Key") == {}
+    some = Template.read(CreateKmsKeys="true", LogsKmsKeyArn=GIVEN_KEYS["LogsKmsKeyArn"])
+    assert "LogsKey" not in some.created("AWS::KMS::Key")
+    assert some.exists("QueuesKey")
+
+
+def test_sealed_documents_get_the_source_s_key_if_no_other_is_given() -> None:
+    """One key for both, and one statement for it."""
+    key = GIVEN_KEYS["DocumentsKmsKeyArn"]
+    template = Template.read(DocumentsKmsKeyArn=key)
+    assert template.environment("SealingFunction")["DESTINATION_KMS_KEY"] == key
+    assert _keys_of(template, "SealingRole") == {(key, ("kms:Decrypt", "kms:GenerateDataKey"))}
+
+
+def _keys_of(template: Template, role: str) -> set[tuple[str, tuple[str, ...]]]:
+    return {
+        (one["Resource"], tuple(sorted(actions([one]))))
+        for one in template.statements(role)
+        if one["Effect"] == "Allow" and any("kms:" in action for action in actions([one]))
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "keys"),
+    [({"CreateKmsKeys": "true"}, CREATED_KEYS), (GIVEN_KEYS, GIVEN_KEYS)],
+    ids=["created", "given"],
+)
+def test_each_role_uses_the_keys_of_what_it_touches(
+    parameters: dict[str, str], keys: dict[str, str]
+) -> None:
+    """Read or write as it does, and no other key: sealing reads sources and writes sealed ones."""
+    template = Template.read(UnattendedSealing="events", **parameters)
+    both = ("kms:Decrypt", "kms:GenerateDataKey")
+    documents = {
+        (keys["DocumentsKmsKeyArn"], ("kms:Decrypt",)),
+        (keys["DestinationKmsKeyArn"], both),
+    }
+    rotating = {(keys["KmsKeyArn"], both), (keys["TopicKmsKeyArn"], both)}
+    assert _keys_of(template, "RotationRole") == rotating
+    assert _keys_of(template, "ReconcileRole") == rotating
+    assert _keys_of(template, "SealingRole") == documents
+    events = documents | {
+        (keys["KmsKeyArn"], ("kms:Decrypt",)),
+        (keys["QueuesKmsKeyArn"], ("kms:Decrypt",)),
+    }
+    assert _keys_of(template, "SealEventsRole") == events
+
+
+def test_a_topic_of_somebody_else_with_a_key_can_be_published_to() -> None:
+    """The roles may use the key of NotificationTopicArn, if it is given."""
+    topic = f"arn:aws:sns:eu-central-1:{ACCOUNT}:people"
+    key = GIVEN_KEYS["TopicKmsKeyArn"]
+    both = ("kms:Decrypt", "kms:GenerateDataKey")
+    for more, keys in (({}, set()), ({"TopicKmsKeyArn": key}, {(key, both)})):
+        template = Template.read(NotificationTopicArn=topic, **more)
+        assert _keys_of(template, "RotationRole") == keys
+
+
+def _policy(key: str) -> dict[str, Any]:
+    return {one["Sid"]: one for one in CREATED.properties(key)["KeyPolicy"]["Statement"]}
+
+
+@pytest.mark.parametrize(
+    ("key", "service"),
+    [("SecretsKey", "secretsmanager"), ("SourceKey", "s3"), ("DestinationKey", "s3")],
+)
+def test_a_key_for_data_is_used_through_the_service_that_keeps_it(key: str, service: str) -> None:
+    """Even an administrator decrypts nothing beside it; to administer the key is not denied."""
+    administer, only = _policy(key).values()
+    assert administer["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    assert (only["Effect"], only["Principal"]) == ("Deny", "*")
+    assert actions([only]) == {
+        "kms:Encrypt",
+        "kms:Decrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKey*",
+    }
+    via = only["Condition"]["StringNotEquals"]["kms:ViaService"]
+    assert via == f"{service}.eu-central-1.amazonaws.com"
+
+
+def test_the_key_of_the_logs_serves_the_logs_of_this_stack_alone() -> None:
+    """CloudWatch Logs, and whoever asks it; no log group of another stack or account."""
+    _, service, through = _policy("LogsKey").values()
+    assert service["Principal"] == {"Service": "logs.eu-central-1.amazonaws.com"}
+    groups = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:signatures-*"
+    for one in (service, through):
+        assert one["Condition"]["ArnLike"] == {"kms:EncryptionContext:aws:logs:arn": groups}
+    assert through["Condition"]["StringEquals"] == {
+        "kms:CallerAccount": ACCOUNT,
+        "kms:ViaService": "logs.eu-central-1.amazonaws.com",
+    }
+
+
+def test_the_key_of_the_queues_admits_eventbridge_and_nobody_else() -> None:
+    """Readers have their right from their own policies."""
+    _, service = _policy("QueuesKey").values()
+    assert service["Principal"] == {"Service": "events.amazonaws.com"}
+    assert actions([service]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def test_keys_outlive_the_stack_as_what_they_encrypt_does() -> None:
+    """Without its key no secret, document, line of a log or message could be read again."""
+    for name, key in CREATED.created("AWS::KMS::Key").items():
+        assert key["EnableKeyRotation"] is True
+        if name != "AlarmKey":
+            resource = CREATED.document["Resources"][name]
+            assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+            assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_outputs_name_every_role_and_every_key_that_is_made() -> None:
+    """A key policy that somebody else writes needs the roles; a bucket's default needs the key."""
+    outputs = CREATED.document["Outputs"].values()
+    values = {str(CREATED.resolve(one["Value"])) for one in outputs}
+    keys = CREATED.created("AWS::KMS::Key").keys() - {"AlarmKey"}
+    for name in CREATED.created("AWS::IAM::Role").keys() | keys:
+        assert f"{name}.Arn" in values
+
+
+@pytest.mark.parametrize("parameter", GIVEN_KEYS)
+def test_an_alias_is_no_key(parameter: str) -> None:
+    """A policy cannot name an alias, which may lead to another key tomorrow."""
+    with pytest.raises(AssertionError, match=parameter):
+        Template.read(**{parameter: f"arn:aws:kms:eu-central-1:{ACCOUNT}:alias/documents"})
