@@ -185,6 +185,8 @@ def _log_group(stack: Stack, name: str, properties: Mapping[str, Any]) -> Attrib
     called = stack.physical_name(name)
     members = dict(properties)
     days = members.pop("RetentionInDays")
+    if "KmsKeyId" in members:
+        members["kmsKeyId"] = members.pop("KmsKeyId")
     stack.call("logs", "CreateLogGroup", logGroupName=called, **members)
     stack.call("logs", "PutRetentionPolicy", logGroupName=called, retentionInDays=days)
     return {"Ref": called, "Arn": stack.arn("logs", f"log-group:{called}:*")}

@@ -191,7 +191,7 @@ class Template:
         policies = list(properties.get("Policies", []))
         policies += [self.properties(one) for one in properties.get("ManagedPolicyArns", [])]
         for name, resource in self.document["Resources"].items():
-            if resource["Type"] == "AWS::IAM::Policy":
+            if resource["Type"] == "AWS::IAM::Policy" and self.exists(name):
                 attached = self.properties(name)
                 policies += [attached] if role in attached["Roles"] else []
         return [one for policy in policies for one in policy["PolicyDocument"]["Statement"]]
