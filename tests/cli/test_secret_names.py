@@ -147,4 +147,4 @@ def test_an_answer_that_lacks_a_member_is_no_traceback(
     )
     assert said.exit_code == 1
     assert isinstance(said.exception, SystemExit)
-    assert "rotation status failed unexpectedly: KeyError in cli/status.py, status" in said.output
+    assert "status failed unexpectedly: KeyError in cli/status.py, print_report" in said.output
