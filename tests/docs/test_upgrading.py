@@ -81,4 +81,6 @@ def test_the_page_names_the_principals_and_the_services() -> None:
     via = set(re.findall(r'"([a-z0-9]+)\.\$\{AWS::Region\}\.amazonaws\.com"', text))
     said = {row[0]: set(named(row[1])) for row in rows(section(page("accounts.md"), "Partitions"))}
     assert said["service principals"] == principals
-    assert said["`kms:ViaService`"] == {f"{one}.REGION.amazonaws.com" for one in via}
+    assert said["`kms:ViaService`, and the principal of CloudWatch Logs"] == {
+        f"{one}.REGION.amazonaws.com" for one in via
+    }
