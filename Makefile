@@ -23,7 +23,7 @@ $(UV):
 	@echo "Setting up $(VENV); this happens once." >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
-		--require-hashes -r tools/uv.txt
+		--require-hashes -r .ci/locks/uv.txt
 
 # Two depths of set-up: what people run, and what developers need on top of it.
 $(VENV)/.people: pyproject.toml uv.lock | $(UV)
@@ -40,12 +40,12 @@ $(VENV)-docs/.ready: pyproject.toml uv.lock | $(UV)
 	@touch $@
 
 # Those who judge the template, and what must not share an environment with the project.
-$(VENV)/.judges: tools/judges.txt tools/guard.txt | $(VENV)/.developers
+$(VENV)/.judges: .ci/locks/judges.txt .ci/locks/guard.txt | $(VENV)/.developers
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/tools/judges
 	@$(UV) pip sync --quiet --python $(VENV)/tools/judges --only-binary :all: --require-hashes \
-		tools/judges.txt
+		.ci/locks/judges.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
-		--target $(VENV)/tools/guard -r tools/guard.txt
+		--target $(VENV)/tools/guard -r .ci/locks/guard.txt
 	@tar -xzf $(VENV)/tools/guard/cdklabs/cdk_validator_cfnguard/_jsii/*.tgz \
 		-C $(VENV)/tools/guard package/bin/ubuntu package/rules
 	@touch $@
@@ -111,11 +111,11 @@ format: $(VENV)/.developers  ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-# What must not share an environment with the project has a file of its own in tools/.
-lock: | $(UV)  ## Renew uv.lock from pyproject.toml, and the tools' locks from tools/*.in
+# What must not share an environment with the project has a file of its own in .ci/locks/.
+lock: | $(UV)  ## Renew uv.lock from pyproject.toml, and the locks in .ci/locks
 	@$(UV) lock
-	@for input in tools/*.in; do $(UV) pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate $$([ "$$input" != tools/guard.in ] || echo --no-deps) \
+	@for input in .ci/locks/*.in; do $(UV) pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate $$([ "$$input" != .ci/locks/guard.in ] || echo --no-deps) \
 		"$$input" -o "$${input%.in}.txt" >/dev/null; done
 
 audit: | $(UV)  ## Look for known vulnerabilities of what is locked (needs api.osv.dev)
@@ -149,7 +149,7 @@ FIND_RUNTIME_PYTHON = for candidate in python$(PYTHON_VERSION) \
 IS_RUNTIME_PYTHON = 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")'
 PLATFORM = $(patsubst arm64,aarch64,$(ARCH))-manylinux_2_28
 
-# Each artifact carries what its handlers import, directly or not (tools/artifact.py).
+# Each artifact carries what its handlers import, directly or not (tests/harness/package/artifact.py).
 rotation_HANDLERS := rotate reconcile
 sealing_HANDLERS := seal seal_events seal_batch
 # The largest size in MiB, zipped with the bytecode.
@@ -173,11 +173,11 @@ package-rotation package-sealing: package-%: runtime-python | $(UV)
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps \
 		--only-binary :all: --python-platform $(PLATFORM) --python-version $(PYTHON_VERSION) \
 		--link-mode copy --target $(BUILD)/.$*/tree -r $(BUILD)/.$*/requirements.txt
-	@"$(RUNTIME_PYTHON)" tools/artifact.py fill $(BUILD)/.$*/tree $($*_HANDLERS)
+	@"$(RUNTIME_PYTHON)" tests/harness/package/artifact.py fill $(BUILD)/.$*/tree $($*_HANDLERS)
 	@PYTHONHASHSEED=0 "$(RUNTIME_PYTHON)" -S -s -m compileall -q -j 1 -s $(BUILD)/.$*/tree \
 		-p /var/task --invalidation-mode unchecked-hash $(BUILD)/.$*/tree
 	@chmod -R u=rwX,go=rX $(BUILD)/.$*/tree
-	@"$(RUNTIME_PYTHON)" tools/artifact.py describe $(BUILD)/.$*/tree $(BUILD)/$* \
+	@"$(RUNTIME_PYTHON)" tests/harness/package/artifact.py describe $(BUILD)/.$*/tree $(BUILD)/$* \
 		--export $(BUILD)/.$*/export.json --python $(PYTHON_VERSION) --architecture $(ARCH) \
 		--largest $($*_LARGEST)
 	@mv $(BUILD)/.$*/tree $(BUILD)/$*

@@ -1,4 +1,4 @@
-"""What `tools/artifact.py` keeps of installed packages, and what it refuses."""
+"""What `tests/harness/package/artifact.py` keeps of installed packages, and what it refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tools.artifact import describe, fill
+from tests.harness.package.artifact import describe, fill
 
 _sources = {
     "rotation/__init__.py": "",

@@ -16,7 +16,9 @@ from tests.artifacts.toolchain import environment, run
 from tests.paths import ROOT
 
 
-@pytest.mark.parametrize("lock", sorted((ROOT / "tools").glob("*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "lock", sorted((ROOT / ".ci" / "locks").glob("*.txt")), ids=lambda path: path.name
+)
 def test_every_requirement_of_a_tool_has_a_hash(lock: Path) -> None:
     """No tool, uv included, is taken on the word of an index."""
     requirements = re.split(r"\n(?=\S)", lock.read_text().strip())

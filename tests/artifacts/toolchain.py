@@ -2,7 +2,7 @@
 
 Nothing here needs Docker, AWS credentials or an interpreter other than the running one. What is
 fetched is locked by hash: what Lambda brings in ``uv.lock``, AWS SAM, whose wheel carries the
-runtime interface emulator, in ``tools/sam.txt``.
+runtime interface emulator, in ``.ci/locks/sam.txt``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def sam_environment(into: Path) -> Path:
     succeed(
         SCRIPTS / "uv",
         *("pip", "sync", "--quiet", "--python", into / "bin" / "python", "--only-binary", ":all:"),
-        *("--require-hashes", ROOT / "tools" / "sam.txt"),
+        *("--require-hashes", ROOT / ".ci" / "locks" / "sam.txt"),
     )
     return into
 

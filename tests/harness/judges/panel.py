@@ -1,6 +1,6 @@
 """The judges: each reads templates that are rendered, and says what it finds.
 
-They are in environments of their own (``tools/judges.txt``, ``tools/guard.txt``), which
+They are in environments of their own (``.ci/locks/judges.txt``, ``.ci/locks/guard.txt``), which
 ``make check`` sets up.
 """
 
@@ -17,7 +17,6 @@ from typing import Any
 
 from tests.harness.judges.findings import Finding, Rule
 from tests.harness.judges.policies import identity_policies
-from tests.paths import ROOT
 
 _TOOLS = Path(sys.prefix) / "tools"
 _JUDGES = _TOOLS / "judges" / "bin"
@@ -90,7 +89,12 @@ def policies(templates: Templates) -> Iterator[tuple[Path, Finding]]:
         for number, policy in enumerate(found)
     }
     answer = _json(
-        *(_JUDGES / "python", "-W", "ignore", ROOT / "tools" / "policies.py"),
+        *(
+            _JUDGES / "python",
+            "-W",
+            "ignore",
+            Path(__file__).with_name("ask_policy_judges.py"),
+        ),
         typed=json.dumps(asked),
     )
     for judge, rule, place, message in answer:

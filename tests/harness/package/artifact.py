@@ -216,7 +216,7 @@ def _package(folder: Path) -> dict[str, Any]:
 def _refuse(zipped: int, largest: int, packages: list[dict[str, Any]]) -> None:
     refusals = [
         f"{one['name']} {one['version']} has the licence {one['licence'] or '(none)'!r}, which "
-        "tools/artifact.py does not allow: choose another package, or allow it there."
+        "tests/harness/package/artifact.py does not allow: choose another package, or allow it."
         for one in packages
         if not {*re.split(r" (?:AND|OR) ", one["licence"].strip("()"))} <= ALLOWED_LICENCES
     ]

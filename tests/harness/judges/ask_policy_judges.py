@@ -1,6 +1,6 @@
 """Asks parliament and cloudsplaining about policies; runs in their environment, for the judges.
 
-Reads ``{name: policy}`` from standard input and prints a list of ``[judge, rule, name, message]``.
+Reads ``{name: policy}`` from standard input and writes a list of ``[judge, rule, name, message]``.
 """
 
 from __future__ import annotations
@@ -39,4 +39,5 @@ def _findings(name: str, policy: dict[str, Any]) -> Iterator[tuple[str, str, str
 
 if __name__ == "__main__":
     policies = json.load(sys.stdin)
-    print(json.dumps([one for name, policy in policies.items() for one in _findings(name, policy)]))
+    found = [one for name, policy in policies.items() for one in _findings(name, policy)]
+    sys.stdout.write(json.dumps(found))

@@ -1,0 +1,1 @@
+"""Fills and describes the artifacts for the Makefile; nothing of it is a test."""
