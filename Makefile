@@ -13,7 +13,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast faults explore soak corpus tails fuzz bench glyphs diagrams docs check format clean lock audit
+.PHONY: help demo sandbox test test-fast faults explore iam soak corpus tails fuzz bench glyphs diagrams docs check format clean lock audit
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -70,6 +70,10 @@ faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--
 
 explore: $(VENV)/.developers  ## Try every order of several hands (EXPLORE=--short, SCHEDULE='…' for one)
 	@$(BIN)/python -m tests.harness.explore $(EXPLORE) $(if $(SCHEDULE),'$(SCHEDULE)')
+
+iam: $(VENV)/.developers  ## Prove that the template's rights suffice, and that all are needed (needs npm)
+	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/harness/iam
+	@$(BIN)/python -m tests.harness.iam
 
 soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (SOAK=--short for half a minute)
 	@$(BIN)/python -m tests.harness.soak $(SOAK)
