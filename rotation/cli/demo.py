@@ -25,7 +25,7 @@ from rotation.sandbox.folder_lock import FolderInUseError, folder_held
 
 WIDTH = 110
 #: Rich has viewers fetch its font from the internet; a local one does.
-_FETCHED_FONTS = re.compile(r"^ *@font-face {.*?^ *}\n", re.DOTALL | re.MULTILINE)
+_FETCHED_FONTS = re.compile(r"^ *@font-face {[^{}]*}\n", re.MULTILINE)
 _WHO = 17
 #: How wide the other columns and the spaces between them are.
 _OTHERS = 8 + 2 + _WHO + 2 + 9

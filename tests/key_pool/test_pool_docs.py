@@ -90,5 +90,5 @@ def test_the_commands_work(key_pool: PoolFixture) -> None:
     said = done.stdout.splitlines()
     assert said[0].startswith(f"Key {key.id} is in the pool")
     [held] = json.loads(said[-1])["keys"]
-    assert (held["id"], held["state"]) == (key.id, "free")
-    assert held["expires_at"] == iso_utc(key.expires_at)
+    assert (held["keyId"], held["state"]) == (key.id, "free")
+    assert held["expiresAt"] == iso_utc(key.expires_at)
