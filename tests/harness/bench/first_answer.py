@@ -168,7 +168,9 @@ def _rotating(
     rotation_fixture.stage_key(token)
     event = {"Step": "testSecret", "SecretId": rotation_fixture.arn, "ClientRequestToken": token}
     environment = {
-        **Template.read(KeyIssuer="admin-api").environment("RotationFunction"),
+        **Template.read(KeyIssuer="admin-api", FurtherSecretArns=rotation_fixture.arn).environment(
+            "RotationFunction"
+        ),
         **office.environment(),
         **rotation_fixture.cloud.environment(),
         "ADMIN_API_URL": "",
