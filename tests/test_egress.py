@@ -217,6 +217,7 @@ def test_a_proxy_that_refuses_is_no_lost_connection(proxy: Proxy, certificate: C
     assert len(proxy.asked) == 4
 
 
+@pytest.mark.slow
 def test_a_proxy_that_is_not_there_is_named(certificate: Certificate) -> None:
     """The message says which setting to check."""
     with _listening(socket.socket.close) as port:
