@@ -84,6 +84,7 @@ def fields_on_pages(root: DictionaryObject) -> Iterator[SignatureField]:
     """The signature fields that are annotations of pages, whether the form lists them or not.
 
     A form must list each of its fields (ISO 32000-2, 12.7.3), and some viewers show others too.
+    Does NOT look past the first 10,000 pages and annotations, nor at what a field inherits.
     """
     annotations = (
         entry
