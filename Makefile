@@ -1,5 +1,6 @@
 # Everything is set up by the target that needs it: Python >= 3.11 with venv, and make, are enough.
-PYTHON ?= python3
+# The Python of the Lambda runtime is taken where it is found: the functions run on it.
+PYTHON ?= $(or $(RUNTIME_PYTHON),python3)
 VENV := .venv
 # Many tests wait for processes and clocks, so there are more workers than processors.
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) \* 2 + 1)

@@ -17,7 +17,6 @@ from tests.coverage_by_room import coverage_by_room
 from tests.paths import ROOT
 from tests.privacy.whole_run import WholeRun
 from tests.rotation_fixture import FailsOnce, RotationFixture
-from tests.unmeasured import leave_code_of_others_unmeasured
 
 pytest_plugins = ("tests.fast_tier",)
 
@@ -38,8 +37,6 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("no-deadline")
     config.addinivalue_line("markers", "last: runs after all other tests")
     WHOLE_RUN.listen()
-    if config.getoption("cov_source"):
-        leave_code_of_others_unmeasured()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

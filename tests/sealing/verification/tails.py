@@ -68,8 +68,8 @@ _FORM: Final = {
 
 
 def _bookmarks() -> dict[int, bytes]:
-    """A list of 400 bookmarks, each of which refers to the next."""
-    first, count = 10, 400
+    """A list of 1,000 bookmarks, each of which refers to the next."""
+    first, count = 10, 1_000
     entries = {
         first + at: b"<< /Title (%d) /Parent 9 0 R /Dest [3 0 R /Fit]%b%b >>"
         % (
