@@ -12,13 +12,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from rotation.aws.client_config import START_RECONCILIATION
 from rotation.aws.errors import AWS_CALL_ERRORS, error_code
 from rotation.errors import RotationError
-from rotation.handlers.step_invocation import StepRequest, run_step
+from rotation.handlers.step_invocation import StepRequest, failed_step_event, run_step
 from rotation.handlers.wiring.rotation import RotationWiring
-from rotation.journal.model import LONGEST_FAILURE_MESSAGE
 from rotation.privacy.library_logs import protect_process
 from rotation.privacy.observability import logger, metrics
-from rotation.privacy.printable import outside_text
-from rotation.privacy.redaction import scrub
 from rotation.settings.rotation import RotationSettings
 
 if TYPE_CHECKING:
@@ -48,24 +45,14 @@ def handler(event: Any, context: LambdaContext) -> None:
 
 
 def _note_failure(request: StepRequest, failure: RotationError) -> None:
-    """Have the cause written in the journal, where whoever waits for the rotation finds it."""
-    try:
-        function = _wiring().reconcile_function
-    except RotationError:
-        # The settings are wrong, which is why the step failed; nobody can be told but the log.
-        return
-    _ask_reconcile_function(
-        function,
-        {
-            "action": "note-failure",
-            "secrets": [request.secret_arn],
-            "token": request.token,
-            "step": request.step,
-            "code": failure.code,
-            "message": outside_text(scrub(str(failure)), LONGEST_FAILURE_MESSAGE),
-            "retryable": failure.retryable,
-        },
-    )
+    """Have the cause written in the journal, where whoever waits for the rotation finds it.
+
+    Raises:
+        Exception: the settings or the clients of this function cannot be had, which may be why the
+            step failed.
+    """
+    event = failed_step_event(request.secret_arn, request.token, request.step, failure)
+    _ask_reconcile_function(_wiring().reconcile_function, event)
 
 
 def _ask_reconcile_function(function: str | None, event: dict[str, Any]) -> None:

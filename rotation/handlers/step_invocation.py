@@ -18,9 +18,10 @@ from rotation.core.steps import STEPS
 from rotation.credential import Confidential
 from rotation.deadline import Deadline
 from rotation.errors import InvalidEventError, RotationError
+from rotation.journal.model import LONGEST_FAILURE_MESSAGE
 from rotation.privacy.observability import count, logger, set_function_dimension
 from rotation.privacy.printable import outside_text
-from rotation.privacy.redaction import hide_value
+from rotation.privacy.redaction import hide_value, scrub
 
 # API_CreateSecret: a name has ASCII letters, digits and /_+=.@-; AWS's own secrets have an "!" too.
 _ARN = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!-]+", re.ASCII)
@@ -66,7 +67,8 @@ def run_step(
         event: the event.
         context: the Lambda context.
         open_rotation: the rotation of a request.
-        on_failure: called when a step fails whose event was in order; it must raise nothing.
+        on_failure: called when a step fails whose event was in order. What it raises is logged: it
+            does not take the place of the step's error.
 
     Raises:
         RotationError: with its code in the log; nothing confidential in its message or causes.
@@ -89,8 +91,41 @@ def run_step(
         logger.exception("step failed unexpectedly", extra={"step": step})
     count("RotationStepsFailed")
     if request is not None:
-        on_failure(request, failure)
+        _note(on_failure, request, failure)
     raise failure
+
+
+def failed_step_event(
+    secret_arn: str, token: str, step: str, failure: RotationError
+) -> dict[str, Any]:
+    """What the reconcile function is asked for, so that the journal says why a step failed."""
+    return {
+        "action": "note-failure",
+        "secrets": [secret_arn],
+        "token": token,
+        "step": step,
+        "code": failure.code,
+        "message": outside_text(scrub(str(failure)), LONGEST_FAILURE_MESSAGE),
+        "retryable": failure.retryable,
+    }
+
+
+def _note(
+    on_failure: Callable[[StepRequest, RotationError], None],
+    request: StepRequest,
+    failure: RotationError,
+) -> None:
+    try:
+        on_failure(request, failure)
+    except Exception as error:  # noqa: BLE001 - the step's own error is the one to raise
+        logger.warning(
+            "the failure of the step was not noted",
+            extra={
+                "step": request.step,
+                "secret": request.secret_arn,
+                "reason": type(error).__name__,
+            },
+        )
 
 
 def _read(

@@ -23,7 +23,7 @@ import os
 import re
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from threading import Lock
 from typing import Final
@@ -118,17 +118,21 @@ def renderings(secret: str) -> Iterator[str]:
     yield secret
     encoded = secret.encode()
     yield encoded.hex()
-    # Inside a larger base64 text the same bytes have three forms, one for each alignment.
-    for shift in range(3):
-        yield base64.b64encode(b"\0" * shift + encoded).decode().rstrip("=")[2 * shift :]
+    yield from _in_base64(encoded, base64.b64encode)
     try:
         raw = bytes.fromhex(secret)
     except ValueError:
         return
     yield secret.lower()
     yield secret.upper()
-    yield base64.b64encode(raw).decode()
-    yield base64.urlsafe_b64encode(raw).decode()
+    yield from _in_base64(raw, base64.b64encode)
+    yield from _in_base64(raw, base64.urlsafe_b64encode)
+
+
+def _in_base64(content: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]:
+    """Inside a larger base64 text the same bytes have three forms, one for each alignment."""
+    for shift in range(3):
+        yield encode(b"\0" * shift + content).decode().rstrip("=")[2 * shift :]
 
 
 def _hide_fields(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from rotation.errors import InvalidEventError, VersionStateError
+from rotation.errors import InvalidEventError, RotationError, VersionStateError
 from rotation.handlers.step_invocation import StepRequest, run_step
 
 ARN = "arn:aws:secretsmanager:us-east-1:012345678912:secret:trusted-signatures-api-AbCdEf"
@@ -54,3 +54,25 @@ def test_what_is_no_token_is_refused(token: Any) -> None:
     event = {"Step": "createSecret", "SecretId": ARN, "ClientRequestToken": token}
     with pytest.raises(InvalidEventError, match="32 to 64 characters"):
         run_step(event, CONTEXT, lambda _: pytest.fail("the event was believed"))
+
+
+def test_a_failure_that_cannot_be_noted_leaves_the_step_s_error_as_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A client that cannot be made is a warning; what is raised is why the step failed."""
+    step_error = VersionStateError("the secret was deleted")
+
+    def fail(_: StepRequest) -> NoReturn:
+        raise step_error
+
+    def cannot_note(_: StepRequest, __: RotationError) -> NoReturn:
+        raise ValueError("Invalid endpoint: nonsense")
+
+    event = {"Step": "createSecret", "SecretId": ARN, "ClientRequestToken": "t" * 32}
+    with pytest.raises(VersionStateError) as raised:
+        run_step(event, CONTEXT, fail, cannot_note)
+    assert raised.value is step_error
+    assert raised.value.__context__ is None
+    warning = caplog.records[-1]
+    assert warning.getMessage() == "the failure of the step was not noted"
+    assert warning.__dict__["reason"] == "ValueError"

@@ -17,6 +17,7 @@ from typing import Any
 from rotation.core.steps import STEPS
 from rotation.errors import RotationError
 from rotation.handlers.reconcile_actions import ACTIONS, REVOKE_FIRST, ReconcileParts, parse
+from rotation.handlers.step_invocation import failed_step_event
 from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.journal.model import Declaration, Incident, Journal
 from rotation.reconciliation.reconciler import Reconciler
@@ -109,22 +110,12 @@ class IncidentFixture:
                 step(fixture.rotation(pending))
             except RotationError as error:
                 self.acts.append(f"step failed: {error}")
-                self._note_failure(pending, name, error)
+                self.note_failure(pending, name, error)
                 return
 
-    def _note_failure(self, token: str, step: str, error: RotationError) -> None:
-        """What the rotation function asks for when a step fails."""
-        self._invoke(
-            {
-                "action": "note-failure",
-                "secrets": [self.arn],
-                "token": token,
-                "step": step,
-                "code": error.code,
-                "message": str(error),
-                "retryable": error.retryable,
-            }
-        )
+    def note_failure(self, token: str, step: str, error: RotationError) -> None:
+        """What the rotation function does when a step fails."""
+        self._invoke(failed_step_event(self.arn, token, step, error))
 
     def alive(self) -> set[str]:
         """The ids of all signing keys that the vendor accepts."""
