@@ -287,7 +287,7 @@ class Deployment:
                 **self.validation_environment(),
             },
         }[name]
-        return {**self.cloud.environment(), **vendor, **own}
+        return {**self.cloud.environment(self.cloud.function_caller(name)), **vendor, **own}
 
     def _issuer_environment(self) -> dict[str, str]:
         if self._key_pool:

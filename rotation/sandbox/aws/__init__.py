@@ -1,8 +1,9 @@
 """AWS on one machine, made faithful where moto is not.
 
-`cloud.Cloud` is the way in: Secrets Manager, Lambda, S3 and IAM behind one loopback address, for
-boto3 and for the stock ``aws`` command line. Rotation functions run in processes of their own
-(`processes`, `runtime`), through the invoke interface of AWS's runtime interface emulator.
+`cloud.Cloud` is the way in: Secrets Manager, Lambda, S3, IAM and CloudTrail behind one loopback
+address, for boto3 and for the stock ``aws`` command line. Rotation functions run in processes of
+their own (`processes`, `runtime`), through the invoke interface of AWS's runtime interface
+emulator.
 
 Does NOT start rotations on their schedule: it checks the schedule and computes NextRotationDate,
 but only RotateSecret starts a rotation here.

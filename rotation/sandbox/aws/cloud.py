@@ -26,27 +26,32 @@ import botocore.session
 import moto.s3.models
 import moto.s3.responses
 from moto.awslambda_simple.models import lambda_simple_backends
+from moto.cloudtrail import urls as cloudtrail_urls
 from moto.core.base_backend import AccountSpecificBackend, BackendDict
 from moto.core.config import default_user_config
+from moto.iam import urls as iam_urls
 from moto.s3.models import s3_backends
 from moto.secretsmanager import urls as secretsmanager_urls
 from moto.secretsmanager.models import secretsmanager_backends
 
 from rotation.aws.client_config import SANDBOX
 from rotation.sandbox.aws import ACCOUNT, REGION
+from rotation.sandbox.aws.callers import Callers
+from rotation.sandbox.aws.event_history import EventHistory, HistoryResponse
 from rotation.sandbox.aws.functions import (
     EventRetries,
     FunctionRunner,
     Functions,
     InvocationResult,
 )
-from rotation.sandbox.aws.lambda_service import FaithfulLambda
+from rotation.sandbox.aws.lambda_service import FaithfulLambda, role_of
 from rotation.sandbox.aws.object_store import (
     FaithfulS3,
     FaithfulS3Response,
     ObjectWrites,
     moto_time,
 )
+from rotation.sandbox.aws.principals import PrincipalsResponse
 from rotation.sandbox.aws.rotations import RetryPolicy, RotationOutcome, Rotations, StepRun
 from rotation.sandbox.aws.secrets_manager import FaithfulResponse, FaithfulSecretsManager
 from rotation.sandbox.aws.server import LocalServer, MotoApplication
@@ -64,7 +69,7 @@ _only_one = Lock()
 
 
 class Cloud(AbstractContextManager["Cloud"]):
-    """Secrets Manager, Lambda, S3 and IAM of one account in one region, on loopback.
+    """Secrets Manager, Lambda, S3, IAM and CloudTrail of one account in one region, on loopback.
 
     Args:
         retries: how often and after how long a failed rotation is tried again.
@@ -73,6 +78,7 @@ class Cloud(AbstractContextManager["Cloud"]):
 
     Attributes:
         object_writes: which conditional writes S3 takes to be under way.
+        event_history: CloudTrail's event history of the calls that were served.
     """
 
     account = ACCOUNT
@@ -89,7 +95,10 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._functions = Functions(event_retries or EventRetries())
         self._rotations = Rotations(self._invoke, retries or RetryPolicy(), clock)
         self.object_writes = ObjectWrites()
-        self._traffic = Traffic(MotoApplication(), self.account)
+        self._callers = Callers(self.account)
+        self.event_history = EventHistory(self._callers, clock)
+        self._rotations.announce = self.event_history.record_service_event
+        self._traffic = Traffic(MotoApplication(), self.account, self.event_history)
         self._registered: dict[str, tuple[timedelta, int]] = {}
         self._session = isolated_session()
         self._running = ExitStack()
@@ -144,6 +153,10 @@ class Cloud(AbstractContextManager["Cloud"]):
     def watch_rotations(self, tell: Callable[[StepRun], None]) -> None:
         """Call ``tell`` with each rotation step as it ends; it must be brief."""
         self._rotations.watch = tell
+
+    def function_caller(self, name: str) -> str:
+        """The access key id with which the function ``name`` signs, as a session of its role."""
+        return self._callers.act_as(role_of(name), name)
 
     def environment(self, caller: str = DEFAULT_CALLER) -> dict[str, str]:
         """What makes boto3 and the ``aws`` command line talk to this Cloud, and only to it.
@@ -251,6 +264,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             for name, (timeout, memory_mb) in self._registered.items():
                 self._lambda().register(name, timeout, memory_mb)
         self._traffic.reset()
+        self.event_history.reset()
 
     def _install(self, undo: ExitStack) -> None:
         secrets = partial(FaithfulSecretsManager, rotations=self._rotations, clock=self._clock)
@@ -270,6 +284,11 @@ class Cloud(AbstractContextManager["Cloud"]):
         _replace(undo, AccountSpecificBackend, "get_session", lambda: self._session)
         undo.callback(secretsmanager_urls.url_paths.update, dict(secretsmanager_urls.url_paths))
         secretsmanager_urls.url_paths["{0}/$"] = FaithfulResponse.dispatch
+        undo.callback(cloudtrail_urls.url_paths.update, dict(cloudtrail_urls.url_paths))
+        cloudtrail_urls.url_paths["{0}/$"] = HistoryResponse.dispatch
+        HistoryResponse.history = self.event_history
+        undo.callback(iam_urls.url_paths.update, dict(iam_urls.url_paths))
+        iam_urls.url_paths["{0}/$"] = PrincipalsResponse.dispatch
         undo.callback(default_user_config["lambda"].update, dict(default_user_config["lambda"]))
         default_user_config["lambda"]["use_docker"] = False
         # moto would prefer this account to the one that the requests name.

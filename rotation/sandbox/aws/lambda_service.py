@@ -6,6 +6,7 @@ and keeps the first of two event invoke configurations.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,6 +19,26 @@ from rotation.sandbox.aws.functions import Functions, InvocationResult
 
 _MOST_RETRIES: Final = 2
 _MOST_AGE: Final = timedelta(hours=6)
+
+
+#: Lambda developer guide, lambda-intro-execution-role: the service assumes the role.
+_TRUST: Final = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+)
+
+
+def role_of(function: str) -> str:
+    """The name of the role that the function ``function`` has."""
+    return f"{function}-role"
 
 
 class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
@@ -38,8 +59,8 @@ class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
         """Create a function without code, so that GetFunction finds it, and return its ARN."""
         roles = iam_backends[self.account_id][self.partition]
         role = roles.create_role(
-            role_name=f"{name}-role",
-            assume_role_policy_document="{}",
+            role_name=role_of(name),
+            assume_role_policy_document=_TRUST,
             path="/",
             permissions_boundary=None,
             description="",

@@ -89,6 +89,8 @@ class Rotations:
     Attributes:
         lock: held by every operation of the service; re-entrant.
         watch: called with each step as it ends, under the lock.
+        announce: called with the name of each event that Secrets Manager makes of a rotation
+            (UserGuide cloudtrail_log_entries), and with the secret's ARN, under the lock.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Rotations:
         self._rotations: dict[tuple[str, str], SandboxRotation] = {}
         self._history: list[StepRun] = []
         self.watch: Callable[[StepRun], None] = lambda _: None
+        self.announce: Callable[[str, str], None] = lambda *_: None
         self._workers: list[Thread] = []
 
     @property
@@ -145,6 +148,7 @@ class Rotations:
             self._rotations[secret_arn, token] = rotation
             self._workers = [other for other in self._workers if other.is_alive()]
             self._workers.append(worker)
+            self.announce("RotationStarted", secret_arn)
         worker.start()
 
     def cancel(self, secret_arn: str) -> None:
@@ -200,6 +204,8 @@ class Rotations:
                 "ended before its next step" if rotation.ended.is_set() else rotation.settle(error)
             )
             rotation.over = True
+            ended = "RotationSucceeded" if rotation.error is None else "RotationFailed"
+            self.announce(ended, rotation.secret_arn)
             self._changed.notify_all()
 
     def _attempt(self, rotation: SandboxRotation, attempt: int) -> str | None:

@@ -1,6 +1,7 @@
 """What passes between the clients and the sandbox: a log of calls, and faults on demand.
 
 A WSGI application in front of moto's. Calls are recorded by operation and secret, never by value.
+The calls of the JSON and query protocols go to CloudTrail's event history too.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import io
 import json
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, Literal
+from urllib.parse import parse_qsl
 
+from rotation.sandbox.aws.event_history import EventHistory, ServedRequest
 from rotation.sandbox.aws.object_store import xml_error
 
 Environ = dict[str, Any]
@@ -21,8 +24,10 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # IAM UserGuide reference_sigv-create-signed-request: Credential=<access key id>/<scope>.
-_credential: Final = re.compile(r"Credential=([^/,]+)/")
+_credential: Final = re.compile(r"Credential=([^/,]+)/(?:\d+/([^/]+)/([^/]+)/)?")
 _invocation: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+_xml_code: Final = re.compile(r"<Code>([^<]*)</Code>")
+_xml_key: Final = re.compile(r"<AccessKeyId>([^<]*)</AccessKeyId>")
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,10 @@ class AwsFaults:
 class Traffic:
     """Records each call, applies planned faults, and names the account to moto."""
 
-    def __init__(self, application: Application, account: str) -> None:
+    def __init__(self, application: Application, account: str, history: EventHistory) -> None:
         self.faults = AwsFaults()
         self._application = application
+        self._history = history
         self._account = account
         self._lock = Lock()
         self._calls: list[AwsCall] = []
@@ -126,13 +132,22 @@ class Traffic:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         environ.setdefault("HTTP_X_MOTO_ACCOUNT_ID", self._account)
-        operation = self._record(environ)
+        operation, members = _read(environ)
+        self._record(environ, operation, members)
         caller = _caller(environ)
-        if operation in self._denied.get(caller, ()):
-            return _answer(_denial(caller, operation), operation, start_response)
+        request = _served(environ, operation, members)
+        refused = self._denied.get(caller, frozenset())
+        if operation in refused or (request is not None and request.operation in refused):
+            denial = _denial(caller, operation)
+            if request is not None:
+                self._history.record(request, error=(denial.code, denial.message), answer={})
+            query = request is not None and operation == "POST /"
+            return _answer(denial, operation, start_response, query=query)
         planned = self.faults.take(operation)
         if planned is None:
-            return self._application(environ, start_response)
+            if request is None:
+                return self._application(environ, start_response)
+            return self._observed(request, environ, start_response)
         when, fault = planned
         if when == "after":
             answer = self._application(environ, lambda *_: None)
@@ -144,8 +159,30 @@ class Traffic:
             raise ConnectionResetError("injected by the sandbox")
         return _answer(fault, operation, start_response)
 
-    def _record(self, environ: Environ) -> str:
-        operation, members = _read(environ)
+    def _observed(
+        self, request: ServedRequest, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Serve a request whose answer goes to the event history before it is sent."""
+        statuses: list[int] = []
+
+        def started(status: str, *rest: Any) -> Any:
+            statuses.append(int(status.split(maxsplit=1)[0]))
+            return start_response(status, *rest)
+
+        answer = self._application(environ, started)
+        try:
+            body = b"".join(answer)
+        finally:
+            getattr(answer, "close", lambda: None)()
+        failed = statuses[-1] >= 400
+        self._history.record(
+            request,
+            error=_error_of(body) if failed else None,
+            answer={} if failed else _shown_of(request.operation, body),
+        )
+        return [body]
+
+    def _record(self, environ: Environ, operation: str, members: Mapping[str, Any]) -> None:
         with self._lock:
             call = AwsCall(
                 caller=_caller(environ),
@@ -156,7 +193,6 @@ class Traffic:
             )
             self._calls.append(call)
             self._next_index += 1
-        return operation
 
 
 def _caller(environ: Environ) -> str:
@@ -166,7 +202,7 @@ def _caller(environ: Environ) -> str:
 
 def _denial(caller: str, operation: str) -> AwsError:
     what = f"User: {caller} is not authorized to perform: {operation} with an explicit deny"
-    if _is_s3(operation):
+    if " " in operation:
         return AwsError("AccessDenied", what, 403)
     return AwsError("AccessDeniedException", what)
 
@@ -193,10 +229,65 @@ def _read(environ: Environ) -> tuple[str, dict[str, Any]]:
     return target.rpartition(".")[2], members if isinstance(members, dict) else {}
 
 
-def _answer(fault: AwsError, operation: str, start_response: StartResponse) -> Iterable[bytes]:
+def _served(environ: Environ, operation: str, members: Mapping[str, Any]) -> ServedRequest | None:
+    """A call of the JSON or the query protocol; None for one of a REST interface, or unsigned."""
+    signed = _credential.search(environ.get("HTTP_AUTHORIZATION", ""))
+    if signed is None or signed[3] is None or operation == "Invoke":
+        return None
+    if " " in operation:
+        form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+        if not form or not operation.endswith(" /"):
+            return None
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        members = dict(parse_qsl(body.decode()))
+        operation = members.get("Action", "")
+    return ServedRequest(
+        service=signed[3],
+        operation=operation,
+        members=members,
+        access_key=signed[1],
+        region=signed[2],
+        address=environ.get("REMOTE_ADDR", ""),
+        agent=environ.get("HTTP_USER_AGENT", ""),
+    )
+
+
+def _error_of(body: bytes) -> tuple[str, str]:
+    """The code and the message of an error answer."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        found = _xml_code.search(body.decode(errors="replace"))
+        return found[1] if found else "Unknown", ""
+    code = str(said.get("__type", "Unknown")).rpartition("#")[2]
+    return code, str(said.get("message") or said.get("Message") or "")
+
+
+def _shown_of(operation: str, body: bytes) -> dict[str, Any]:
+    """What the event history may show of an answer: ids, and no values."""
+    if operation == "BatchGetSecretValue":
+        said = json.loads(body)
+        arns = [one["ARN"] for one in said.get("SecretValues", ())]
+        return {"ARNs": arns, "Errors": said.get("Errors", ())}
+    if operation.startswith("AssumeRole"):
+        key = _xml_key.search(body.decode(errors="replace"))
+        return {"Session": {"credentials": {"accessKeyId": key[1]}}} if key else {}
+    return {}
+
+
+def _answer(
+    fault: AwsError, operation: str, start_response: StartResponse, *, query: bool = False
+) -> Iterable[bytes]:
+    """Answer with an error, in S3's form, in that of the query protocol, or as JSON."""
     if _is_s3(operation):
         status, headers, text = xml_error(fault.status, fault.code, fault.message)
         body = text.encode()
+    elif query:
+        # The query protocol wraps the error (API_CommonErrors of IAM and STS).
+        status, headers, text = xml_error(fault.status, fault.code, fault.message)
+        error = text.partition("\n")[2]
+        body = f"<ErrorResponse>{error}</ErrorResponse>".encode()
     else:
         status, body = (
             fault.status,
