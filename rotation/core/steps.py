@@ -88,8 +88,7 @@ def create_secret(rotation: Rotation) -> None:
     refuse_suspect(rotation, snapshot, journal)
     if rotation.secret.read(rotation.token) is None:
         document = _to_carry_over(rotation, snapshot, journal)
-        least = least_life_when_issued(snapshot.rotation_interval, rotation.policy.grace)
-        refuse_short_life("The life of a new key", rotation.policy.key_lifetime, least, snapshot)
+        _refuse_short_lifetime(rotation, snapshot)
         if document is not None:
             refuse_too_large(document, snapshot.arn)
         key = issue(rotation, snapshot, journal)
@@ -139,9 +138,11 @@ def test_secret(rotation: Rotation) -> None:
 
     With RotateImmediately=false Secrets Manager runs this step alone, against a temporary
     AWSPENDING version that may have no value (API_RotateSecret). Then what can be proven is proven:
-    that the issuer answers, and that the vendor accepts the current key, where there is one.
+    that the issuer answers, that a new key would live long enough, and that the vendor accepts the
+    current key, where there is one.
 
     Raises:
+        ConfigurationError: a new key would not outlive the next rotation.
         CredentialRejectedError: the vendor does not accept the key; after the propagation limit,
             and while the current key is accepted, the pending key was abandoned.
         SealVerificationError: the vendor answers, but not as the configured signer.
@@ -265,8 +266,14 @@ def _remove_leftover(rotation: Rotation) -> None:
         logger.warning("AWSPENDING was left behind", version=rotation.token, reason=error.aws_code)
 
 
+def _refuse_short_lifetime(rotation: Rotation, snapshot: Snapshot) -> None:
+    least = least_life_when_issued(snapshot.rotation_interval, rotation.policy.grace)
+    refuse_short_life("The life of a new key", rotation.policy.key_lifetime, least, snapshot)
+
+
 def _test_configuration(rotation: Rotation, snapshot: Snapshot) -> None:
     list_own_keys(rotation.issuer, rotation.policy.installations, snapshot.arn)
+    _refuse_short_lifetime(rotation, snapshot)
     current = current_document(rotation, snapshot)
     if current is not None:
         rotation.prover.prove(current.key, statement(rotation))

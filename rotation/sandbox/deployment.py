@@ -292,7 +292,7 @@ class Deployment:
     def _issuer_environment(self) -> dict[str, str]:
         if self._key_pool:
             return {"KEY_ISSUER": "key-pool", "POOL_SECRET": POOL_SECRET}
-        return {"ADMIN_SECRET": ADMIN_SECRET}
+        return {"KEY_ISSUER": "admin-api", "ADMIN_SECRET": ADMIN_SECRET}
 
     def _in_a_process(
         self, name: str, handler: str, environment: Mapping[str, str]

@@ -62,16 +62,25 @@ class RotationSettings:
         """Read every variable of the rotation function."""
         env = Environment(environ)
         vendor = VendorSettings.from_environment(environ)
-        issuer = env.choice("KEY_ISSUER", (ADMIN_API, KEY_POOL))
+        # The first is the default here and in the template: it works with the vendor as published.
+        issuer = env.choice("KEY_ISSUER", (KEY_POOL, ADMIN_API))
         installation = env.identifier("INSTALLATION_ID")
         former = env.identifiers("FORMER_INSTALLATIONS", _MOST_FORMER_INSTALLATIONS)
         if installation in former:
             raise ConfigurationError("FORMER_INSTALLATIONS must not name INSTALLATION_ID itself.")
+        lifetime = env.days("KEY_LIFETIME_DAYS", 180, least=2, most=364)
+        grace = env.hours("GRACE_HOURS", 2, least=0, most=24 * 30)
+        # The time between two rotations comes on top of it; each secret has its own.
+        if issuer == ADMIN_API and lifetime <= grace + timedelta(days=1):
+            raise ConfigurationError(
+                "KEY_LIFETIME_DAYS must exceed the days between two rotations and GRACE_HOURS "
+                "together by more than a day; it does not even exceed GRACE_HOURS by one."
+            )
         return cls(
             vendor=vendor,
             installation=installation,
-            key_lifetime=env.days("KEY_LIFETIME_DAYS", 180, least=1, most=364),
-            grace=env.hours("GRACE_HOURS", 2, least=0, most=24 * 30),
+            key_lifetime=lifetime,
+            grace=grace,
             propagation_limit=env.seconds("PROPAGATION_LIMIT_SECONDS", 60, least=0, most=3600),
             admin_url=env.url("ADMIN_API_URL", vendor.url),
             admin_keys_path=env.path("ADMIN_API_KEYS_PATH", "/v1/keys"),

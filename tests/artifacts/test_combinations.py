@@ -15,6 +15,7 @@ VPC = "vpc-0f1e2d3c"
 KEY = "arn:aws:kms:eu-central-1:012345678912:key/5ec7e700-0000-4000-8000-000000000001"
 SECRET = "arn:aws:secretsmanager:eu-central-1:012345678912:secret:ours-AbCdEf"
 READER = "arn:aws:iam::210987654321:role/portal"
+LAYER = "arn:aws:lambda:eu-central-1:012345678912:layer:egress-ca:7"
 BOUNDARY = "arn:aws:iam::012345678912:policy/boundary"
 
 
@@ -77,9 +78,10 @@ def test_the_defaults_are_accepted(issuer: str, sealing: str) -> None:
             "AlarmEmail",
         ),
         (
-            {"EgressCaLayerArn": "arn:aws:lambda:eu-central-1:012345678912:layer:egress-ca:7"},
+            {"EgressCaLayerArn": LAYER},
             "EgressCa",
         ),
+        ({"EgressCaLayerArn": LAYER, "SignerTrustAnchors": "/opt/signer-anchors.pem"}, ""),
         ({"SecurityGroupIds": "sg-0f1e2d3c"}, "SubnetIds"),
         ({"RouteTableIds": "rtb-0f1e2d3c"}, "SubnetIds"),
         ({"SubnetIds": SUBNETS}, "VpcId"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -191,6 +192,22 @@ def test_the_endpoints_are_those_that_are_asked_for() -> None:
         assert gateway["RouteTableIds"] == ["rtb-0f1e2d3c", "rtb-4b5a6978"]
         assert all(one["PrivateDnsEnabled"] for one in interfaces.values())
     assert _services(Template.read(**VPC)) == set()
+
+
+def test_the_endpoints_of_china_have_the_names_of_china() -> None:
+    """Those of Lambda and CloudWatch have another beginning there, and the others have not."""
+    elsewhere = Template.read(**ENDPOINTS, InterfaceEndpoints="all")
+    there = {"AWS::Partition": "aws-cn", "AWS::Region": "cn-north-1"}
+    in_china = replace(elsewhere, pseudo=PSEUDO | there)
+    for template, region, own in (
+        (elsewhere, PSEUDO["AWS::Region"], set()),
+        (in_china, "cn-north-1", {"lambda", "monitoring"}),
+    ):
+        endpoints = template.created("AWS::EC2::VPCEndpoint").values()
+        assert {one["ServiceName"] for one in endpoints} == {
+            f"{'cn.' if service in own else ''}com.amazonaws.{region}.{service}"
+            for service in _services(template)
+        }
 
 
 def test_the_functions_endpoints_lead_to_every_service_that_their_code_calls() -> None:

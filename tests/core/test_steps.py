@@ -921,6 +921,18 @@ def test_the_configuration_can_be_tested_without_rotating(
     assert rotation_fixture.active_keys() == set()
 
 
+def test_testing_the_configuration_finds_a_life_that_is_too_short(
+    rotation_fixture: RotationFixture,
+) -> None:
+    """Whoever deploys hears of it when the schedule is created, and not a month later."""
+    rotation_fixture.store()
+    token = rotation_fixture.stage()
+    policy = replace(rotation_fixture.policy, key_lifetime=timedelta(days=31))
+    with pytest.raises(ConfigurationError, match="Rotate more often or let keys live longer"):
+        prove_secret(rotation_fixture.rotation(token, policy=policy))
+    assert "sign" not in {record.operation for record in rotation_fixture.vendor.requests}
+
+
 def test_testing_the_configuration_finds_a_dead_current_key(
     rotation_fixture: RotationFixture,
 ) -> None:

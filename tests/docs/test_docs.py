@@ -203,7 +203,7 @@ def _reachable(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
 REQUIRED = {
     "INSTALLATION_ID": "documentation",
     "ROTATED_SECRETS": "arn:aws:secretsmanager:eu-central-1:012345678912:secret:seals/*",
-    "ADMIN_SECRET": "admin",
+    "POOL_SECRET": "pool",
     "EVIDENCE_BUCKET": "evidence",
     "SOURCE_LOCATIONS": "in",
     "DESTINATION_LOCATIONS": "out",

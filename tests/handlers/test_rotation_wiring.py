@@ -43,6 +43,7 @@ def test_an_s3_client_is_made_when_the_journal_is_read(
         {
             "INSTALLATION_ID": "fixture",
             "ROTATED_SECRETS": rotation_fixture.arn,
+            "KEY_ISSUER": "admin-api",
             "ADMIN_SECRET": "trusted-signatures-admin",
             "EVIDENCE_BUCKET": "evidence",
             "VENDOR_URL": rotation_fixture.vendor.url,

@@ -16,6 +16,7 @@ from rotation.settings.vendor import VendorSettings
 ROTATION = {
     "INSTALLATION_ID": "fixture-1",
     "ROTATED_SECRETS": "arn:aws:secretsmanager:eu-central-1:012345678912:secret:seals/*",
+    "KEY_ISSUER": "admin-api",
     "ADMIN_SECRET": "trusted-signatures-admin",
     "EVIDENCE_BUCKET": "evidence",
 }
@@ -23,7 +24,7 @@ SEALING = {"SOURCE_LOCATIONS": "in/incoming/", "DESTINATION_LOCATIONS": "out, ar
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    """With the four required variables alone the rotation function is ready."""
+    """With the required variables and the issuer alone the rotation function is ready."""
     settings = RotationSettings.from_environment(ROTATION)
     assert settings.vendor.url == settings.admin_url == "https://api.trusted-signatures.com"
     assert settings.vendor.sign_path == "/v1/sign"
@@ -71,6 +72,18 @@ def test_a_wrong_value_is_refused_with_the_variable_s_name(name: str, value: str
     """Nobody has to guess which variable is meant."""
     with pytest.raises(ConfigurationError, match=name):
         RotationSettings.from_environment(ROTATION | {name: value})
+
+
+@pytest.mark.parametrize(("days", "hours"), [("2", "24"), ("31", "720")])
+def test_a_life_that_no_interval_can_suit_is_refused_before_the_first_step(
+    days: str, hours: str
+) -> None:
+    """A key must outlive at least the grace, and a retry that is a day late."""
+    short = ROTATION | {"KEY_LIFETIME_DAYS": days, "GRACE_HOURS": hours}
+    with pytest.raises(ConfigurationError, match="KEY_LIFETIME_DAYS must exceed"):
+        RotationSettings.from_environment(short)
+    longer = short | {"KEY_LIFETIME_DAYS": str(int(days) + 1)}
+    assert RotationSettings.from_environment(longer).grace == timedelta(hours=int(hours))
 
 
 def test_former_installations_are_ids_separated_by_commas() -> None:

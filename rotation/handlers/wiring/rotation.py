@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
 
 import boto3
@@ -9,7 +10,7 @@ import boto3
 from rotation.aws.client_config import JOURNAL, SECRET_WRITES
 from rotation.aws.journal_bucket import S3JournalStore
 from rotation.core.invocation import Rotation
-from rotation.core.policy import RotationPolicy
+from rotation.core.policy import LONGEST_KEY_LIFE, RotationPolicy
 from rotation.core.ports import KeyIssuer, Notifier
 from rotation.deadline import STEP_CALLS_RESERVE, Deadline
 from rotation.handlers.step_invocation import StepRequest
@@ -52,7 +53,7 @@ class RotationWiring:
             prover=TestSealProver(signing, self._signer_policy, utc_now),
             policy=RotationPolicy(
                 installation=settings.installation,
-                key_lifetime=settings.key_lifetime,
+                key_lifetime=_key_lifetime(settings),
                 grace=settings.grace,
                 propagation_limit=settings.propagation_limit,
                 rotated_secrets=AllowedSecrets(settings.rotated_secrets),
@@ -83,6 +84,11 @@ class RotationWiring:
     def _notifier(self) -> Notifier:
         """Made when a pool first needs it: a rotation without one has no use for SNS."""
         return make_notifier(self._settings)
+
+
+def _key_lifetime(settings: RotationSettings) -> timedelta:
+    """With a pool, keys live as long as people gave them; the pool looks at each."""
+    return LONGEST_KEY_LIFE if settings.key_issuer == KEY_POOL else settings.key_lifetime
 
 
 class _JournalsWhenRead:

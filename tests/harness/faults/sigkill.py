@@ -60,6 +60,7 @@ class Deployment:
             "SIGNER_ORGANIZATION": "Trusted Signatures Sandbox",
             "INSTALLATION_ID": "fixture",
             "ROTATED_SECRETS": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",
+            "KEY_ISSUER": "admin-api",
             "ADMIN_SECRET": ADMIN,
             "GRACE_HOURS": str(GRACE / timedelta(hours=1)),
             "PROPAGATION_LIMIT_SECONDS": "0",
