@@ -69,6 +69,7 @@ GROUPS: Final[dict[str, dict[str, _Listed]]] = {
     },
     "Set up": {
         "migrate": _Listed("Move a hard-coded key into a secret", "rotation.cli.migrate.command"),
+        "drill": _Listed("Rehearse a leak on a throwaway key", "rotation.cli.drill.command"),
         "cost": _Listed("Estimate what a deployment costs", "rotation.cli.cost.command"),
         "demo": _Listed("Rotate and seal on this machine alone"),
         "sandbox": _Listed("Keep a deployment on this machine running"),

@@ -55,7 +55,7 @@ def rotate(secret: str, timeout: int, as_json: bool, reconcile_function: str) ->
         account = AwsAccount(reconcile_function)
         versions = account.secret(secret)
         snapshot = versions.snapshot()
-        _refuse_unrotatable(snapshot)
+        refuse_unrotatable(snapshot)
         previous = snapshot.version_with(AWSCURRENT)
         token = str(uuid.uuid4())
         _begin(versions, token, secret)
@@ -179,7 +179,7 @@ def _mend_first(name: str) -> str:
     return f"When that is mended: rotation unstick {name} --apply, then: rotation rotate {name}"
 
 
-def _refuse_unrotatable(snapshot: Snapshot) -> None:
+def refuse_unrotatable(snapshot: Snapshot) -> None:
     """Refuse what AWS would refuse too, with advice that fits.
 
     Raises:
@@ -201,7 +201,7 @@ def _begin(versions: SecretVersions, token: str, name: str) -> None:
         snapshot = versions.snapshot()
         pending = snapshot.version_with(AWSPENDING)
         message = error_text(error)
-        _refuse_unrotatable(snapshot)
+        refuse_unrotatable(snapshot)
         if pending is not None and not snapshot.has(pending, AWSCURRENT):
             message = (
                 f"{name} cannot be rotated: an earlier rotation has left AWSPENDING on version "

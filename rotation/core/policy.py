@@ -99,6 +99,18 @@ ASK_AGAIN_AT_FIRST: Final = timedelta(hours=1)
 #: again, and the person with it.
 REMIND_AFTER: Final = _DAY
 
+# What the times of a drill are compared with.
+
+#: A drill is to have its new key this long after the declaration, and one propagation limit, in
+#: which that key is proven. Secrets Manager begins the steps within seconds, and each takes some.
+DRILL_CURRENT: Final = timedelta(minutes=5)
+#: The leaked key is to be refused this long after the declaration, and one propagation limit. Where
+#: a person has to revoke it, this is the time in which they hear of it and do it.
+DRILL_REFUSED: Final = timedelta(minutes=10)
+#: The incident is to be over this long after the declaration, and two propagation limits, over the
+#: second of which the rejections are spread that prove the death.
+DRILL_CONTAINED: Final = timedelta(minutes=10)
+
 
 @dataclass(frozen=True)
 class RotationPolicy:

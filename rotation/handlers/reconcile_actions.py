@@ -31,6 +31,7 @@ from rotation.errors import (
 )
 from rotation.incident.closing import record_folder
 from rotation.incident.declaration import tag_text
+from rotation.incident.drill import drill_record, drill_record_name, measured, refuse_other_secrets
 from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.incident.tag_text import ACTOR, REASON
@@ -38,6 +39,7 @@ from rotation.journal.document import incident_members, step_failure_members
 from rotation.journal.model import LONGEST_FAILURE_MESSAGE, Declaration, Journal, StepFailure
 from rotation.key_pool.incident import PoolIncident
 from rotation.privacy.observability import count, logger, set_function_dimension
+from rotation.reconciliation.drill_end import end_drill
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.plan import RunOptions
 from rotation.reconciliation.proof_of_death import DeathProver
@@ -442,6 +444,50 @@ def _evidence(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any
     }
 
 
+def _end_drill(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    """End the drill of one secret: its keys die, and the record of its times is kept.
+
+    Before the secret is scheduled for deletion nothing is done: the answer then tells whoever
+    rehearses that the secret may be rotated.
+    """
+    [name] = request.secrets or ()
+    services = parts.services
+    snapshot = parts.open_secret(name).snapshot()
+    refuse_other_secrets(snapshot)
+    if snapshot.rotation_function is not None:
+        snapshot.require_rotated_by(services.policy.rotation_function)
+    services.policy.rotated_secrets.require(snapshot.arn)
+    if snapshot.deleted_at is None:
+        return {"secret": snapshot.arn, "ended": False}
+    done = end_drill(parts.reconciler(), snapshot)
+    return {
+        "secret": snapshot.arn,
+        "ended": True,
+        "revoked": [
+            {"keyId": key_id, "outcome": outcome.value} for key_id, outcome in done.outcomes.items()
+        ],
+        "left": list(done.left),
+    } | _drill_record(snapshot, done.journal, parts.services)
+
+
+def _drill_record(
+    snapshot: Snapshot, journal: Journal, services: ReconciliationServices
+) -> dict[str, Any]:
+    """The times of a drill, and where they are kept; null if its incident was not closed."""
+    # The declaration of a drill is called as its secret is.
+    incident = journal.incident_of(snapshot.name)
+    if incident is None or incident.closing is None:
+        return {"times": None, "evidence": None, "record": None}
+    policy = services.policy
+    times = measured(journal, incident, policy.propagation_limit)
+    facts = drill_record(snapshot, incident, times, installation=policy.installation)
+    return {
+        "times": times.as_json(),
+        "evidence": incident.closing.evidence,
+        "record": services.evidence.keep(drill_record_name(snapshot.arn, incident), facts),
+    }
+
+
 def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
     pool, declared = parts.pool, tag_text(request.declared(parts.services.clock()))
     if pool is None:
@@ -502,6 +548,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "attest": Action(_attest, required=_SECRETS | _DECLARED | {"key"}, one_secret=True),
     "rollback": Action(_roll_back, required=_SECRETS, one_secret=True),
     "evidence": Action(_evidence, required=_SECRETS, one_secret=True),
+    "end-drill": Action(_end_drill, required=_SECRETS, one_secret=True),
     "condemn-pool": Action(_condemn_pool, required=_DECLARED, optional=_AGAIN),
     REVOKE_FIRST: Action(
         _revoke_first,

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 from rotation.core.ports import CondemnedKey, CondemnedKeys, EvidenceStore, KeyProver
-from rotation.core.statements import OF_A_CONTROL
 from rotation.credential import ApiKey
 from rotation.errors import RotationError
 from rotation.privacy.observability import logger
@@ -23,11 +22,10 @@ from rotation.reconciliation.proof_of_death import (
     ProbedKey,
     ProbeHistory,
     death_facts,
+    find_control,
 )
 
 POOL_SCHEMA: Final = "trusted-signatures-rotation/pool-incident/1"
-#: How many secrets' current keys are tried for a control.
-_MOST_CONTROLS: Final = 3
 
 
 @dataclass
@@ -74,8 +72,7 @@ class CondemnedKeyReview:
         self._try(self.source.ask_for_revocation)
         if not due:
             return ()
-        tried = (key for key, _ in zip(controls, range(_MOST_CONTROLS), strict=False))
-        control = next((key for key in tried if _accepted(prover, key)), None)
+        control = find_control(controls, prover)
         if control is None:
             message = "No secret's current key signs, so no leaked key can be proven dead."
             self.warnings.append(KeyWarning(WarningCode.DEATH_UNPROVEN, message))
@@ -141,14 +138,6 @@ class CondemnedKeyReview:
             self.warnings.append(
                 KeyWarning(WarningCode.DEATH_UNPROVEN, f"The next run tries again: {error}")
             )
-
-
-def _accepted(prover: KeyProver, key: ApiKey) -> bool:
-    try:
-        prover.prove(key, OF_A_CONTROL)
-    except RotationError:
-        return False
-    return True
 
 
 def pool_record_name(pool: str, key_id: str) -> str:

@@ -38,6 +38,7 @@ from rotation.reconciliation.examination import Examination, look_again, read_ke
 from rotation.reconciliation.key_warnings import KeyWarning, WarningCode
 from rotation.reconciliation.plan import Label, Plan, Reason, Retirement, RunOptions, plan
 from rotation.reconciliation.proof_of_death import (
+    LISTED_AS_NOT_ACTIVE,
     DeathVerdict,
     ProbedKey,
     ProbeHistory,
@@ -366,7 +367,7 @@ class Execution:
             elif one.key_id in self._inactive and life.accepted is not False:
                 life = replace(life, answered_at=now, accepted=False)
             if one.key_id in died:
-                proof = death_facts(death) if death else {"by": "the vendor lists it as not active"}
+                proof = death_facts(death) if death else LISTED_AS_NOT_ACTIVE
                 life = replace(life, death=Death(now, proof))
             journal = journal.with_key(one.key_id, life)
         return self._closed(journal, now)

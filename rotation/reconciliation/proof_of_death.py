@@ -21,12 +21,16 @@ from typing import Any, Final
 
 from rotation.core.policy import CLOCK_TOLERANCE, REJECTIONS
 from rotation.core.ports import KeyProver
-from rotation.core.statements import of_a_death
+from rotation.core.statements import OF_A_CONTROL, of_a_death
 from rotation.credential import ApiKey, iso_utc
 from rotation.deadline import DEATH_WATCH_RESERVE, Deadline
 from rotation.errors import ClockSkewError, CredentialRejectedError, RotationError, VendorError
 
 _MOST_ROUNDS: Final = 7
+#: How many keys are tried for a control.
+_MOST_CONTROLS: Final = 3
+#: The proof for a key whose material nobody has any more, so that it cannot be probed.
+LISTED_AS_NOT_ACTIVE: Final[Mapping[str, Any]] = {"by": "the vendor lists it as not active"}
 
 
 class ProbeOutcome(Enum):
@@ -212,6 +216,20 @@ def _united(one: ProbeHistory, other: ProbeHistory) -> ProbeHistory:
     first = (DeathVerdict.ALIVE, DeathVerdict.UNPROVEN, DeathVerdict.DEAD)
     verdict = next(verdict for verdict in first if verdict in verdicts)
     return ProbeHistory(one.control_id, [*one.probes, *other.probes], verdict)
+
+
+def find_control(keys: Iterable[ApiKey], prover: KeyProver) -> ApiKey | None:
+    """The first of a few keys that the vendor accepts just now; None: it accepts none of them.
+
+    It is for keys that no secret with a current key holds, so that another secret's has to do.
+    """
+    for key, _ in zip(keys, range(_MOST_CONTROLS), strict=False):
+        try:
+            prover.prove(key, OF_A_CONTROL)
+        except RotationError:
+            continue
+        return key
+    return None
 
 
 def death_facts(death: ProbeHistory) -> dict[str, Any]:

@@ -21,6 +21,8 @@ KEEP_PREFIX: Final = "rotation-keep-"
 HOLD_TAG: Final = "rotation:hold-until"
 #: A tag of the secret, for people to see: when, why and by whom its keys were declared compromised.
 INCIDENT_TAG: Final = "rotation:incident"
+#: A tag of a secret that a drill made: when, in ISO 8601. Such a secret is thrown away.
+DRILL_TAG: Final = "rotation:drill"
 
 
 def keep_label(version: str) -> str:

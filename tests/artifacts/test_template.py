@@ -337,7 +337,8 @@ def test_reconciliation_writes_no_value(template: Template) -> None:
     assert actions([keeping]) == {"s3:PutObject"}
     assert keeping["Resource"] == [
         *("EvidenceBucket.Arn/incidents/*", "EvidenceBucket.Arn/rollbacks/*"),
-        *("EvidenceBucket.Arn/pools/*", "EvidenceBucket.Arn/journal/*"),
+        *("EvidenceBucket.Arn/pools/*", "EvidenceBucket.Arn/drills/*"),
+        "EvidenceBucket.Arn/journal/*",
     ]
     showing = by_sid["ReadEvidenceAndJournal"]
     assert actions([showing]) == {"s3:GetObject"}

@@ -62,6 +62,8 @@ def silence() -> Iterator[Silence]:
         "rotate api",
         "force api --reason leaked",
         "rollback api --apply",
+        "drill api",
+        "drill --clean-up",
         "release api --apply",
         f"attest api {KEY_ID} --reason revoked --apply",
         "hold api --release",

@@ -83,6 +83,12 @@ def leaked_key(deployment: Deployment) -> Scenario:
     return Scenario()
 
 
+def rehearse_a_leak(deployment: Deployment) -> Scenario:
+    """A secret with a key and a schedule, and nothing is wrong with it."""
+    _first_key(deployment)
+    return Scenario()
+
+
 def leaked_pool(deployment: Deployment) -> Scenario:
     """A pool of three keys, one of them leased; people revoke what leaked, an hour passes."""
     keys = deployment.vendor.keys
@@ -224,6 +230,7 @@ PREPARE: Final[
     "leaked-pool": (deploy_with_pool, leaked_pool),
     "lost-admin-credential": (deploy, lost_admin_credential),
     "promoted-replica": (deploy_in_two_regions, promoted_replica),
+    "rehearse-a-leak": (deploy, rehearse_a_leak),
     "stuck-rotation": (deploy, stuck_rotation),
     "vendor-outage": (deploy, vendor_outage),
 }

@@ -1,0 +1,1 @@
+"""``rotation drill``: rehearses a leak on a secret and keys that are thrown away."""
