@@ -23,6 +23,7 @@
     ├─ EvidenceError                     a record of an incident could not be kept
     ├─ JournalError                      the journal could not be read or written
     │  └─ JournalConflictError           somebody else has changed it meanwhile: retryable
+    ├─ AccountReadError                  AWS did not tell who may read, or who did; retryable if so
     ├─ SealVerificationError             the CMS does not cover our digest, or is not our signer's
     │  └─ CmsProfileError                it is no PAdES signature, and the settings demand one
     └─ SealingError                      a document could not be sealed
@@ -224,6 +225,20 @@ class JournalConflictError(JournalError):
     """Somebody else has changed the journal meanwhile: read it again."""
 
     code = "journal_conflict"
+
+
+class AccountReadError(RotationError):
+    """IAM, CloudTrail, KMS or Secrets Manager did not tell who may read a secret, or who did.
+
+    ``aws_code`` is the error code that AWS gave, such as ``AccessDenied``.
+    """
+
+    code = "account_read"
+
+    def __init__(self, message: str, *, aws_code: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.aws_code = aws_code
+        self.retryable = retryable
 
 
 class SealVerificationError(RotationError):

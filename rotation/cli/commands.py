@@ -61,6 +61,7 @@ GROUPS: Final[dict[str, dict[str, _Listed]]] = {
         "release": _Listed("Retire keys that were too many", "rotation.cli.release"),
         "attest": _Listed("Say that an unprovable key is dead", "rotation.cli.attest"),
         "evidence": _Listed("Show the records of incidents", "rotation.cli.evidence"),
+        "exposure": _Listed("Show who could read, and who did", "rotation.cli.exposure.command"),
     },
     "Seal": {
         "seal": _Listed("Seal files, folders or prefixes of S3", "rotation.cli.seal.command"),

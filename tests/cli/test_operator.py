@@ -263,6 +263,7 @@ def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
         "demo",
         "doctor",
         "evidence",
+        "exposure",
         "force",
         "hold",
         "migrate",

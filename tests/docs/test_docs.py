@@ -395,6 +395,7 @@ CODES = {
     "EvidenceError": "evidence",
     "JournalError": "journal",
     "JournalConflictError": "journal_conflict",
+    "AccountReadError": "account_read",
     "SealVerificationError": "seal_verification",
     "CmsProfileError": "cms_profile",
     "SealingError": "sealing",
@@ -415,7 +416,15 @@ CODES = {
     "SealingUnavailableError": "sealing_unavailable",
 }
 # Errors that are told by AWS's answer whether they pass.
-DEPENDS = {"secret_store", "destination", "notification", "journal", "ledger", "level"}
+DEPENDS = {
+    "secret_store",
+    "destination",
+    "notification",
+    "journal",
+    "ledger",
+    "level",
+    "account_read",
+}
 
 
 def tree(root: type[RotationError] = RotationError) -> list[type[RotationError]]:

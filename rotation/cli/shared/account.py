@@ -54,10 +54,13 @@ class AwsAccount:
 
     Args:
         reconcile_function: the name or ARN of the deployed reconcile function.
+
+    Attributes:
+        reconcile_function: that name or ARN.
     """
 
     def __init__(self, reconcile_function: str = RECONCILE_FUNCTION) -> None:
-        self._function = reconcile_function
+        self.reconcile_function = reconcile_function
         self._arns: dict[str, str] = {}
         try:
             self.secrets = boto3.client("secretsmanager", config=OPERATOR)
@@ -145,12 +148,14 @@ class AwsAccount:
         named = {} if secrets is None else {"secrets": self._full_arns(secrets)}
         payload = json.dumps({"action": action, **named, **more}).encode()
         qualified: Any = {} if alias is None else {"Qualifier": alias}
-        function = self._function if alias is None else f"{self._function}:{alias}"
+        function = (
+            self.reconcile_function if alias is None else f"{self.reconcile_function}:{alias}"
+        )
         try:
             with reading_answer():
                 answer = in_background(
                     lambda: self._lambda.invoke(
-                        FunctionName=self._function, Payload=payload, **qualified
+                        FunctionName=self.reconcile_function, Payload=payload, **qualified
                     )
                 )
                 report = payload_of(answer)

@@ -1,4 +1,7 @@
-"""IAM's principals in the sandbox: what SimulatePrincipalPolicy answers of their policies."""
+"""IAM's principals in the sandbox: what is said of them and of their policies.
+
+API_SimulatePrincipalPolicy, API_GetAccountAuthorizationDetails.
+"""
 
 from __future__ import annotations
 

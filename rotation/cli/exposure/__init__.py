@@ -1,0 +1,1 @@
+"""``rotation exposure`` and ``rotation leaver``: who knows secrets, and what somebody knew."""

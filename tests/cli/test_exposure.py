@@ -1,0 +1,149 @@
+"""``rotation exposure``, against the deployment on this machine and its CloudTrail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+
+from rotation.sandbox.aws.rotations import RetryPolicy
+from rotation.sandbox.deployment import RECONCILE, ROTATE, SECRET
+from tests.cli.operator_terminal import OperatorTerminal
+from tests.cli.readers import ReaderAccounts
+from tests.reused_deployment import ReusedDeployment
+
+pytestmark = pytest.mark.slow
+
+AUDITOR: Final = "AKIAAUDITOR000000000"
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReusedDeployment]:
+    """A deployment for all tests of the module."""
+    with ReusedDeployment(
+        tmp_path_factory.mktemp("deployment"),
+        retries=RetryPolicy(()),
+        propagation_limit=timedelta(seconds=0.5),
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def accounts(deployment: ReusedDeployment) -> ReaderAccounts:
+    """Five principals: three may read the secret, and two did, one through another's role."""
+    deployment.begin_anew()
+    deployment.cloud.event_history.latency = timedelta(0)
+    deployment.store_first_key()
+    deployment.turn_on_rotation()
+    accounts = ReaderAccounts(deployment)
+    accounts.create_five()
+    return accounts
+
+
+@pytest.fixture
+def operator(deployment: ReusedDeployment) -> OperatorTerminal:
+    return OperatorTerminal(deployment)
+
+
+def names(arns: list[str]) -> list[str]:
+    return [one.rpartition("/")[2] for one in arns]
+
+
+def test_those_who_could_and_those_who_did_are_named(
+    accounts: ReaderAccounts, operator: OperatorTerminal
+) -> None:
+    """Exactly them: by a role, by the secret's policy alone, and not whom a boundary denies."""
+    first = operator.deployment.key_id("AWSCURRENT")
+    accounts.read_as_alice_through_the_role()
+    operator.run("rotate", SECRET)
+    operator.deployment.cloud.wait_for_events()
+    accounts.read_as_carol(VersionStage="AWSCURRENT")
+    accounts.read_as_dave_in_vain()
+    found = operator.run_json("exposure", SECRET)
+
+    could = {
+        one["principal"].rpartition("/")[2]: one
+        for one in found["could"]["readers"]
+        if not one["known"]
+    }
+    assert {name: (one["answer"], one["by"]) for name, one in could.items()} == {
+        "alice": ("yes", "role"),
+        "operators": ("yes", "identity"),
+        "carol": ("yes", "resource-policy"),
+    }
+    assert names(could["alice"]["through"]) == ["operators"]
+    known = [one["principal"] for one in found["could"]["readers"] if one["known"]]
+    assert sorted(names(known)) == [f"{RECONCILE}-role", f"{ROTATE}-role"]
+
+    did = {
+        one["principal"].rpartition("/")[2]: one
+        for one in found["did"]
+        if not one["known"] and one["kind"] != "Root"
+    }
+    assert {name: one["reads"] for name, one in did.items()} == {
+        "operators": 1,
+        "carol": 1,
+        "dave": 0,
+    }
+    assert names(did["operators"]["through"]) == ["alice"]
+    assert did["operators"]["sessions"] == ["night-shift"]
+    assert did["operators"]["keys"][0]["keyId"] == first
+    assert did["dave"]["refused"] == 1
+    assert {one["code"] for one in found["gaps"]} == {"copies", "policies", "latency", "older"}
+
+
+def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
+    accounts: ReaderAccounts, operator: OperatorTerminal
+) -> None:
+    """Without the simulator who did is told; without CloudTrail, who could; and neither fails."""
+    accounts.read_as_carol()
+    auditor = OperatorTerminal(operator.deployment, AUDITOR)
+    cloud = operator.deployment.cloud
+    cloud.deny(AUDITOR, "SimulatePrincipalPolicy", "GetResourcePolicy", "DescribeTrails")
+    found = auditor.run_json("exposure", SECRET)
+    assert found["could"] is None
+    assert "carol" in names([one["principal"] for one in found["did"]])
+    gaps = {one["code"]: one["message"] for one in found["gaps"]}
+    assert "iam:SimulatePrincipalPolicy failed: AccessDenied" in gaps["could"]
+    assert "secretsmanager:GetResourcePolicy" in gaps["resource_policy"]
+
+    blind = OperatorTerminal(operator.deployment, "AKIABLIND00000000000")
+    cloud.deny("AKIABLIND00000000000", "LookupEvents", "Invoke")
+    found = blind.run_json("exposure", SECRET, "--known", "user/carol")
+    assert found["did"] is None
+    by_name = {one["principal"].rpartition("/")[2]: one for one in found["could"]["readers"]}
+    assert by_name["carol"]["known"] is True
+    gaps = {one["code"]: one["message"] for one in found["gaps"]}
+    assert "cloudtrail:LookupEvents failed: AccessDenied" in gaps["did"]
+    assert "lambda:InvokeFunction" in gaps["lives"]
+
+
+def test_people_read_it_in_words(accounts: ReaderAccounts, operator: OperatorTerminal) -> None:
+    """No key material and no value is in it; a time in the future is refused."""
+    accounts.read_as_carol()
+    held = json.loads(
+        operator.deployment.cloud.client("secretsmanager").get_secret_value(SecretId=SECRET)[
+            "SecretString"
+        ]
+    )
+    said = operator.run("exposure", SECRET)
+    assert "  user/alice  by assuming role/operators\n" in said
+    assert "  user/carol  by the secret's policy\n" in said
+    assert "  user/carol  once, last today" in said
+    assert f"role/{ROTATE}-role (known)" in said
+    assert "copies: Who got the key from somebody" in said
+    assert held["apiKey"] not in said + json.dumps(operator.run_json("exposure", SECRET))
+    assert "is not in the past" in operator.run("exposure", SECRET, "--since", "2999-01-01", code=2)
+
+
+def test_the_newest_calls_are_not_told_yet(
+    accounts: ReaderAccounts, operator: OperatorTerminal
+) -> None:
+    """CloudTrail shows a call some minutes later; the gap "latency" says so."""
+    accounts.read_as_carol()
+    operator.deployment.cloud.event_history.latency = timedelta(minutes=5)
+    found: dict[str, Any] = operator.run_json("exposure", SECRET)
+    assert found["did"] == []
