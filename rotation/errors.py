@@ -20,6 +20,7 @@
     │  └─ KeyPoolEmptyError              because the pool has no free key that lives long enough
     ├─ KeyPoolError                      the pool cannot be changed in this way
     ├─ NotificationError                 a person could not be notified; retryable if SNS says so
+    ├─ EventBusError                     an event was not taken; retryable if EventBridge says so
     ├─ EvidenceError                     a record of an incident could not be kept
     ├─ JournalError                      the journal could not be read or written
     │  └─ JournalConflictError           somebody else has changed it meanwhile: retryable
@@ -200,6 +201,22 @@ class NotificationError(RotationError):
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
+        self.retryable = retryable
+
+
+class EventBusError(RotationError):
+    """The event bus did not take every event. What it did not take is sent again by the next run.
+
+    ``accepted`` has the ids of the events that it took.
+    """
+
+    code = "event_bus"
+
+    def __init__(
+        self, message: str, *, accepted: frozenset[str] = frozenset(), retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.accepted = accepted
         self.retryable = retryable
 
 

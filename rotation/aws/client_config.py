@@ -46,6 +46,10 @@ START_RECONCILIATION: Final = _config(connect=2, read=5, attempts=2)
 #: One message over SNS.
 MESSAGES: Final = _config(attempts=3)
 
+#: EventBridge. A leaked key is revoked only after those who depend on it were told of its
+#: successor, so it must not wait long: what the bus did not take is sent by the next run.
+EVENTS: Final = _config(connect=2, read=5, attempts=2, max_pool_connections=16)
+
 #: Questions about objects, such as whether a sealed document is there already.
 OBJECT_METADATA: Final = _config(attempts=3)
 

@@ -53,6 +53,12 @@ OVERDUE_AFTER: Final = _DAY
 #: How long after the schedule's interval the day ends on which Secrets Manager rotates.
 ROTATION_DAY: Final = _DAY
 
+#: How long before the date of a rotation those who depend on the key hear that it is planned.
+ROTATION_NOTICE: Final = _DAY
+#: So many events about phases wait for the bus at most, for each secret. A rotation makes four, so
+#: these are those of the last rotations; older ones are no use to anybody.
+MOST_WAITING_EVENTS: Final = 40
+
 # When a key may be revoked.
 
 #: A key that bears our label and that no version names is a stray once it is this old by the

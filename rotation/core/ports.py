@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from rotation.credential import ApiKey
 
@@ -189,6 +189,21 @@ class Notifier(Protocol):
 
         Raises:
             RotationError: the message could not be handed over.
+        """
+
+
+class EventBus(Protocol):
+    """Hands events to whoever has a rule for them."""
+
+    def put(self, secret_arn: str, events: Sequence[Mapping[str, Any]]) -> None:
+        """Put events about one secret on the bus, in their order. Nobody may be listening.
+
+        Args:
+            secret_arn: the full ARN of the secret.
+            events: the events as JSON members; ``id`` names each.
+
+        Raises:
+            EventBusError: it did not take all of them; the error names those that it took.
         """
 
 

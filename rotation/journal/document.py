@@ -20,6 +20,8 @@ from rotation.journal.model import (
     Incident,
     Journal,
     KeyLife,
+    PhaseEvent,
+    Phases,
     StepFailure,
     VersionRecord,
 )
@@ -37,6 +39,7 @@ def serialize(journal: Journal) -> bytes:
         "keys": {one: key_members(journal.keys[one]) for one in sorted(journal.keys)},
         "incidents": [incident_members(one) for one in journal.incidents],
         "stepFailures": step_failure_members(journal),
+        "phases": None if journal.phases is None else _phases(journal.phases),
     }
     return json.dumps(members).encode()
 
@@ -56,8 +59,9 @@ def parse(document: bytes, secret_arn: str, revision: str) -> Journal:
                 {one: _read_version(found) for one, found in members["versions"].items()},
                 {one: _read_key(found) for one, found in members["keys"].items()},
                 tuple(map(_read_incident, members["incidents"])),
-                # Journals of version 0.2 and older have no such member.
+                # Journals of version 0.2 and older have neither of these members.
                 tuple(map(_read_step_failure, members.get("stepFailures", ()))),
+                _read_phases(members.get("phases")),
                 revision,
             )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -207,6 +211,28 @@ def _read_step_failure(members: Mapping[str, Any]) -> StepFailure:
         members["code"],
         members["message"],
         members["retryable"],
+    )
+
+
+def _phases(phases: Phases) -> dict[str, Any]:
+    return {
+        "known": sorted(phases.known),
+        "waiting": [
+            {"id": one.id, "phase": one.phase, "at": _text(one.at), "facts": dict(one.facts)}
+            for one in phases.waiting
+        ],
+    }
+
+
+def _read_phases(members: Mapping[str, Any] | None) -> Phases | None:
+    if members is None:
+        return None
+    return Phases(
+        frozenset(members["known"]),
+        tuple(
+            PhaseEvent(one["id"], one["phase"], datetime.fromisoformat(one["at"]), one["facts"])
+            for one in members["waiting"]
+        ),
     )
 
 

@@ -204,6 +204,36 @@ class StepFailure:
 
 
 @dataclass(frozen=True)
+class PhaseEvent:
+    """One phase of a key or of an incident, of which others are to hear.
+
+    Attributes:
+        id: names the event; it is the same however often the event is sent.
+        phase: the phase, such as ``promoted``.
+        at: when it began, aware UTC.
+        facts: what else the event says, as JSON members. Never key material.
+    """
+
+    id: str
+    phase: str
+    at: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Which phases others have heard of, and of which they are about to hear.
+
+    Attributes:
+        known: the phases that were found by the last run, each as one line of text.
+        waiting: the events that the bus has not taken yet, in their order.
+    """
+
+    known: frozenset[str] = frozenset()
+    waiting: tuple[PhaseEvent, ...] = ()
+
+
+@dataclass(frozen=True)
 class Journal:
     """What is known of one secret.
 
@@ -215,6 +245,7 @@ class Journal:
         keys: its keys, by their id.
         incidents: its incidents, in the order in which they were opened.
         step_failures: the failed steps of the newest rotation that had any, in their order.
+        phases: the phases that were announced; None: nothing is announced.
         revision: which state of the stored journal this was read from; None: none was stored.
     """
 
@@ -224,6 +255,7 @@ class Journal:
     keys: Mapping[str, KeyLife] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
     step_failures: tuple[StepFailure, ...] = ()
+    phases: Phases | None = None
     revision: str | None = field(default=None, compare=False)
 
     @property

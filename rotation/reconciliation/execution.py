@@ -18,6 +18,7 @@ from rotation.core.listing import list_own_keys
 from rotation.core.policy import REMIND_AFTER, RUN_JITTER, ReconciliationPolicy
 from rotation.core.ports import (
     CondemnedKeys,
+    EventBus,
     EvidenceStore,
     KeyIssuer,
     KeyProver,
@@ -64,6 +65,7 @@ class ReconciliationServices:
         condemned_keys: the condemned keys that the issuer keeps, where it keeps any.
         ledger: the ledger of seals, where one is kept.
         signatures: what the vendor signed, where it tells.
+        events: the bus on which phases are announced, where one is named.
         rate_limiter: waits until the next write may be sent.
         clock: our clock, aware UTC.
     """
@@ -80,6 +82,7 @@ class ReconciliationServices:
     condemned_keys: CondemnedKeys | None = None
     ledger: LedgerReader | None = None
     signatures: SignatureLog | None = None
+    events: EventBus | None = None
 
 
 @dataclass
@@ -145,6 +148,11 @@ class Execution:
         self._materials: dict[str, tuple[ApiKey, ...]] = {}
         self._inactive: set[str] = set()
         self.result = ExecutionResult()
+
+    @property
+    def journal(self) -> Journal:
+        """The journal as this run stored or read it last."""
+        return self._journal
 
     def execute(self) -> tuple[ProbedKey, ...]:
         """Relabel, look again and revoke. Returns the keys whose death is to be proven.

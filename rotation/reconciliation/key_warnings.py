@@ -48,6 +48,7 @@ class WarningCode(Enum):
     NOT_REACHED = "not_reached"
     JOURNAL_UNUSABLE = "journal_unusable"
     NO_SECRETS = "no_secrets"
+    EVENTS_WAITING = "events_waiting"
 
 
 #: Somebody must look at these today.

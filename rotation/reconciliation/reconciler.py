@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from rotation.core.journal_reading import read_journal
 from rotation.core.ports import IssuerCondition, Revocation
 from rotation.credential import ApiKey, iso_utc, whole_milliseconds
-from rotation.deadline import NEXT_SECRET_RESERVE, Deadline
+from rotation.deadline import NEXT_SECRET_RESERVE, RECONCILE_CALLS_RESERVE, Deadline
 from rotation.errors import (
     CredentialRejectedError,
     JournalError,
@@ -29,6 +29,7 @@ from rotation.incident.declaration import declare
 from rotation.incident.progress import CurrentState, Progress, Stage, advance
 from rotation.journal.model import Declaration, Journal
 from rotation.privacy.observability import count, logger
+from rotation.reconciliation.announcer import PhaseAnnouncer
 from rotation.reconciliation.condemned_keys import CondemnedKeyReview
 from rotation.reconciliation.examination import Examination, Examiner, FirstLook
 from rotation.reconciliation.execution import Execution, ExecutionResult, ReconciliationServices
@@ -75,6 +76,7 @@ class _SecretRun:
         probed: the keys whose death is to be proven; None: nothing was executed.
         warnings: what people should know.
         failures: what went wrong outside of ``execution``.
+        events_waiting: whether a warning says that the bus did not take every event.
     """
 
     arn: str
@@ -87,6 +89,7 @@ class _SecretRun:
     probed: tuple[ProbedKey, ...] | None = None
     warnings: list[KeyWarning] = field(default_factory=list)
     failures: list[RotationError] = field(default_factory=list)
+    events_waiting: bool = False
 
     def isolate(self, act: Callable[[], _T]) -> _T | None:
         """Do an act of this secret; whatever goes wrong is its failure and nobody else's.
@@ -180,6 +183,8 @@ class Reconciler:
             if act:
                 # Advance open incidents: AWSPENDING, the next rotation. Revokes nothing.
                 each(lambda run: self._advance_incident(run, examiner))
+                # Announce what is new, before any key is revoked.
+                each(self._announce)
                 # Ask the vendor about the current keys, which buys signatures.
                 each(lambda run: self._ask_vendor(run, examiner))
             # Plan each secret.
@@ -194,6 +199,8 @@ class Reconciler:
                 deaths = self.death_prover.prove(probed)
                 # Conclude: write down what is dead, close incidents, keep evidence.
                 each(lambda run: _conclude(run, deaths))
+                # Announce deaths, and incidents that were closed.
+                each(self._announce)
             condemned.conclude(deaths)
         if whole and act:
             order.keep([run.arn for run in runs if run.examination is None and not run.failures])
@@ -235,10 +242,12 @@ class Reconciler:
         keys: dict[str, tuple[str, ...]] = {key.id: () for key in listed if key.active}
         versions = {*look.snapshot.labels, *(one.id for one in run.secret.list_versions())}
         journals = self.services.journals
-        return journals.change(
-            journals.read(run.arn),
+        before = journals.read(run.arn)
+        declared = journals.change(
+            before,
             lambda found: declare(found, declaration, keys=keys, versions=versions, again=again),
         )
+        return self._announcer().announce(declared, before, None)[0]
 
     def advance(self, secret: str) -> tuple[Progress, Situation]:
         """Do what the open incident of ``secret`` needs next, and return what was found before.
@@ -277,6 +286,12 @@ class Reconciler:
         refuse_provable(key_id, run.arn, held_by=held_by, listing=look.listing)
         return journals.change(
             journal, lambda found: attest(found, key_id, actor=actor, reason=reason, now=now)
+        )
+
+    def _announcer(self) -> PhaseAnnouncer:
+        services = self.services
+        return PhaseAnnouncer(
+            services.events, services.journals, services.policy.installation, services.clock
         )
 
     def _examiner(self) -> Examiner:
@@ -387,6 +402,29 @@ class Reconciler:
         for act in progress.acts:
             logger.warning("incident", extra={"secret": run.arn, "act": act})
         return progress
+
+    def _announce(self, run: _SecretRun) -> None:
+        """Tell those who depend on the keys of a secret which phases are new.
+
+        It holds nothing up: what is not sent is sent by the next run.
+        """
+        examination, before = run.examination, run.before
+        if examination is None or before is None:
+            return
+        situation = examination.situation
+        late = self.deadline.before(RECONCILE_CALLS_RESERVE).passed()
+        if situation.snapshot.deleted_at is not None or late:
+            return
+        journal = run.execution.journal if run.execution else situation.journal
+        announced = run.isolate(lambda: self._announcer().announce(journal, before, situation))
+        if announced is None:
+            return
+        journal, error = announced
+        run.examination = replace(examination, situation=replace(situation, journal=journal))
+        if error is not None and not run.events_waiting:
+            run.events_waiting = True
+            message = f"Those who depend on the keys were not told of every phase: {error}"
+            run.warnings.append(KeyWarning(WarningCode.EVENTS_WAITING, message))
 
     def _ask_vendor(self, run: _SecretRun, examiner: Examiner) -> None:
         """Ask the vendor, unless a slow vendor has taken the time: the plans are executed then."""

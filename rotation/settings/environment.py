@@ -14,6 +14,8 @@ from rotation.errors import ConfigurationError
 
 _identifier = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _topic = re.compile(r"arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w-]{1,256}")
+# API_PutEvents, EventBusName: the name or the ARN.
+_event_bus = re.compile(r"(arn:aws[\w-]*:events:[\w-]+:\d{12}:event-bus/)?[\w./-]{1,256}")
 _function = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w:-]+")
 _secret_pattern = re.compile(r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!*?-]+")
 _kms_key = re.compile(r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:(key|alias)/[\w/-]+")
@@ -93,6 +95,13 @@ class Environment:
         value = self.text(name)
         if value and not _topic.fullmatch(value):
             raise ConfigurationError(f"{name} must be the ARN of an SNS topic.")
+        return value or None
+
+    def event_bus(self, name: str) -> str | None:
+        """The name or the ARN of an event bus of EventBridge, or None."""
+        value = self.text(name)
+        if value and not _event_bus.fullmatch(value):
+            raise ConfigurationError(f"{name} must be the name or the ARN of an event bus.")
         return value or None
 
     def function(self, name: str) -> str:

@@ -104,11 +104,14 @@ class ReconcileSettings:
         rotation_function: the ARN of the rotation function; secrets that name it are reconciled.
         ledger: the ledger of seals, in which those of suspect keys are counted; None: there is
             none.
+        phase_events_bus: the name or ARN of the event bus on which the phases of keys are
+            announced; None: they are not.
     """
 
     rotation: RotationSettings
     rotation_function: str
     ledger: Location | None = None
+    phase_events_bus: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -122,4 +125,5 @@ class ReconcileSettings:
             rotation=rotation,
             rotation_function=env.function("ROTATION_FUNCTION"),
             ledger=env.ledger("SEAL_LEDGER"),
+            phase_events_bus=env.event_bus("PHASE_EVENTS_BUS"),
         )

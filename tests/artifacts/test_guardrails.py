@@ -187,6 +187,8 @@ def test_the_endpoints_are_those_that_are_asked_for() -> None:
     ):
         template = Template.read(**ENDPOINTS, InterfaceEndpoints=choice)
         assert _services(template) == services | {"s3"}
+        told = Template.read(**ENDPOINTS, InterfaceEndpoints=choice, PhaseEventsBusName="keys")
+        assert _services(told) - _services(template) == ({"events"} if services else set())
         interfaces = template.created("AWS::EC2::VPCEndpoint")
         gateway = interfaces.pop("S3Endpoint")
         assert gateway["RouteTableIds"] == ["rtb-0f1e2d3c", "rtb-4b5a6978"]
@@ -219,6 +221,7 @@ def test_the_functions_endpoints_lead_to_every_service_that_their_code_calls() -
     template = Template.read(
         UnattendedSealing="events",
         LedgerBucketName="ledger",
+        PhaseEventsBusName="keys",
         KmsKeyArn=f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/0f1e2d3c",
         InterfaceEndpoints="functions",
         **ENDPOINTS,
@@ -244,6 +247,7 @@ def test_no_endpoint_leads_to_or_from_another_account() -> None:
         SourceBucketName="inbox",
         DestinationBucketName="outbox",
         LedgerBucketName="ledger",
+        PhaseEventsBusName="keys",
     )
     named = set()
     for name, endpoint in template.created("AWS::EC2::VPCEndpoint").items():

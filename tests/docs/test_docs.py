@@ -307,14 +307,15 @@ class TestReconcileSettings:
     """docs/settings.md, for the function that has the rotation function's variables and one."""
 
     def test_the_variables_are_those_that_are_read(self) -> None:
-        """Two more than the rotation function reads; without the ledger it works, too."""
+        """Three more than the rotation function reads; without ledger and bus it works, too."""
         rotating, reconciling = Noting(REQUIRED), Noting(RECONCILING)
         RotationSettings.from_environment(rotating)
         ReconcileSettings.from_environment(reconciling)
         table = settings_rows("The reconcile function")
         assert table.keys() == reconciling.asked - rotating.asked
-        assert table["SEAL_LEDGER"][0] == "none"
-        for name in table.keys() - {"SEAL_LEDGER"}:
+        optional = {"SEAL_LEDGER", "PHASE_EVENTS_BUS"}
+        assert {table[name][0] for name in optional} == {"none"}
+        for name in table.keys() - optional:
             without = {other: value for other, value in RECONCILING.items() if other != name}
             with pytest.raises(ConfigurationError, match=f"{name} is not set"):
                 ReconcileSettings.from_environment(without)
@@ -392,6 +393,7 @@ CODES = {
     "KeyPoolEmptyError": "key_pool_empty",
     "KeyPoolError": "key_pool",
     "NotificationError": "notification",
+    "EventBusError": "event_bus",
     "EvidenceError": "evidence",
     "JournalError": "journal",
     "JournalConflictError": "journal_conflict",
@@ -420,6 +422,7 @@ DEPENDS = {
     "secret_store",
     "destination",
     "notification",
+    "event_bus",
     "journal",
     "ledger",
     "level",

@@ -14,6 +14,8 @@ from rotation.journal.model import (
     Incident,
     Journal,
     KeyLife,
+    PhaseEvent,
+    Phases,
     StepFailure,
     VersionRecord,
 )
@@ -54,6 +56,11 @@ incidents = st.builds(
     st.lists(st.builds(BegunRotation, names, times, flags), max_size=3).map(tuple),
     st.none() | st.builds(Closing, times, names, names, st.none() | texts),
 )
+phases = st.builds(
+    Phases,
+    st.frozensets(texts, max_size=3),
+    st.lists(st.builds(PhaseEvent, names, texts, times, members), max_size=2).map(tuple),
+)
 journals = st.builds(
     Journal,
     st.just(ARN),
@@ -64,4 +71,5 @@ journals = st.builds(
     st.lists(st.builds(StepFailure, names, times, texts, texts, texts, flags), max_size=2).map(
         tuple
     ),
+    st.none() | phases,
 )

@@ -19,6 +19,8 @@ from rotation.journal.model import (
     Incident,
     Journal,
     KeyLife,
+    PhaseEvent,
+    Phases,
     StepFailure,
     VersionRecord,
 )
@@ -47,6 +49,7 @@ FULL = Journal(
         ),
     ),
     (StepFailure("t1", NOW, "createSecret", "key_quota", "20 keys exist.", retryable=False),),
+    Phases(frozenset({"dead k1"}), (PhaseEvent("e1", "dead", NOW, {"keyId": "k1"}),)),
 )
 
 
@@ -131,10 +134,14 @@ def test_every_member_of_the_document_is_on_the_page() -> None:
     assert set(named(explained["rotations"])) == incident["rotations"][0].keys()
     assert set(named(explained["closing"])) >= incident["closing"].keys()
     assert table("A failed step").keys() == document["stepFailures"][0].keys()
+    phases = named(table("The whole")["phases"])
+    [waiting] = document["phases"]["waiting"]
+    assert set(phases) == {*document["phases"], *waiting}
 
 
 def test_a_journal_of_an_older_version_is_read() -> None:
-    """It says nothing of failed steps."""
+    """It says nothing of failed steps, and of phases."""
     members = json.loads(serialize(FULL))
-    del members["stepFailures"]
-    assert parse(json.dumps(members).encode(), ARN, "1") == replace(FULL, step_failures=())
+    del members["stepFailures"], members["phases"]
+    older = replace(FULL, step_failures=(), phases=None)
+    assert parse(json.dumps(members).encode(), ARN, "1") == older

@@ -13,6 +13,7 @@ from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import (
     CondemnedKeys,
+    EventBus,
     IssuerCondition,
     KeyIssuer,
     KeyProver,
@@ -59,6 +60,7 @@ class ReconciliationFixture:
         self.condemned_keys: CondemnedKeys | None = None
         self.ledger: LedgerReader | None = None
         self.signatures: SignatureLog | None = None
+        self.events: EventBus | None = None
         self.evidence_bucket = BUCKET
         self.journals = rotation_fixture.journals
         self.condition: Callable[[], IssuerCondition] = IssuerCondition
@@ -85,6 +87,7 @@ class ReconciliationFixture:
             condemned_keys=self.condemned_keys,
             ledger=self.ledger,
             signatures=self.signatures,
+            events=self.events,
         )
         death_prover = DeathProver(
             self.prover,

@@ -14,6 +14,7 @@ from tests.docs.test_docs import LEVELS, calls, fields, named, page, rows, secti
 from tests.reconciliation.reconciliation_fixture import ReconciliationFixture
 
 SAYING = [
+    "rotation.reconciliation.announcer",
     "rotation.reconciliation.execution",
     "rotation.reconciliation.reconciler",
     "rotation.reconciliation.run_order",

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import boto3
 
-from rotation.aws.client_config import JOURNAL, RECONCILIATION
+from rotation.aws.client_config import EVENTS, JOURNAL, RECONCILIATION
 from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.aws.journal_bucket import S3JournalStore
 from rotation.core.policy import ReconciliationPolicy
-from rotation.core.ports import IssuerCondition, KeyIssuer
+from rotation.core.ports import EventBus, IssuerCondition, KeyIssuer
 from rotation.credential import ApiKey
 from rotation.deadline import RECONCILE_CALLS_RESERVE, Deadline
 from rotation.handlers.reconcile_actions import ReconcileParts
@@ -48,6 +48,7 @@ class ReconcileWiring:
         self._admin = vendor_http(rotation.vendor, rotation.admin_url)
         self._signer_policy = signer_policy(rotation.vendor)
         self._ledger = seal_ledger(settings.ledger)
+        self._events = _event_bus(settings)
 
     def parts(self, deadline: Deadline) -> ReconcileParts:
         """The parts of one invocation, which ends by ``deadline``."""
@@ -101,7 +102,17 @@ class ReconcileWiring:
             ),
             clock=utc_now,
             ledger=self._ledger,
+            events=self._events,
         )
+
+
+def _event_bus(settings: ReconcileSettings) -> EventBus | None:
+    """The bus for phases; None where none is named, which then costs no client either."""
+    if settings.phase_events_bus is None:
+        return None
+    from rotation.aws.event_bus import EventBridgeBus
+
+    return EventBridgeBus(boto3.client("events", config=EVENTS), settings.phase_events_bus)
 
 
 def _credential_condition(key: ApiKey) -> IssuerCondition:

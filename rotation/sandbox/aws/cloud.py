@@ -29,6 +29,7 @@ from moto.awslambda_simple.models import lambda_simple_backends
 from moto.cloudtrail import urls as cloudtrail_urls
 from moto.core.base_backend import AccountSpecificBackend, BackendDict
 from moto.core.config import default_user_config
+from moto.events.models import events_backends
 from moto.iam import urls as iam_urls
 from moto.s3.models import s3_backends
 from moto.secretsmanager import urls as secretsmanager_urls
@@ -37,6 +38,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from rotation.aws.client_config import SANDBOX
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.callers import Callers
+from rotation.sandbox.aws.event_bus import FaithfulEvents
 from rotation.sandbox.aws.event_history import EventHistory, HistoryResponse
 from rotation.sandbox.aws.functions import (
     EventRetries,
@@ -69,7 +71,7 @@ _only_one = Lock()
 
 
 class Cloud(AbstractContextManager["Cloud"]):
-    """Secrets Manager, Lambda, S3, IAM and CloudTrail of one account in one region, on loopback.
+    """Secrets Manager, Lambda, S3, EventBridge, IAM and CloudTrail of one account, on loopback.
 
     Args:
         retries: how often and after how long a failed rotation is tried again.
@@ -275,6 +277,9 @@ class Cloud(AbstractContextManager["Cloud"]):
             lambda_simple_backends,
             "backend",
             partial(FaithfulLambda, functions=self._functions),
+        )
+        _replace(
+            undo, events_backends, "backend", partial(FaithfulEvents, functions=self._functions)
         )
         _replace(undo, s3_backends, "backend", partial(FaithfulS3, writes=self.object_writes))
         # moto loads the module with the URLs of S3 again each time; it takes the class from here.

@@ -35,6 +35,7 @@ from tests.sealing.pdfs import large, pdf
 from tests.unattended.fixtures import task
 
 LEDGER: Final = "ledger"
+BUS: Final = "keys"
 TOPIC: Final = f"arn:aws:sns:{REGION}:{ACCOUNT}:key-keepers"
 EVENTS: Final = "trusted-signatures-events"
 BATCH: Final = "trusted-signatures-batch"
@@ -145,7 +146,11 @@ class RecordedDeployment(Deployment):
     def _function_environment(self, name: str) -> dict[str, str]:
         own = {
             ROTATE: {"NOTIFICATION_TOPIC": TOPIC},
-            RECONCILE: {"NOTIFICATION_TOPIC": TOPIC, "SEAL_LEDGER": f"s3://{LEDGER}/seals"},
+            RECONCILE: {
+                "NOTIFICATION_TOPIC": TOPIC,
+                "SEAL_LEDGER": f"s3://{LEDGER}/seals",
+                "PHASE_EVENTS_BUS": BUS,
+            },
             SEAL: {
                 "SOURCE_LOCATIONS": f"{SOURCE_BUCKET}/incoming/",
                 "DESTINATION_LOCATIONS": f"{DESTINATION_BUCKET}/sealed/",

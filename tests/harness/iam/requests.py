@@ -103,6 +103,12 @@ class Rights:
                 yield Request.of(call.role, "lambda:InvokeFunction", resource, **mfa)
             case "sns":
                 yield from self._of_messages(call)
+            case "events":
+                if bus := self._parameters["PhaseEventsBusName"]:
+                    arn = f"arn:aws:events:{_REGION}:{PSEUDO['AWS::AccountId']}:event-bus/{bus}"
+                    for entry in call.members["Entries"]:
+                        source = {"events:source": entry["Source"]}
+                        yield Request.of(call.role, "events:PutEvents", arn, **source)
 
     def _of_secrets(self, call: Call) -> Iterator[Request]:
         members, action = call.members, f"secretsmanager:{call.operation}"
