@@ -73,6 +73,11 @@ PROMOTION_MAY_COME: Final = timedelta(minutes=15)
 MOST_KEYS_OF_A_TOKEN: Final = 3
 #: More ordinary revocations of one secret in one run are a sign that something is wrong.
 MOST_REVOCATIONS: Final = 3
+#: So much later than its grace was to end a key dies at most, if somebody objects to it. It is the
+#: time in which people mend what still uses the key; whoever needs more puts the secret on hold.
+LONGEST_OBJECTION: Final = timedelta(days=7)
+#: So many may object to the retirement of one key. More are a sign that something is wrong.
+MOST_OBJECTORS: Final = 20
 #: So many labels that keep a version, beside the labels of AWS, leave the 20 labels that a secret
 #: has room for (UserGuide reference_limits) unfilled.
 MOST_KEEP_LABELS: Final = 6

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from rotation.core.journal_reading import read_journal
+from rotation.core.policy import LONGEST_OBJECTION
 from rotation.core.ports import IssuerCondition
 from rotation.core.steps import STEPS
 from rotation.credential import TRUSTED_SIGNATURES, KeyFormat, iso_utc, whole_milliseconds
@@ -29,6 +30,7 @@ from rotation.errors import (
     RotationError,
     VersionStateError,
 )
+from rotation.handlers.objection import is_objection, objection_request
 from rotation.incident.closing import record_folder
 from rotation.incident.declaration import tag_text
 from rotation.incident.drill import drill_record, drill_record_name, measured, refuse_other_secrets
@@ -36,12 +38,19 @@ from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.incident.tag_text import ACTOR, REASON
 from rotation.journal.document import incident_members, step_failure_members
-from rotation.journal.model import LONGEST_FAILURE_MESSAGE, Declaration, Journal, StepFailure
+from rotation.journal.model import (
+    LONGEST_FAILURE_MESSAGE,
+    Declaration,
+    Journal,
+    Prolongation,
+    StepFailure,
+)
 from rotation.key_pool.incident import PoolIncident
 from rotation.privacy.observability import count, logger, set_function_dimension
 from rotation.reconciliation.drill_end import end_drill
 from rotation.reconciliation.execution import ReconciliationServices
 from rotation.reconciliation.plan import RunOptions
+from rotation.reconciliation.prolongation import prolong
 from rotation.reconciliation.proof_of_death import DeathProver
 from rotation.reconciliation.reconciler import Reconciler
 from rotation.secrets_manager.discovery import secrets_rotated_by
@@ -73,6 +82,7 @@ _TEXTS: Final = {
     "step": re.compile("|".join(STEPS)),
     "code": re.compile(r"[a-z_]{1,64}"),
     "message": re.compile(rf".{{0,{LONGEST_FAILURE_MESSAGE}}}", re.DOTALL),
+    "until": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)"),
 }
 _FLAGS: Final = ("again", "release", "retryable")
 
@@ -96,6 +106,7 @@ class ReconcileRequest:
         code: the code of its error.
         message: the message of its error.
         retryable: whether the step may succeed when it is repeated.
+        until: until when a key is to work, as ISO 8601 with an offset.
     """
 
     action: str
@@ -111,6 +122,7 @@ class ReconcileRequest:
     code: str = ""
     message: str = ""
     retryable: bool = False
+    until: str = ""
 
     def declared(self, at: datetime) -> Declaration:
         """The declaration that the event makes, at the time ``at``, aware UTC."""
@@ -203,6 +215,11 @@ def run_action(
         request = parse(event, _alias(context))
         answer = ACTIONS[request.action].run(request, open_parts(Deadline.of(context)))
         return {"action": request.action} | answer
+    except InvalidEventError as error:
+        if is_objection(event):
+            return {"action": "object"} | _refused(error)
+        failure = error
+        logger.error("nothing reconciled", extra={"code": error.code, "reason": str(error)})
     except RotationError as error:
         failure = error
         logger.error("nothing reconciled", extra={"code": error.code, "reason": str(error)})
@@ -232,6 +249,8 @@ def parse(event: object, alias: str | None = None) -> ReconcileRequest:
         raise InvalidEventError("The event is not a JSON object.")
     if event.get("source") in _SCHEDULES and event.get("detail-type") == "Scheduled Event":
         return ReconcileRequest("reconcile")
+    if is_objection(event):
+        event = objection_request(event)
     name = event.get("action", None if event else "reconcile")
     if not isinstance(name, str) or name not in ACTIONS:
         raise InvalidEventError(f'"action" is none of {", ".join(ACTIONS)}.')
@@ -259,6 +278,7 @@ def parse(event: object, alias: str | None = None) -> ReconcileRequest:
         event.get("code", ""),
         event.get("message", ""),
         event.get("retryable", False),
+        event.get("until", ""),
     )
 
 
@@ -285,6 +305,15 @@ def _validate(name: str, action: Action, event: Mapping[str, Any]) -> None:
             raise InvalidEventError(
                 f'"{member}" is empty, too long, or has a character that it may not have.'
             )
+    if "until" in event and not _is_time(event["until"]):
+        raise InvalidEventError('"until" is no time.')
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _are_secrets(secrets: object) -> bool:
@@ -413,6 +442,44 @@ def _attest(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
         "key": request.key,
         "death": None if death is None else {"at": iso_utc(death.at), "proof": dict(death.proof)},
     }
+
+
+def _object(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    """Put off the retirement of one key, for somebody who still needs it.
+
+    A refusal is an answer and no error: Lambda would repeat the event, and an alarm tell operators
+    of a mistake of somebody else's.
+    """
+    services, until = parts.services, datetime.fromisoformat(request.until)
+    now = whole_milliseconds(services.clock())
+    wish = Prolongation(request.actor, now, until, until, request.reason)
+    try:
+        snapshot = _own_secret(request, parts)
+        journal = services.journals.change(
+            read_journal(services.journals, snapshot),
+            lambda found: prolong(found, request.key, wish, limit=LONGEST_OBJECTION, now=now),
+        )
+    except RotationError as error:
+        if error.retryable:
+            raise
+        return _refused(error)
+    end = journal.keys[request.key].retire_after
+    logger.warning(
+        "retirement put off",
+        extra={"secret": snapshot.arn, "key_id": request.key, "by": request.actor},
+    )
+    return {
+        "secret": snapshot.arn,
+        "key": request.key,
+        "objected": True,
+        "retiresAfter": None if end is None else iso_utc(end),
+    }
+
+
+def _refused(error: RotationError) -> dict[str, Any]:
+    """The answer to an objection that has no effect."""
+    logger.warning("objection refused", extra={"code": error.code, "reason": str(error)})
+    return {"objected": False, "code": error.code, "problem": str(error)}
 
 
 def _roll_back(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
@@ -546,6 +613,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
         one_secret=True,
     ),
     "attest": Action(_attest, required=_SECRETS | _DECLARED | {"key"}, one_secret=True),
+    "object": Action(_object, required=_SECRETS | _DECLARED | {"key", "until"}, one_secret=True),
     "rollback": Action(_roll_back, required=_SECRETS, one_secret=True),
     "evidence": Action(_evidence, required=_SECRETS, one_secret=True),
     "end-drill": Action(_end_drill, required=_SECRETS, one_secret=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -98,7 +98,7 @@ def roll_back(
     def in_use(found: Journal) -> Journal:
         _refuse_condemned(found, snapshot, previous, key, clock())
         life = found.keys.get(key.id) or KeyLife(clock())
-        return found.with_key(key.id, replace(life, displaced_at=None, retire_after=None))
+        return found.with_key(key.id, life.used_again())
 
     keeper.change(journal, in_use)
     try:

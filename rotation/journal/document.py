@@ -22,6 +22,7 @@ from rotation.journal.model import (
     KeyLife,
     PhaseEvent,
     Phases,
+    Prolongation,
     StepFailure,
     VersionRecord,
 )
@@ -87,6 +88,16 @@ def key_members(life: KeyLife) -> dict[str, Any]:
         "death": None
         if life.death is None
         else {"at": _text(life.death.at), "proof": dict(life.death.proof)},
+        "prolongations": [
+            {
+                "by": one.by,
+                "at": _text(one.at),
+                "until": _text(one.until),
+                "formerEnd": _text(one.former_end),
+                "reason": one.reason,
+            }
+            for one in life.prolongations
+        ],
     }
 
 
@@ -168,6 +179,17 @@ def _read_key(members: Mapping[str, Any]) -> KeyLife:
         members["accepted"],
         tuple(members["probes"]),
         None if death is None else Death(datetime.fromisoformat(death["at"]), death["proof"]),
+        # Journals of version 0.2 and older have no such member.
+        tuple(
+            Prolongation(
+                one["by"],
+                datetime.fromisoformat(one["at"]),
+                datetime.fromisoformat(one["until"]),
+                datetime.fromisoformat(one["formerEnd"]),
+                one["reason"],
+            )
+            for one in members.get("prolongations", ())
+        ),
     )
 
 

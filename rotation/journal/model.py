@@ -61,6 +61,25 @@ class Death:
 
 
 @dataclass(frozen=True)
+class Prolongation:
+    """That the grace of a key was prolonged.
+
+    Attributes:
+        by: who asked for it, or what gave cause.
+        at: when, aware UTC.
+        until: until when, aware UTC.
+        former_end: when the grace was to end before ``by`` first asked, aware UTC.
+        reason: one word or a few.
+    """
+
+    by: str
+    at: datetime
+    until: datetime
+    former_end: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
 class KeyLife:
     """The life of one key. Every time is aware UTC.
 
@@ -74,6 +93,7 @@ class KeyLife:
         accepted: the vendor's answer then.
         probes: the newest probes, as JSON members.
         death: that it is dead; None: it may be alive.
+        prolongations: why its grace ends later than it was to, one for each who asked for it.
     """
 
     first_seen_at: datetime
@@ -85,6 +105,11 @@ class KeyLife:
     accepted: bool | None = None
     probes: tuple[Mapping[str, Any], ...] = ()
     death: Death | None = None
+    prolongations: tuple[Prolongation, ...] = ()
+
+    def used_again(self) -> KeyLife:
+        """This life of a key that something uses: it has no grace that could end."""
+        return replace(self, displaced_at=None, retire_after=None, prolongations=())
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class WarningCode(Enum):
     JOURNAL_UNUSABLE = "journal_unusable"
     NO_SECRETS = "no_secrets"
     EVENTS_WAITING = "events_waiting"
+    RETIREMENT_PUT_OFF = "retirement_put_off"
 
 
 #: Somebody must look at these today.
@@ -78,7 +79,12 @@ def secret_warnings(situation: Situation, plan: Plan) -> tuple[KeyWarning, ...]:
     """The warnings that follow from what was found, before anything is done."""
     if situation.snapshot.deleted_at is not None:
         return ()
-    return (*_current(situation), *_schedule(situation), *_retirement(situation, plan))
+    return (
+        *_current(situation),
+        *_schedule(situation),
+        *_retirement(situation, plan),
+        *_put_off(situation),
+    )
 
 
 def issuer_warnings(condition: IssuerCondition, now: datetime) -> Iterator[KeyWarning]:
@@ -207,3 +213,17 @@ def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
             f"There is no room for a label on versions {', '.join(plan.unkept)}. AWS may delete "
             "them, and then only the vendor's list can prove that their keys are dead.",
         )
+
+
+def _put_off(situation: Situation) -> Iterator[KeyWarning]:
+    """Who put off the retirement of a key, as long as that holds."""
+    for key_id, life in sorted(situation.journal.keys.items()):
+        if life.death is not None or key_id in situation.suspects:
+            continue
+        for one in life.prolongations:
+            if situation.now < one.until:
+                yield KeyWarning(
+                    WarningCode.RETIREMENT_PUT_OFF,
+                    f"{one.by} put off the retirement of key {key_id} from "
+                    f"{iso_utc(one.former_end)} to {iso_utc(one.until)}: {one.reason}",
+                )

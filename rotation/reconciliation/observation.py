@@ -79,7 +79,7 @@ def _keys(
         if life.death is not None:
             continue
         if key_id in situation.protected:
-            life = replace(life, displaced_at=None, retire_after=None)
+            life = life.used_again()
         elif (
             life.displaced_at is None
             and not situation.issued_for_another_secret(key_id)

@@ -14,6 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from rotation.handlers.objection import objection_request
 from rotation.sandbox.aws.functions import FunctionRunner
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
@@ -469,3 +470,32 @@ def test_the_dashboard_shows_what_is_counted(sealing: str) -> None:
     assert {name.removesuffix(".Arn") for name in alarms} <= template.created(
         "AWS::CloudWatch::Alarm"
     ).keys()
+
+
+def objection(source: str = "trusted-signatures-consumer.billing", **more: Any) -> dict[str, Any]:
+    """An event of a consumer, as docs/phases.md describes it."""
+    return {
+        "detail-type": "API Key Retirement Objection",
+        "source": source,
+        "account": "012345678912",
+        "resources": [],
+        "detail": {"secret": ARN, "keyId": "k"},
+    } | more
+
+
+def test_the_reconcile_function_hears_objections_where_phases_are_announced() -> None:
+    """Of consumers alone, from the named bus; and EventBridge may invoke it for that rule alone."""
+    template = Template.read(PhaseEventsBusName="keys")
+    rule = template.properties("ObjectionsRule")
+    assert rule["EventBusName"] == "keys"
+    assert matches(rule, objection())
+    assert not matches(rule, objection("trusted-signatures-rotation"))
+    assert not matches(rule, objection(**{"detail-type": "API Key Phase"}))
+    permission = template.properties("ObjectionsPermission")
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert "ObjectionsRule" in str(permission["SourceArn"])
+    assert objection_request(objection())["actor"] == (
+        "trusted-signatures-consumer.billing@012345678912"
+    )
+    for name in ("ObjectionsRule", "ObjectionsPermission"):
+        assert not Template.read().exists(name)

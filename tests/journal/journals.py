@@ -16,6 +16,7 @@ from rotation.journal.model import (
     KeyLife,
     PhaseEvent,
     Phases,
+    Prolongation,
     StepFailure,
     VersionRecord,
 )
@@ -44,6 +45,9 @@ lives = st.builds(
     accepted=st.none() | flags,
     probes=st.lists(members, max_size=3).map(tuple),
     death=st.none() | st.builds(Death, times, members),
+    prolongations=st.lists(
+        st.builds(Prolongation, texts, times, times, times, texts), max_size=2
+    ).map(tuple),
 )
 declarations = st.builds(Declaration, names, times, texts, texts, flags)
 incidents = st.builds(

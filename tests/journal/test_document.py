@@ -21,6 +21,7 @@ from rotation.journal.model import (
     KeyLife,
     PhaseEvent,
     Phases,
+    Prolongation,
     StepFailure,
     VersionRecord,
 )
@@ -34,7 +35,16 @@ FULL = Journal(
     {"v1": VersionRecord("k1", was_current=True, issued_at=NOW, expires_at=NOW)},
     {
         "k1": KeyLife(
-            NOW, NOW, NOW, NOW, "revoked", NOW, False, ({"at": "t"},), Death(NOW, {"by": "p"})
+            NOW,
+            NOW,
+            NOW,
+            NOW,
+            "revoked",
+            NOW,
+            accepted=False,
+            probes=({"at": "t"},),
+            death=Death(NOW, {"by": "p"}),
+            prolongations=(Prolongation("consumer", NOW, NOW, NOW, "a release"),),
         )
     },
     (
@@ -127,7 +137,10 @@ def test_every_member_of_the_document_is_on_the_page() -> None:
     [incident] = document["incidents"]
     assert table("The whole").keys() == document.keys()
     assert table("A version").keys() == document["versions"]["v1"].keys()
-    assert table("A key").keys() == document["keys"]["k1"].keys()
+    explained = table("A key")
+    key = document["keys"]["k1"]
+    assert explained.keys() == key.keys()
+    assert set(named(explained["prolongations"])) >= key["prolongations"][0].keys()
     explained = table("An incident")
     assert explained.keys() == incident.keys()
     assert set(named(explained["declarations"])) == incident["declarations"][0].keys()
@@ -140,8 +153,9 @@ def test_every_member_of_the_document_is_on_the_page() -> None:
 
 
 def test_a_journal_of_an_older_version_is_read() -> None:
-    """It says nothing of failed steps, and of phases."""
+    """It says nothing of failed steps, of phases, and of graces that were prolonged."""
     members = json.loads(serialize(FULL))
-    del members["stepFailures"], members["phases"]
-    older = replace(FULL, step_failures=(), phases=None)
+    del members["stepFailures"], members["phases"], members["keys"]["k1"]["prolongations"]
+    keys = {"k1": replace(FULL.keys["k1"], prolongations=())}
+    older = replace(FULL, keys=keys, step_failures=(), phases=None)
     assert parse(json.dumps(members).encode(), ARN, "1") == older

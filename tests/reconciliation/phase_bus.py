@@ -23,14 +23,10 @@ class PhaseBus:
         events: Any = cloud.client("events")  # type: ignore[call-overload]
         self._queues: Any = cloud.client("sqs")  # type: ignore[call-overload]
         events.create_event_bus(Name=BUS)
-        self._urls = {}
+        self._events = events
+        self._urls: dict[str, str] = {}
         for phase in Phase:
-            name = phase.value
-            self._urls[name] = self._queues.create_queue(QueueName=name)["QueueUrl"]
-            pattern = {"source": [SOURCE], "detail": {"phase": [name]}}
-            events.put_rule(Name=name, EventBusName=BUS, EventPattern=json.dumps(pattern))
-            arn = f"arn:aws:sqs:{cloud.region}:{cloud.account}:{name}"
-            events.put_targets(Rule=name, EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])
+            self.listen(phase.value, {"source": [SOURCE], "detail": {"phase": [phase.value]}})
         # A client that tries once: a test that has EventBridge fail does not wait for pauses.
         client: Any = boto3.client(
             "events",
@@ -42,14 +38,26 @@ class PhaseBus:
         )
         self.bus = EventBridgeBus(client, BUS)
 
+    def listen(self, name: str, pattern: dict[str, Any]) -> None:
+        """A rule with a queue of its own for what matches the pattern."""
+        self._urls[name] = self._queues.create_queue(QueueName=name)["QueueUrl"]
+        self._events.put_rule(Name=name, EventBusName=BUS, EventPattern=json.dumps(pattern))
+        arn = f"arn:aws:sqs:{self.cloud.region}:{self.cloud.account}:{name}"
+        target = {"Id": "queue", "Arn": arn}
+        self._events.put_targets(Rule=name, EventBusName=BUS, Targets=[target])
+
+    def envelopes(self, name: str) -> list[dict[str, Any]]:
+        """The events that a rule has taken since the last time."""
+        url = self._urls[name]
+        answer = self._queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        messages = answer.get("Messages", ())
+        for one in messages:
+            self._queues.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        return [json.loads(one["Body"]) for one in messages]
+
     def heard(self) -> dict[str, list[dict[str, Any]]]:
         """The details of the events since the last time, by their phase; no phase without any."""
-        found = {}
-        for phase, url in self._urls.items():
-            answer = self._queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
-            messages = answer.get("Messages", ())
-            for one in messages:
-                self._queues.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
-            if messages:
-                found[phase] = [json.loads(one["Body"])["detail"] for one in messages]
-        return found
+        found = {one.value: self.envelopes(one.value) for one in Phase}
+        return {
+            phase: [one["detail"] for one in events] for phase, events in found.items() if events
+        }
