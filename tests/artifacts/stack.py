@@ -228,7 +228,8 @@ def _rule(stack: Stack, name: str, properties: Mapping[str, Any]) -> Attributes:
     members = dict(properties)
     targets = members.pop("Targets")
     arn = stack.call("events", "PutRule", Name=called, **members)["RuleArn"]
-    stack.call("events", "PutTargets", Rule=called, Targets=targets)
+    bus = {"EventBusName": members.get("EventBusName", "default")}
+    stack.call("events", "PutTargets", Rule=called, Targets=targets, **bus)
     return {"Ref": called, "Arn": arn}
 
 

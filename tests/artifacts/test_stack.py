@@ -247,7 +247,7 @@ def short_folder() -> Iterator[Path]:
 
 def test_the_fullest_stack_rotates_and_seals(site: Site, short_folder: Path) -> None:
     """Everything turned on: the same, and what arrives and what a job names is sealed too."""
-    _create_given_buckets(site.cloud)
+    _create_what_is_given(site.cloud)
     image, anchors = short_folder / "seal.png", short_folder / "signer-anchors.pem"
     image.write_bytes(png(20, 10))
     anchors.write_bytes(site.services.pki.root_pem)
@@ -279,11 +279,16 @@ def test_the_fullest_stack_rotates_and_seals(site: Site, short_folder: Path) -> 
     assert deployed.current()["apiKeyId"] != leaked.id, told
 
 
-def _create_given_buckets(cloud: Cloud) -> None:
-    """The ledger's bucket, and the one for access logs, which admits S3: who deploys has them."""
+def _create_what_is_given(cloud: Cloud) -> None:
+    """The bus, the ledger's bucket, and the one for access logs, which admits S3.
+
+    Who deploys has them.
+    """
     logs, s3 = FULLEST["AccessLogBucketName"], cloud.client("s3")
     for name in (logs, FULLEST["LedgerBucketName"]):
         s3.create_bucket(Bucket=name)
+    events: Any = cloud.client("events")  # type: ignore[call-overload]
+    events.create_event_bus(Name=FULLEST["PhaseEventsBusName"])
     admit = {
         "Effect": "Allow",
         "Principal": {"Service": "logging.s3.amazonaws.com"},
