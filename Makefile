@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast faults explore iam soak corpus tails fuzz bench glyphs diagrams docs check format clean lock audit
+.PHONY: help demo sandbox test test-fast first-hour faults explore iam soak corpus tails fuzz bench glyphs diagrams docs check format clean lock audit
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,10 @@ test: $(VENV)/.developers $(VENV)-docs/.ready  ## Run the tests; measure which s
 
 test-fast: $(VENV)/.developers  ## Run the pure tests, for every save of a file
 	@$(BIN)/python -m pytest -q -n 2 --fast $(PYTEST)
+
+first-hour: $(VENV)/.developers  ## Follow docs/first-hour.md with every Python found (FIRST_HOUR=--short for this one)
+	@FIRST_HOUR_EVERY_PYTHON=$(if $(filter --short,$(FIRST_HOUR)),,yes) $(BIN)/python -m pytest -q \
+		tests/docs/test_first_hour.py
 
 faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--short for a sample)
 	@$(BIN)/python -m pytest -q tests/harness_tests/faults/test_mutants.py

@@ -131,6 +131,8 @@ def _print_instructions(
     for line in lines:
         console.print(f"  {line}", markup=False)
     console.print(f"\nLogs: {deployment.logs}", markup=False)
+    # Older ones do not read AWS_ENDPOINT_URL (AWS Developer Tools Blog, 2023, on endpoint URLs).
+    console.print("An aws before 2.13 (1.29 of version 1) would ask AWS itself.")
     console.print("Ctrl-C ends it. Rotation steps as they happen:\n")
 
 

@@ -26,6 +26,7 @@ from tests.paths import ROOT
 #: Where the blocks of a page without such a comment are run.
 RUN_BY = {
     "README.md": "tests/docs/test_installing.py",
+    "docs/first-hour.md": "tests/docs/test_first_hour.py",
     "docs/cost.md": "tests/cli/cost/test_cost.py",
     "docs/key-pool.md": "tests/key_pool/test_pool_docs.py",
     "docs/other-ways.md": "tests/docs/test_other_ways.py",
