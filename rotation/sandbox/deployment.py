@@ -50,10 +50,6 @@ GRACE: Final = timedelta(hours=2)
 MakeRunner = Callable[[str, str, Mapping[str, str]], FunctionRunner]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Deployment:
     """The whole deployment; a context manager.
 
@@ -75,6 +71,8 @@ class Deployment:
         cloud: the emulated AWS.
         trust_root: the PEM file of the vendor's root certificate.
         logs: the folder with one log file a function.
+        ahead: how far the clock of AWS, of the vendor and of the functions that run in processes
+            is ahead of the machine's. Assign to it; an invocation under way keeps its clock.
     """
 
     def __init__(
@@ -95,13 +93,15 @@ class Deployment:
         self._make_runner = make_runner or self._in_a_process
         self._key_pool = key_pool
         self._propagation_limit = propagation_limit
-        self._pki = Pki.create(_now())
+        self.ahead = timedelta(0)
+        self._processes: dict[str, ProcessFunction] = {}
+        self._pki = Pki.create(self.now())
         self.services: ValidationServices | None = None
         if validation_services:
-            self.services = ValidationServices(self._pki, clock=_now)
+            self.services = ValidationServices(self._pki, clock=self.now)
             self._pki = self.services.pki
-        self.vendor = VendorEmulator(self._pki, clock=_now, propagation_delay=propagation_delay)
-        self.cloud = Cloud(retries=retries or RetryPolicy())
+        self.vendor = VendorEmulator(self._pki, clock=self.now, propagation_delay=propagation_delay)
+        self.cloud = Cloud(retries=retries or RetryPolicy(), clock=self.now)
         self.secret_arn = ""
 
     def __enter__(self) -> Self:
@@ -119,6 +119,18 @@ class Deployment:
     def __exit__(self, *exc_info: object) -> None:
         """End every process, connection and thread."""
         self._running.close()
+
+    def now(self) -> datetime:
+        """The time here, aware UTC: the machine's, and `ahead` of it."""
+        return datetime.now(UTC) + self.ahead
+
+    def kill(self, function: str) -> int:
+        """Kill the processes of a function, as if they had crashed.
+
+        Returns:
+            How many invocations were under way. They failed, and what AWS repeats is repeated.
+        """
+        return self._processes[function].kill()
 
     def environment(self) -> dict[str, str]:
         """What to export so that boto3 and the stock ``aws`` command line work against it."""
@@ -297,14 +309,16 @@ class Deployment:
     def _in_a_process(
         self, name: str, handler: str, environment: Mapping[str, str]
     ) -> FunctionRunner:
-        return ProcessFunction(
+        self._processes[name] = ProcessFunction(
             handler,
             environment=environment,
             log_path=self.logs / f"{name.partition(':')[0]}.log",
             timeout=TIMEOUTS[name.partition(":")[0]],
             concurrency=4,
             name=name,
+            ahead=lambda: self.ahead,
         )
+        return self._processes[name]
 
 
 def create_evidence_bucket(s3: S3Client, name: str) -> None:

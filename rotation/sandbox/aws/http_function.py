@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,13 +23,19 @@ from rotation.sandbox.aws.functions import InvocationResult
 INVOCATIONS: Final = "/2015-03-31/functions/function/invocations"
 
 
-def post_event(url: str, payload: bytes, timeout: timedelta) -> InvocationResult:
+def post_event(
+    url: str,
+    payload: bytes,
+    timeout: timedelta,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> InvocationResult:
     """Invoke once and wait for the answer.
 
     Args:
         url: the origin, ``http://127.0.0.1:…``.
         payload: the event, JSON.
         timeout: how long to wait for the answer.
+        headers: further headers of the request.
 
     Raises:
         TimeoutError: no answer in time; the function may still be running.
@@ -38,7 +46,8 @@ def post_event(url: str, payload: bytes, timeout: timedelta) -> InvocationResult
         parts.hostname or "", parts.port, timeout=timeout.total_seconds()
     )
     try:
-        connection.request("POST", INVOCATIONS, payload, {"Content-Type": "application/json"})
+        named = {"Content-Type": "application/json", **headers}
+        connection.request("POST", INVOCATIONS, payload, named)
         response = connection.getresponse()
         body = response.read()
     except http.client.HTTPException as error:

@@ -12,7 +12,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from threading import Condition
@@ -20,6 +20,7 @@ from typing import Final
 
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.http_function import post_event, timed_out
+from rotation.sandbox.aws.runtime import CLOCK_HEADER
 
 _START_LIMIT: Final = timedelta(seconds=60)
 
@@ -36,6 +37,7 @@ class ProcessFunction:
         concurrency: how many invocations run at once; further ones wait their turn.
         name: the function's name, for its context.
         memory_mb: the memory that its context reports; not enforced.
+        ahead: how far the function's clock is ahead of the machine's; asked at each invocation.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class ProcessFunction:
         concurrency: int = 1,
         name: str = "function",
         memory_mb: int = 512,
+        ahead: Callable[[], timedelta] = timedelta,
     ) -> None:
+        self._ahead = ahead
         self._timeout = timeout
         self._concurrency = concurrency
         self._log_path = log_path
@@ -70,7 +74,7 @@ class ProcessFunction:
         if process is None:
             return InvocationResult.failure("Runtime.ExitError", "the function was closed")
         try:
-            return process.invoke(payload, self._timeout)
+            return process.invoke(payload, self._timeout, self._ahead())
         finally:
             self._release(process)
 
@@ -78,11 +82,22 @@ class ProcessFunction:
         """Kill every process; invocations under way come back as errors."""
         with self._changed:
             self._closed = True
+        self.kill()
+
+    def kill(self) -> int:
+        """Kill every process; the next invocation finds a fresh one.
+
+        Returns:
+            How many invocations were under way; they come back as errors.
+        """
+        with self._changed:
+            busy = len(self._busy)
             processes = [*self._idle, *self._busy]
             self._idle.clear()
             self._changed.notify_all()
         for process in processes:
             process.kill()
+        return busy
 
     def _acquire(self) -> _Process | None:
         with self._changed:
@@ -151,13 +166,14 @@ class _Process:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def invoke(self, payload: bytes, timeout: timedelta) -> InvocationResult:
-        """Run one invocation; a timeout kills the process."""
+    def invoke(self, payload: bytes, timeout: timedelta, ahead: timedelta) -> InvocationResult:
+        """Run one invocation, its clock so far ahead; a timeout kills the process."""
         if self._url is None:
             self.kill()
             return InvocationResult.failure("Runtime.ExitError", "the runtime did not start")
         try:
-            return post_event(self._url, payload, timeout)
+            clock = {CLOCK_HEADER: str(ahead.total_seconds())}
+            return post_event(self._url, payload, timeout, clock)
         except TimeoutError:
             self.kill()
             return timed_out(timeout)

@@ -8,7 +8,8 @@ as JSON. An exception gives HTTP 200 too, with ``errorMessage``, ``errorType``, 
 
 Its first line on stdout is the port. After that stdout and stderr are one stream, the function's
 log. It ends when its stdin ends: whoever started it holds the other end, so that no process stays
-behind however that one dies. One invocation at a time, as Lambda runs a function.
+behind however that one dies. One invocation at a time, as Lambda runs a function. The header
+`CLOCK_HEADER` of an invocation says how far the function's clock is ahead of the machine's.
 """
 
 from __future__ import annotations
@@ -23,14 +24,21 @@ import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer
 from threading import Thread
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rotation.sandbox.aws import ACCOUNT, REGION
 
+if TYPE_CHECKING:
+    from time_machine import travel
+
 _PATH: Final = "/2015-03-31/functions/function/invocations"
+
+#: By how many seconds the clock of a function is ahead during an invocation; absent: not at all.
+CLOCK_HEADER: Final = "Sandbox-Clock-Ahead"
 
 Handler = Callable[[Any, "LambdaContext"], Any]
 
@@ -148,14 +156,39 @@ def _report(error: Exception, request_id: str) -> bytes:
     ).encode()
 
 
+class _WallClock:
+    """The date and time that this process sees. Its monotonic clock, for time limits, stays."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._moved: travel | None = None
+
+    def set_ahead(self, seconds: float) -> None:
+        """Let every reading from now on be so many seconds ahead of the machine's clock."""
+        if seconds == self._ahead:
+            return
+        if self._moved is not None:
+            self._moved.stop()
+            self._moved = None
+        if seconds:
+            import time_machine
+
+            then = datetime.now(UTC) + timedelta(seconds=seconds)
+            self._moved = time_machine.travel(then, tick=True)
+            self._moved.start()
+        self._ahead = seconds
+
+
 class _Invocations(BaseHTTPRequestHandler):
     function: Function
+    clock: _WallClock
 
     def do_POST(self) -> None:
         if self.path != _PATH:
             self.send_error(404)
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.clock.set_ahead(float(self.headers.get(CLOCK_HEADER, "0")))
         answer = self.function.invoke(body)
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -184,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     announcement = _take_over_streams()
+    _Invocations.clock = _WallClock()
     _Invocations.function = Function(
         handler=load_handler(options.handler),
         name=options.name,

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -190,6 +191,33 @@ class TestPool:
         # The kill may arrive before or during the second invocation, never after it.
         pid = json.loads(second.payload)["pid"] if not second.error else ask(function)["pid"]
         assert pid != first
+
+    def test_kill_ends_what_runs_and_the_next_invocation_is_served(
+        self, start: Start, tmp_path: Path
+    ) -> None:
+        """A function that is killed in the middle of an invocation has failed, and starts again."""
+        gate = tmp_path / "gate"
+        os.mkfifo(gate)
+        function = start("meet")
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(ask_wrongly, function, gate=str(gate))
+            with gate.open("wb"):
+                assert function.kill() == 1
+                assert answer.result(120)["errorType"] == "Runtime.ExitError"
+        assert function.kill() == 0
+        assert ask(function, gate=os.devnull)
+
+    def test_clock_of_a_function_can_be_moved(self, start: Start) -> None:
+        """Each invocation sees the time that is set; its time limit counts as ever."""
+        ahead = timedelta(0)
+        function = start("read_clocks", ahead=lambda: ahead)
+        seen = []
+        for hours in (0, 3, 6, 0):
+            ahead = timedelta(hours=hours)
+            clocks = ask(function)
+            assert 30_000 < clocks["remaining"] <= 60_000
+            seen.append([round((clocks[name] - time.time()) / 3600) for name in ("date", "time")])
+        assert seen == [[0, 0], [3, 3], [6, 6], [0, 0]]
 
     def test_close_ends_every_process(self, start: Start) -> None:
         """After close nothing listens, and an invocation is an error rather than a new process."""
