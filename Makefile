@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast first-hour faults explore iam soak corpus tails fuzz bench glyphs diagrams docs check format clean lock audit
+.PHONY: help demo sandbox test test-fast first-hour faults explore iam soak corpus tails fuzz bench glyphs diagrams screenshots docs check format clean lock audit
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ glyphs: $(VENV)/.developers  ## Generate the outlines that visible seals are dra
 diagrams:  ## Draw docs/images/*.svg from the .dot files beside them (needs Graphviz)
 	@for source in docs/images/*.dot; do dot -Tsvg $$source \
 		| sed '/xmlns:xlink/r docs/images/diagram-style.xml' > $${source%.dot}.svg; done
+
+screenshots: $(VENV)/.developers  ## Take docs/images/*.png of the pages (needs chromium, chromium-driver)
+	@$(BIN)/python -m tests.harness.screenshots
 
 SITE := build/docs
 docs: $(VENV)-docs/.ready  ## Build the site from the pages: build/docs/index.html

@@ -39,6 +39,8 @@ MAY_IMPORT_LIBRARY = {
         "sandbox.vendor",
     ],
     "moto": ["sandbox.aws"],
+    "flask": ["sandbox"],
+    "time_machine": ["sandbox.aws.runtime"],
     "click": ["cli"],
     "rich": ["cli"],
     "requests": ["exchange", "egress", "vendor.http", "sealing.levels.services"],

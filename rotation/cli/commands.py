@@ -192,11 +192,12 @@ def demo(folder: Path, as_json: bool, svg: Path | None) -> None:
     help="Rotate with keys that people make in the vendor's portal, as the vendor is today.",
 )
 def sandbox(folder: Path, as_json: bool, empty: bool, key_pool: bool) -> None:
-    """Keep the sandbox running for the aws command line.
+    """Keep the sandbox running for a browser and the aws command line.
 
-    Prints what to type in another terminal, and then each rotation step as it happens, until
-    Ctrl-C. `aws secretsmanager rotate-secret --secret-id trusted-signatures-api` then drives the
-    real rotation function, asynchronously and with AWS's retries.
+    Prints the address of a page that shows it, what to type in another terminal, and then each
+    rotation step as it happens, until Ctrl-C. `aws secretsmanager rotate-secret --secret-id
+    trusted-signatures-api` then drives the real rotation function, asynchronously and with AWS's
+    retries.
 
     With --key-pool rotations take keys from a pool, which has two at first. The emulated vendor's
     portal makes more: curl -sX POST "$VENDOR_PORTAL" | rotation pool add

@@ -29,12 +29,13 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.folder_lock import FolderInUseError, folder_held
+from rotation.sandbox.page.server import SandboxPage
 from rotation.sandbox.vendor import VendorPortal
 
 #: How many keys a pool has at first.
 _POOL_KEYS = 2
-#: How often the functions' logs are shown in CloudWatch Logs, in seconds.
-_LOGS_EVERY = 1.0
+#: How often the functions' logs are shown in CloudWatch Logs, and the keys looked at, in seconds.
+_LOOK_EVERY = 1.0
 
 
 def run_sandbox(folder: Path, *, as_json: bool, empty: bool, key_pool: bool) -> None:
@@ -63,6 +64,7 @@ def _run(console: Console, folder: Path, *, as_json: bool, empty: bool, key_pool
     with (
         Deployment(folder, validation_services=True, key_pool=key_pool) as deployment,
         VendorPortal(deployment.vendor.keys) as portal,
+        SandboxPage(deployment, portal) as page,
     ):
         logs.create(deployment.cloud)
         _fill(deployment, empty=empty, key_pool=key_pool)
@@ -70,18 +72,25 @@ def _run(console: Console, folder: Path, *, as_json: bool, empty: bool, key_pool
         environment = deployment.environment() | {
             "VENDOR_URL": deployment.vendor.url,
             "VENDOR_PORTAL": portal.url,
+            "SANDBOX_PAGE": page.url,
             "SIGNER_TRUST_ANCHORS": str(deployment.trust_root),
             **deployment.validation_environment(),
         }
         with _environment_file(deployment.folder, environment) as exports:
-            _print_instructions(console, exports, deployment, key_pool=key_pool)
+            _print_instructions(console, exports, deployment, page.url, key_pool=key_pool)
             # Last: whoever has read it finds env.sh written.
             if as_json:
                 click.echo(json.dumps(environment))
                 sys.stdout.flush()
-            deployment.cloud.watch_rotations(lambda run: _print_step(console, run))
-            while not ended.wait(_LOGS_EVERY):
+
+            def step_ended(run: StepRun) -> None:
+                page.observe()
+                _print_step(console, run)
+
+            deployment.cloud.watch_rotations(step_ended)
+            while not ended.wait(_LOOK_EVERY):
                 logs.copy()
+                page.observe()
 
 
 def _fill(deployment: Deployment, *, empty: bool, key_pool: bool) -> None:
@@ -115,7 +124,7 @@ def _environment_file(folder: Path, environment: dict[str, str]) -> Iterator[Pat
 
 
 def _print_instructions(
-    console: Console, exports: Path, deployment: Deployment, *, key_pool: bool
+    console: Console, exports: Path, deployment: Deployment, page: str, *, key_pool: bool
 ) -> None:
     lines = [
         f"source {shlex.quote(str(exports))}",
@@ -127,7 +136,8 @@ def _print_instructions(
     ]
     if key_pool:
         lines.insert(2, 'curl -sX POST "$VENDOR_PORTAL" | rotation pool add')
-    console.print("[bold]The sandbox is running.[/] In another terminal:\n")
+    console.print(f"[bold]The sandbox is running.[/] Look at it in a browser: {page}\n")
+    console.print("In another terminal:\n")
     for line in lines:
         console.print(f"  {line}", markup=False)
     console.print(f"\nLogs: {deployment.logs}", markup=False)

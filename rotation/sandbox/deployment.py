@@ -91,7 +91,7 @@ class Deployment:
         self.logs = self.folder / "logs"
         self.trust_root = self.folder / "trust-root.pem"
         self._make_runner = make_runner or self._in_a_process
-        self._key_pool = key_pool
+        self.key_pool = key_pool
         self._propagation_limit = propagation_limit
         self.ahead = timedelta(0)
         self._processes: dict[str, ProcessFunction] = {}
@@ -236,7 +236,7 @@ class Deployment:
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         create_evidence_bucket(s3, EVIDENCE_BUCKET)
         secrets = self.cloud.client("secretsmanager")
-        if self._key_pool:
+        if self.key_pool:
             secrets.create_secret(Name=POOL_SECRET)
         else:
             admin = self.vendor.keys.create(role=Role.ADMIN)
@@ -302,7 +302,7 @@ class Deployment:
         return {**self.cloud.environment(self.cloud.function_caller(name)), **vendor, **own}
 
     def _issuer_environment(self) -> dict[str, str]:
-        if self._key_pool:
+        if self.key_pool:
             return {"KEY_ISSUER": "key-pool", "POOL_SECRET": POOL_SECRET}
         return {"KEY_ISSUER": "admin-api", "ADMIN_SECRET": ADMIN_SECRET}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.cli.json_answers import answer_of
 from tests.cli.operator_terminal import ROTATION
@@ -107,8 +108,8 @@ def test_every_command_that_it_prints_works(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stdout.readline()
         lines = iter(process.stderr.readline, "")
-        printed = [line.strip() for line in takewhile(lambda line: "Logs:" not in line, lines)]
-        typed = [line for line in printed[1:] if line]
+        printed = list(takewhile(lambda line: "Logs:" not in line, lines))
+        typed = [line.strip() for line in printed if line.startswith("  ")]
         assert len(typed) == 7
         done = subprocess.run(
             ["sh", "-e", "-c", "\n".join(line.replace("source ", ". ") for line in typed)],
@@ -181,6 +182,8 @@ def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(tmp_path: Path) -> N
         )
         sourced = dict(text.split("=", 1) for text in done.stdout.splitlines())
         assert sandbox.environment.items() <= sourced.items()
+        page = requests.get(sourced["SANDBOX_PAGE"], timeout=120)
+        assert "Keys over time" in page.text
         sandbox.process.send_signal(signal.SIGINT)
         _, said = sandbox.process.communicate(timeout=60)
         assert sandbox.process.returncode == 0, said

@@ -13,8 +13,9 @@ moto keeps its state in the process, so one Cloud runs at a time; another may fo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from threading import Lock
@@ -58,6 +59,7 @@ from rotation.sandbox.aws.rotations import RetryPolicy, RotationOutcome, Rotatio
 from rotation.sandbox.aws.secrets_manager import FaithfulResponse, FaithfulSecretsManager
 from rotation.sandbox.aws.server import LocalServer, MotoApplication
 from rotation.sandbox.aws.traffic import AwsCall, AwsFaults, Traffic
+from rotation.sandbox.aws.versions import value_of
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -68,6 +70,23 @@ DEFAULT_CALLER: Final = "AKIASANDBOX000000000"
 _KEY: Final = "sandbox"
 
 _only_one = Lock()
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """A version of a secret as Secrets Manager holds it.
+
+    Attributes:
+        id: its VersionId.
+        created_at: aware UTC.
+        labels: its staging labels; none: it is deprecated.
+        text: its SecretString; None: it has no value yet, or a binary one.
+    """
+
+    id: str
+    created_at: datetime
+    labels: frozenset[str]
+    text: str | None = field(repr=False)
 
 
 class Cloud(AbstractContextManager["Cloud"]):
@@ -159,6 +178,32 @@ class Cloud(AbstractContextManager["Cloud"]):
     def function_caller(self, name: str) -> str:
         """The access key id with which the function ``name`` signs, as a session of its role."""
         return self._callers.act_as(role_of(name), name)
+
+    @contextmanager
+    def secrets_at_rest(self) -> Iterator[None]:
+        """Nothing changes in Secrets Manager until the end of the block, which must be brief."""
+        with self._rotations.lock:
+            yield
+
+    def versions(self, secret_id: str) -> tuple[StoredVersion, ...]:
+        """Every version of a secret, oldest first: what is stored, without a call.
+
+        Raises:
+            LookupError: there is no such secret.
+        """
+        with self._rotations.lock:
+            secret = secretsmanager_backends[self.account][self.region].secrets.get(secret_id)
+            if secret is None:
+                raise LookupError(f"there is no secret {secret_id}")
+            return tuple(
+                StoredVersion(
+                    id=version["version_id"],
+                    created_at=datetime.fromtimestamp(version["createdate"], UTC),
+                    labels=frozenset(version["version_stages"]),
+                    text=value_of(version).get("secret_string"),
+                )
+                for version in secret.versions.values()
+            )
 
     def environment(self, caller: str = DEFAULT_CALLER) -> dict[str, str]:
         """What makes boto3 and the ``aws`` command line talk to this Cloud, and only to it.

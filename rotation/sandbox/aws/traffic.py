@@ -6,6 +6,7 @@ The calls of the JSON and query protocols go to CloudTrail's event history too.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -61,7 +62,13 @@ class AwsError:
 
 @dataclass(frozen=True)
 class Dropped:
-    """The connection ends without an answer."""
+    """The connection ends without an answer.
+
+    Attributes:
+        first: called before that, such as to kill who made the call.
+    """
+
+    first: Callable[[], object] = lambda: None
 
 
 AwsFault = AwsError | Dropped
@@ -155,7 +162,10 @@ class Traffic:
                 pass
             getattr(answer, "close", lambda: None)()
         if isinstance(fault, Dropped):
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            fault.first()
+            # Who was killed has closed the connection before us.
+            with contextlib.suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError("injected by the sandbox")
         return _answer(fault, operation, start_response)
 

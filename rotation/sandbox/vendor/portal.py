@@ -1,7 +1,8 @@
-"""The vendor's portal, where people make and revoke keys: two requests that curl can make.
+"""The vendor's portal, where people make and revoke keys, by requests that curl can make.
 
 The real portal is for browsers. This one is on loopback, asks for no password, and answers with
-what `rotation pool add` reads. A key is shown once, in the answer that brings it.
+what `rotation pool add` reads. A key is shown once: in the answer to the request that makes it or,
+if it was made by `VendorPortal.make`, in the answer to the first request that asks for it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Final, Self
 
-from rotation.sandbox.vendor.keys import KeyQuotaReachedError, KeyStore
+from rotation.sandbox.vendor.keys import KeyQuotaReachedError, KeyStore, PortalKey
 from rotation.sandbox.vendor.listener import HOST
 
 _PATH: Final = "/portal/keys"
@@ -27,6 +28,7 @@ class VendorPortal:
 
     def __init__(self, keys: KeyStore) -> None:
         self.keys = keys
+        self._not_shown: dict[str, PortalKey] = {}
         self._server = _PortalServer((HOST, 0), _PortalHandler)
         self._server.portal = self
         self._thread = Thread(
@@ -35,7 +37,7 @@ class VendorPortal:
 
     @property
     def url(self) -> str:
-        """Where a POST makes a key; a DELETE of a key id below it revokes that key."""
+        """Where a POST makes a key; below it a key id takes GET, which shows it, and DELETE."""
         return f"http://{HOST}:{self._server.server_port}{_PATH}"
 
     def __enter__(self) -> Self:
@@ -53,17 +55,43 @@ class VendorPortal:
             key = self.keys.create()
         except KeyQuotaReachedError as error:
             return 409, {"message": str(error)}
-        return 201, {
-            "apiKeyId": key.id,
-            "apiKey": key.material,
-            "expiresAt": key.expires_at.isoformat(),
-        }
+        return 201, _shown(key)
+
+    def make(self) -> str:
+        """A new key that nobody has seen yet; its id.
+
+        Raises:
+            KeyQuotaReachedError: the account has as many active keys as it may have.
+        """
+        key = self.keys.create()
+        self._not_shown[key.id] = key
+        return key.id
+
+    def not_shown(self) -> frozenset[str]:
+        """The ids of the keys that `show` has yet to show."""
+        return frozenset(self._not_shown)
+
+    def show(self, key_id: str) -> tuple[int, dict[str, str]]:
+        """A key of `make`, once; an HTTP status and the members of the answer."""
+        key = self._not_shown.pop(key_id, None)
+        if key is None:
+            return 404, {"message": "There is no such key, or it was shown before."}
+        return 200, _shown(key)
 
     def revoke(self, key_id: str) -> tuple[int, dict[str, str]]:
         """Revoke a key; an HTTP status and the members of the answer."""
         if self.keys.revoke(key_id):
+            self._not_shown.pop(key_id, None)
             return 200, {"apiKeyId": key_id, "status": "revoked"}
         return 404, {"message": "There is no such key, or it was revoked before."}
+
+
+def _shown(key: PortalKey) -> dict[str, str]:
+    return {
+        "apiKeyId": key.id,
+        "apiKey": key.material,
+        "expiresAt": key.expires_at.isoformat(),
+    }
 
 
 class _PortalServer(ThreadingHTTPServer):
@@ -83,10 +111,12 @@ class _PortalHandler(BaseHTTPRequestHandler):
         answer: tuple[int, dict[str, str]]
         if self.command == "POST" and self.path == _PATH:
             answer = self.server.portal.create()
+        elif self.command == "GET" and folder == _PATH:
+            answer = self.server.portal.show(key_id)
         elif self.command == "DELETE" and folder == _PATH:
             answer = self.server.portal.revoke(key_id)
         else:
-            answer = 404, {"message": f"POST {_PATH}, or DELETE {_PATH}/KEY_ID."}
+            answer = 404, {"message": f"POST {_PATH}, or GET or DELETE {_PATH}/KEY_ID."}
         body = json.dumps(answer[1]).encode() + b"\n"
         self.send_response(answer[0])
         self.send_header("Content-Type", "application/json")

@@ -36,6 +36,19 @@ def test_a_key_is_made_and_revoked(portal: VendorPortal) -> None:
     assert portal.keys.accepted(key["apiKeyId"]) is None
 
 
+def test_a_key_that_was_made_elsewhere_is_shown_once(portal: VendorPortal) -> None:
+    """As a portal shows it to a person; not again, and not once it is revoked."""
+    key_id, revoked = portal.make(), portal.make()
+    assert portal.revoke(revoked)[0] == 200
+    assert portal.not_shown() == {key_id}
+    shown = requests.get(f"{portal.url}/{key_id}", timeout=60)
+    held = portal.keys.accepted(key_id)
+    assert held is not None
+    assert shown.json()["apiKey"] == held.material
+    for gone in (key_id, revoked):
+        assert requests.get(f"{portal.url}/{gone}", timeout=60).status_code == 404
+
+
 def test_what_the_portal_does_not_know_changes_nothing(portal: VendorPortal) -> None:
     """A key too many, a key that is not there, and any other address."""
     for _ in range(2):
