@@ -23,6 +23,8 @@ from rotation.sandbox.aws.http_function import post_event, timed_out
 from rotation.sandbox.aws.runtime import CLOCK_HEADER
 
 _START_LIMIT: Final = timedelta(seconds=60)
+#: How long a process that broke its connection may take to end; a busy machine needs a while.
+_END_LIMIT: Final = timedelta(seconds=30)
 
 
 class ProcessFunction:
@@ -180,7 +182,7 @@ class _Process:
         except OSError:
             # It broke the connection by exiting: its own status tells more than our kill.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=1)
+                self._process.wait(_END_LIMIT.total_seconds())
             self.kill()
             status = self._process.returncode
             return InvocationResult.failure(
