@@ -15,7 +15,7 @@ from rotation.sandbox.aws.versions import AWSCURRENT, AWSPENDING
 MOST_CHANGES: Final = 10
 
 
-class Phase(StrEnum):
+class KeyPhase(StrEnum):
     """A phase in the life of a key. The text is what people read."""
 
     ISSUED = "issued"
@@ -50,7 +50,7 @@ class PhaseChange:
         at: when that was seen or, for the first and the last phase, when it happened; aware UTC.
     """
 
-    phase: Phase
+    phase: KeyPhase
     at: datetime
 
 
@@ -64,13 +64,13 @@ class KeyLives:
         """Note every key that is in another phase than it was."""
         for seen in sightings:
             if seen.id not in self._changes:
-                self._changes[seen.id] = [PhaseChange(Phase.ISSUED, seen.created_at)]
+                self._changes[seen.id] = [PhaseChange(KeyPhase.ISSUED, seen.created_at)]
             changes = self._changes[seen.id]
             phase = _phase(seen, {change.phase for change in changes})
             if phase is not changes[-1].phase:
                 changes.append(PhaseChange(phase, seen.ended_at or now))
 
-    def phase(self, key_id: str) -> Phase:
+    def phase(self, key_id: str) -> KeyPhase:
         """The phase that a key is in.
 
         Raises:
@@ -86,7 +86,7 @@ class KeyLives:
             TimelineRow(key_id, _spans(changes, shown)) for key_id, changes in self._changes.items()
         )
         newest_first = sorted(
-            (row for row in rows if {span.phase for span in row.spans} - {None, Phase.DEAD}),
+            (row for row in rows if {span.phase for span in row.spans} - {None, KeyPhase.DEAD}),
             key=lambda row: self._changes[row.key_id][0].at,
             reverse=True,
         )
@@ -97,7 +97,7 @@ class KeyLives:
 class Span:
     """A phase over some columns of the timeline; None: the key did not exist yet."""
 
-    phase: Phase | None
+    phase: KeyPhase | None
     columns: int
 
 
@@ -122,14 +122,14 @@ class Timeline:
     rows: tuple[TimelineRow, ...]
 
 
-def _phase(seen: KeySighting, before: set[Phase]) -> Phase:
+def _phase(seen: KeySighting, before: set[KeyPhase]) -> KeyPhase:
     if seen.ended_at is not None:
-        return Phase.DEAD
+        return KeyPhase.DEAD
     if AWSCURRENT in seen.labels:
-        return Phase.CURRENT
+        return KeyPhase.CURRENT
     if AWSPENDING in seen.labels:
-        return Phase.PENDING
-    return Phase.GRACE if Phase.CURRENT in before else Phase.ISSUED
+        return KeyPhase.PENDING
+    return KeyPhase.GRACE if KeyPhase.CURRENT in before else KeyPhase.ISSUED
 
 
 def _spans(changes: Iterable[PhaseChange], moments: Iterable[datetime]) -> tuple[Span, ...]:

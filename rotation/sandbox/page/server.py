@@ -17,7 +17,7 @@ from flask import Flask, Response, abort, redirect, render_template, request, ur
 from rotation.sandbox.aws.server import LocalServer
 from rotation.sandbox.deployment import SECRET, Deployment
 from rotation.sandbox.page.actions import NAMES, ActionRefusedError, Actions
-from rotation.sandbox.page.lives import Phase
+from rotation.sandbox.page.lives import KeyPhase
 from rotation.sandbox.page.view import Viewer
 from rotation.sandbox.vendor import VendorPortal
 
@@ -26,11 +26,11 @@ _LARGEST_FORM: Final = 4096
 
 #: What each phase means, for who sees the timeline for the first time.
 _MEANINGS: Final = {
-    Phase.ISSUED: "The vendor has made it. No version of the secret bears a label for it.",
-    Phase.PENDING: "AWSPENDING: a rotation tests it.",
-    Phase.CURRENT: "AWSCURRENT: applications sign with it.",
-    Phase.GRACE: "Replaced. It still signs for who has it in a cache.",
-    Phase.DEAD: "Revoked or expired. The vendor refuses it.",
+    KeyPhase.ISSUED: "The vendor has made it. No version of the secret bears a label for it.",
+    KeyPhase.PENDING: "AWSPENDING: a rotation tests it.",
+    KeyPhase.CURRENT: "AWSCURRENT: applications sign with it.",
+    KeyPhase.GRACE: "Replaced. It still signs for who has it in a cache.",
+    KeyPhase.DEAD: "Revoked or expired. The vendor refuses it.",
 }
 
 _HEADERS: Final = {
@@ -106,7 +106,7 @@ class SandboxPage:
             notice=self._notice,
             token=self._token,
             secret=SECRET,
-            phases=list(Phase),
+            phases=list(KeyPhase),
             meanings=_MEANINGS,
             one_hour=timedelta(hours=1),
             key_pool=self._key_pool,

@@ -25,7 +25,7 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.page.actions import Actions
-from rotation.sandbox.page.lives import KeyLives, KeySighting, Phase, Timeline
+from rotation.sandbox.page.lives import KeyLives, KeyPhase, KeySighting, Timeline
 from rotation.sandbox.page.log_lines import LogFiles, LogLine
 from rotation.sandbox.page.thief import StolenKey
 from rotation.sandbox.vendor import PortalKey, Role, VendorPortal
@@ -247,14 +247,14 @@ def _version_row(version: StoredVersion) -> VersionRow:
     )
 
 
-def _now_texts(phases: dict[str, Phase], journal: Journal | None) -> dict[str, str]:
+def _now_texts(phases: dict[str, KeyPhase], journal: Journal | None) -> dict[str, str]:
     """The phases that some keys are in now, with what the journal knows of it."""
     texts = {}
     for key_id, phase in phases.items():
         life = journal.keys.get(key_id) if journal is not None else None
-        if phase is Phase.GRACE and life is not None and life.retire_after is not None:
+        if phase is KeyPhase.GRACE and life is not None and life.retire_after is not None:
             texts[key_id] = f"{phase} until {life.retire_after:%H:%M}"
-        elif phase is Phase.DEAD and life is not None and life.death is not None:
+        elif phase is KeyPhase.DEAD and life is not None and life.death is not None:
             texts[key_id] = f"{phase}, {'attested' if life.death.attested else 'proven'}"
     return texts
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from rotation.sandbox.page.lives import (
     MOST_CHANGES,
     KeyLives,
+    KeyPhase,
     KeySighting,
-    Phase,
     Span,
     Timeline,
 )
@@ -55,7 +55,7 @@ def test_a_key_that_is_pending_and_current_is_current() -> None:
     """AWSPENDING stays on a promoted version for a moment."""
     lives = KeyLives()
     lives.observe(at(1), [sighting("key", "AWSPENDING", "AWSCURRENT")])
-    assert lives.phase("key") is Phase.CURRENT
+    assert lives.phase("key") is KeyPhase.CURRENT
 
 
 def test_a_rollback_ends_the_grace() -> None:
@@ -63,7 +63,7 @@ def test_a_rollback_ends_the_grace() -> None:
     lives = KeyLives()
     for labels in (["AWSCURRENT"], ["AWSPREVIOUS"], ["AWSCURRENT"]):
         lives.observe(at(1), [sighting("key", *labels)])
-    assert lives.phase("key") is Phase.CURRENT
+    assert lives.phase("key") is KeyPhase.CURRENT
 
 
 def test_a_pending_key_that_is_abandoned_is_no_displaced_one() -> None:
@@ -71,14 +71,14 @@ def test_a_pending_key_that_is_abandoned_is_no_displaced_one() -> None:
     lives = KeyLives()
     lives.observe(at(1), [sighting("key", "AWSPENDING")])
     lives.observe(at(2), [sighting("key")])
-    assert lives.phase("key") is Phase.ISSUED
+    assert lives.phase("key") is KeyPhase.ISSUED
 
 
 def test_a_revoked_key_is_dead_even_where_it_is_current() -> None:
     """The label says what applications take, and not what the vendor accepts."""
     lives = KeyLives()
     lives.observe(at(3), [sighting("key", "AWSCURRENT", ended=2)])
-    assert lives.phase("key") is Phase.DEAD
+    assert lives.phase("key") is KeyPhase.DEAD
     assert lives.timeline().moments == (at(0), at(2))
 
 
@@ -92,7 +92,7 @@ def test_only_the_newest_changes_are_drawn() -> None:
     assert len(timeline.moments) == MOST_CHANGES
     rows = {row.key_id: row.spans for row in timeline.rows}
     assert "dead" not in rows
-    assert rows["living"] == (Span(Phase.CURRENT, MOST_CHANGES),)
+    assert rows["living"] == (Span(KeyPhase.CURRENT, MOST_CHANGES),)
 
 
 def test_nothing_is_drawn_where_there_is_no_key() -> None:
