@@ -509,6 +509,34 @@ def test_a_customer_managed_key_is_usable_through_its_service_alone(
         assert conditions["StringLike"] == {"kms:EncryptionContext:SecretARN": _SECRETS}
 
 
+@pytest.mark.parametrize(
+    ("role", "parameter", "uses"),
+    [
+        ("RotationRole", "EvidenceKmsKeyArn", {"kms:Decrypt"}),
+        ("ReconcileRole", "EvidenceKmsKeyArn", {"kms:Decrypt", "kms:GenerateDataKey"}),
+        ("ReconcileRole", "LedgerKmsKeyArn", {"kms:Decrypt"}),
+        ("SealingRole", "LedgerKmsKeyArn", {"kms:GenerateDataKey"}),
+        ("SealEventsRole", "LedgerKmsKeyArn", {"kms:GenerateDataKey"}),
+        ("SealBatchRole", "LedgerKmsKeyArn", {"kms:GenerateDataKey"}),
+    ],
+)
+def test_who_reads_or_writes_a_bucket_may_use_its_key(
+    role: str, parameter: str, uses: set[str]
+) -> None:
+    """Of the evidence and of the ledger, each role as it needs it, and through S3 alone."""
+    ledger = {"UnattendedSealing": "events", "LedgerBucketName": "ledger"}
+    without = Template.read(**ledger).statements(role)
+    template = Template.read(**ledger, **{parameter: _KEY})
+    [added] = [one for one in template.statements(role) if one not in without]
+    assert (actions([added]), added["Resource"]) == (uses, _KEY)
+    via = {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}
+    assert added["Condition"] == {"StringEquals": via}
+    if parameter == "EvidenceKmsKeyArn":
+        encryption = template.properties("EvidenceBucket")["BucketEncryption"]
+        [rule] = encryption["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] == _KEY
+
+
 def test_lambda_does_not_keep_the_sealing_request(template: Template) -> None:
     """An asynchronous event is not retried, ages out within a minute, and goes nowhere else."""
     properties = template.properties("SealingFunction")

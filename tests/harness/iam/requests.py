@@ -178,13 +178,20 @@ class Rights:
             copied, _, version = copied.partition("?versionId=")
             action = "s3:GetObjectVersion" if version else "s3:GetObject"
             yield Request.of(call.role, action, f"arn:aws:s3:::{self._buckets[name]}/{copied}")
-        keys = {SOURCE_BUCKET: self._source_key, DESTINATION_BUCKET: self._destination_key}
-        if (documents := keys.get(bucket)) and key:
-            # UserGuide UsingKMSEncryption: a multipart upload needs both.
+        keys = {
+            SOURCE_BUCKET: self._source_key,
+            DESTINATION_BUCKET: self._destination_key,
+            EVIDENCE_BUCKET: self._parameters["EvidenceKmsKeyArn"],
+            LEDGER: self._parameters["LedgerKmsKeyArn"],
+        }
+        if (used := keys[bucket]) and key:
+            # UserGuide UsingKMSEncryption: a multipart upload, which documents may be, needs both.
             via = {"kms:ViaService": f"s3.{_REGION}.amazonaws.com"}
-            writes = call.operation in {"PUT", "POST"}
-            for use in ["kms:GenerateDataKey", "kms:Decrypt"] if writes else ["kms:Decrypt"]:
-                yield Request.of(call.role, use, documents, **via)
+            uses = ["kms:GenerateDataKey"] if call.operation in {"PUT", "POST"} else []
+            if not uses or bucket in {SOURCE_BUCKET, DESTINATION_BUCKET}:
+                uses.append("kms:Decrypt")
+            for use in uses:
+                yield Request.of(call.role, use, used, **via)
 
     def _of_messages(self, call: Call) -> Iterator[Request]:
         given, topic = self._parameters["NotificationTopicArn"], self._policies.arn("AlarmTopic")
