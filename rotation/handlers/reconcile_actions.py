@@ -1,17 +1,15 @@
-"""The actions of the reconcile function: what an event must say to ask for one, and what runs it.
+"""The actions of the reconcile function: what runs each request of `reconcile_events`.
 
-An event is validated against the table `ACTIONS` before anything is done. To add an action, add a
-row and the function that it names. Nothing here knows a vendor: whoever has the `ReconcileParts`
-can run the actions (`docs/examples/payment-gateway.md`).
+Nothing here knows a vendor: whoever has the `ReconcileParts` can run the actions
+(`docs/examples/payment-gateway.md`).
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +19,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from rotation.core.journal_reading import read_journal
 from rotation.core.policy import LONGEST_OBJECTION
 from rotation.core.ports import IssuerCondition
-from rotation.core.steps import STEPS
 from rotation.credential import TRUSTED_SIGNATURES, KeyFormat, iso_utc, whole_milliseconds
 from rotation.deadline import Deadline
 from rotation.errors import (
@@ -30,16 +27,31 @@ from rotation.errors import (
     RotationError,
     VersionStateError,
 )
-from rotation.handlers.objection import is_objection, objection_request
+from rotation.handlers.objection import is_objection
+from rotation.handlers.reconcile_events import (
+    Advance,
+    Attest,
+    CondemnPool,
+    Declare,
+    EndDrill,
+    Evidence,
+    NoteFailure,
+    Object,
+    Reconcile,
+    ReconcileRequest,
+    Report,
+    RevokeFirst,
+    RollBack,
+    Watch,
+    parse,
+)
 from rotation.incident.closing import record_folder
 from rotation.incident.declaration import tag_text
 from rotation.incident.drill import drill_record, drill_record_name, measured, refuse_other_secrets
 from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
-from rotation.incident.tag_text import ACTOR, REASON
 from rotation.journal.document import incident_members, step_failure_members
 from rotation.journal.model import (
-    LONGEST_FAILURE_MESSAGE,
     Declaration,
     Journal,
     Prolongation,
@@ -60,74 +72,6 @@ from rotation.secrets_manager.versions import SecretVersions
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
-
-#: The alias of the function through which alone a key is revoked before it is replaced.
-REVOKE_FIRST: Final = "revoke-first"
-
-# API_CreateSecret, Name; and the ARN that it becomes part of.
-_SECRET: Final = re.compile(
-    r"(?:arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,520}"
-)
-_MOST_SECRETS: Final = 1000
-#: A rule of EventBridge, and EventBridge Scheduler with a target that has no Input. Programs that
-#: receive the latter show this source; API_Target of Scheduler does not say what it sends.
-_SCHEDULES: Final = ("aws.events", "aws.scheduler")
-_TEXTS: Final = {
-    "reason": REASON,
-    "actor": ACTOR,
-    "declaration": re.compile(r"[A-Za-z0-9-]{8,64}"),
-    "key": re.compile(r"[!-~]{1,256}"),
-    # API_RotateSecret names the least and the greatest length of a ClientRequestToken, no pattern.
-    "token": re.compile(r".{32,64}", re.DOTALL),
-    "step": re.compile("|".join(STEPS)),
-    "code": re.compile(r"[a-z_]{1,64}"),
-    "message": re.compile(rf".{{0,{LONGEST_FAILURE_MESSAGE}}}", re.DOTALL),
-    "until": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)"),
-}
-_FLAGS: Final = ("again", "release", "retryable")
-
-
-@dataclass(frozen=True)
-class ReconcileRequest:
-    """What an event asks for.
-
-    Attributes:
-        action: the name of the action.
-        secrets: names or ARNs; None: all.
-        reason: why keys are declared compromised; empty where they are not.
-        actor: who declares it, as the caller says it.
-        again: whether keys leaked once more: those made since the open incident are suspect too.
-        declaration: names the declaration, so that a repeated request declares once; empty: a new
-            one.
-        release: whether to retire the keys that are due, however many they are.
-        key: the id of a key whose death is attested.
-        token: the ClientRequestToken of a rotation whose step failed.
-        step: the step that failed.
-        code: the code of its error.
-        message: the message of its error.
-        retryable: whether the step may succeed when it is repeated.
-        until: until when a key is to work, as ISO 8601 with an offset.
-    """
-
-    action: str
-    secrets: Sequence[str] | None = None
-    reason: str = ""
-    actor: str = ""
-    again: bool = False
-    declaration: str = ""
-    release: bool = False
-    key: str = ""
-    token: str = ""
-    step: str = ""
-    code: str = ""
-    message: str = ""
-    retryable: bool = False
-    until: str = ""
-
-    def declared(self, at: datetime) -> Declaration:
-        """The declaration that the event makes, at the time ``at``, aware UTC."""
-        name = self.declaration or str(uuid.uuid4())
-        return Declaration(name, whole_milliseconds(at), self.reason, self.actor)
 
 
 @dataclass(frozen=True)
@@ -175,25 +119,6 @@ class ReconcileParts:
         )
 
 
-@dataclass(frozen=True)
-class Action:
-    """One thing that the reconcile function can be asked to do.
-
-    Attributes:
-        run: does it, and returns the members of the answer.
-        required: the members that its event must have, besides ``action``.
-        optional: the members that its event may have.
-        one_secret: whether ``secrets`` must name exactly one.
-        alias: the alias of the function through which alone it may be asked for; None: any.
-    """
-
-    run: Callable[[ReconcileRequest, ReconcileParts], dict[str, Any]]
-    required: frozenset[str] = frozenset()
-    optional: frozenset[str] = frozenset()
-    one_secret: bool = False
-    alias: str | None = None
-
-
 def run_action(
     event: Any, context: LambdaContext, open_parts: Callable[[Deadline], ReconcileParts]
 ) -> dict[str, Any]:
@@ -213,7 +138,7 @@ def run_action(
     failure: RotationError
     try:
         request = parse(event, _alias(context))
-        answer = ACTIONS[request.action].run(request, open_parts(Deadline.of(context)))
+        answer = act(request, open_parts(Deadline.of(context)))
         return {"action": request.action} | answer
     except InvalidEventError as error:
         if is_objection(event):
@@ -235,101 +160,16 @@ def _alias(context: LambdaContext) -> str | None:
     return dict(enumerate(context.invoked_function_arn.split(":"))).get(7)
 
 
-def parse(event: object, alias: str | None = None) -> ReconcileRequest:
-    """Read an event.
-
-    Args:
-        event: the event.
-        alias: the alias through which the function was invoked, if any.
-
-    Raises:
-        InvalidEventError: ``docs/report.md`` describes no such event.
-    """
-    if not isinstance(event, dict):
-        raise InvalidEventError("The event is not a JSON object.")
-    if event.get("source") in _SCHEDULES and event.get("detail-type") == "Scheduled Event":
-        return ReconcileRequest("reconcile")
-    if is_objection(event):
-        event = objection_request(event)
-    name = event.get("action", None if event else "reconcile")
-    if not isinstance(name, str) or name not in ACTIONS:
-        raise InvalidEventError(f'"action" is none of {", ".join(ACTIONS)}.')
-    action = ACTIONS[name]
-    if action.alias is not None and alias != action.alias:
-        raise InvalidEventError(
-            f'"{name}" is done only through the alias {action.alias} of this function.'
-        )
-    if not action.required <= event.keys() - {"action"} <= action.required | action.optional:
-        raise InvalidEventError(
-            f'"{name}" needs {_listed(action.required)}, and may have {_listed(action.optional)}.'
-        )
-    _validate(name, action, event)
-    return ReconcileRequest(
-        name,
-        event.get("secrets"),
-        event.get("reason", ""),
-        event.get("actor", ""),
-        event.get("again", False),
-        event.get("declaration", ""),
-        event.get("release", False),
-        event.get("key", ""),
-        event.get("token", ""),
-        event.get("step", ""),
-        event.get("code", ""),
-        event.get("message", ""),
-        event.get("retryable", False),
-        event.get("until", ""),
-    )
+def act(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+    """Do what is asked for, and return the members of the answer."""
+    return ACTIONS[type(request)](request, parts)
 
 
-def _listed(members: frozenset[str]) -> str:
-    return ", ".join(f'"{member}"' for member in sorted(members)) or "no other member"
-
-
-def _validate(name: str, action: Action, event: Mapping[str, Any]) -> None:
-    secrets = event.get("secrets")
-    if secrets is not None and not _are_secrets(secrets):
-        raise InvalidEventError(
-            f'"secrets" is not a list of 1 to {_MOST_SECRETS} names or ARNs of secrets.'
-        )
-    one_secret = action.one_secret or event.get("release") is True
-    if one_secret and (secrets is None or len(secrets) != 1):
-        released = ' with "release"' if not action.one_secret else ""
-        raise InvalidEventError(f'"{name}"{released} takes one secret.')
-    for flag in _FLAGS:
-        if not isinstance(event.get(flag, False), bool):
-            raise InvalidEventError(f'"{flag}" is neither true nor false.')
-    for member, pattern in _TEXTS.items():
-        text = event.get(member)
-        if member in event and not (isinstance(text, str) and pattern.fullmatch(text)):
-            raise InvalidEventError(
-                f'"{member}" is empty, too long, or has a character that it may not have.'
-            )
-    if "until" in event and not _is_time(event["until"]):
-        raise InvalidEventError('"until" is no time.')
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-def _are_secrets(secrets: object) -> bool:
-    return (
-        isinstance(secrets, list)
-        and 1 <= len(secrets) <= _MOST_SECRETS
-        and all(isinstance(one, str) and _SECRET.fullmatch(one) for one in secrets)
-    )
-
-
-def _own_secret(request: ReconcileRequest, parts: ReconcileParts) -> Snapshot:
-    """The one secret that the event names, which must name our rotation function, and may.
+def _own_secret(name: str, parts: ReconcileParts) -> Snapshot:
+    """A secret by its name or ARN, which must name our rotation function, and may.
 
     Whoever acts on it opens it anew by the full ARN, for a name may be another secret's later.
     """
-    [name] = request.secrets or ()
     snapshot = parts.open_secret(name).snapshot()
     policy = parts.services.policy
     snapshot.require_rotated_by(policy.rotation_function)
@@ -337,10 +177,11 @@ def _own_secret(request: ReconcileRequest, parts: ReconcileParts) -> Snapshot:
     return snapshot
 
 
-def _reconcile(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+def _reconcile(request: Reconcile, parts: ReconcileParts) -> dict[str, Any]:
     if request.release:
         # Only a run over all secrets sees whether another secret uses one of the keys.
-        arn = _own_secret(request, parts).arn
+        [name] = request.secrets or ()
+        arn = _own_secret(name, parts).arn
         report = parts.reconciler().run(released=arn)
         return report | {"secrets": [one for one in report["secrets"] if one["arn"] == arn]}
     # Whoever names a secret waits for the answer.
@@ -348,20 +189,19 @@ def _reconcile(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, An
     return parts.reconciler().run(request.secrets, options=options)
 
 
-def _report(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+def _report(request: Report, parts: ReconcileParts) -> dict[str, Any]:
     return parts.reconciler().run(request.secrets, act=False)
 
 
-def _declare(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    [name], declared = request.secrets or (), request.declared(parts.services.clock())
-    journal = parts.reconciler().declare(name, declared, again=request.again)
+def _declare(request: Declare, parts: ReconcileParts) -> dict[str, Any]:
+    declared = _declaration(request, parts, request.declaration)
+    journal = parts.reconciler().declare(request.secret, declared, again=request.again)
     facts = {"secret": journal.secret_arn, "declaration": declared.id}
     return facts | _incident(journal, declared.id)
 
 
-def _advance(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    [name] = request.secrets or ()
-    progress, situation = parts.reconciler().advance(name)
+def _advance(request: Advance, parts: ReconcileParts) -> dict[str, Any]:
+    progress, situation = parts.reconciler().advance(request.secret)
     current = situation.current
     return {
         "secret": progress.journal.secret_arn,
@@ -373,9 +213,9 @@ def _advance(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]
     } | _incident(progress.journal, request.declaration)
 
 
-def _watch(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+def _watch(request: Watch, parts: ReconcileParts) -> dict[str, Any]:
     """How far the rotation of one secret is. It reads no value, and asks no vendor."""
-    snapshot = _own_secret(request, parts)
+    snapshot = _own_secret(request.secret, parts)
     journal = read_journal(parts.services.journals, snapshot)
     pending, current = snapshot.version_with(AWSPENDING), snapshot.version_with(AWSCURRENT)
     return {
@@ -386,13 +226,13 @@ def _watch(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
     }
 
 
-def _note_failure(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+def _note_failure(request: NoteFailure, parts: ReconcileParts) -> dict[str, Any]:
     """Write in the journal that a step of a rotation failed.
 
     Whoever may invoke the rotation function can make it fail for any token, so the failure is only
     noted if the secret has such a version, and it is not current.
     """
-    snapshot = _own_secret(request, parts)
+    snapshot = _own_secret(request.secret, parts)
     secret, token = parts.open_secret(snapshot.arn), request.token
     known = snapshot.has(token, AWSPENDING) or any(
         one.id == token for one in secret.list_versions()
@@ -414,6 +254,14 @@ def _note_failure(request: ReconcileRequest, parts: ReconcileParts) -> dict[str,
     return {"secret": snapshot.arn, "noted": True}
 
 
+def _declaration(
+    request: Declare | CondemnPool | RevokeFirst, parts: ReconcileParts, name: str = ""
+) -> Declaration:
+    """The declaration that a request makes now; without a name, a new one."""
+    at = whole_milliseconds(parts.services.clock())
+    return Declaration(name or str(uuid.uuid4()), at, request.reason, request.actor)
+
+
 def _incident(journal: Journal, declaration: str) -> dict[str, Any]:
     """The incident that has the declaration, or the one that is open, as a member of an answer."""
     incident = journal.incident_of(declaration) or journal.open_incident
@@ -431,10 +279,9 @@ def _incident(journal: Journal, declaration: str) -> dict[str, Any]:
     return {"incident": incident_members(incident) | {"deaths": deaths, "attested": attested}}
 
 
-def _attest(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    [name] = request.secrets or ()
+def _attest(request: Attest, parts: ReconcileParts) -> dict[str, Any]:
     journal = parts.reconciler().attest(
-        name, request.key, actor=request.actor, reason=request.reason
+        request.secret, request.key, actor=request.actor, reason=request.reason
     )
     death = journal.keys[request.key].death
     return {
@@ -444,7 +291,7 @@ def _attest(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
     }
 
 
-def _object(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+def _object(request: Object, parts: ReconcileParts) -> dict[str, Any]:
     """Put off the retirement of one key, for somebody who still needs it.
 
     A refusal is an answer and no error: Lambda would repeat the event, and an alarm tell operators
@@ -454,7 +301,7 @@ def _object(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
     now = whole_milliseconds(services.clock())
     wish = Prolongation(request.actor, now, until, until, request.reason)
     try:
-        snapshot = _own_secret(request, parts)
+        snapshot = _own_secret(request.secret, parts)
         journal = services.journals.change(
             read_journal(services.journals, snapshot),
             lambda found: prolong(found, request.key, wish, limit=LONGEST_OBJECTION, now=now),
@@ -482,19 +329,19 @@ def _refused(error: RotationError) -> dict[str, Any]:
     return {"objected": False, "code": error.code, "problem": str(error)}
 
 
-def _roll_back(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    secret, services = parts.open_secret(_own_secret(request, parts).arn), parts.services
+def _roll_back(request: RollBack, parts: ReconcileParts) -> dict[str, Any]:
+    secret, services = parts.open_secret(_own_secret(request.secret, parts).arn), parts.services
     done = roll_back(secret, services.prover, services.journals, services.clock)
     return keep_record(done, services.evidence)
 
 
-def _evidence(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+def _evidence(request: Evidence, parts: ReconcileParts) -> dict[str, Any]:
     """The newest records of a secret's incidents, those of version 0.2 and older too.
 
     These lie in a folder that is named after the secret, and so may hold records of another secret
     whose name begins with the same words.
     """
-    found = _own_secret(request, parts)
+    found = _own_secret(request.secret, parts)
     evidence = parts.services.evidence
     kept = [
         *evidence.records(record_folder(found.arn)),
@@ -511,15 +358,14 @@ def _evidence(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any
     }
 
 
-def _end_drill(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
+def _end_drill(request: EndDrill, parts: ReconcileParts) -> dict[str, Any]:
     """End the drill of one secret: its keys die, and the record of its times is kept.
 
     Before the secret is scheduled for deletion nothing is done: the answer then tells whoever
     rehearses that the secret may be rotated.
     """
-    [name] = request.secrets or ()
     services = parts.services
-    snapshot = parts.open_secret(name).snapshot()
+    snapshot = parts.open_secret(request.secret).snapshot()
     refuse_other_secrets(snapshot)
     if snapshot.rotation_function is not None:
         snapshot.require_rotated_by(services.policy.rotation_function)
@@ -555,8 +401,8 @@ def _drill_record(
     }
 
 
-def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    pool, declared = parts.pool, tag_text(request.declared(parts.services.clock()))
+def _condemn_pool(request: CondemnPool, parts: ReconcileParts) -> dict[str, Any]:
+    pool, declared = parts.pool, tag_text(_declaration(request, parts))
     if pool is None:
         raise ConfigurationError("This deployment issues keys itself; it has no key pool.")
     done = pool.condemn(declared, again=request.again)
@@ -571,9 +417,9 @@ def _condemn_pool(request: ReconcileRequest, parts: ReconcileParts) -> dict[str,
     }
 
 
-def _revoke_first(request: ReconcileRequest, parts: ReconcileParts) -> dict[str, Any]:
-    arn, services = _own_secret(request, parts).arn, parts.services
-    declared = request.declared(services.clock())
+def _revoke_first(request: RevokeFirst, parts: ReconcileParts) -> dict[str, Any]:
+    arn, services = _own_secret(request.secret, parts).arn, parts.services
+    declared = _declaration(request, parts, request.declaration)
     reconciler = parts.reconciler()
     reconciler.declare(arn, declared, again=request.again)
     # The keys in the versions are known only when the values have been read.
@@ -591,38 +437,19 @@ def _revoke_first(request: ReconcileRequest, parts: ReconcileParts) -> dict[str,
     } | done.as_json()
 
 
-_SECRETS: Final = frozenset({"secrets"})
-_DECLARED: Final = frozenset({"reason", "actor"})
-_AGAIN: Final = frozenset({"again"})
-_DECLARATION: Final = frozenset({"declaration"})
-
-ACTIONS: Final[Mapping[str, Action]] = {
-    "reconcile": Action(_reconcile, optional=_SECRETS | {"release"}),
-    "report": Action(_report, optional=_SECRETS),
-    "declare": Action(
-        _declare,
-        required=_SECRETS | _DECLARED,
-        optional=_AGAIN | _DECLARATION,
-        one_secret=True,
-    ),
-    "advance": Action(_advance, required=_SECRETS, optional=_DECLARATION, one_secret=True),
-    "watch": Action(_watch, required=_SECRETS, one_secret=True),
-    "note-failure": Action(
-        _note_failure,
-        required=_SECRETS | {"token", "step", "code", "message", "retryable"},
-        one_secret=True,
-    ),
-    "attest": Action(_attest, required=_SECRETS | _DECLARED | {"key"}, one_secret=True),
-    "object": Action(_object, required=_SECRETS | _DECLARED | {"key", "until"}, one_secret=True),
-    "rollback": Action(_roll_back, required=_SECRETS, one_secret=True),
-    "evidence": Action(_evidence, required=_SECRETS, one_secret=True),
-    "end-drill": Action(_end_drill, required=_SECRETS, one_secret=True),
-    "condemn-pool": Action(_condemn_pool, required=_DECLARED, optional=_AGAIN),
-    REVOKE_FIRST: Action(
-        _revoke_first,
-        required=_SECRETS | _DECLARED,
-        optional=_AGAIN | _DECLARATION,
-        one_secret=True,
-        alias=REVOKE_FIRST,
-    ),
+#: What runs a request, by its class.
+ACTIONS: Final[Mapping[type[ReconcileRequest], Callable[[Any, ReconcileParts], dict[str, Any]]]] = {
+    Reconcile: _reconcile,
+    Report: _report,
+    Declare: _declare,
+    Advance: _advance,
+    Watch: _watch,
+    NoteFailure: _note_failure,
+    Attest: _attest,
+    Object: _object,
+    RollBack: _roll_back,
+    Evidence: _evidence,
+    EndDrill: _end_drill,
+    CondemnPool: _condemn_pool,
+    RevokeFirst: _revoke_first,
 }

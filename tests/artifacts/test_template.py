@@ -14,7 +14,7 @@ import pytest
 from rotation.client.lambda_invoker import FUNCTION_TIMEOUT
 from rotation.core.policy import RECONCILIATION_INTERVAL
 from rotation.errors import ConfigurationError
-from rotation.handlers.reconcile_actions import REVOKE_FIRST
+from rotation.handlers.reconcile_events import REVOKE_FIRST
 from rotation.secrets_manager.former_labels import FORMER_TAGS
 from rotation.secrets_manager.labels import AWSPENDING, HOLD_TAG, INCIDENT_TAG
 from rotation.settings.environment import Location

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rotation.errors import InvalidEventError
-from rotation.handlers.reconcile_actions import ACTIONS, parse
+from rotation.handlers.reconcile_actions import ACTIONS
+from rotation.handlers.reconcile_events import REQUESTS, parse
 from tests.docs.test_docs import section
 from tests.paths import ROOT
 
@@ -22,26 +23,34 @@ EVENTS = [
 
 def test_the_page_describes_every_action() -> None:
     """docs/report.md has one event for each action, with all the members that it needs."""
-    assert {event["action"] for event in EVENTS} == set(ACTIONS)
+    assert {event["action"] for event in EVENTS} == set(REQUESTS)
     for event in EVENTS:
-        assert ACTIONS[event["action"]].required <= event.keys()
+        assert REQUESTS[event["action"]].required() <= event.keys()
+
+
+def test_every_request_is_run() -> None:
+    """What is understood is done, and nothing is done that nobody can ask for."""
+    assert ACTIONS.keys() == {*REQUESTS.values()}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event["action"]))
 def test_an_event_of_the_page_is_understood(event: dict[str, Any]) -> None:
     """With a secret, a reason and an actor in their places, each event of the page is accepted."""
     filled = {name: _filled(name, value) for name, value in event.items()}
-    request = parse(filled, alias=ACTIONS[event["action"]].alias)
-    assert (request.action, request.secrets) == (event["action"], filled.get("secrets"))
+    kind = REQUESTS[event["action"]]
+    members = {name: value for name, value in filled.items() if name != "action"}
+    if "secret" in kind.__dataclass_fields__:
+        [members["secret"]] = members.pop("secrets")
+    assert parse(filled, alias=kind.alias) == kind(**members)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event["action"]))
 def test_an_event_with_another_member_is_refused(event: dict[str, Any]) -> None:
     """The message names the members that the action needs and may have."""
-    action = ACTIONS[event["action"]]
+    kind = REQUESTS[event["action"]]
     with pytest.raises(InvalidEventError) as refused:
-        parse(event | {"grace": 0}, alias=action.alias)
-    assert all(f'"{name}"' in str(refused.value) for name in action.required | action.optional)
+        parse(event | {"grace": 0}, alias=kind.alias)
+    assert all(f'"{name}"' in str(refused.value) for name in kind.required() | kind.optional())
 
 
 def test_an_action_with_an_alias_is_refused_without_it() -> None:

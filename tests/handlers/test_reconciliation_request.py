@@ -6,7 +6,7 @@ import pytest
 
 from rotation.errors import InvalidEventError
 from rotation.handlers import rotate
-from rotation.handlers.reconcile_actions import ReconcileRequest, parse
+from rotation.handlers.reconcile_events import Reconcile, parse
 
 
 def scheduled_event(source: str, detail: object) -> dict[str, object]:
@@ -37,7 +37,7 @@ def scheduled_event(source: str, detail: object) -> dict[str, object]:
 )
 def test_every_schedule_of_aws_reconciles_every_secret(event: object) -> None:
     """An EventBridge rule, EventBridge Scheduler without an input, and inputs that people give."""
-    assert parse(event) == ReconcileRequest("reconcile")
+    assert parse(event) == Reconcile()
 
 
 @pytest.mark.parametrize("source", ["aws.s3", "my.application", None, ["aws.scheduler"]])

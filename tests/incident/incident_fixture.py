@@ -16,7 +16,8 @@ from typing import Any
 
 from rotation.core.steps import STEPS
 from rotation.errors import RotationError
-from rotation.handlers.reconcile_actions import ACTIONS, REVOKE_FIRST, ReconcileParts, parse
+from rotation.handlers.reconcile_actions import ReconcileParts, act
+from rotation.handlers.reconcile_events import REVOKE_FIRST, parse
 from rotation.handlers.step_invocation import failed_step_event
 from rotation.incident.containment import Containment, WaitClock, contain
 from rotation.journal.model import Declaration, Incident, Journal
@@ -57,7 +58,7 @@ class IncidentFixture:
     def _invoke(self, event: dict[str, Any]) -> dict[str, Any]:
         action = event["action"]
         request = parse(event, REVOKE_FIRST if action == REVOKE_FIRST else None)
-        answer = ACTIONS[request.action].run(request, self.parts())
+        answer = act(request, self.parts())
         read: dict[str, Any] = json.loads(json.dumps(answer))
         return read
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.handlers.reconcile_actions import parse
+from rotation.handlers.reconcile_events import CondemnPool, Declare, RevokeFirst, parse
 from rotation.incident.declaration import (
     declare,
     from_free_text,
@@ -161,12 +162,12 @@ def test_each_rotation_of_an_incident_has_a_token_of_its_own() -> None:
 
 def asked(one: Declaration) -> None:
     """The function takes these words, with the pool and with one secret."""
-    words = {"reason": one.reason, "actor": one.actor}
-    assert parse({"action": "condemn-pool", **words}).actor == one.actor
+    words: dict[str, Any] = {"reason": one.reason, "actor": one.actor}
+    assert parse({"action": "condemn-pool", **words}) == CondemnPool(**words)
     event = {"action": "declare", "secrets": ["s"], "declaration": one.id, **words}
-    assert parse(event).declared(one.at) == one
+    assert parse(event) == Declare(secret="s", declaration=one.id, **words)
     first = {"action": "revoke-first", "secrets": ["s"], **words}
-    assert parse(first, "revoke-first").reason == one.reason
+    assert parse(first, "revoke-first") == RevokeFirst(secret="s", **words)
 
 
 @pytest.mark.parametrize("actor", [SSO, PATH, "arn:aws:iam::012345678912:root", "unknown"])

@@ -15,7 +15,8 @@ from rotation.core.ports import Revocation
 from rotation.credential import iso_utc
 from rotation.errors import InvalidEventError, VersionStateError
 from rotation.handlers.objection import CONSUMERS, DETAIL_TYPE
-from rotation.handlers.reconcile_actions import ACTIONS, ReconcileParts, parse, run_action
+from rotation.handlers.reconcile_actions import ReconcileParts, run_action
+from rotation.handlers.reconcile_events import REQUESTS, parse
 from rotation.journal.model import Journal, Prolongation
 from rotation.reconciliation.prolongation import prolong
 from rotation.sandbox.aws.cloud import Cloud
@@ -269,4 +270,4 @@ def test_only_a_consumer_objects() -> None:
         parse(event)
     with pytest.raises(InvalidEventError, match="no JSON object"):
         parse(event | {"source": f"{CONSUMERS}a", "detail": "{}"})
-    assert "object" in ACTIONS
+    assert "object" in REQUESTS

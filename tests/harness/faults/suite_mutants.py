@@ -27,7 +27,7 @@ from rotation.core.policy import ReconciliationPolicy
 from rotation.core.ports import KeyListing
 from rotation.credential import Confidential, SecretDocument
 from rotation.errors import InvalidCredentialError, JournalError
-from rotation.handlers import reconcile_actions, step_invocation
+from rotation.handlers import reconcile_events, step_invocation
 from rotation.incident import closing, containment, declaration, progress, rollback
 from rotation.journal.keeper import JournalKeeper
 from rotation.journal.model import Death, Journal
@@ -444,7 +444,7 @@ SUITE_MUTANTS = (
     ),
     SuiteMutant(
         "refuses the event of EventBridge Scheduler",
-        ((reconcile_actions, "_SCHEDULES", ("aws.events",)),),
+        ((reconcile_events, "_SCHEDULES", ("aws.events",)),),
         "handlers/test_reconciliation_request.py",
     ),
     SuiteMutant(

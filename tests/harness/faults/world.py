@@ -24,7 +24,8 @@ from rotation.core.ports import IssuerCondition, KeyIssuer, KeyProver, Proof
 from rotation.credential import ApiKey, iso_utc
 from rotation.deadline import Deadline
 from rotation.errors import RotationError
-from rotation.handlers.reconcile_actions import ACTIONS, ReconcileParts, parse
+from rotation.handlers.reconcile_actions import ReconcileParts, act
+from rotation.handlers.reconcile_events import parse
 from rotation.journal.keeper import JournalKeeper
 from rotation.key_pool.incident import PoolIncident
 from rotation.key_pool.issuer import KeyPoolIssuer, LeaseOnlyIssuer
@@ -310,7 +311,7 @@ class World:
             Deadline.after(timedelta(minutes=15), self.clock.monotonic),
             open_reconciler=self.reconciler,
         )
-        return ACTIONS[request.action].run(request, parts)
+        return act(request, parts)
 
     def revoke_as_asked(self) -> None:
         """A person reads their messages, and revokes in the portal what they ask for."""
