@@ -13,9 +13,9 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ from rotation.aws.errors import (
 )
 from rotation.credential import json_object
 from rotation.errors import LedgerError
+from rotation.privacy.printable import outside_text
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,11 +39,19 @@ SCHEMA: Final = "trusted-signatures-rotation/ledger/1"
 #: How many entries are read at most to count those of a key.
 MOST_ENTRIES: Final = 20_000
 
+#: How many entries are listed at most, and read at most, to find out who still uses a key. A list
+#: of S3 cannot begin at a time, so all names have to be listed to find the newest. They are
+#: digests: those that come first by name are a sample that no time and no user is preferred in.
+MOST_LISTED: Final = 200_000
+MOST_READ: Final = 1_000
+
 #: Before an entry is written again, on top of the client's own attempts; at most, seconds.
 _PAUSES: Final = (0.5, 1.0, 2.0)
 #: Entries that are read at the same time.
 _READERS: Final = 16
 _LARGEST_ENTRY: Final = 64 * 1024
+#: How many characters of a place are kept, which comes from outside.
+_LONGEST_PLACE: Final = 200
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -139,7 +148,33 @@ class S3SealLedger:
         whole = len(names) <= MOST_ENTRIES
         return {key: frozenset(digests) for key, digests in found.items()}, whole
 
+    def uses(
+        self, since: Mapping[str, datetime]
+    ) -> tuple[Mapping[str, Mapping[str, Sequence[datetime]]], bool]:
+        """As `rotation.core.ports.LedgerReader.uses`.
+
+        One list for a thousand entries, `MOST_LISTED` at most; one GetObject for each entry that is
+        new enough, `MOST_READ` at most.
+        """
+        # S3 dates an entry to the second.
+        earliest = min(since.values()) - timedelta(seconds=1)
+        listed = list(islice(self._listed(), MOST_LISTED + 1))
+        names = [name for name, made_at in listed[:MOST_LISTED] if made_at >= earliest]
+        found: dict[str, dict[str, list[datetime]]] = {}
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="ledger") as pool:
+            for entry in pool.map(self._read, names[:MOST_READ]):
+                if entry is None or entry["keyId"] not in since:
+                    continue
+                key, at = str(entry["keyId"]), _sealed_at(entry)
+                if at is not None and at >= since[key]:
+                    found.setdefault(key, {}).setdefault(_source(entry), []).append(at)
+        return found, len(listed) <= MOST_LISTED and len(names) <= MOST_READ
+
     def _names(self, since: datetime | None) -> Iterator[str]:
+        return (name for name, made_at in self._listed() if since is None or made_at >= since)
+
+    def _listed(self) -> Iterator[tuple[str, datetime]]:
+        """The name of each entry, and when it was made."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix
         )
@@ -147,8 +182,7 @@ class S3SealLedger:
             for page in pages:
                 with reading_answer():
                     for one in listed(page, "Contents"):
-                        if since is None or one["LastModified"] >= since:
-                            yield one["Key"]
+                        yield one["Key"], one["LastModified"]
         except AWS_CALL_ERRORS as error:
             raise self._unreadable(f"s3://{self._bucket}/{self._prefix}", error) from error
 
@@ -185,3 +219,21 @@ class S3SealLedger:
 
     def _name(self, digest: bytes) -> str:
         return f"{self._prefix}{digest.hex()}"
+
+
+def _sealed_at(entry: Mapping[str, Any]) -> datetime | None:
+    """When the seal of an entry was made; None: the entry does not tell."""
+    try:
+        at = datetime.fromisoformat(entry["time"])
+        return at if at.tzinfo is not None else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _source(entry: Mapping[str, Any]) -> str:
+    """The folder that the document of an entry came from."""
+    source = entry.get("source")
+    if not isinstance(source, dict):
+        return "unknown"
+    place = f"{source.get('bucket', '')}/{source.get('key', '')}".rpartition("/")[0]
+    return outside_text(place, _LONGEST_PLACE) or "unknown"

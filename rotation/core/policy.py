@@ -73,6 +73,9 @@ PROMOTION_MAY_COME: Final = timedelta(minutes=15)
 MOST_KEYS_OF_A_TOKEN: Final = 3
 #: More ordinary revocations of one secret in one run are a sign that something is wrong.
 MOST_REVOCATIONS: Final = 3
+#: Whether a displaced key still seals is looked for in so much time before the end of its grace. A
+#: client that takes keys from a cache has let go of it by then.
+LATE_USE: Final = timedelta(minutes=15)
 #: So much later than its grace was to end a key dies at most, if somebody objects to it. It is the
 #: time in which people mend what still uses the key; whoever needs more puts the secret on hold.
 LONGEST_OBJECTION: Final = timedelta(days=7)
@@ -162,6 +165,8 @@ class ReconciliationPolicy:
         longest_key_life: how long any key lives at most: an older version of a secret holds no
             living key.
         former_installations: the ids under which the stack was deployed before.
+        used_key_grace: how much later than its grace was to end a displaced key dies at most, as
+            long as it still seals.
     """
 
     installation: str
@@ -171,6 +176,7 @@ class ReconciliationPolicy:
     rotated_secrets: AllowedSecrets
     longest_key_life: timedelta = LONGEST_KEY_LIFE
     former_installations: tuple[str, ...] = ()
+    used_key_grace: timedelta = timedelta(0)
 
     @property
     def installations(self) -> tuple[str, ...]:

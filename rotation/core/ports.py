@@ -223,6 +223,23 @@ class LedgerReader(Protocol):
             LedgerError: the ledger could not be read.
         """
 
+    def uses(
+        self, since: Mapping[str, datetime]
+    ) -> tuple[Mapping[str, Mapping[str, Sequence[datetime]]], bool]:
+        """When each user has sealed with each key lately, and whether every entry was looked at.
+
+        A user is known by the place where the documents come from.
+
+        What it costs is bounded: of a large ledger a part is looked at, and a use that is not
+        found there may have been all the same.
+
+        Args:
+            since: the ids of keys, and since when their seals count.
+
+        Raises:
+            LedgerError: the ledger could not be read.
+        """
+
 
 class SignatureLog(Protocol):
     """Tells what the vendor has signed."""

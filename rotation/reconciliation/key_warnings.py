@@ -50,6 +50,8 @@ class WarningCode(Enum):
     NO_SECRETS = "no_secrets"
     EVENTS_WAITING = "events_waiting"
     RETIREMENT_PUT_OFF = "retirement_put_off"
+    KEY_STILL_USED = "key_still_used"
+    KEY_USE_UNKNOWN = "key_use_unknown"
 
 
 #: Somebody must look at these today.

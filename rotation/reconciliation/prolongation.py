@@ -45,7 +45,7 @@ def prolong(
         raise VersionStateError(f"The retirement of key {key_id} cannot be put off: {problem}.")
     first_end = min([life.retire_after, *(one.former_end for one in life.prolongations)])
     until = whole_milliseconds(min(wish.until, first_end + limit))
-    if until <= life.retire_after:
+    if until <= max(life.retire_after, now):
         return journal
     earlier = next((one for one in life.prolongations if one.by == wish.by), None)
     others = tuple(one for one in life.prolongations if one.by != wish.by)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from rotation.core.journal_reading import read_journal
@@ -40,8 +41,10 @@ from rotation.reconciliation.key_warnings import (
     issuer_warnings,
     secret_warnings,
 )
+from rotation.reconciliation.late_use import LateUse, to_look_for
 from rotation.reconciliation.observation import carry_over, observe
 from rotation.reconciliation.plan import Plan, RunOptions, plan
+from rotation.reconciliation.prolongation import prolong
 from rotation.reconciliation.proof_of_death import DeathProver, ProbedKey, ProbeHistory
 from rotation.reconciliation.report import (
     SCHEMA,
@@ -191,6 +194,8 @@ class Reconciler:
             each(lambda run: self._plan(run, options_of(run)))
             deaths: Mapping[tuple[str, str], ProbeHistory] = {}
             if act:
+                # Look who still uses the keys that are about to die.
+                self._heed_use(runs, options_of)
                 # Execute the plans: labels, then revocation.
                 each(lambda run: self._execute(run, options_of(run)))
                 # Prove deaths, all together.
@@ -450,6 +455,61 @@ class Reconciler:
         situation = run.examination.situation
         run.plan = plan(situation, self.services.policy, run.before, options)
         run.warnings += secret_warnings(situation, run.plan)
+
+    def _heed_use(
+        self, runs: Sequence[_SecretRun], options_of: Callable[[_SecretRun], RunOptions]
+    ) -> None:
+        """Report the keys that still seal in the last minutes of their grace, and prolong it.
+
+        The ledger is looked at once for all secrets, and only if a key is to die before the next
+        run. Without an answer every key dies at its time.
+        """
+        ledger = self.services.ledger
+        if ledger is None or self.deadline.before(NEXT_SECRET_RESERVE).passed():
+            return
+        looked_for = [
+            (run, one, since)
+            for run in runs
+            if run.examination is not None and run.before is not None
+            for one, since in to_look_for(run.examination.situation, run.plan)
+        ]
+        if not looked_for:
+            return
+        since = {one.key_id: at for _, one, at in looked_for}
+        try:
+            uses, whole = ledger.uses(since)
+        except RotationError as error:
+            for run, one, _ in looked_for:
+                message = f"Whether key {one.key_id} still seals is not known: {error}"
+                run.warnings.append(KeyWarning(WarningCode.KEY_USE_UNKNOWN, message))
+            return
+        for run, one, _ in looked_for:
+            if one.key_id in uses:
+                use = LateUse(one.key_id, one.due, uses[one.key_id], whole)
+                run.warnings.append(use.warning())
+                run.isolate(partial(self._prolong, run, use, options_of(run)))
+
+    def _prolong(self, run: _SecretRun, use: LateUse, options: RunOptions) -> None:
+        """Let a key that still seals live until the next run, as far as the settings allow."""
+        examination, limit = run.examination, self.services.policy.used_key_grace
+        if examination is None or not limit or use.due > examination.situation.now:
+            return
+        situation = examination.situation
+        wish = use.prolongation(situation)
+        if wish is None:
+            return
+        now = situation.now
+        try:
+            journal = self.services.journals.change(
+                situation.journal,
+                lambda found: prolong(found, use.key_id, wish, limit=limit, now=now, late=True),
+            )
+        except VersionStateError:
+            # Another run is faster, or the key was declared compromised meanwhile.
+            return
+        situation = replace(situation, journal=journal)
+        run.examination = replace(examination, situation=situation)
+        run.plan = plan(situation, self.services.policy, run.before, options)
 
     def _execute(self, run: _SecretRun, options: RunOptions) -> None:
         examination, before = run.examination, run.before

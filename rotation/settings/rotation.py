@@ -106,12 +106,15 @@ class ReconcileSettings:
             none.
         phase_events_bus: the name or ARN of the event bus on which the phases of keys are
             announced; None: they are not.
+        used_key_grace: how much later than its grace was to end a displaced key dies at most, as
+            long as the ledger shows that it still seals.
     """
 
     rotation: RotationSettings
     rotation_function: str
     ledger: Location | None = None
     phase_events_bus: str | None = None
+    used_key_grace: timedelta = timedelta(0)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -126,4 +129,5 @@ class ReconcileSettings:
             rotation_function=env.function("ROTATION_FUNCTION"),
             ledger=env.ledger("SEAL_LEDGER"),
             phase_events_bus=env.event_bus("PHASE_EVENTS_BUS"),
+            used_key_grace=env.hours("USED_KEY_GRACE_HOURS", 0, least=0, most=24 * 7),
         )

@@ -127,3 +127,61 @@ def test_the_entries_of_a_key_are_counted(
     assert ledger.entries(["k1"], later) == ({"k1": frozenset()}, True)
     monkeypatch.setattr(seal_ledger, "MOST_ENTRIES", 4)
     assert not ledger.entries(["k1"], None)[1]
+
+
+def used(at: datetime, key: str = "k1", place: str = "in/a.pdf") -> dict[str, Any]:
+    """The facts of a seal."""
+    bucket, _, name = place.partition("/")
+    return {"keyId": key, "time": at.isoformat(), "source": {"bucket": bucket, "key": name}}
+
+
+def test_who_used_a_key_lately_is_told_by_the_folder_of_the_document(
+    ledger: S3SealLedger,
+) -> None:
+    """Each key from its own time on; other keys and earlier seals do not count."""
+    now = datetime.now(UTC)
+    earlier = now - timedelta(minutes=5)
+    for number, facts in enumerate(
+        [
+            used(now, place="in/letters/a.pdf"),
+            used(earlier, place="in/letters/b.pdf"),
+            used(now, place="in/c.pdf"),
+            used(now - timedelta(hours=1)),
+            used(now, key="k2"),
+            used(earlier, key="k3"),
+            {"keyId": "k1", "time": "yesterday"},
+            {"keyId": "k1", "time": now.isoformat(), "source": "nowhere"},
+        ]
+    ):
+        ledger.write(bytes([number]) * 32, facts)
+    uses, whole = ledger.uses({"k1": earlier, "k3": now})
+    assert whole
+    assert uses.keys() == {"k1"}
+    assert {user: sorted(times) for user, times in uses["k1"].items()} == {
+        "in/letters": [earlier, now],
+        "in": [now],
+        "unknown": [now],
+    }
+
+
+@pytest.mark.parametrize("limit", ["MOST_LISTED", "MOST_READ"])
+def test_a_large_ledger_is_looked_at_in_part(
+    limit: str, ledger: S3SealLedger, shared_cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it costs is bounded, and the answer says that it is not whole."""
+    monkeypatch.setattr(seal_ledger, limit, 2)
+    now = datetime.now(UTC)
+    for number in range(4):
+        ledger.write(bytes([number]) * 32, used(now))
+    before = len(shared_cloud.calls)
+    uses, whole = ledger.uses({"k1": now})
+    assert (len(uses["k1"]["in"]), whole) == (2, False)
+    assert len(shared_cloud.calls) - before <= 3
+
+
+def test_entries_that_are_old_are_not_read(ledger: S3SealLedger, shared_cloud: Cloud) -> None:
+    """They are listed alone, which costs a thousandth of a request each."""
+    ledger.write(DIGEST, FACTS)
+    before = len(shared_cloud.calls)
+    assert ledger.uses({"k1": datetime.now(UTC) + timedelta(hours=1)}) == ({}, True)
+    assert len(shared_cloud.calls) - before == 1

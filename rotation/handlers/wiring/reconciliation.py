@@ -99,6 +99,7 @@ class ReconcileWiring:
                 propagation_limit=rotation.propagation_limit,
                 rotated_secrets=AllowedSecrets(rotation.rotated_secrets),
                 former_installations=rotation.former_installations,
+                used_key_grace=self._settings.used_key_grace,
             ),
             clock=utc_now,
             ledger=self._ledger,
