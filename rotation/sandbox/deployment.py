@@ -33,6 +33,8 @@ DESTINATION_BUCKET: Final = "sealed-documents"
 ROTATE: Final = "trusted-signatures-rotate"
 RECONCILE: Final = "trusted-signatures-reconcile"
 SEAL: Final = "trusted-signatures-seal"
+#: The event bus for phases; every account has it.
+PHASES_BUS: Final = "default"
 #: The reconcile function's alias for a break-glass role.
 BREAK_GLASS: Final = "revoke-first"
 EVIDENCE_BUCKET: Final = "trusted-signatures-evidence"
@@ -62,6 +64,8 @@ class Deployment:
             credential, as with the vendor as it is published.
         propagation_limit: the functions' setting of that name; a new key and a death take so long
             to prove.
+        phase_events: whether those who depend on the key hear of its phases, on the event bus
+            `PHASES_BUS`.
         validation_services: whether the vendor's certificates name services, as those of a real CA
             do. Viewers ask them, and do not trust a seal whose services have ended.
 
@@ -84,6 +88,7 @@ class Deployment:
         make_runner: MakeRunner | None = None,
         key_pool: bool = False,
         propagation_limit: timedelta = timedelta(seconds=1),
+        phase_events: bool = False,
         validation_services: bool = False,
     ) -> None:
         protect_process()
@@ -92,6 +97,7 @@ class Deployment:
         self.trust_root = self.folder / "trust-root.pem"
         self._make_runner = make_runner or self._in_a_process
         self.key_pool = key_pool
+        self._phase_events = phase_events
         self._propagation_limit = propagation_limit
         self.ahead = timedelta(0)
         self._processes: dict[str, ProcessFunction] = {}
@@ -292,6 +298,7 @@ class Deployment:
             RECONCILE: {
                 **rotation,
                 "ROTATION_FUNCTION": _function_arn(ROTATE),
+                "PHASE_EVENTS_BUS": PHASES_BUS if self._phase_events else "",
             },
             SEAL: {
                 "SOURCE_LOCATIONS": SOURCE_BUCKET,

@@ -33,7 +33,7 @@ PDF = (files("rotation.sandbox") / "documents" / "inspection.pdf").read_bytes()
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A key and a schedule."""
-    with Deployment(tmp_path_factory.mktemp("deployment")) as running:
+    with Deployment(tmp_path_factory.mktemp("deployment"), phase_events=True) as running:
         running.store_first_key()
         running.turn_on_rotation()
         yield running
@@ -253,3 +253,46 @@ def test_the_local_server_refuses_whoever_has_no_token(deployment: Deployment) -
         400,
         b"ResourceNotFoundException",
     )
+
+
+@pytest.mark.parametrize("code", ["reload-on-promotion"], indirect=True)
+def test_the_service_is_started_anew_when_a_key_is_promoted(
+    deployment: Deployment, code: Path
+) -> None:
+    """By the page's own rule, once for a rotation; not for other phases, and not twice."""
+    page = (EXAMPLES / "reload-on-promotion.md").read_text()
+    [pattern] = re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    rule = json.loads(pattern) | {"resources": [deployment.secret_arn]}
+    ecs = client_of(deployment.cloud, "ecs")
+    events = client_of(deployment.cloud, "events")
+    ecs.create_cluster(clusterName="archive")
+    container = {"name": "web", "image": "web", "memory": 128}
+    ecs.register_task_definition(family="web", containerDefinitions=[container])
+    ecs.create_service(cluster="archive", serviceName="web", taskDefinition="web", desiredCount=1)
+
+    def deployed() -> str:
+        [service] = ecs.describe_services(cluster="archive", services=["web"])["services"]
+        return str(service["deployments"][0]["id"])
+
+    deployment.reconcile()
+    deployment.cloud.wait_for_events(timedelta(seconds=150))
+    before = deployed()
+    with function(deployment, code, CLUSTER="archive", SERVICE="web") as example:
+        account, region = deployment.cloud.account, deployment.cloud.region
+        arn = f"arn:aws:lambda:{region}:{account}:function:{example}"
+        events.put_rule(Name="promoted", EventPattern=json.dumps(rule))
+        events.put_targets(Rule="promoted", Targets=[{"Id": "f", "Arn": arn}])
+        deployment.reconcile()
+        deployment.cloud.wait_for_events(timedelta(seconds=150))
+        assert deployed() == before
+        answer = deployment.cloud.client("secretsmanager").rotate_secret(SecretId=SECRET)
+        assert deployment.cloud.wait_for_rotation(SECRET, answer["VersionId"]).succeeded
+        deployment.cloud.wait_for_events(timedelta(seconds=150))
+        after = deployed()
+        assert after != before
+        event = {"detail": {"phase": "promoted", "id": "an event"}}
+        assert invoke(deployment, example, event) == (True, {"reloaded": True})
+        assert invoke(deployment, example, event) == (True, {"reloaded": False})
+        retiring = {"detail": {"phase": "retiring", "id": "another"}}
+        assert invoke(deployment, example, retiring) == (True, {"reloaded": False})
+        events.remove_targets(Rule="promoted", Ids=["f"])
