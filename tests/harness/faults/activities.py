@@ -17,6 +17,7 @@ from tests.harness.faults.world import GRACE, ONE_SECRET, World, WorldShape
 
 POOL = WorldShape(pool=True)
 TWO = WorldShape(second=True)
+ANNOUNCING = WorldShape(announces=True)
 TWO_AND_POOL = WorldShape(pool=True, second=True)
 
 #: How often the operator repeats a command that was cut off.
@@ -254,6 +255,7 @@ ACTIVITIES = {
         ),
         Activity("first", _empty, Service.finish, (FaultKind.RACED,)),
         Activity("reconcile", _much_to_do, _reconciled, (FaultKind.ROLLED_BACK, FaultKind.FORCED)),
+        Activity("reconcile-announced", _much_to_do, _reconciled, shape=ANNOUNCING, every=2),
         Activity("idle", _nothing_to_do, _reconciled),
         Activity("force", _rotated, _forced, (FaultKind.FORCED_AGAIN,)),
         Activity("force-pending", _half_rotated, _forced),

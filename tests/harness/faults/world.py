@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from rotation.aws.event_bus import EventBridgeBus
 from rotation.aws.evidence_bucket import S3EvidenceStore
 from rotation.aws.journal_bucket import S3JournalStore, object_name
 from rotation.aws.notifier import SnsNotifier
@@ -43,7 +44,7 @@ from rotation.secrets_manager.versions import SecretVersions, read_credential
 from rotation.vendor.admin_api import AdminApi
 from rotation.vendor.signing_api import SigningApi
 from tests.harness.faults.boundary import Boundary, CallObservers
-from tests.harness.faults.direct import DirectTopic, keys_to_revoke
+from tests.harness.faults.direct import DirectBus, DirectTopic, keys_to_revoke
 from tests.harness.faults.gates import GatedHttp
 from tests.harness.faults.judge import Judge
 from tests.harness.faults.pool_judge import PoolJudge
@@ -96,10 +97,12 @@ class WorldShape:
     Attributes:
         pool: whether its keys come from a key pool; else from the vendor's admin API.
         second: whether it has two secrets.
+        announces: whether phases are announced.
     """
 
     pool: bool = False
     second: bool = False
+    announces: bool = False
 
 
 ONE_SECRET = WorldShape()
@@ -152,6 +155,7 @@ class World:
         for judge in self.judges:
             judge.peers = [other for other in self.judges if other is not judge]
             judge.violations = self.judge.violations
+        self.bus = DirectBus(self.boundary)
         self.journals = JournalKeeper(S3JournalStore(self.evidence, BUCKET))
         self.pool_judge: PoolJudge | None = None
         if self.shape.pool:
@@ -284,6 +288,7 @@ class World:
             condemned_keys=incident,
             rate_limiter=RateLimiter(per_second=1e6, sleep=self.clock.sleep),
             clock=self.clock,
+            events=EventBridgeBus(self.bus, "keys") if self.shape.announces else None,
         )
         return Reconciler(
             open_secret=lambda name: SecretVersions(self.client, name),
@@ -328,8 +333,27 @@ class World:
         """What must hold when retries, grace and reconciliation have passed."""
         for judge in self.judges:
             judge.at_rest()
+            if self.shape.announces:
+                self._announced(judge)
         if self.pool_judge is not None:
             self.pool_judge.at_rest()
+
+    def _announced(self, judge: Judge) -> None:
+        """Every death and every closed incident was told once, however often it was sent."""
+        journal = self.stored_journal(object_name(judge.arn))
+        if journal["phases"]["waiting"]:
+            judge.find("9 untold", f"events still wait: {journal['phases']['waiting']}")
+        dead = {key for key, life in journal["keys"].items() if life["death"] is not None}
+        over = {one["id"] for one in journal["incidents"] if one["closing"] is not None}
+        for phase, member, subjects in (("dead", "keyId", dead), ("contained", "incidentId", over)):
+            for subject in sorted(subjects):
+                told = {
+                    one["id"]
+                    for one in self.bus.heard
+                    if one["phase"] == phase and one[member] == subject
+                }
+                if len(told) != 1:
+                    judge.find("9 untold", f"{phase} {subject} was told as {len(told)} events")
 
     def store_by_hand(self, arn: str | None = None) -> str:
         """A person makes a key in the portal and stores it; the key's id."""
