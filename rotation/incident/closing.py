@@ -33,19 +33,12 @@ def close(
         now: our clock, aware UTC.
     """
     incident = journal.open_incident
-    if incident is None or incident.id != incident_id or not _over(journal, incident):
+    if incident is None or incident.id != incident_id or not journal.resolved(incident):
         return journal
     if journal.suspect(current_key, current_version):
         return journal
     closing = Closing(now, current_key, current_version)
     return journal.with_incident(replace(incident, closing=closing))
-
-
-def _over(journal: Journal, incident: Incident) -> bool:
-    known = {one for one, record in journal.versions.items() if record.key_id is not None}
-    return incident.versions <= known | incident.set_aside.keys() and not journal.suspects_alive(
-        incident
-    )
 
 
 def record_folder(secret_arn: str) -> str:

@@ -331,3 +331,9 @@ class Journal:
     def suspects_alive(self, incident: Incident) -> Iterable[str]:
         """The suspect keys of an incident that are not proven dead."""
         return [key_id for key_id in incident.suspects if not self.dead(key_id)]
+
+    def resolved(self, incident: Incident) -> bool:
+        """Whether no suspect key of the incident is alive, nor a version of it left to be read."""
+        read = {one for one, record in self.versions.items() if record.key_id is not None}
+        known = read | incident.set_aside.keys()
+        return incident.versions <= known and not any(self.suspects_alive(incident))

@@ -14,6 +14,7 @@ from rotation.errors import JournalError
 from rotation.journal.document import parse
 from rotation.journal.keeper import JournalKeeper
 from rotation.journal.model import Journal
+from rotation.journal.succession import broken_succession
 from tests.incident.incident_fixture import IncidentFixture
 from tests.reconciliation.reconciliation_fixture import BUCKET
 
@@ -93,6 +94,7 @@ def test_the_life_of_every_key_is_rebuilt_from_the_former_states(
     reconciliation.reconcile()
     leaked = audited.current_key()
     audited.force()
+    assert broken_succession(states(audited)) == []
     lives = rebuild(states(audited))
     [first] = displaced
     assert lives[first].story == ["seen", "displaced", "asked to be revoked", "dead"]
