@@ -43,6 +43,7 @@ MAY_IMPORT_LIBRARY = {
     "time_machine": ["sandbox.aws.runtime"],
     "click": ["cli"],
     "rich": ["cli"],
+    "jinja2": ["cli.report.page"],
     "requests": ["exchange", "egress", "vendor.http", "sealing.levels.services"],
     "aws_lambda_powertools": ["privacy.observability", "handlers"],
     "boto3": ["handlers", "sandbox", "cli", "client.secret_source", "client.lambda_invoker"],
@@ -137,6 +138,17 @@ def test_importing_the_package_loads_no_third_party_module() -> None:
         cwd=ROOT,
     )
     assert loaded.stdout.split() == ["rotation"]
+
+
+@pytest.mark.slow
+def test_help_loads_no_library_that_only_pages_need() -> None:
+    """Whoever asks for help waits for click alone."""
+    program = (
+        "import sys; from rotation.cli.commands import rotation; "
+        "[rotation.main([*one, '--help'], standalone_mode=False) for one in ([], ['report'])]; "
+        "sys.exit('jinja2' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("room", ["core", "incident", "reconciliation"])

@@ -63,6 +63,12 @@ GROUPS: Final[dict[str, dict[str, _Listed]]] = {
         "evidence": _Listed("Show the records of incidents", "rotation.cli.evidence"),
         "exposure": _Listed("Show who could read, and who did", "rotation.cli.exposure.command"),
     },
+    "Audit": {
+        "report": _Listed("Report on keys for an auditor", "rotation.cli.report.command"),
+        "verify-bundle": _Listed(
+            "Verify such a report offline", "rotation.cli.report.verification"
+        ),
+    },
     "Seal": {
         "seal": _Listed("Seal files, folders or prefixes of S3", "rotation.cli.seal.command"),
         "verify": _Listed("Say who sealed a file, and what is new", "rotation.cli.verify.command"),
@@ -124,7 +130,9 @@ class LazyCommands(click.Group):
         """The command of that name; imports it."""
         listed = _LISTED.get(cmd_name)
         if listed is not None and listed.module is not None:
-            command: click.Command = getattr(import_module(listed.module), cmd_name)
+            command: click.Command = getattr(
+                import_module(listed.module), cmd_name.replace("-", "_")
+            )
             return command
         return super().get_command(ctx, cmd_name)
 

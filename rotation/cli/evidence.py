@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
 from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.errors import readable_errors
+from rotation.cli.shared.files import file_option, write_whole
 from rotation.cli.shared.options import json_option, reconcile_function_option
 from rotation.cli.shared.output import plain_console
+from rotation.privacy.printable import outside_text
 
 
 @click.command()
 @click.argument("secret")
+@file_option("--html", "Write one record as a page, to read or to print.")
+@click.option("--incident", metavar="ID", help="Which record --html writes; the newest by default.")
 @json_option
 @reconcile_function_option
-def evidence(secret: str, as_json: bool, reconcile_function: str) -> None:
+def evidence(
+    secret: str, html: Path | None, incident: str | None, as_json: bool, reconcile_function: str
+) -> None:
     """Show the records of the incidents of SECRET: who declared what, and how each key died.
 
     The command shows the ten newest records, newest first. The reconcile function keeps them under
     Object Lock and is asked for them, so the command needs no right on the bucket. A record holds
     no key material.
     """
+    if incident is not None and html is None:
+        raise click.UsageError("--incident says which record --html writes; give --html too.")
     answer = AwsAccount(reconcile_function).ask("evidence", [secret])
+    if html is not None:
+        with readable_errors():
+            write_whole(html, _page(answer, incident).encode())
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -34,6 +47,23 @@ def evidence(secret: str, as_json: bool, reconcile_function: str) -> None:
         console.print(f"No incident of {answer['secret']} is on record.", markup=False)
     for one in answer["records"]:
         _print_record(console, one["where"], one["record"])
+
+
+def _page(answer: dict[str, Any], wanted: str | None) -> str:
+    """The page of one record."""
+    # Jinja2 is loaded by no command that writes no page.
+    from rotation.cli.report.incident import record_page
+    from rotation.incident.closing import SCHEMA
+
+    for one in answer["records"]:
+        record = one["record"]
+        if record.get("schema") == SCHEMA and wanted in {None, record["incident"]["id"]}:
+            return record_page(record, one["where"], list(_seal_lines(record.get("seals"))))
+    named = "" if wanted is None else f" of the incident {outside_text(wanted)}"
+    raise click.ClickException(
+        f"There is no record{named} on {answer['secret']} that this version can show as a page, "
+        "among the ten newest. Nothing was written; without --html the command shows them all."
+    )
 
 
 def _print_record(console: Console, where: str, record: dict[str, Any]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,11 @@ from click.testing import CliRunner
 
 from rotation.cli.commands import rotation
 from rotation.sandbox.aws.rotations import RetryPolicy
-from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET
+from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, SOURCE_BUCKET
 from rotation.sandbox.vendor import Outage
 from tests.cli.operator_terminal import OperatorTerminal
 from tests.journal.graces import let_graces_end
+from tests.privacy.canary import Canary
 from tests.reused_deployment import ReusedDeployment
 
 pytestmark = pytest.mark.slow
@@ -161,6 +164,54 @@ def test_a_tag_that_others_use_too_touches_no_secret_of_theirs(
     assert operator.incidents("theirs") == []
 
 
+def test_an_auditor_gets_a_report_and_a_bundle(operator: OperatorTerminal, tmp_path: Path) -> None:
+    """Of a leak that ended well; offline it is in order, and no key is in anything of it."""
+    operator.run("rotate", SECRET)
+    operator.deployment.cloud.wait_for_events()
+    leaked = operator.deployment.key_id("AWSCURRENT")
+    operator.run("force", SECRET, "--reason", "key-compromise")
+    page, bundle, incident = (str(tmp_path / name) for name in ("a.html", "a.zip", "b.html"))
+    asked = ("report", SECRET, "--evidence-bucket", EVIDENCE_BUCKET)
+    facts = operator.run_json(*asked, "--html", page, "--bundle", bundle)
+    conditions = {one["keyId"]: one["condition"] for one in facts["keys"]}
+    assert conditions[leaked] == "dead"
+    assert conditions[operator.deployment.key_id("AWSCURRENT")] == "current"
+    assert facts["exceptions"] == []
+    assert {one["agrees"] for one in facts["journal"]["states"]} == {True}
+    assert operator.run_json("verify-bundle", bundle)["ok"] is True
+    operator.run("evidence", SECRET, "--html", incident)
+    assert leaked in Path(incident).read_text()
+    said = operator.run("evidence", SECRET, "--html", incident, "--incident", "other", code=1)
+    assert "There is no record of the incident other" in said
+    assert leaked in operator.run(*asked)
+    with zipfile.ZipFile(bundle) as archive:
+        # What is compressed, the search of the whole run would not see.
+        archive.extractall(tmp_path / "unpacked")
+    canary = Canary()
+    for key in operator.deployment.vendor.keys.all():
+        canary.plant(key.material, f"key {key.id}")
+    assert len(canary.planted) > 3
+    assert canary.findings(tmp_path) == []
+
+
+def test_a_report_says_what_its_maker_may_not_see(operator: OperatorTerminal) -> None:
+    """The policy and the records; without the journal there is no report."""
+    operator.run("rotate", SECRET)
+    operator.deployment.cloud.wait_for_events()
+    asked = ("report", SECRET, "--evidence-bucket", EVIDENCE_BUCKET)
+    auditor = OperatorTerminal(operator.deployment, caller="AKIAAUDITOR")
+    operator.deployment.cloud.deny(auditor.caller, "GetResourcePolicy")
+    facts = auditor.run_json(*asked)
+    assert facts["notSeen"] == {"the resource policy of the secret": "AccessDeniedException"}
+    assert facts["access"]["policy"] is None
+    assert "not_seen" in {one["code"] for one in facts["exceptions"]}
+    said = operator.run("report", SECRET, "--evidence-bucket", SOURCE_BUCKET, code=1)
+    assert "Nothing follows from that: check the bucket" in said
+    said = operator.run("report", SECRET, "--evidence-bucket", "no-such-bucket", code=1)
+    assert "could not be read: NoSuchBucket" in said
+    assert "s3:ListBucketVersions" in said
+
+
 def test_status_shows_keys_and_what_becomes_of_them(operator: OperatorTerminal) -> None:
     """Without reading a value: states, and when the displaced key will be retired."""
     operator.run("rotate", SECRET)
@@ -269,6 +320,7 @@ def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
         "migrate",
         "pool",
         "release",
+        "report",
         "rollback",
         "rotate",
         "sandbox",
@@ -276,6 +328,7 @@ def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
         "status",
         "unstick",
         "verify",
+        "verify-bundle",
     ],
 )
 def test_every_command_teaches_itself(command: str) -> None:

@@ -1,0 +1,1 @@
+"""``rotation report`` and ``rotation verify-bundle``: what an auditor is handed over."""
