@@ -104,6 +104,7 @@ diagrams:  ## Draw docs/images/*.svg from the .dot files beside them (needs Grap
 
 screenshots: $(VENV)/.developers  ## Take docs/images/*.png of the pages (needs chromium, chromium-driver)
 	@$(BIN)/python -m tests.harness.screenshots
+	@$(BIN)/python -m tests.harness.report_screenshot
 
 SITE := build/docs
 docs: $(VENV)-docs/.ready  ## Build the site from the pages: build/docs/index.html

@@ -123,6 +123,11 @@ def outsiders(policy: Policy | None, account: str, action: str) -> Iterator[str]
                     yield name
 
 
+def is_about(statement: Mapping[str, Any], action: str) -> bool:
+    """Whether a statement is about an action, or may be, whoever asks for it."""
+    return _element(statement, "Action", action, any_case=True) is not Certainty.NO
+
+
 def statements(policy: Policy | None) -> list[Mapping[str, Any]]:
     """The statements of a policy; none where there is none."""
     return [] if policy is None else listed(policy.get("Statement", []))

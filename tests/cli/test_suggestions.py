@@ -19,8 +19,12 @@ from tests.cli.suggestions import FIELD, suggestions
 
 pytestmark = pytest.mark.slow
 
-#: What runs in tests of its own: test_demo.py, test_drill.py, test_sandbox_command.py beside this.
-ELSEWHERE = ("rotation demo", "rotation drill FIELD", "rotation sandbox", "rotation seal")
+#: What runs in tests of its own: test_demo.py, test_drill.py, test_sandbox_command.py and
+#: test_operator.py beside this.
+ELSEWHERE = (
+    *("rotation demo", "rotation drill FIELD", "rotation sandbox", "rotation seal"),
+    "rotation verify-bundle",
+)
 SUGGESTED = {
     command: module for command, module in suggestions().items() if command not in ELSEWHERE
 }

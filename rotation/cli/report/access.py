@@ -1,65 +1,53 @@
-"""Who may read the secret, as far as its resource policy tells. It does no IO."""
+"""Who may read the secret, as far as its resource policy tells. It does no IO.
+
+The statements are shown as they are; `rotation exposure` judges what they mean for whom.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from rotation.cli.report.lives import said
 from rotation.cli.report.sources import ReportSources
 from rotation.credential import json_object
+from rotation.exposure.policies import is_about, listed, statements
 
 #: What somebody must be allowed to do to read the secret's value.
-_READING: Final = ("secretsmanager:getsecretvalue", "secretsmanager:batchgetsecretvalue")
+_READING: Final = ("secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue")
 
 
 def access(sources: ReportSources) -> dict[str, Any]:
     """Which statements of the resource policy are about reading the value."""
     policy = None if sources.policy is None else json_object(sources.policy)
-    statements = [] if policy is None else _listed(policy.get("Statement", []))
-    about = [one for one in statements if isinstance(one, dict) and _about_reading(one)]
+    everything = [one for one in statements(policy) if isinstance(one, dict)]
+    about = [one for one in everything if any(is_about(one, action) for action in _READING)]
     return {
         "policy": None if sources.policy is None else policy is not None,
-        "statements": [
-            {
-                "sid": None if "Sid" not in one else said(one["Sid"]),
-                "effect": said(one.get("Effect", "")),
-                "principals": _principals(one),
-                "actions": [said(each) for each in _actions(one)],
-                "conditions": [
-                    f"{said(operator)}: {said(name)} = {', '.join(map(said, _listed(values)))}"
-                    for operator, tests in sorted((one.get("Condition") or {}).items())
-                    for name, values in sorted(tests.items())
-                ],
-            }
-            for one in about
-        ],
-        "otherStatements": len(statements) - len(about),
+        "statements": [_statement(one) for one in about],
+        "otherStatements": len(everything) - len(about),
     }
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _statement(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "sid": None if "Sid" not in one else said(one["Sid"]),
+        "effect": said(one.get("Effect", "")),
+        "principals": list(_element(one, "Principal")),
+        "actions": list(_element(one, "Action")),
+        "conditions": [
+            f"{said(operator)}: {said(name)} = {', '.join(map(said, listed(values)))}"
+            for operator, tests in sorted((one.get("Condition") or {}).items())
+            for name, values in sorted(tests.items())
+        ],
+    }
 
 
-def _actions(statement: Mapping[str, Any]) -> list[str]:
-    if "NotAction" in statement:
-        return [f"all but {one}" for one in _listed(statement["NotAction"])]
-    return [str(one) for one in _listed(statement.get("Action", []))]
-
-
-def _about_reading(statement: Mapping[str, Any]) -> bool:
-    """Whether a statement can be about GetSecretValue; when in doubt it is shown."""
-    if "NotAction" in statement:
-        return True
-    patterns = [str(one).lower() for one in _listed(statement.get("Action", []))]
-    return any(fnmatchcase(action, pattern) for action in _READING for pattern in patterns)
-
-
-def _principals(statement: Mapping[str, Any]) -> list[str]:
-    negated = "Principal" not in statement
-    named = statement.get("NotPrincipal" if negated else "Principal", "*")
-    kinds = named if isinstance(named, dict) else {"": named}
-    words = [f"{kind} {one}".strip() for kind, names in kinds.items() for one in _listed(names)]
-    return [said(f"all but {word}" if negated else word) for word in words]
+def _element(statement: Mapping[str, Any], name: str) -> Iterator[str]:
+    """An element in words, with the kind of each principal."""
+    inverted = name not in statement
+    found = statement.get(f"Not{name}" if inverted else name, [])
+    for kind, values in found.items() if isinstance(found, dict) else [("", found)]:
+        for value in listed(values):
+            words = ["all but" if inverted else "", kind, str(value)]
+            yield said(" ".join(one for one in words if one))

@@ -13,6 +13,7 @@ import pytest
 
 from rotation.cli.report import bundle as bundles
 from rotation.cli.report.bundle import bundle_of, verify
+from rotation.cli.report.sources import ReportSources
 from rotation.errors import EvidenceError
 from tests.cli.report import story
 
@@ -78,7 +79,7 @@ def test_a_changed_file_has_another_digest(files: Files, name: str) -> None:
     assert "digests" in wrong(packed(missing, sums=False))
 
 
-def remade(change: Callable[[story.ReportSources], story.ReportSources]) -> bytes:
+def remade(change: Callable[[ReportSources], ReportSources]) -> bytes:
     """What a forger makes who changes the sources and makes the rest anew."""
     return bundle_of(change(story.sources()))
 
