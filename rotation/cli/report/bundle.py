@@ -27,7 +27,7 @@ from typing import Any, Final
 import rotation
 from rotation.cli.report.audit import read_audit
 from rotation.cli.report.facts import report_facts
-from rotation.cli.report.findings import findings
+from rotation.cli.report.deviations import deviations
 from rotation.cli.report.page import report_page
 from rotation.cli.report.sources import (
     ReportSources,
@@ -119,7 +119,7 @@ def _refuse_keys(sources: ReportSources) -> None:
 
 
 @dataclass(frozen=True)
-class Check:
+class BundleCheck:
     """One thing that was verified of a bundle.
 
     Attributes:
@@ -154,7 +154,7 @@ class VerifiedBundle:
 
     digest: str
     sources: ReportSources | None
-    checks: tuple[Check, ...]
+    checks: tuple[BundleCheck, ...]
 
     @property
     def ok(self) -> bool:
@@ -169,16 +169,18 @@ def verify(bundle: bytes) -> VerifiedBundle:
         EvidenceError: it is not a bundle at all.
     """
     files = _unpacked(bundle)
-    digests = Check("digests", "Every file has the digest that SHA256SUMS names.", _digests(files))
+    digests = BundleCheck(
+        "digests", "Every file has the digest that SHA256SUMS names.", _digests(files)
+    )
     sources = _sources(files)
     checks = [digests]
     if sources is None:
         problem = "sources.json, and the states and records that it names, cannot be read."
-        checks.append(Check("sources", "The sources are whole.", (problem,)))
+        checks.append(BundleCheck("sources", "The sources are whole.", (problem,)))
     else:
         checks += _of_the_sources(sources)
         checks.append(
-            Check(
+            BundleCheck(
                 "report",
                 "The report, made anew from the sources, is the one in the bundle.",
                 tuple(_of_the_report(files, sources)),
@@ -252,10 +254,10 @@ _OF_RECORDS: Final = (
 )
 
 
-def _of_the_sources(sources: ReportSources) -> Iterator[Check]:
+def _of_the_sources(sources: ReportSources) -> Iterator[BundleCheck]:
     found = [
         (one.code, one.text)
-        for one in findings(read_audit(sources), report_facts(sources)["rotations"])
+        for one in deviations(read_audit(sources), report_facts(sources)["rotations"])
     ]
     times = [one.at for one in sources.states]
     order = () if times == sorted(times) else ("The states are not in the order of S3's times.",)
@@ -264,7 +266,7 @@ def _of_the_sources(sources: ReportSources) -> Iterator[Check]:
         ("states", "Each state of the journal follows from the one before.", _OF_STATES, ()),
         ("records", "The record of each closed incident agrees with the journal.", _OF_RECORDS, ()),
     ):
-        yield Check(name, what, (*(text for code, text in found if code in codes), *more))
+        yield BundleCheck(name, what, (*(text for code, text in found if code in codes), *more))
 
 
 def _of_the_report(files: Mapping[str, bytes], sources: ReportSources) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from rotation.cli.report.access import access
 from rotation.cli.report.audit import Audit, condition, life_of, read_audit
 from rotation.cli.report.controls import CONTROLS, NOT_PROVEN
-from rotation.cli.report.findings import findings
+from rotation.cli.report.deviations import deviations
 from rotation.cli.report.lives import State, incident_timeline, said
 from rotation.cli.report.sources import ReportSources, StoredVersion
 from rotation.core.policy import RECONCILIATION_INTERVAL, ROTATION_DAY
@@ -41,7 +41,7 @@ def report_facts(sources: ReportSources) -> dict[str, Any]:
         "rotations": rotations,
         "incidents": [_incident(one, audit) for one in audit.journal.incidents],
         "access": access(sources),
-        "exceptions": [one.members() for one in findings(audit, rotations)],
+        "exceptions": [one.members() for one in deviations(audit, rotations)],
         "controls": [one.members() for one in CONTROLS],
         "notProven": list(NOT_PROVEN),
         "notSeen": {said(what): said(code) for what, code in sources.not_seen.items()},
