@@ -26,8 +26,8 @@ from typing import Any, Final
 
 import rotation
 from rotation.cli.report.audit import read_audit
-from rotation.cli.report.facts import report_facts
 from rotation.cli.report.deviations import deviations
+from rotation.cli.report.facts import report_facts
 from rotation.cli.report.page import report_page
 from rotation.cli.report.sources import (
     ReportSources,
