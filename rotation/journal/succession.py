@@ -84,12 +84,19 @@ def _of_a_life(before: KeyLife, after: KeyLife) -> Iterator[str]:
         yield "the time when the issuer was first asked to revoke it has changed."
     if before.outcome is not None and after.outcome is None:
         yield "the issuer's answer is gone."
-    if (
-        before.displaced_at is not None
-        and after.displaced_at is not None
-        and (before.displaced_at, before.retire_after) != (after.displaced_at, after.retire_after)
-    ):
-        yield "its grace has another beginning or end, and it was not in use in between."
+    if before.displaced_at is not None and after.displaced_at is not None:
+        if after.displaced_at != before.displaced_at:
+            yield "it was displaced at another time, and was not in use in between."
+        elif after.retire_after != before.retire_after and not _is_prolonged(before, after):
+            yield "the end of its grace has changed, and nobody prolonged it."
+
+
+def _is_prolonged(before: KeyLife, after: KeyLife) -> bool:
+    """A grace ends later only if the journal says who wanted that; it never ends earlier."""
+    if before.retire_after is None or after.retire_after is None:
+        return False
+    asked_for = any(one.until == after.retire_after for one in after.prolongations)
+    return asked_for and before.retire_after < after.retire_after
 
 
 def _may_follow(before: Death | None, after: Death | None) -> bool:

@@ -16,6 +16,7 @@ from rotation.journal.model import (
     Incident,
     Journal,
     KeyLife,
+    Prolongation,
     VersionRecord,
 )
 from rotation.journal.succession import broken_rules, broken_succession
@@ -24,6 +25,7 @@ from tests.journal.journals import ARN, NOW
 HOUR = timedelta(hours=1)
 PROVEN = Death(NOW, {"by": "rejections"})
 ATTESTED = Death(NOW, {"by": "attestation", "attestedBy": "ada", "reason": "closed"})
+PROLONGED = Prolongation("archive", NOW, NOW + 2 * HOUR, NOW + HOUR, "late")
 OPEN = Incident(
     "d1",
     (Declaration("d1", NOW, "key-compromise", "ada"),),
@@ -65,6 +67,7 @@ def without_key(key: str) -> Journal:
         with_life("k", displaced_at=NOW, retire_after=NOW + HOUR),
         with_life("left", displaced_at=None, retire_after=None),
         with_life("left", asked_at=NOW, death=PROVEN),
+        with_life("left", retire_after=PROLONGED.until, prolongations=(PROLONGED,)),
         with_life("attested", death=None),
         without_key("attested"),
         with_open(declarations=(*OPEN.declarations, OPEN.declarations[0])),
@@ -73,7 +76,7 @@ def without_key(key: str) -> Journal:
     ],
 )
 def test_what_the_functions_do_may_follow(after: Journal) -> None:
-    """Displaced, in use again, asked about, dead; attested and seen again; joined; recorded."""
+    """Displaced, prolonged, in use again, dead; attested and seen again; joined; recorded."""
     assert broken_rules(BEFORE, after) == ()
 
 
@@ -98,7 +101,13 @@ def test_what_the_functions_do_may_follow(after: Journal) -> None:
         (with_life("dead", asked_at=None), "first asked to revoke"),
         (with_life("dead", outcome=None), "answer is gone"),
         (with_life("k", first_seen_at=NOW + HOUR), "first seen"),
-        (with_life("left", retire_after=NOW), "its grace"),
+        (with_life("left", retire_after=NOW), "the end of its grace"),
+        (with_life("left", retire_after=NOW + 2 * HOUR), "the end of its grace"),
+        (
+            with_life("left", retire_after=NOW, prolongations=(replace(PROLONGED, until=NOW),)),
+            "the end of its grace",
+        ),
+        (with_life("left", displaced_at=NOW - HOUR), "displaced at another time"),
         (with_life("k", displaced_at=NOW), "without an end of its grace"),
         (replace(BEFORE, incidents=(OPEN,)), "An incident is gone"),
         (BEFORE.with_incident(replace(CLOSED, closing=None)), "it was closed, and has changed"),

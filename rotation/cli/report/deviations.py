@@ -121,6 +121,9 @@ def _of_the_keys(audit: Audit) -> Iterator[Deviation]:
         if life.death is not None and life.death.attested:
             text = f"The death of key {name} is attested by a person; nothing proves it."
             yield Deviation("attested", text, "keys")
+        for one in life.prolongations:
+            text = f"The grace of key {name} was prolonged to {iso_utc(one.until)} for "
+            yield Deviation("prolonged", f"{text}{said(one.by)}: {said(one.reason)}", "keys")
         asked, due = life.asked_at, life.retire_after
         early = asked is not None and due is not None and asked < due
         if early and not audit.journal.suspect(key):

@@ -69,7 +69,17 @@ class Event:
 
 #: The order of events that have one time.
 _ORDER: Final = (
-    *("issued", "seen", "current", "in-use", "displaced", "suspect", "asked", "answered"),
+    *(
+        "issued",
+        "seen",
+        "current",
+        "in-use",
+        "displaced",
+        "prolonged",
+        "suspect",
+        "asked",
+        "answered",
+    ),
     *("dead", "attested", "void", "left-out"),
 )
 
@@ -133,6 +143,10 @@ def _of_a_life(before: KeyLife | None, after: KeyLife, state: State) -> Iterator
     if after.displaced_at is not None and after.displaced_at != known.displaced_at:
         grace = "no known time" if after.retire_after is None else iso_utc(after.retire_after)
         yield Event(after.displaced_at, "displaced", f"displaced; its grace ends {grace}", number)
+    for one in after.prolongations:
+        if one not in known.prolongations:
+            text = f"its grace was prolonged to {iso_utc(one.until)} for {said(one.by)}"
+            yield Event(one.at, "prolonged", f"{text}: {said(one.reason)}", number)
     if known.displaced_at is not None and after.displaced_at is None:
         yield Event(by_then, "in-use", "in use again by then", number, "storage")
     if after.asked_at is not None and after.asked_at != known.asked_at:

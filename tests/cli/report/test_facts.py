@@ -13,10 +13,11 @@ from rotation.cli.report.controls import CONTROLS, SECTIONS
 from rotation.cli.report.facts import report_facts
 from rotation.cli.report.page import report_page
 from rotation.cli.report.sources import ReportSources
-from rotation.journal.model import Death, Journal, VersionRecord
+from rotation.journal.model import Death, Journal, Prolongation, VersionRecord
 from tests.cli.json_answers import answer_of
 from tests.cli.report import story
 
+PROLONGED = Prolongation("archive", story.NOW, story.NOW, story.NOW, story.HOSTILE)
 ATTESTED = {"by": "attestation", "attestedBy": "ada", "reason": "account closed"}
 
 
@@ -137,6 +138,15 @@ def test_an_ordinary_life_has_no_exceptions() -> None:
                 )
             ),
             "attested",
+        ),
+        (
+            lambda: with_last(
+                last().with_key(
+                    story.THIRD,
+                    replace(last().keys[story.THIRD], prolongations=(PROLONGED,)),
+                )
+            ),
+            "prolonged",
         ),
         (
             lambda: with_last(
