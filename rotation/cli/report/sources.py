@@ -27,7 +27,7 @@ RECORDS: Final = "the records of incidents"
 
 
 @dataclass(frozen=True)
-class StoredVersion:
+class StoredObject:
     """One version of an object in the evidence bucket.
 
     Attributes:
@@ -86,9 +86,9 @@ class ReportSources:
     hold: str | None
     policy: str | None
     bucket: str
-    states: tuple[StoredVersion, ...]
+    states: tuple[StoredObject, ...]
     deletions: tuple[tuple[str, datetime], ...] = ()
-    records: tuple[StoredVersion, ...] = ()
+    records: tuple[StoredObject, ...] = ()
     not_seen: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -148,7 +148,7 @@ def read_sources(
     )
 
 
-def _stored_members(one: StoredVersion) -> dict[str, Any]:
+def _stored_members(one: StoredObject) -> dict[str, Any]:
     return {
         "name": one.name,
         "version": one.version,
@@ -160,13 +160,13 @@ def _stored_members(one: StoredVersion) -> dict[str, Any]:
     }
 
 
-def _all_stored(members: list[Mapping[str, Any]], bodies: list[bytes]) -> tuple[StoredVersion, ...]:
+def _all_stored(members: list[Mapping[str, Any]], bodies: list[bytes]) -> tuple[StoredObject, ...]:
     return tuple(_stored(one, body) for one, body in zip(members, bodies, strict=True))
 
 
-def _stored(members: Mapping[str, Any], body: bytes) -> StoredVersion:
+def _stored(members: Mapping[str, Any], body: bytes) -> StoredObject:
     until = members["keptUntil"]
-    return StoredVersion(
+    return StoredObject(
         name=members["name"],
         version=members["version"],
         at=datetime.fromisoformat(members["at"]),
