@@ -30,8 +30,8 @@ from rotation.cli.report.deviations import deviations
 from rotation.cli.report.facts import report_facts
 from rotation.cli.report.page import report_page
 from rotation.cli.report.sources import (
+    EvidenceObject,
     ReportSources,
-    StoredObject,
     read_sources,
     source_members,
 )
@@ -100,7 +100,7 @@ def _json(members: Mapping[str, Any]) -> bytes:
     return json.dumps(members, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _numbered(folder: str, stored: tuple[StoredObject, ...]) -> dict[str, bytes]:
+def _numbered(folder: str, stored: tuple[EvidenceObject, ...]) -> dict[str, bytes]:
     return {f"{folder}/{number:04}.json": one.body for number, one in enumerate(stored, start=1)}
 
 

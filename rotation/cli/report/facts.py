@@ -15,7 +15,7 @@ from rotation.cli.report.audit import Audit, condition, life_of, read_audit
 from rotation.cli.report.controls import CONTROLS, NOT_PROVEN
 from rotation.cli.report.deviations import deviations
 from rotation.cli.report.lives import State, incident_timeline, said
-from rotation.cli.report.sources import ReportSources, StoredObject
+from rotation.cli.report.sources import EvidenceObject, ReportSources
 from rotation.core.policy import RECONCILIATION_INTERVAL, ROTATION_DAY
 from rotation.credential import iso_utc
 from rotation.journal.document import incident_members, key_members
@@ -95,7 +95,7 @@ def _journal(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _stored(one: StoredObject) -> dict[str, Any]:
+def _stored(one: EvidenceObject) -> dict[str, Any]:
     return {
         "version": said(one.version),
         "at": iso_utc(one.at),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from rotation.cli.report.sources import StoredObject
+from rotation.cli.report.sources import EvidenceObject
 from rotation.credential import iso_utc
 from rotation.journal.model import Death, Incident, Journal, KeyLife, VersionRecord
 from rotation.privacy.printable import outside_text
@@ -33,7 +33,7 @@ class State:
     """
 
     number: int
-    stored: StoredObject
+    stored: EvidenceObject
     journal: Journal
 
 

@@ -24,8 +24,8 @@ from rotation.cli.report.sources import (
     DESCRIBED,
     POLICY,
     RECORDS,
+    EvidenceObject,
     ReportSources,
-    StoredObject,
 )
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.waiting import in_parallel
@@ -68,7 +68,7 @@ def read_from_aws(account: AwsAccount, secret: str, bucket: str, now: datetime) 
         policy = account.secrets.get_resource_policy(SecretId=arn).get("ResourcePolicy")
     bucket_reader = _BucketReader(boto3.client("s3", config=OPERATOR), bucket)
     states, deletions = bucket_reader.journal(arn)
-    records: tuple[StoredObject, ...] = ()
+    records: tuple[EvidenceObject, ...] = ()
     with _noted(not_seen, RECORDS):
         records, _ = bucket_reader.versions(record_folder(arn))
     tags = {one["Key"]: one.get("Value", "") for one in answer.get("Tags", ())}
@@ -114,7 +114,7 @@ class _BucketReader:
 
     def journal(
         self, arn: str
-    ) -> tuple[tuple[StoredObject, ...], tuple[tuple[str, datetime], ...]]:
+    ) -> tuple[tuple[EvidenceObject, ...], tuple[tuple[str, datetime], ...]]:
         """Every state of a secret's journal, oldest first, and the delete markers on it.
 
         Raises:
@@ -139,7 +139,7 @@ class _BucketReader:
 
     def versions(
         self, prefix: str, *, exactly: bool = False
-    ) -> tuple[tuple[StoredObject, ...], tuple[tuple[str, datetime], ...]]:
+    ) -> tuple[tuple[EvidenceObject, ...], tuple[tuple[str, datetime], ...]]:
         """Every version below a prefix, each object's oldest first, and the delete markers.
 
         S3 lists the versions of an object newest first (UserGuide,
@@ -169,7 +169,7 @@ class _BucketReader:
             tuple(reversed(markers)),
         )
 
-    def _read(self, one: dict[str, Any]) -> StoredObject:
+    def _read(self, one: dict[str, Any]) -> EvidenceObject:
         """One version. Its Object Lock is shown to who may see it (API_HeadObject)."""
         with reading_answer():
             answer: Mapping[str, Any] = self._client.get_object(
@@ -179,7 +179,7 @@ class _BucketReader:
                 ChecksumMode="ENABLED",
             )
             until = answer.get("ObjectLockRetainUntilDate")
-            return StoredObject(
+            return EvidenceObject(
                 name=one["Key"],
                 version=one["VersionId"],
                 at=whole_milliseconds(one["LastModified"]),

@@ -27,7 +27,7 @@ RECORDS: Final = "the records of incidents"
 
 
 @dataclass(frozen=True)
-class StoredObject:
+class EvidenceObject:
     """One version of an object in the evidence bucket.
 
     Attributes:
@@ -86,9 +86,9 @@ class ReportSources:
     hold: str | None
     policy: str | None
     bucket: str
-    states: tuple[StoredObject, ...]
+    states: tuple[EvidenceObject, ...]
     deletions: tuple[tuple[str, datetime], ...] = ()
-    records: tuple[StoredObject, ...] = ()
+    records: tuple[EvidenceObject, ...] = ()
     not_seen: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -148,7 +148,7 @@ def read_sources(
     )
 
 
-def _stored_members(one: StoredObject) -> dict[str, Any]:
+def _stored_members(one: EvidenceObject) -> dict[str, Any]:
     return {
         "name": one.name,
         "version": one.version,
@@ -160,13 +160,15 @@ def _stored_members(one: StoredObject) -> dict[str, Any]:
     }
 
 
-def _all_stored(members: list[Mapping[str, Any]], bodies: list[bytes]) -> tuple[StoredObject, ...]:
+def _all_stored(
+    members: list[Mapping[str, Any]], bodies: list[bytes]
+) -> tuple[EvidenceObject, ...]:
     return tuple(_stored(one, body) for one, body in zip(members, bodies, strict=True))
 
 
-def _stored(members: Mapping[str, Any], body: bytes) -> StoredObject:
+def _stored(members: Mapping[str, Any], body: bytes) -> EvidenceObject:
     until = members["keptUntil"]
-    return StoredObject(
+    return EvidenceObject(
         name=members["name"],
         version=members["version"],
         at=datetime.fromisoformat(members["at"]),

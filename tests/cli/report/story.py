@@ -11,7 +11,7 @@ from typing import Any
 
 import rotation
 from rotation.aws.journal_bucket import object_name
-from rotation.cli.report.sources import ReportSources, StoredObject
+from rotation.cli.report.sources import EvidenceObject, ReportSources
 from rotation.credential import iso_utc
 from rotation.incident.closing import record, record_name, with_evidence
 from rotation.journal.document import serialize
@@ -110,8 +110,8 @@ def journals() -> list[tuple[datetime, Journal]]:
     return states
 
 
-def stored(name: str, number: int, at: datetime, body: bytes) -> StoredObject:
-    return StoredObject(
+def stored(name: str, number: int, at: datetime, body: bytes) -> EvidenceObject:
+    return EvidenceObject(
         name=name,
         version=f"s3-version-{number}",
         at=at,
