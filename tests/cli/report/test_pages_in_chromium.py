@@ -113,7 +113,7 @@ def test_an_incident_is_printed(chromium: Chromium, tmp_path: Path) -> None:
     [kept] = story.sources().records
     page = record_page(json.loads(kept.body), f"s3://{story.BUCKET}/{kept.name}", ["12 seals"])
     text = printed(chromium, page, tmp_path / "incident.pdf")
-    for wanted in ("Incident of payments, closed", "12 seals", "every key"):
+    for wanted in ("Incident of payments, closed", "12 seals", "Declarations"):
         assert wanted in text
     assert text.count("rejected") == 3
     assert "does not prove" in text
