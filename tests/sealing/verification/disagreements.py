@@ -26,6 +26,12 @@ WITHOUT_UPDATE: Final = frozenset(
 )
 #: Documents whose updates pyHanko cannot compare: it raises an error instead of a verdict.
 _NOT_COMPARED: Final = frozenset({"bookmarks", "page listed twice"})
+#: Tails that pyHanko cannot read: it raises an error instead of a verdict.
+_NOT_READ: Final = frozenset(
+    {"letters in the gap", "page of another generation", "page's number malformed"}
+)
+#: A tail that pyHanko refuses before it compares anything.
+_REFUSED_AT_ONCE: Final = "Prev beside the table"
 #: Tails that pyHanko accepts and `verify` does not, with the levels of certification.
 _ACCEPTED: Final[dict[str, frozenset[Certification | None]]] = {
     "bytes at the end": frozenset(CERTIFICATIONS),
@@ -39,6 +45,8 @@ _ACCEPTED: Final[dict[str, frozenset[Certification | None]]] = {
     "new XMP": frozenset(CERTIFICATIONS),
     "object after the end": frozenset(CERTIFICATIONS),
     "objects that no table names": frozenset(CERTIFICATIONS),
+    "page twice in an object stream": frozenset(CERTIFICATIONS),
+    "startxref beside the table": frozenset(CERTIFICATIONS),
     "unreferenced stream": frozenset(CERTIFICATIONS),
     "validation data that is none": frozenset(CERTIFICATIONS),
     "validation data without a certificate": frozenset(CERTIFICATIONS),
@@ -65,7 +73,7 @@ class Disagreement:
 
 
 def _raises(kind: str, base: Base) -> bool:
-    return base.document in _NOT_COMPARED and kind not in WITHOUT_UPDATE
+    return base.document in _NOT_COMPARED and kind not in {*WITHOUT_UPDATE, _REFUSED_AT_ONCE}
 
 
 def _is_accepted(kind: str, base: Base) -> bool:
@@ -105,6 +113,11 @@ DISAGREEMENTS: Final = (
                 or (kind == "comment" and base.certification is Certification.ANNOTATIONS)
             )
         ),
+    ),
+    Disagreement(
+        "pyHanko cannot read some of what is malformed",
+        frozenset({"pyHanko genuine"}),
+        lambda kind, _: kind in _NOT_READ,
     ),
     Disagreement(
         "pyHanko accepts what nobody has signed",

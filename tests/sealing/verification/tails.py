@@ -30,6 +30,7 @@ from pyhanko.pdf_utils.generic import (
     IndirectObject,
     NameObject,
     NumberObject,
+    Reference,
     StreamObject,
     TextStringObject,
     pdf_name,
@@ -208,12 +209,14 @@ class Kind:
         allowed: the levels of certification that allow it; None stands for no certification.
         applies: the documents that it can be made of; empty: all.
         not_for: the levels of certification for which it cannot be made.
+        plain: whether it is made of documents alone that are not encrypted.
     """
 
     make: Callable[[Tails, bytes], bytes]
     allowed: frozenset[Certification | None] = frozenset()
     applies: frozenset[str] = frozenset()
     not_for: frozenset[Certification | None] = frozenset()
+    plain: bool = False
 
 
 def _updated(change: Callable[[Writer], object]) -> Callable[[Tails, bytes], bytes]:
@@ -412,6 +415,83 @@ def _untabled(_: Tails, document: bytes) -> bytes:
     return document + objects + table + b"startxref\n%d\n%%%%EOF\n" % at
 
 
+def _page_again(
+    change: Callable[[bytes], bytes] = lambda page: page,
+    *,
+    header: bytes = b"3 0 obj\n",
+    startxref: int = 0,
+    prev: int = 0,
+) -> Callable[[Tails, bytes], bytes]:
+    """The page is written again, byte by byte, in a form that viewers read in different ways."""
+
+    def make(_: Tails, document: bytes) -> bytes:
+        start = document.rindex(b"startxref")
+        previous = int(document[start:].split()[1])
+        trailer = re.sub(rb"/Prev\s+\d+", b"", document[document.rindex(b"trailer") : start])
+        trailer = trailer.replace(b"<<", b"<< /Prev %d" % (previous + prev), 1)
+        page = header + change(_as_written(document, 3)) + b"\nendobj\n"
+        table = b"xref\n3 1\n%010d 00000 n \n" % len(document) + trailer
+        at = len(document) + len(page) + startxref
+        return document + page + table + b"startxref\n%d\n%%%%EOF\n" % at
+
+    return make
+
+
+def _as_written(document: bytes, number: int) -> bytes:
+    """An object without texts, as bytes."""
+    output = BytesIO()
+    reader: Any = PdfFileReader(BytesIO(document), strict=False)
+    if reader.encrypted:
+        reader.decrypt("")
+    reader.get_object(Reference(number, 0, reader)).write_to_stream(output, None)
+    return output.getvalue().rstrip()
+
+
+def _first(entries: bytes) -> Callable[[bytes], bytes]:
+    """The dictionary with these entries before its own."""
+    return lambda dictionary: b"<< " + entries + dictionary[2:]
+
+
+def _twice_in_a_stream(_: Tails, document: bytes) -> bytes:
+    """An object stream with two pages of one number, of which the table names the first."""
+    page = _as_written(document, 3)
+    bodies = [page, _first(b"/Rotate 90 ")(page)]
+    head = b"3 0 3 %d " % (len(bodies[0]) + 1)
+    data = head + b" ".join(bodies)
+    at = len(document)
+    document += (
+        b"900 0 obj\n<< /Type /ObjStm /N 2 /First %d /Length %d >>\nstream\n%b\nendstream\nendobj\n"
+        % (len(head), len(data), data)
+    )
+    rows = [(2, 900, 0), (1, at, 0), (1, len(document), 0)]
+    table = b"".join(
+        bytes([form]) + one.to_bytes(4, "big") + bytes([two]) for form, one, two in rows
+    )
+    start = document.rindex(b"startxref", 0, at)
+    trailer = document[document.rindex(b"trailer", 0, at) : start]
+    [root, info] = [re.search(rb"/%b \d+ 0 R" % name, trailer) for name in (b"Root", b"Info")]
+    entries = b" ".join(found[0] for found in (root, info) if found is not None)
+    return document + (
+        b"901 0 obj\n<< /Type /XRef /W [1 4 1] /Index [3 1 900 2] /Size 902 %b /Prev %b "
+        b"/Length %d >>\nstream\n%b\nendstream\nendobj\nstartxref\n%d\n%%%%EOF\n"
+        % (entries, document[start:].split()[1], len(table), table, len(document))
+    )
+
+
+def _letters_in_the_gap(_: Tails, document: bytes) -> bytes:
+    """Letters where no signature covers the file, after the signature's own value."""
+    start = document.rindex(b"0" * 1000)
+    return document[:start] + b"xyz" + document[start + 3 :]
+
+
+def _fill_by_the_page(writer: Writer) -> None:
+    """A field is filled in, and what shows its value is the page's contents too."""
+    _fill(writer)
+    contents = writer.find_page_for_modification(0)[0].get_object().raw_get("/Contents")
+    _text_field(writer)[pdf_name("/AP")] = _dictionary(N=contents)
+    _overwrite_contents(writer)
+
+
 def _second_seal(tails: Tails, document: bytes) -> bytes:
     return tails.seal(document)
 
@@ -470,6 +550,20 @@ KINDS: Final[dict[str, Kind]] = {
     "line end at the end": Kind(_appended(b"\n")),
     "object after the end": Kind(_appended(b"4 0 obj\n<< >>\nendobj\n")),
     "objects that no table names": Kind(_untabled, applies=_CLASSIC),
+    "page's number malformed": Kind(
+        _page_again(_first(b"/Rotate 9-0 ")), applies=_CLASSIC, plain=True
+    ),
+    "page's key twice": Kind(
+        _page_again(_first(b"/Rotate 90 /Rotate 0 ")), applies=_CLASSIC, plain=True
+    ),
+    "page of another generation": Kind(
+        _page_again(_first(b"/Rotate 90 "), header=b"3 7 obj\n"), applies=_CLASSIC, plain=True
+    ),
+    "startxref beside the table": Kind(_page_again(startxref=1), applies=_CLASSIC, plain=True),
+    "Prev beside the table": Kind(_page_again(prev=-5), applies=_CLASSIC, plain=True),
+    "page twice in an object stream": Kind(_twice_in_a_stream, applies=_CLASSIC, plain=True),
+    "letters in the gap": Kind(_letters_in_the_gap, applies=_CLASSIC, plain=True),
+    "form filled in by the page's contents": Kind(_updated(_fill_by_the_page), applies=_FORMS),
     "page's contents exchanged, then timestamped": Kind(
         lambda tails, document: tails.stamp(_updated(_replace_contents)(tails, document))
     ),
@@ -489,6 +583,8 @@ def combinations() -> Iterator[tuple[str, Base]]:
     ):
         kind = KINDS[name]
         if kind.applies and document not in kind.applies:
+            continue
+        if kind.plain and encryption != "none":
             continue
         if certification not in kind.not_for:
             yield name, Base(document, certification, encryption)
