@@ -36,7 +36,7 @@ _MEANINGS: Final = {
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -94,6 +94,8 @@ class SandboxPage:
         application.add_url_rule("/", "page", self._page)
         application.add_url_rule("/act/<name>", "act", self._act, methods=["POST"])
         application.add_url_rule("/sealed/<path:name>", "sealed", self._sealed)
+        # A browser asks for an icon by itself where a PDF names none.
+        application.add_url_rule("/favicon.ico", "icon", lambda: ("", 204))
         application.after_request(_with_headers)
         return application
 
@@ -128,11 +130,15 @@ class SandboxPage:
         document = self._viewer.document(name)
         if document is None:
             abort(404)
-        return Response(document, mimetype="application/pdf")
+        answer = Response(document, mimetype="application/pdf")
+        # What a browser shows a PDF with is a page of its own, which may need more than ours.
+        answer.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+        return answer
 
 
 def _with_headers(response: Response) -> Response:
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +19,13 @@ from rotation.sandbox.deployment import SECRET, Deployment
 from rotation.sandbox.page.server import SandboxPage
 from rotation.sandbox.vendor import Outage, VendorPortal
 from tests.browser import PATIENCE, Browser, chromium
+from tests.paths import ROOT
 from tests.privacy.canary import Canary
 
 pytestmark = pytest.mark.slow
 
+#: What Chromium shows a PDF with.
+VIEWER = "chrome-extension://"
 TOKEN = re.compile(r'name="token" value="([^"]+)"')
 RETRIES = RetryPolicy(delays=(timedelta(milliseconds=50),) * 4)
 
@@ -105,7 +107,7 @@ def seen(running: Seen) -> Iterator[Seen]:
     yield running
     assert running.browser.complaints() == []
     requested = running.browser.requests()
-    assert [one for one in requested if not one.startswith((running.page.url, "data:"))] == []
+    assert [one for one in requested if not one.startswith((running.page.url, VIEWER))] == []
     assert keys_in(running, running.browser.driver.page_source) == []
 
 
@@ -162,6 +164,19 @@ def test_the_order_of_the_keyboard_is_that_of_the_page(seen: Seen) -> None:
     assert reached[:6] == [
         f"act-{name}" for name in ("rotate", "leak", "vendor-down", "throttle", "clock", "kill")
     ]
+
+
+def test_every_button_is_explained(seen: Seen) -> None:
+    """In the table of docs/sandbox.md."""
+    seen.act("leak", says="A thief signs")
+    seen.wait_for("thief", "leaked")
+    page = (ROOT / "docs" / "sandbox.md").read_text()
+    table = page.partition("| button | what happens |\n|---|---|\n")[2].partition("\n\n")[0]
+    names = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+    explained = {name for several in names for name in several.split(", ")}
+    script = "return [...document.querySelectorAll('button')].map((one) => one.firstChild.data)"
+    buttons = {text.strip() for text in seen.browser.driver.execute_script(script)}
+    assert buttons == explained
 
 
 def test_a_leaked_key_signs_until_it_is_revoked(seen: Seen) -> None:
@@ -234,8 +249,9 @@ def test_three_hours_later_a_displaced_key_is_proven_dead(seen: Seen) -> None:
 
 def test_a_key_that_is_made_is_shown_elsewhere_once(seen: Seen) -> None:
     """The page says where; what it says works, once, and the page never has the key."""
+    before = seen.portal.not_shown()
     seen.act("make-key", says="The portal says how to take it")
-    [key_id] = seen.portal.not_shown()
+    [key_id] = seen.portal.not_shown() - before
     assert f'curl -s "$VENDOR_PORTAL/{key_id}"' in seen.wait_for("portal", "shown once")
     shown = requests.get(f"{seen.portal.url}/{key_id}", timeout=PATIENCE)
     assert shown.json()["apiKeyId"] == key_id
@@ -247,7 +263,7 @@ def test_a_key_that_is_made_is_shown_elsewhere_once(seen: Seen) -> None:
 
 def test_a_document_is_sealed_and_opens(seen: Seen, form: dict[str, str]) -> None:
     """With the current key, as an application does it."""
-    document = Path(__file__).parents[2] / "data" / "minimal-linearized.pdf"
+    document = ROOT / "tests" / "data" / "minimal-linearized.pdf"
     seen.deployment.cloud.client("s3").put_object(
         Bucket="documents-to-seal", Key="inspection.pdf", Body=document.read_bytes()
     )
@@ -258,6 +274,9 @@ def test_a_document_is_sealed_and_opens(seen: Seen, form: dict[str, str]) -> Non
     assert opened.headers["Content-Type"] == "application/pdf"
     assert opened.content.startswith(b"%PDF")
     assert b"/Type /Sig" in opened.content or b"/Type/Sig" in opened.content
+    seen.browser.driver.get(str(link))
+    shown = seen.browser.driver.execute_script("return document.contentType")
+    assert shown == "application/pdf"
     missing = requests.get(f"{seen.page.url}sealed/nothing.pdf", timeout=PATIENCE)
     assert missing.status_code == 404
 
@@ -338,8 +357,8 @@ def test_the_page_says_when_the_sandbox_has_ended(running: Seen) -> None:
 def test_nothing_is_loaded_from_elsewhere(running: Seen) -> None:
     """One page, one file of styles, one script."""
     running.open()
-    loaded = {one for one in running.browser.requests() if not one.startswith("data:")}
-    files = ("", "static/page.css", "static/page.js")
+    files = ("", "static/page.css", "static/page.js", "favicon.ico")
+    loaded = {*running.browser.requests(), running.page.url + "favicon.ico"}
     assert loaded == {running.page.url + file for file in files}
 
 
