@@ -10,7 +10,8 @@ import click
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import readable_errors
 from rotation.cli.shared.options import apply_option, json_option, reconcile_function_option
-from rotation.cli.shared.waiting import told_when_interrupted
+from rotation.cli.shared.output import plain_console
+from rotation.cli.shared.waiting import WaitLog, told_when_interrupted
 from rotation.secrets_manager.labels import AWSCURRENT, AWSPREVIOUS
 
 
@@ -34,10 +35,14 @@ def rollback(secret: str, apply_it: bool, as_json: bool, reconcile_function: str
         click.echo(f"AWSCURRENT of {snapshot.arn} moves from version {current} to {previous}.")
     done: dict[str, Any] = {}
     if apply_it:
-        with told_when_interrupted(
+        goes_on = (
             "The reconcile function may go on with it. See which key is current: "
             f"rotation status {secret}"
-        ):
+        )
+        log = WaitLog(plain_console(stderr=True))
+        awaited = "the reconcile function, which has the previous key sign first"
+        with told_when_interrupted(goes_on), log.waiting(awaited):
+            log.log(secret, f"the reconcile function is asked to go back to version {previous}")
             done = account.ask("rollback", [snapshot.arn])
     if as_json:
         report = {"secret": snapshot.arn, "from": current, "to": previous, "applied": apply_it}

@@ -156,9 +156,7 @@ class Demo:
         self._moment(
             "operator", f"aws secretsmanager rotate-secret --secret-id {SECRET}", since=before
         )
-        outcome = deployment.cloud.wait_for_rotation(
-            SECRET, answer["VersionId"], timedelta(seconds=60)
-        )
+        outcome = deployment.cloud.wait_for_rotation(SECRET, answer["VersionId"])
         if not outcome.succeeded:
             raise self._failed(f"The rotation failed: {outcome.error}", ROTATE)
         self._result.new_key_id = self._current_key_id()

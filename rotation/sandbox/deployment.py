@@ -195,7 +195,7 @@ class Deployment:
             RotationRules={"AutomaticallyAfterDays": 30},
             RotateImmediately=False,
         )
-        self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
+        self.cloud.wait_for_rotation(SECRET, answer["VersionId"])
 
     def seal(
         self, source: str, destination: str, *, stage: str = AWSCURRENT, **options: object

@@ -20,11 +20,16 @@ import pytest
 from rotation.cli.commands import rotation
 from rotation.cli.shared.output import plain_console
 from rotation.cli.status import print_report
+from tests.cli.golden_outputs import print_all
 from tests.cli.operator_terminal import ROTATION
+from tests.cli.screen import screen
+from tests.paths import ROOT
 
 GOLDEN = Path(__file__).with_name("golden")
 WIDTHS = (60, 80, 120)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+#: The sign of a live line, of which there are many.
+SPINNER = re.compile(r"(?m)^[\u2800-\u28ff]")
 
 
 @pytest.fixture(params=WIDTHS)
@@ -88,17 +93,56 @@ def test_a_terminal_shows_the_same_words_in_colours(monkeypatch: pytest.MonkeyPa
     assert "\x1b" not in status()
 
 
+@pytest.mark.usefixtures("width")
+def test_what_commands_print_is_as_it_was() -> None:
+    """In a pipe, the same at every width: no line is broken, since people copy what they find."""
+    with redirect_stdout(StringIO()) as printed:
+        print_all()
+    assert moments(printed.getvalue()) == (GOLDEN / "outputs.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_terminal_shows_them_too(columns: int) -> None:
+    """The same letters, in colours; and below them what is waited for, which leaves nothing."""
+    sent = on_a_terminal(columns, [sys.executable, "-m", "tests.cli.golden_outputs"])
+    assert "\x1b[1;32m" in sent
+    outputs = (GOLDEN / "outputs.txt").read_text()
+    waiting = (GOLDEN / f"waiting-{columns}.txt").read_text()
+    before, cursor, _ = sent.rpartition("\x1b[?25h")
+    assert cursor
+    plain = screen(outputs.replace("\n", "\r\n"), columns)[:-1]
+    shown = moments("\n".join(screen(before, columns))).splitlines()
+    assert shown[: len(plain)] == moments("\n".join(plain)).splitlines()
+    assert SPINNER.sub("*", "\n".join(shown[len(plain) :])) == waiting.rstrip("\n")
+    left = moments("\n".join(screen(sent, columns))).rstrip().splitlines()
+    line = next(at for at, text in enumerate(waiting.splitlines()) if text.startswith("*"))
+    assert left[len(plain) :] == waiting.splitlines()[:line]
+
+
+def moments(printed: str) -> str:
+    """What was printed, as if it had taken no time; as wide as it was."""
+    at_once = re.sub(r"(?m)^ *\d+\.\d s  ", "   0.0 s  ", printed)
+    return re.sub(r"(?m)^(\S) \d+ s, waiting", r"\1 0 s, waiting", at_once)
+
+
 @pytest.mark.slow
 def test_a_real_terminal_gives_its_own_width() -> None:
     """A pty of 60 columns, and no variable that says so."""
+    assert on_a_terminal(60, [ROTATION, "--help"]).replace("\r\n", "\n") == help_of(60)
+
+
+def on_a_terminal(columns: int, command: list[str]) -> str:
+    """What a command sends to a pty that is so many columns wide."""
     ours, theirs = pty.openpty()
-    ioctl(theirs, TIOCSWINSZ, pack("HHHH", 24, 60, 0, 0))
+    ioctl(theirs, TIOCSWINSZ, pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
-        [ROTATION, "--help"],
+        command,
+        cwd=ROOT,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={"PATH": os.environ["PATH"], "TERM": "xterm"},
+        env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8"},
     )
     os.close(theirs)
     shown = b""
@@ -107,5 +151,5 @@ def test_a_real_terminal_gives_its_own_width() -> None:
         while part := os.read(ours, 4096):
             shown += part
     os.close(ours)
-    assert process.wait(60) == 0, sys.version
-    assert shown.decode().replace("\r\n", "\n") == help_of(60)
+    assert process.wait(120) == 0, shown.decode()
+    return shown.decode()

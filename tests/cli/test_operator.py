@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from rotation.cli.commands import rotation
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import EVIDENCE_BUCKET, SECRET, SOURCE_BUCKET
-from rotation.sandbox.vendor import Outage
+from rotation.sandbox.vendor import Outage, VendorFault
 from tests.cli.operator_terminal import OperatorTerminal
 from tests.journal.graces import let_graces_end
 from tests.privacy.canary import Canary
@@ -236,6 +236,37 @@ def test_rolling_back_and_forth(operator: OperatorTerminal) -> None:
     assert operator.deployment.key_id("AWSCURRENT") == old
 
 
+def test_an_interrupted_rollback_says_what_goes_on(operator: OperatorTerminal) -> None:
+    """Ctrl-C while the previous key is proven: exit code 130 at once, and how to see the end."""
+    operator.run("rotate", SECRET)
+    faults = operator.deployment.vendor.faults
+    faults.next("sign", VendorFault.HANG)
+    process = operator.start("rollback", SECRET, "--apply")
+    assert faults.wait_until_holding(timedelta(seconds=120))
+    process.send_signal(signal.SIGINT)
+    said, complained = process.communicate(timeout=120)
+    faults.release()
+    assert process.returncode == 130, said + complained
+    assert "moves from version" in said
+    assert "is asked to go back to version" in complained
+    assert "Interrupted. The reconcile function may go on with it." in complained
+    assert f"rotation status {SECRET}" in complained
+
+
+def test_what_changes_a_secret_answers_programs(operator: OperatorTerminal) -> None:
+    """Each with one object as its schema says: the plan, what was done, and nothing to do."""
+    operator.run("rotate", SECRET)
+    for applied in (False, True):
+        rest = ("--apply",) if applied else ()
+        moved = operator.run_json("rollback", SECRET, *rest)
+        assert (moved["applied"], moved["keyId"] is not None) == (applied, applied)
+        freed = operator.run_json("unstick", SECRET, *rest)
+        assert (freed["applied"], freed["version"]) == (applied, None)
+    until = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}"
+    assert operator.run_json("hold", SECRET, "--until", until)["holdUntil"].startswith(until)
+    assert operator.run_json("hold", SECRET, "--release")["holdUntil"] is None
+
+
 def test_a_stuck_rotation_is_freed(operator: OperatorTerminal) -> None:
     """Why it is stuck is said at once. The plan, then --apply; then the secret rotates again."""
     operator.deployment.vendor.keys.quota = 1
@@ -313,6 +344,7 @@ def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
     [
         "demo",
         "doctor",
+        "drill",
         "evidence",
         "exposure",
         "force",

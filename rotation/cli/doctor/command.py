@@ -82,7 +82,7 @@ def doctor(
         for result in checks.results():
             results.append(result)
             if not as_json:
-                _print_result(console, result)
+                print_result(console, result)
     counted = Counter(result.status.value for result in results)
     if as_json:
         printed = [result.as_json() for result in results]
@@ -95,7 +95,8 @@ def doctor(
         raise click.exceptions.Exit(1)
 
 
-def _print_result(console: Console, result: CheckResult) -> None:
+def print_result(console: Console, result: CheckResult) -> None:
+    """Print the result of one check, for people."""
     status, indent = result.status.value, " " * 13
     console.print(
         Text.assemble(

@@ -70,32 +70,35 @@ def drill(
     if as_json:
         click.echo(json.dumps({"drills": [one.as_json() for one in results]}))
     else:
-        _print(console, results)
+        print_results(console, results)
     if not all(one.is_over for one in results):
         raise click.exceptions.Exit(EXIT_UNFINISHED)
 
 
-def _print(console: Console, results: Sequence[DrillResult]) -> None:
+def print_results(console: Console, results: Sequence[DrillResult]) -> None:
+    """Print what became of each drill, for people."""
     if not results:
         console.print("Nothing of a drill is here.")
     for one in results:
         console.print()
-        if one.left:
-            console.print(f"[bold yellow]{one.name}: something is left.[/]")
-        elif one.contained:
-            console.print(f"[bold green]{one.name}: over, and nothing of it is left.[/]")
-        else:
-            console.print(f"[bold green]{one.name}: given up, and nothing of it is left.[/]")
-        if one.times is not None:
-            for name, end in _ENDS.items():
-                took, target = one.times["seconds"][name], one.times["targets"][name]
-                late = took is None or took > target
-                after = "not seen" if took is None else f"after {took:.1f} s"
-                console.print(
-                    f"  {end:<18}  {after}, {'NOT ' if late else ''}within {target:.0f} s"
-                )
+        console.print(_headline(one))
+        for name, end in _ENDS.items() if one.times is not None else ():
+            took, target = one.times["seconds"][name], one.times["targets"][name]
+            late = "NOT " if took is None or took > target else ""
+            after = "not seen" if took is None else f"after {took:.1f} s"
+            console.print(f"  {end:<18}  {after}, {late}within {target:.0f} s")
         for line in one.left:
             console.print(f"  left: {line}", markup=False)
         for name, place in (("evidence", one.evidence), ("record", one.record)):
             if place is not None:
                 console.print(f"  {name}: {place}", markup=False)
+
+
+def _headline(one: DrillResult) -> str:
+    if one.left:
+        return f"[bold yellow]{one.name}: something is left.[/]"
+    if not one.is_over:
+        return f"[bold yellow]{one.name}: over, and slower than it should be.[/]"
+    if one.contained:
+        return f"[bold green]{one.name}: over, and nothing of it is left.[/]"
+    return f"[bold green]{one.name}: given up, and nothing of it is left.[/]"

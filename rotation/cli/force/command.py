@@ -42,12 +42,15 @@ class _NotAskedError(RotationError):
 
 
 @dataclass
-class _ForceResult:
+class ForceResult:
+    """What became of one secret; ``problem`` says why nothing did."""
+
     name: str
     containment: Containment | None = None
     problem: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """The members that ``--json`` prints for a secret."""
         if self.containment is None:
             return {"secret": self.name, "contained": False, "error": self.problem}
         containment = self.containment
@@ -90,10 +93,10 @@ class _ForceRun:
     revoke_first: bool
     again: bool
 
-    def run(self, name: str) -> _ForceResult:
+    def run(self, name: str) -> ForceResult:
         """Contain the leak of one secret. An error ends this secret only, and not the others."""
         try:
-            return _ForceResult(name, self._contain(name))
+            return ForceResult(name, self._contain(name))
         except _NotAskedError as error:
             problem = str(error)
         except RotationError as error:
@@ -101,7 +104,7 @@ class _ForceRun:
         except click.ClickException as error:
             problem = error.message
         self.log.log(name, problem)
-        return _ForceResult(name, problem=problem)
+        return ForceResult(name, problem=problem)
 
     def _contain(self, name: str) -> Containment:
         arn = self.account.arn(name)
@@ -144,7 +147,7 @@ class _ForceRun:
 
 def _force(
     run: _ForceRun, names: list[str], *, pool: bool
-) -> tuple[LeakedPool | None, list[_ForceResult]]:
+) -> tuple[LeakedPool | None, list[ForceResult]]:
     """Contain the leaks of all secrets, several at a time, and that of the pool before them."""
     leaked = None
     if pool:
@@ -246,7 +249,7 @@ def force(
         click.echo(json.dumps({"secrets": [one.as_json() for one in results], **pool_report}))
     else:
         for one in results:
-            _print_result(console, one)
+            print_result(console, one)
         if leaked is not None:
             leaked.print_remaining_work(console)
     if any(one.containment is None for one in results):
@@ -256,7 +259,8 @@ def force(
         raise click.exceptions.Exit(EXIT_UNFINISHED)
 
 
-def _print_result(console: Console, result: _ForceResult) -> None:
+def print_result(console: Console, result: ForceResult) -> None:
+    """Print what became of one secret, for people."""
     containment = result.containment
     console.print()
     if containment is None:

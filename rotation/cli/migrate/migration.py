@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,9 @@ from rotation.cli.migrate.plan import (
 )
 from rotation.cli.shared.account import refuse_unknown_region
 from rotation.cli.shared.errors import deletion_text, readable_errors
+from rotation.cli.shared.output import plain_console
 from rotation.cli.shared.typed_key import prove, read_key
+from rotation.cli.shared.waiting import WaitLog, told_when_interrupted
 from rotation.credential import ApiKey, Confidential, SecretDocument
 from rotation.errors import SecretStoreError, VersionStateError
 from rotation.secrets_manager.calls import call_secrets_manager
@@ -30,6 +33,9 @@ from rotation.secrets_manager.versions import SecretVersions
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
+_GOES_ON: Final = (
+    "The key may be stored or not. Run the command again: it finds out, and stores no key twice."
+)
 #: The staging label of the new value until it becomes current.
 MIGRATING: Final = "rotation-migrating"
 
@@ -61,11 +67,13 @@ def migrate_key(request: MigrationRequest, *, apply_it: bool, as_json: bool) -> 
         existing = writer.read()
         key = read_key(request.expires)
         plan = plan_migration(request.secret, existing, key)
-        proof = _prove(request, plan, key)
+        with _waiting("the vendor, which is asked for a test seal by the key"):
+            proof = _prove(request, plan, key)
         if not as_json:
             click.echo(f"{plan.description} ({proof})" if proof else plan.description)
         if apply_it and plan.document is not None:
-            existing = writer.write(plan.action, existing, plan.document)
+            with _waiting("Secrets Manager, which stores the key"), told_when_interrupted(_GOES_ON):
+                existing = writer.write(plan.action, existing, plan.document)
     done = apply_it or plan.action is MigrationAction.NOTHING
     steps = _next_steps(request, existing, key) if done and existing is not None else []
     if as_json:
@@ -208,6 +216,11 @@ class SecretWriter:
             if error.aws_code == "ResourceNotFoundException":
                 return None
             raise
+
+
+def _waiting(awaited: str) -> AbstractContextManager[None]:
+    """On a terminal, show what is waited for; nothing else may be printed meanwhile."""
+    return WaitLog(plain_console(stderr=True)).waiting(awaited)
 
 
 def _prove(request: MigrationRequest, plan: MigrationPlan, key: ApiKey) -> str | None:

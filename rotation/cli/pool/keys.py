@@ -31,7 +31,7 @@ def add_key(name: str, expires: datetime | None, *, unproven: bool, as_json: boo
         key = read_key(expires)
         proof = "not proven" if unproven else prove(key, name, otherwise="The key was not added.")
         new = pool.change(partial(document.add_key, key=key, now=utc_now()))
-        free = _free(pool.read())
+        free = _free(pool.read(), utc_now())
     if as_json:
         facts = {"pool": name, "keyId": key.id, "added": new, "proof": proof, "free": free}
         click.echo(json.dumps(facts))
@@ -53,10 +53,19 @@ def list_keys(name: str, *, as_json: bool) -> None:
     if as_json:
         keys = [_as_json(entry) for entry in pool.keys]
         unreadable = list(map(str, pool.unreadable))
-        report = {"pool": name, "free": _free(pool), "keys": keys, "unreadable": unreadable}
+        report = {
+            "pool": name,
+            "free": _free(pool, utc_now()),
+            "keys": keys,
+            "unreadable": unreadable,
+        }
         click.echo(json.dumps(report))
         return
-    now = utc_now()
+    print_pool(pool, utc_now())
+
+
+def print_pool(pool: PoolDocument, now: datetime) -> None:
+    """Print a pool for people, without any key."""
     rows: list[tuple[str, ...]] = [("KEY ID", "STATE", "AGE", "EXPIRES", "LEASED")]
     rows += [_row(entry, now) for entry in pool.keys]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -65,7 +74,7 @@ def list_keys(name: str, *, as_json: bool) -> None:
         click.echo("  ".join(cells).rstrip())
     for one in pool.unreadable:
         click.echo(f"{one}. It is set aside: mend it, or take it out and revoke its key.")
-    click.echo(_stock(_free(pool)))
+    click.echo(_stock(_free(pool, now)))
 
 
 def remove_key(name: str, key_id: str, *, apply_it: bool, as_json: bool) -> None:
@@ -92,8 +101,7 @@ def _pool(name: str) -> PoolSecret:
     return PoolSecret(client, name, utc_now)
 
 
-def _free(pool: PoolDocument) -> int:
-    now = utc_now()
+def _free(pool: PoolDocument, now: datetime) -> int:
     return sum(not entry.key.expired(now) for entry in pool.leasable)
 
 

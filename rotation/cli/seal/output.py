@@ -183,7 +183,7 @@ def _end(summary: _Summary, *, interrupted: bool = False, gave_up: bool = False)
     else:
         console = plain_console()
         for result in sorted(summary.to_print, key=lambda one: one.document.read_from):
-            _print_result(console, result)
+            print_result(console, result)
         console.print(_summary_text(summary), markup=False)
         if gave_up:
             console.print(
@@ -207,7 +207,8 @@ def _repaired(result: DocumentResult) -> bool:
     return result.seal is not None and result.seal.repaired
 
 
-def _print_result(console: Console, result: DocumentResult) -> None:
+def print_result(console: Console, result: DocumentResult) -> None:
+    """Print what happened to one document, for people."""
     label, style = _REPAIRED if _repaired(result) else _LABELS[result.status]
     document = result.document
     names = printable(document.read_from)

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 
 DEFAULT_CALLER: Final = "AKIASANDBOX000000000"
 _KEY: Final = "sandbox"
+#: How long it is waited for something that should come: a loaded machine is slow.
+_PATIENCE: Final = timedelta(minutes=5)
 
 _only_one = Lock()
 
@@ -278,7 +280,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._traffic.deny(caller, *operations)
 
     def wait_for_rotation(
-        self, secret_id: str, token: str, timeout: timedelta = timedelta(seconds=30)
+        self, secret_id: str, token: str, timeout: timedelta = _PATIENCE
     ) -> RotationOutcome:
         """Wait until the rotation with this ClientRequestToken is over.
 
@@ -295,7 +297,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             secret = secretsmanager_backends[self.account][self.region].secrets.get(secret_id)
         return self._rotations.wait(secret.arn if secret else secret_id, token, timeout)
 
-    def wait_for_events(self, timeout: timedelta = timedelta(seconds=30)) -> None:
+    def wait_for_events(self, timeout: timedelta = _PATIENCE) -> None:
         """Wait until every asynchronous invocation is over, retries included.
 
         Raises:

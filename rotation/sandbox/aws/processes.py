@@ -22,7 +22,7 @@ from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.http_function import post_event, timed_out
 from rotation.sandbox.aws.runtime import CLOCK_HEADER
 
-_START_LIMIT: Final = timedelta(seconds=60)
+_START_LIMIT: Final = timedelta(minutes=5)
 #: How long a process that broke its connection may take to end; a busy machine needs a while.
 _END_LIMIT: Final = timedelta(seconds=30)
 

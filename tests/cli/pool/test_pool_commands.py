@@ -225,6 +225,11 @@ def test_the_list_tells_all_but_the_keys(key_pool: PoolFixture, run_command: Com
     assert re.search(r"leased +unknown +\S+ \(in 36\d d\) +\S+ to trusted-sig", lines[leased.id])
     assert len(re.findall(r"^\S{36}  free  ", said, re.MULTILINE)) == 2
     assert "2 keys are free." in said
+    new = key_pool.rotation.vendor.keys.create()
+    added = answer_of("pool add", run_command("add", "--json", typed=two_lines(new)).stdout)
+    assert (added["keyId"], added["added"], added["free"]) == (new.id, True, 3)
+    removed = answer_of("pool remove", run_command("remove", new.id, "--apply", "--json").stdout)
+    assert (removed["keyId"], removed["state"], removed["applied"]) == (new.id, "free", True)
     told = answer_of("pool list", run_command("list", "--json").output)
     assert (told["pool"], told["free"]) == (NAME, 2)
     by_id = {key["keyId"]: key for key in told["keys"]}
