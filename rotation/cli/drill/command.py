@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import click
 from rich.console import Console
@@ -82,11 +83,8 @@ def print_results(console: Console, results: Sequence[DrillResult]) -> None:
     for one in results:
         console.print()
         console.print(_headline(one))
-        for name, end in _ENDS.items() if one.times is not None else ():
-            took, target = one.times["seconds"][name], one.times["targets"][name]
-            late = "NOT " if took is None or took > target else ""
-            after = "not seen" if took is None else f"after {took:.1f} s"
-            console.print(f"  {end:<18}  {after}, {late}within {target:.0f} s")
+        for line in _times(one.times or {}):
+            console.print(f"  {line}")
         for line in one.left:
             console.print(f"  left: {line}", markup=False)
         for name, place in (("evidence", one.evidence), ("record", one.record)):
@@ -102,3 +100,11 @@ def _headline(one: DrillResult) -> str:
     if one.contained:
         return f"[bold green]{one.name}: over, and nothing of it is left.[/]"
     return f"[bold green]{one.name}: given up, and nothing of it is left.[/]"
+
+
+def _times(times: Mapping[str, Any]) -> Iterator[str]:
+    for name, end in _ENDS.items() if times else ():
+        took, target = times["seconds"][name], times["targets"][name]
+        late = "NOT " if took is None or took > target else ""
+        after = "not seen" if took is None else f"after {took:.1f} s"
+        yield f"{end:<18}  {after}, {late}within {target:.0f} s"
