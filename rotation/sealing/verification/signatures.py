@@ -11,7 +11,7 @@ import re
 from binascii import unhexlify
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -90,10 +90,16 @@ class FieldSignature:
 def filled_fields(history: History) -> list[SignatureField]:
     """The signature fields that hold something, in the form's order.
 
-    If the form has none, those that only a page shows: Poppler verifies them too.
+    If the form has none, those that only a page shows: Poppler verifies them too. They are not
+    looked for otherwise, since that reads every page and annotation, which takes many times as long
+    as all else in a document of thousands of pages. Fields without a name are numbered.
     """
     root = history.document.root
-    return _filled(signature_fields(root)) or _filled(fields_on_pages(root))
+    found = _filled(signature_fields(root)) or _filled(fields_on_pages(root))
+    return [
+        field if field.name else replace(field, name=f"(unnamed, {place})")
+        for place, field in enumerate(found, 1)
+    ]
 
 
 def _filled(fields: Iterable[SignatureField]) -> list[SignatureField]:

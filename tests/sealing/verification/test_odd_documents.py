@@ -105,6 +105,14 @@ def test_a_signature_may_stand_directly_in_its_field(
     assert report_of(tails.seal(sealed), tails).verdict is FileVerdict.OK
 
 
+def test_fields_without_a_name_are_told_apart(tails: Tails) -> None:
+    """Each is reported under a name of its own, whether it can be read or not."""
+    field = b"<< /FT /Sig /V << /Type /Sig >> /Subtype /Widget /Rect [0 0 0 0] >>"
+    shown = ANNOTATED[3].replace(b"[6 0 R]", b"[6 0 R 7 0 R]")
+    report = report_of(pdf({3: shown, 6: field, 7: field}), tails)
+    assert [seal.field for seal in report.seals] == ["(unnamed, 1)", "(unnamed, 2)"]
+
+
 @pytest.mark.slow
 def test_a_field_that_the_form_no_longer_lists_is_a_change(tails: Tails, tmp_path: Path) -> None:
     """Whoever takes the field off the form has changed the document, and the signature stays."""
