@@ -111,14 +111,26 @@ docs: $(VENV)-docs/.ready  ## Build the site from the pages: build/docs/index.ht
 	@$(VENV)-docs/bin/sphinx-build -q -E --fail-on-warning -c docs/site . $(SITE)
 	@echo "$(SITE)/index.html"
 
+# mypy takes as long as all others together, so they run side by side.
+CHECKS := check-types check-code check-template check-policies
+.PHONY: $(CHECKS)
 check: $(VENV)/.developers $(VENV)/.judges  ## Lint, format, types, import directions, judges of the template
+	@$(MAKE) --no-print-directory --output-sync=target --jobs 2 $(CHECKS)
+
+check-types:
+	@$(BIN)/mypy
+
+check-code:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/cfn-lint template.yaml
-	@$(BIN)/python -m tests.harness.judges
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+check-template:
+	@$(BIN)/cfn-lint --include-checks I --parameter-files tests/artifacts/parameters/*.json -- template.yaml
+
+check-policies:
+	@$(BIN)/python -m tests.harness.judges
 
 format: $(VENV)/.developers  ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
