@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 import hypothesis
@@ -37,6 +39,25 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("no-deadline")
     config.addinivalue_line("markers", "last: runs after all other tests")
     WHOLE_RUN.listen()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Of several processes that collect all tests, each begins with files of its own.
+
+    The first to import a file writes its bytecode; else all would compile all files of a clean
+    clone, side by side. What is wrong with a file is told when it is collected in its turn.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    number, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    ignored = session.config.hook.pytest_ignore_collect
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    for path in files[len(files) * number // workers : len(files) * (number + 1) // workers]:
+        if not ignored(collection_path=path.parent, config=session.config):
+            with suppress(Exception):
+                import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -53,7 +53,7 @@ _PLAIN_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads ``!Ref x`` as ``{"Ref": "x"}``, and so on."""
 
 

@@ -25,9 +25,14 @@ ELSEWHERE = (
     *("rotation demo", "rotation drill FIELD", "rotation sandbox", "rotation seal"),
     "rotation verify-bundle",
 )
-SUGGESTED = {
-    command: module for command, module in suggestions().items() if command not in ELSEWHERE
-}
+
+
+@pytest.fixture(scope="module")
+def suggested() -> dict[str, str]:
+    """Each command that is suggested and not run elsewhere, and a module that names it."""
+    return {
+        command: module for command, module in suggestions().items() if command not in ELSEWHERE
+    }
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +68,16 @@ def aws(operator: OperatorTerminal, *arguments: str) -> None:
         assert cloud.wait_for_rotation(SECRET, token).succeeded
 
 
-def test_what_is_suggested_is_found() -> None:
+def test_what_is_suggested_is_found(suggested: dict[str, str]) -> None:
     """Those of the doctor, of the waiting commands, of the functions and of errors."""
-    assert {"rotation rotate FIELD", "rotation unstick FIELD --apply"} <= SUGGESTED.keys()
-    assert {"rotation pool add", "rotation pool remove KEY_ID --apply"} <= SUGGESTED.keys()
-    assert len(SUGGESTED) >= 15
+    assert {"rotation rotate FIELD", "rotation unstick FIELD --apply"} <= suggested.keys()
+    assert {"rotation pool add", "rotation pool remove KEY_ID --apply"} <= suggested.keys()
+    assert len(suggested) >= 15
 
 
-def test_every_suggested_command_succeeds(operator: OperatorTerminal) -> None:
+def test_every_suggested_command_succeeds(
+    operator: OperatorTerminal, suggested: dict[str, str]
+) -> None:
     """With a secret, a key or a date in its places; what asks for a key is given one."""
     keys = operator.deployment.vendor.keys
     in_pool, hand_made = keys.create(), keys.create()
@@ -89,7 +96,7 @@ def test_every_suggested_command_succeeds(operator: OperatorTerminal) -> None:
         2 * FIELD: SECRET,
     }
     failed = {}
-    for command, module in SUGGESTED.items():
+    for command, module in suggested.items():
         store(SecretId=POOL_SECRET, SecretString=pooled)
         regional = command.replace(f"--region {FIELD}", "--region us-east-1")
         words = [filled.get(word, word) for word in shlex.split(regional)]
