@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotation.core.policy import MOST_KEEP_LABELS, MOST_REVOCATIONS, ROOM_FOR_LABELS, STRAY_AGE
@@ -42,6 +43,10 @@ FORMER = (
     "rotation-dead-{}",
     "rotation-compromised-{}",
 )
+
+
+#: What holds of every run; to draw a run takes longer than to look at it from all sides.
+INVARIANTS: list[Callable[[Run], None]] = []
 
 
 class Run(NamedTuple):
@@ -174,6 +179,12 @@ def runs(draw: st.DrawFn) -> Run:
     return Run(found, seen, made)
 
 
+def invariant(holds: Callable[[Run], None]) -> Callable[[Run], None]:
+    """A function that raises AssertionError where the invariant does not hold."""
+    INVARIANTS.append(holds)
+    return holds
+
+
 def ordinary(made: Plan) -> list[str]:
     return [one.key_id for one in made.revocations if one.reason is not Reason.COMPROMISED]
 
@@ -182,15 +193,15 @@ def holders(found: Situation, key: str) -> list[ExaminedVersion]:
     return [version for version in found.versions if version.key_id == key]
 
 
-@given(runs())
-def test_no_current_key_dies(run: Run) -> None:
+@invariant
+def no_current_key_dies(run: Run) -> None:
     """Not even in an incident: another key must be promoted first."""
     for one in run.made.retire:
         assert not any(version.current for version in holders(run.found, one.key_id))
 
 
-@given(runs())
-def test_no_key_in_flight_dies_outside_of_incidents(run: Run) -> None:
+@invariant
+def no_key_in_flight_dies_outside_of_incidents(run: Run) -> None:
     """Neither a stored one nor one whose token is staged."""
     tokens = {version.id for version in run.found.versions if version.pending}
     for key in ordinary(run.made):
@@ -199,8 +210,8 @@ def test_no_key_in_flight_dies_outside_of_incidents(run: Run) -> None:
         assert listing is None or listing.label.token not in tokens
 
 
-@given(runs())
-def test_no_stored_key_dies_in_its_grace(run: Run) -> None:
+@invariant
+def no_stored_key_dies_in_its_grace(run: Run) -> None:
     """An earlier run saw it displaced, and its grace is over."""
     before = carry_over(run.found.journal, run.found)
     for one in run.made.revocations:
@@ -211,8 +222,8 @@ def test_no_stored_key_dies_in_its_grace(run: Run) -> None:
             assert life.retire_after <= NOW
 
 
-@given(runs())
-def test_nothing_is_seen_displaced_and_revoked_in_one_run(run: Run) -> None:
+@invariant
+def nothing_is_seen_displaced_and_revoked_in_one_run(run: Run) -> None:
     """Also with a grace of zero: a later run has to see it first."""
     seen, made = planned(run.found, replace(POLICY, grace=timedelta(0)))
     before = carry_over(run.found.journal, run.found)
@@ -223,8 +234,8 @@ def test_nothing_is_seen_displaced_and_revoked_in_one_run(run: Run) -> None:
             assert not holders(seen, key), "a stray, which no version ever held"
 
 
-@given(runs())
-def test_at_most_three_ordinary_keys_die_that_nobody_was_asked_to_revoke(run: Run) -> None:
+@invariant
+def at_most_three_ordinary_keys_die_that_nobody_was_asked_to_revoke(run: Run) -> None:
     """More than that is a mistake of somebody's; strays are none of theirs."""
     counted = [
         one
@@ -234,16 +245,16 @@ def test_at_most_three_ordinary_keys_die_that_nobody_was_asked_to_revoke(run: Ru
     assert len(counted) <= MOST_REVOCATIONS
 
 
-@given(runs())
-def test_what_is_refused_is_asked_about(run: Run) -> None:
+@invariant
+def what_is_refused_is_asked_about(run: Run) -> None:
     """Or it waits, because it was asked about lately; it is never revoked."""
     dealt = {one.key_id for one in (*run.made.retire, *run.made.waiting)}
     assert {one.key_id for one in run.made.refused} <= dealt
     assert not {one.key_id for one in run.made.refused} & {*ordinary(run.made)}
 
 
-@given(runs())
-def test_only_our_keys_die(run: Run) -> None:
+@invariant
+def only_our_keys_die(run: Run) -> None:
     """A key that no version of this secret ever held bears our installation and this ARN."""
     for key_id in ordinary(run.made):
         ever = holders(run.found, key_id) or run.seen.journal.holders(key_id)
@@ -254,8 +265,8 @@ def test_only_our_keys_die(run: Run) -> None:
             assert (key.label.installation, key.label.secret_arn) == ("fixture", ARN)
 
 
-@given(runs())
-def test_a_key_of_another_secret_dies_in_an_incident_only(run: Run) -> None:
+@invariant
+def a_key_of_another_secret_dies_in_an_incident_only(run: Run) -> None:
     """One that another secret uses, that was issued for another one, or that may be in one."""
     for key in ordinary(run.made):
         assert key not in run.found.in_use_elsewhere
@@ -265,8 +276,8 @@ def test_a_key_of_another_secret_dies_in_an_incident_only(run: Run) -> None:
         assert listing is not None or all(one.issued_at is None for one in noted)
 
 
-@given(runs())
-def test_a_new_stray_is_old_by_the_vendor_s_clock(run: Run) -> None:
+@invariant
+def a_new_stray_is_old_by_the_vendor_s_clock(run: Run) -> None:
     """A younger one may be about to be stored."""
     for one in run.made.revocations:
         key = run.found.listed(one.key_id)
@@ -275,29 +286,29 @@ def test_a_new_stray_is_old_by_the_vendor_s_clock(run: Run) -> None:
             assert run.found.listing.vendor_time - key.created_at >= STRAY_AGE
 
 
-@given(runs())
-def test_what_suspends_suspends_all_but_incidents(run: Run) -> None:
+@invariant
+def what_suspends_suspends_all_but_incidents(run: Run) -> None:
     """A hold, a replica behind, no list, no current key: nothing ordinary dies."""
     if run.made.suspended or run.found.listing is None or run.found.current is None:
         assert ordinary(run.made) == []
 
 
-@given(runs())
-def test_every_suspect_key_is_dealt_with(run: Run) -> None:
+@invariant
+def every_suspect_key_is_dealt_with(run: Run) -> None:
     """Unless it is current it dies now, or the vendor was asked about it and it waits."""
     dealt = {one.key_id for one in (*run.made.retire, *run.made.waiting)}
     assert run.seen.suspects - run.found.in_use <= dealt
 
 
-@given(runs())
-def test_a_dead_key_is_left_alone(run: Run) -> None:
+@invariant
+def a_dead_key_is_left_alone(run: Run) -> None:
     """It is neither revoked nor probed again."""
     for one in (*run.made.retire, *run.made.waiting):
         assert not run.seen.journal.dead(one.key_id)
 
 
-@given(runs())
-def test_labels_stay_within_their_number(run: Run) -> None:
+@invariant
+def labels_stay_within_their_number(run: Run) -> None:
     """Room is left for the labels of AWS."""
     kept = sum(keep_label(version.id) in version.labels for version in run.found.versions)
     used = sum(len(version.labels) for version in run.found.versions)
@@ -305,8 +316,8 @@ def test_labels_stay_within_their_number(run: Run) -> None:
     assert len(run.made.keep) <= max(0, ROOM_FOR_LABELS - used)
 
 
-@given(runs())
-def test_no_label_but_ours_is_removed(run: Run) -> None:
+@invariant
+def no_label_but_ours_is_removed(run: Run) -> None:
     """AWS's are AWS's; and a version that a proof needs keeps a label, or gets one."""
     by_id = {version.id: version for version in run.found.versions}
     gone: dict[str, set[str]] = {}
@@ -323,7 +334,16 @@ def test_no_label_but_ours_is_removed(run: Run) -> None:
             assert not any(label.startswith(KEEP_PREFIX) for label in labels)
 
 
-@given(runs())
-def test_what_was_found_is_written_down_once(run: Run) -> None:
+@invariant
+def what_was_found_is_written_down_once(run: Run) -> None:
     """A second run that finds the same has nothing to write."""
     assert observe(run.seen.journal, run.seen, POLICY) == run.seen.journal
+
+
+@settings(max_examples=200)
+@given(runs())
+def test_every_invariant_holds(run: Run) -> None:
+    """Whatever the run finds, and of each of them."""
+    assert len(INVARIANTS) == 15
+    for holds in INVARIANTS:
+        holds(run)
