@@ -2,7 +2,8 @@
 
 CPython's own engine cannot be counted, and a time depends on the machine. This one reads what
 `re._parser` makes of a pattern, which is what CPython's engine runs, and tries the same ways in the
-same order. It has none of CPython's shortcuts, so it counts no less. It is slow: for short texts.
+same order. It has none of CPython's shortcuts, so it counts no less. It is slow, so it is for short
+texts, and takes a limit of hundreds or thousands (``{4096}``) for one of twelve.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 Text = str | bytes
 #: Where counting ends: a pattern may take exponential time.
 MOST_WORK = 100_000
+#: A limit of hundreds shows only in texts that are longer, so it counts as one of this many.
+_HUNDREDS, _LOW_LIMIT = 100, 12
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 _ONE_CHARACTER = (_constants.LITERAL, _constants.NOT_LITERAL, _constants.ANY, _constants.IN)
 
@@ -110,7 +113,7 @@ class CountingPattern:
             yield at + end - begin
 
     def _repeat(self, item: Any, at: int) -> Iterator[int]:
-        operator, (least, most, inner) = item
+        operator, (least, most, inner) = item[0], _limited(item[1])
         lazy = operator is _constants.MIN_REPEAT
         if len(inner) == 1 and inner[0][0] in _ONE_CHARACTER:
             run = self._run(inner[0], int(most), at)
@@ -145,6 +148,14 @@ class CountingPattern:
             tree = _parser.SubPattern(self._tree.state, [item])
             self._compiled[id(item)] = _compiler.compile(tree, self._tree.state.flags)
         return self._compiled[id(item)].match(self._text, at) is not None
+
+
+def _limited(repeat: Any) -> tuple[int, int, Any]:
+    """How often something is repeated at least and at most, and what."""
+    least, most, inner = repeat
+    if most >= _HUNDREDS and most is not _constants.MAXREPEAT:
+        least, most = min(least, _LOW_LIMIT), _LOW_LIMIT
+    return least, most, inner
 
 
 def hostile_texts(pattern: re.Pattern[Any], length: int) -> Iterator[Text]:
@@ -198,7 +209,7 @@ def _sample(tree: Any) -> str:
         elif operator is _constants.ATOMIC_GROUP:
             text += _sample(argument)
         elif operator in _REPEATS:
-            least, most, inner = argument
+            least, most, inner = _limited(argument)
             text += _sample(inner) * min(max(least, 2), int(most))
     return text
 
