@@ -77,6 +77,18 @@ def built_for_arm64(make_once: MakeOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
+def built_with_repair(built: Path, make_once: MakeOnce) -> Path:
+    """As ``built``, with a ``sealing`` that can repair."""
+
+    def make(path: Path) -> Path:
+        package(path, HOST, "REPAIR=1", target="package-sealing")
+        (path / "rotation").symlink_to(built / "rotation")
+        return path
+
+    return make_once("repair", make)
+
+
+@pytest.fixture(scope="session")
 def runtime(make_once: MakeOnce) -> Path:
     """What Lambda's Python runtime brings."""
     return make_once("runtime", lambda_runtime)
@@ -95,14 +107,10 @@ def interface_emulator_binary(sam_installed: Path) -> Path:
 
 
 @pytest.fixture
-def artifacts(request: pytest.FixtureRequest, built: Path, make_once: MakeOnce) -> Path:
-    """What is deployed; by a parameter, what ``make package`` builds with that variable."""
-    variable: str | None = getattr(request, "param", None)
-    return (
-        built
-        if variable is None
-        else make_once(variable, lambda path: package(path, HOST, variable))
-    )
+def artifacts(request: pytest.FixtureRequest) -> Path:
+    """What is deployed: ``built``, or the fixture that a parameter names."""
+    directory: Path = request.getfixturevalue(getattr(request, "param", "built"))
+    return directory
 
 
 @pytest.fixture

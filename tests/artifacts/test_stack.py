@@ -24,12 +24,11 @@ from rotation.sandbox.aws.rotations import RetryPolicy, StepRun
 from rotation.sandbox.vendor import Pki, PortalKey, Role, ValidationServices, VendorEmulator
 from rotation.sealing.storage.s3 import IN_MEMORY
 from rotation.sealing.verify import verify
-from tests.artifacts.conftest import MakeOnce
 from tests.artifacts.emulator import EmulatedFunction
 from tests.artifacts.parameter_sets import FULLEST, SHORTEST
 from tests.artifacts.stack import Stack
 from tests.artifacts.template import Template
-from tests.artifacts.toolchain import HOST, SCRIPTS, package
+from tests.artifacts.toolchain import SCRIPTS
 from tests.sealing.images import png
 from tests.sealing.pdfs import large, pdf
 from tests.unattended.fixtures import as_record, task
@@ -209,17 +208,24 @@ class Site:
 
 @pytest.fixture
 def site(
-    make_once: MakeOnce, runtime: Path, interface_emulator_binary: Path, tmp_path: Path
+    built_with_repair: Path, runtime: Path, interface_emulator_binary: Path, tmp_path: Path
 ) -> Iterator[Site]:
     """Nothing is deployed yet. The artifact can repair, as the fullest set asks for."""
-    built = make_once("REPAIR=1", lambda path: package(path, HOST, "REPAIR=1"))
     services = ValidationServices(Pki.create(_now()), clock=_now)
     vendor = VendorEmulator(services.pki, clock=_now)
     with ExitStack() as running:
         running.enter_context(services)
         running.enter_context(vendor)
         cloud = running.enter_context(Cloud(retries=RetryPolicy(())))
-        yield Site(cloud, vendor, services, tmp_path, built, runtime, interface_emulator_binary)
+        yield Site(
+            cloud,
+            vendor,
+            services,
+            tmp_path,
+            built_with_repair,
+            runtime,
+            interface_emulator_binary,
+        )
 
 
 def test_the_shortest_stack_rotates_and_seals(site: Site) -> None:

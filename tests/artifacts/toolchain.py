@@ -53,11 +53,11 @@ def succeed(*command: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | Non
     return finished.stdout
 
 
-def package(into: Path, arch: str, *more: str) -> Path:
+def package(into: Path, arch: str, *more: str, target: str = "package") -> Path:
     """``make package`` for the running interpreter and ``arch``; gives the directory built into."""
     succeed(
         "make",
-        "package",
+        target,
         f"BUILD={into}",
         f"ARCH={arch}",
         f"PYTHON_VERSION={VERSION}",
