@@ -12,9 +12,11 @@ import pytest
 from tests.harness.soak.settings import SHORT, SoakSettings
 from tests.harness.soak.soak import Soak
 
-# Without stray rejections: each would be a reason to refresh.
+# Without stray rejections: each would be a reason to refresh. With pauses: what these wait for is
+# time and not seals, and other tests need the processors.
 _CALM = replace(
     SHORT,
+    pause=timedelta(seconds=0.5),
     seals=40,
     rotations=2,
     every=100,

@@ -39,7 +39,7 @@ class Size:
     actors: tuple[str, ...] = tuple(ACTORS)
 
 
-SHORT = Size(pairs=None, singles=400, triples=80, failures=80)
+SHORT = Size(pairs=None, singles=240, triples=60, failures=60)
 
 
 @dataclass

@@ -156,6 +156,7 @@ class ClientProcesses:
                     destination=DESTINATION_BUCKET,
                     function=None if own else SEAL,
                     threads=settings.threads,
+                    pause=settings.pause.total_seconds(),
                     soft=settings.soft.total_seconds(),
                     hard=settings.hard.total_seconds(),
                     cache=settings.cache,
@@ -233,7 +234,7 @@ class ClientProcesses:
         for client in self._clients:
             client.stop()
         for client in self._clients:
-            self.unasked_ends += not client.join(60)
+            self.unasked_ends += not client.join(300)
 
     def kill(self) -> None:
         """End every process now."""

@@ -18,7 +18,7 @@ from rotation.secrets_manager.labels import AWSCURRENT
 from rotation.secrets_manager.versions import SecretVersions
 from tests.harness.soak.soak_deployment import SoakDeployment
 
-_PATIENCE = timedelta(seconds=60)
+_PATIENCE = timedelta(minutes=5)
 
 
 @dataclass

@@ -28,6 +28,7 @@ class SoakSettings:
         lambda_clients: application processes that ask the sealing function.
         own_clients: application processes that seal by themselves.
         threads: threads of each.
+        pause: how long a thread waits after each seal.
         troubles: how often each kind of disturbances comes.
         throttled: for how long Secrets Manager throttles each time.
         restarts: how often a process of each kind is killed.
@@ -55,6 +56,7 @@ class SoakSettings:
     lambda_clients: int = 2
     own_clients: int = 2
     threads: int = 4
+    pause: timedelta = timedelta(0)
     troubles: int = 20
     throttled: timedelta = timedelta(seconds=1)
     restarts: int = 12

@@ -123,7 +123,7 @@ class SoakDeployment(Deployment):
         # Under its lock an idle process stays idle until it is gone.
         with runner._changed:
             if idle:
-                runner._changed.wait_for(lambda: runner._idle, timeout=60)
+                runner._changed.wait_for(lambda: runner._idle, timeout=300)
             chosen = [*runner._idle] if idle else [*runner._busy, *runner._idle]
             if not chosen:
                 return False

@@ -1,4 +1,4 @@
-"""One application process: threads that seal without pause until its stdin ends, or a signal.
+"""One application process: threads that seal until its stdin ends, or a signal.
 
 ``python -m tests.harness.soak.worker '{…}'`` with AWS's variables for its own access key id, and
 those of the sealing function where it seals in its own process. Tells each seal and each rejection
@@ -43,6 +43,7 @@ class ClientTask:
         destination: the bucket for sealed documents.
         function: the sealing function; None: it seals by itself.
         threads: how many seal at once.
+        pause: how many seconds each of them waits after a seal.
         soft: soft TTL in seconds.
         hard: hard TTL in seconds.
         cache: the name of the cache in `CACHES`; empty for the product's.
@@ -54,6 +55,7 @@ class ClientTask:
     destination: str
     function: str | None
     threads: int
+    pause: float
     soft: float
     hard: float
     cache: str = ""
@@ -79,7 +81,7 @@ def own_sealer() -> Invoker:
     return InProcessInvoker(SealerWiring(settings).sealer(Deadline.after(timedelta(days=1))))
 
 
-def seal_until(stop: Event, seal: Callable[[], Seal], report: Report) -> None:
+def seal_until(stop: Event, pause: float, seal: Callable[[], Seal], report: Report) -> None:
     """Seal the document again and again, and tell what came of it each time."""
     while not stop.is_set():
         try:
@@ -88,6 +90,7 @@ def seal_until(stop: Event, seal: Callable[[], Seal], report: Report) -> None:
             report("failed", f"{error.code}: {error}".replace("\n", " ")[:400])
         else:
             report("sealed", sealed.key_id)
+        stop.wait(pause)
 
 
 def main(argument: str) -> None:
@@ -109,7 +112,7 @@ def main(argument: str) -> None:
     for place in range(task.threads):
         destination = ObjectLocation(task.destination, f"{task.name}/{place}.pdf")
         seal = partial(client.seal, source, destination)
-        threads.append(Thread(target=seal_until, args=(stop, seal, report)))
+        threads.append(Thread(target=seal_until, args=(stop, task.pause, seal, report)))
     report("begun", "")
     for thread in threads:
         thread.start()

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 
 from tests.harness.faults.mutants import MUTANTS, Mutant, planted
-from tests.harness.faults.scenarios import Outcome, Scenario, of_mutant, run
+from tests.harness.faults.runner import clean_run
+from tests.harness.faults.scenarios import Scenario, of_mutant, run
 from tests.harness.faults.suite_mutants import SUITE_MUTANTS, SuiteMutant, outcome
 from tests.harness.faults.world_factories import quick
 from tests.paths import ROOT
-
-
-@cache
-def clean_run(activity: str) -> Outcome:
-    """What the sound product does in an activity without a fault."""
-    return run(Scenario(activity), quick)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
