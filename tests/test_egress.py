@@ -233,7 +233,7 @@ def test_the_environments_proxies_are_ignored(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
-    assert DIRECT.session().get(emulator.url, timeout=60).status_code == 404
+    assert DIRECT.session().get(emulator.url, timeout=300).status_code == 404
 
 
 def test_a_bundle_may_have_comments(certificate: Certificate) -> None:

@@ -28,7 +28,7 @@ from rotation.sandbox.aws import REGION
 from rotation.sandbox.aws.functions import InvocationResult
 from rotation.sandbox.aws.http_function import INVOCATIONS, HttpFunction
 
-_PATIENCE = timedelta(seconds=60)
+_PATIENCE = timedelta(minutes=5)
 
 
 @dataclass

@@ -224,7 +224,7 @@ def test_the_printed_digest_is_that_of_the_files(built: Path, artifact: str) -> 
         r"`(find \. .*? sha256sum)`", (ROOT / "docs" / "deploying.md").read_text()
     )
     listing = subprocess.run(
-        ["sh", "-c", command], cwd=built / artifact, capture_output=True, check=True, timeout=60
+        ["sh", "-c", command], cwd=built / artifact, capture_output=True, check=True, timeout=300
     ).stdout
     figures = json.loads((built / f"{artifact}.json").read_text())
     assert hashlib.sha256(listing).hexdigest() == figures["sha256"]

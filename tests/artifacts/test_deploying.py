@@ -30,7 +30,7 @@ def _shell(deployment: Deployment, home: Path, command: str, typed: str = "") ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

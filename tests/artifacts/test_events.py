@@ -306,7 +306,7 @@ class Trail:
     def rotate(self) -> tuple[str, dict[str, Any]]:
         """Rotate; the ClientRequestToken, and the event of the rotation's end."""
         token = self._secrets.rotate_secret(SecretId=SECRET)["VersionId"]
-        outcome = self._sandbox.cloud.wait_for_rotation(SECRET, token, timedelta(seconds=60))
+        outcome = self._sandbox.cloud.wait_for_rotation(SECRET, token, timedelta(minutes=5))
         if outcome.succeeded:
             return token, service_event("RotationSucceeded", self.arn)
         return token, service_event("RotationFailed", self.arn, errorMessage=outcome.error)

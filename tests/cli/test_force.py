@@ -57,7 +57,7 @@ def operator(reused: ReusedDeployment) -> OperatorTerminal:
 
 def until(true: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
     """Wait for something that another process does, or for that process to end."""
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 300
     while not true() and (process is None or process.poll() is None):
         assert time.monotonic() < ends
         time.sleep(0.002)
@@ -77,7 +77,7 @@ def another_secret(deployment: Deployment, name: str) -> str:
         RotationRules={"AutomaticallyAfterDays": 30},
         RotateImmediately=False,
     )
-    deployment.cloud.wait_for_rotation(name, answer["VersionId"], timedelta(seconds=60))
+    deployment.cloud.wait_for_rotation(name, answer["VersionId"], timedelta(minutes=5))
     return key.id
 
 

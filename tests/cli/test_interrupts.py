@@ -41,7 +41,7 @@ class Silence:
 
     def close(self) -> None:
         self._listener.close()
-        self._thread.join(60)
+        self._thread.join(300)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class SandboxProcess:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -119,7 +119,7 @@ def test_every_command_that_it_prints_works(tmp_path: Path) -> None:
             env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         )
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "is in the pool trusted-signatures-pool (proven" in done.stdout
     assert "is current after" in done.stdout
@@ -185,7 +185,7 @@ def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(tmp_path: Path) -> N
         page = requests.get(sourced["SANDBOX_PAGE"], timeout=120)
         assert "Keys over time" in page.text
         sandbox.process.send_signal(signal.SIGINT)
-        _, said = sandbox.process.communicate(timeout=60)
+        _, said = sandbox.process.communicate(timeout=300)
         assert sandbox.process.returncode == 0, said
         assert "nothing is left running" in said
         assert commands_below(str(sandbox.folder)) == []

@@ -79,7 +79,7 @@ class SealFixture:
         return answers_of("seal", self.seal("--json", *more, code=code))
 
     def wait_for(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        said, complained = process.communicate(timeout=60)
+        said, complained = process.communicate(timeout=300)
         self.printed.append(said + complained)
         return process.returncode, said + complained
 

@@ -28,7 +28,7 @@ from rotation.sandbox.aws.traffic import AwsError
 from tests.rotation_fixture import RotationFixture
 
 NAME = "trusted-signatures-api"
-PATIENCE = 20.0
+PATIENCE = 300.0
 
 
 def document() -> str:

@@ -96,7 +96,7 @@ print(test_client().seal(*places).destination.location)
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
     sealed, alone, rejected, in_a_loop, in_a_test = ended.stdout.splitlines()

@@ -113,7 +113,7 @@ def test_two_tokens_never_share_a_key(contract: Contract) -> None:
 
     def issue(_: int) -> ApiKey:
         label = contract.label()
-        start.wait(60)
+        start.wait(300)
         return contract.issuer.issue(label, LIFE)
 
     with ThreadPoolExecutor(4) as threads:

@@ -81,7 +81,7 @@ def run(command: list[str], cwd: Path, env: Mapping[str, str], typed: str = "") 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

@@ -58,9 +58,9 @@ def rotate(deployment: Deployment) -> str:
     token: str = deployment.cloud.client("secretsmanager").rotate_secret(SecretId=SECRET)[
         "VersionId"
     ]
-    outcome = deployment.cloud.wait_for_rotation(SECRET, token, timedelta(seconds=60))
+    outcome = deployment.cloud.wait_for_rotation(SECRET, token, timedelta(minutes=5))
     assert outcome.succeeded, outcome.error
-    deployment.cloud.wait_for_events(timedelta(seconds=60))
+    deployment.cloud.wait_for_events(timedelta(minutes=5))
     return token
 
 

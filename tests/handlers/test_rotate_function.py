@@ -39,7 +39,7 @@ def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
 
 def rotate(deployment: Deployment) -> Any:
     answer = deployment.cloud.client("secretsmanager").rotate_secret(SecretId=SECRET)
-    return deployment.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
+    return deployment.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(minutes=5))
 
 
 def unstage(deployment: Deployment) -> None:
@@ -111,7 +111,7 @@ def test_a_token_of_any_characters_rotates(deployment: Deployment, token: str) -
     """API_RotateSecret: 32 to 64 characters and no pattern. One key is made, and no stray."""
     client = deployment.cloud.client("secretsmanager")
     client.rotate_secret(SecretId=SECRET, ClientRequestToken=token)
-    outcome = deployment.cloud.wait_for_rotation(SECRET, token, timedelta(seconds=60))
+    outcome = deployment.cloud.wait_for_rotation(SECRET, token, timedelta(minutes=5))
     assert outcome.succeeded, outcome.error
     assert client.get_secret_value(SecretId=SECRET)["VersionId"] == token
     label = f"sandbox|{deployment.secret_arn}|{token}"
@@ -167,7 +167,7 @@ def test_one_function_rotates_every_secret_that_names_it(deployment: Deployment)
         RotationLambdaARN=function,
         RotationRules={"ScheduleExpression": "rate(60 days)"},
     )
-    outcome = deployment.cloud.wait_for_rotation(arn, answer["VersionId"], timedelta(seconds=60))
+    outcome = deployment.cloud.wait_for_rotation(arn, answer["VersionId"], timedelta(minutes=5))
     assert outcome.succeeded, outcome.error
     held = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
     key = deployment.vendor.keys.get(held["apiKeyId"])

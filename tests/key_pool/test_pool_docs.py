@@ -85,7 +85,7 @@ def test_the_commands_work(key_pool: PoolFixture) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     said = done.stdout.splitlines()
     assert said[0].startswith(f"Key {key.id} is in the pool")

@@ -30,7 +30,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def rotate(deployment: Deployment) -> RotationOutcome:
     client = deployment.cloud.client("secretsmanager")
     answer = client.rotate_secret(SecretId=SECRET)
-    outcome = deployment.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
+    outcome = deployment.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(minutes=5))
     if not outcome.succeeded:
         client.update_secret_version_stage(
             SecretId=SECRET, VersionStage=AWSPENDING, RemoveFromVersionId=answer["VersionId"]

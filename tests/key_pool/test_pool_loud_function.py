@@ -50,7 +50,7 @@ def test_a_loud_rotation_with_a_pool_says_no_key(
                 "NOTIFICATION_TOPIC": TOPIC,
             },
             log_path=tmp_path / "logs" / f"{name}.log",
-            timeout=timedelta(seconds=60),
+            timeout=timedelta(minutes=5),
             name=name,
         )
 

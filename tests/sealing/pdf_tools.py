@@ -51,7 +51,7 @@ def mutool(document: bytes, folder: Path) -> str:
     path = folder / "drawn.pdf"
     path.write_bytes(document)
     command = ("mutool", "draw", "-q", "-N", "-r", "20", "-F", "pbm", "-o", "/dev/null", str(path))
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     return done.stderr
 
 
@@ -111,7 +111,7 @@ def render_page(document: bytes, folder: Path, page: int = 1) -> RenderedPage:
         ],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
     _, size, _, grays = done.stdout.split(b"\n", 3)
     width, height = map(int, size.split())
@@ -154,5 +154,5 @@ def nss_database(folder: Path, root_pem: bytes) -> Path:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     return done.stdout + done.stderr

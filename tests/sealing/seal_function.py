@@ -65,7 +65,7 @@ class SealFunction:
     def invoke(self, *events: object) -> tuple[list[dict[str, Any]], str]:
         """The answers to ``events``, and everything that the process has printed besides."""
         lines = "".join(json.dumps(event) + "\n" for event in events)
-        answers, printed = self._process.communicate(lines, timeout=60)
+        answers, printed = self._process.communicate(lines, timeout=300)
         assert self._process.returncode == 0, printed
         return [json.loads(line) for line in answers.splitlines()], printed
 
@@ -81,5 +81,5 @@ class SealFunction:
 
     def died(self) -> bool:
         """Whether it was killed, rather than ended; waits until either."""
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=300)
         return self._process.returncode == -signal.SIGKILL

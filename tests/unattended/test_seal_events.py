@@ -301,7 +301,7 @@ class TestBatches:
         names = [f"{number}.pdf" for number in range(3)]
         for name in names:
             arrival_queue.sealer_fixture.put(name, pdf())
-        all_have_asked = Barrier(len(names), timeout=60)
+        all_have_asked = Barrier(len(names), timeout=300)
         arrival_queue.while_signing(all_have_asked.wait)
         arrival_queue.at_once = len(names)
         assert arrival_queue.deliver() == []

@@ -132,7 +132,7 @@ class VendorFaults:
             self._releases += 1
             self._condition.notify_all()
 
-    def wait_until_holding(self, timeout: timedelta = timedelta(seconds=60)) -> bool:
+    def wait_until_holding(self, timeout: timedelta = timedelta(minutes=5)) -> bool:
         """Wait until an answer is being withheld; False if none is after ``timeout``."""
         with self._condition:
             return self._condition.wait_for(lambda: self._holding > 0, timeout.total_seconds())

@@ -69,7 +69,7 @@ def hanging_up_port(certificate: Path | None = None) -> Iterator[int]:
     finally:
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
-        thread.join(60)
+        thread.join(300)
 
 
 def self_signed(path: Path) -> Path:

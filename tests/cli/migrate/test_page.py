@@ -96,7 +96,7 @@ def _run(code: str, deployment: Deployment) -> dict[str, Any]:
         },
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr

@@ -152,7 +152,7 @@ def ask(url: str, method: str = "GET") -> tuple[int, Any]:
     """Status and JSON of an answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(urllib.request.Request(url, method=method), timeout=60) as answer:
+        with opener.open(urllib.request.Request(url, method=method), timeout=300) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -48,7 +48,7 @@ class TwoRegionsCloud(Cloud):
         lambda_simple_backends[self.account][region].register(name, TIMEOUTS[ROTATE], 512)
 
     def wait_for_rotation(
-        self, secret_id: str, token: str, timeout: timedelta = timedelta(seconds=60)
+        self, secret_id: str, token: str, timeout: timedelta = timedelta(minutes=5)
     ) -> RotationOutcome:
         """As `Cloud.wait_for_rotation`; an ARN names the Region too."""
         if secret_id.startswith("arn:"):

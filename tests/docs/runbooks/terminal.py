@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-_PATIENCE = 90.0
+_PATIENCE = 300.0
 
 
 @dataclass

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient as Client
 
 AwsCli = Callable[..., Any]
-LIMIT = timedelta(seconds=60)
+LIMIT = timedelta(minutes=5)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def aws(cloud: Cloud) -> AwsCli:
             env=cloud.environment() | {"PATH": os.defpath, "HTTP_PROXY": "http://127.0.0.1:9"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -79,7 +79,7 @@ def test_dry_run(cloud: Cloud, function: InProcess) -> None:
 def test_event_is_asynchronous(cloud: Cloud, function: InProcess) -> None:
     """API_Invoke, Event: 202 while the function has not even begun."""
     go_on = Event()
-    function.handle = lambda event: go_on.wait(60)
+    function.handle = lambda event: go_on.wait(300)
     answer = cloud.client("lambda").invoke(
         FunctionName="f", InvocationType="Event", Payload=b'{"a": 1}'
     )

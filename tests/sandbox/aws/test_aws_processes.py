@@ -172,7 +172,7 @@ class TestPool:
             writers = [gate.open("wb") for gate in gates]
             for writer in writers:
                 writer.close()
-            assert len({answer.result(60) for answer in answers}) == 3
+            assert len({answer.result(300) for answer in answers}) == 3
 
     def test_further_ones_wait(self, start: Start) -> None:
         """One process more than the concurrency is never started."""
@@ -238,7 +238,7 @@ class TestPool:
             answer = pool.submit(ask_wrongly, function, gate=str(gate))
             with gate.open("wb"):
                 function.close()
-                assert answer.result(60)["errorType"] == "Runtime.ExitError"
+                assert answer.result(300)["errorType"] == "Runtime.ExitError"
 
 
 class TestEndOfTheParent:
@@ -283,11 +283,11 @@ class TestInvokeInterface:
             yield f"http://127.0.0.1:{int(runtime.stdout.readline())}"
             assert runtime.stdin is not None
             runtime.stdin.close()
-            assert runtime.wait(60) == 0
+            assert runtime.wait(300) == 0
 
     def test_path_of_the_emulator(self, url: str) -> None:
         """The emulator's one path serves invocations; any other is not found."""
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=300)
         connection.request("POST", "/2015-03-31/functions/function/invocations", b'{"a": 1}')
         answer = connection.getresponse()
         assert (answer.status, json.loads(answer.read())["event"]) == (200, {"a": 1})

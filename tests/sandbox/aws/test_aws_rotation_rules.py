@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 MONTHLY: Any = {"AutomaticallyAfterDays": 30}
-LIMIT = timedelta(seconds=60)
+LIMIT = timedelta(minutes=5)
 
 
 @pytest.fixture(autouse=True)

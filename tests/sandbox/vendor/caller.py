@@ -71,7 +71,7 @@ class Caller:
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection of its own."""
-        return http.client.HTTPConnection(urlsplit(self.emulator.url).netloc, timeout=60)
+        return http.client.HTTPConnection(urlsplit(self.emulator.url).netloc, timeout=300)
 
     def call(
         self,

@@ -24,14 +24,14 @@ def portal() -> Iterator[VendorPortal]:
 
 def test_a_key_is_made_and_revoked(portal: VendorPortal) -> None:
     """The answer has what `rotation pool add` reads; a revoked key is not accepted any more."""
-    made = requests.post(portal.url, timeout=60)
+    made = requests.post(portal.url, timeout=300)
     assert made.status_code == 201
     key = made.json()
     assert set(key) == {"apiKeyId", "apiKey", "expiresAt"}
     held = portal.keys.accepted(key["apiKeyId"])
     assert held is not None
     assert held.material == key["apiKey"]
-    revoked = requests.delete(f"{portal.url}/{key['apiKeyId']}", timeout=60)
+    revoked = requests.delete(f"{portal.url}/{key['apiKeyId']}", timeout=300)
     assert revoked.status_code == 200
     assert portal.keys.accepted(key["apiKeyId"]) is None
 
@@ -52,8 +52,8 @@ def test_a_key_that_was_made_elsewhere_is_shown_once(portal: VendorPortal) -> No
 def test_what_the_portal_does_not_know_changes_nothing(portal: VendorPortal) -> None:
     """A key too many, a key that is not there, and any other address."""
     for _ in range(2):
-        requests.post(portal.url, timeout=60)
-    assert requests.post(portal.url, timeout=60).status_code == 409
-    assert requests.delete(f"{portal.url}/nobody", timeout=60).status_code == 404
-    assert requests.get(portal.url, timeout=60).status_code == 404
+        requests.post(portal.url, timeout=300)
+    assert requests.post(portal.url, timeout=300).status_code == 409
+    assert requests.delete(f"{portal.url}/nobody", timeout=300).status_code == 404
+    assert requests.get(portal.url, timeout=300).status_code == 404
     assert len(portal.keys.all()) == 2

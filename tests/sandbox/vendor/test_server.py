@@ -62,7 +62,7 @@ def test_a_body_that_cannot_be_read_is_refused(
 ) -> None:
     """The server says why and closes, since it cannot tell where the next request begins."""
     parts = urlsplit(emulator.url)
-    with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=60) as raw:
+    with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=300) as raw:
         raw.sendall(b"POST /v1/sign HTTP/1.1\r\nHost: sandbox\r\n" + head + b"\r\n\r\n")
         answer = b"".join(iter(lambda: raw.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 " + status)
@@ -122,7 +122,7 @@ def test_stopping_leaves_nothing_behind(pki: Pki, clock: Clock, outage: Outage |
     with pytest.raises(ConnectionRefusedError):
         signer.sign()
     for thread in set(threading.enumerate()) - before:
-        thread.join(timeout=60)
+        thread.join(timeout=300)
         assert not thread.is_alive()
 
 
@@ -150,7 +150,7 @@ def test_nothing_is_printed(
     assert signer.call("POST", "/v1/sign", headers={}).status == 401
     parts = urlsplit(emulator.url)
     for line in (b"NONSENSE\r\n\r\n", b"POST /v1/sign HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"):
-        with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=60) as raw:
+        with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=300) as raw:
             raw.sendall(line)
     emulator.stop()
     assert capfd.readouterr() == ("", "")

@@ -103,7 +103,7 @@ def test_copying_overlaps_hashing(large_fixture: LargeDocumentFixture) -> None:
     last = large_fixture.ranges_of_a_seal() - 1
     copying = threading.Event()
     large_fixture.server.faults.before("UploadPartCopy", copying.set)
-    large_fixture.server.faults.before("GetObject", lambda: copying.wait(60), skip=last)
+    large_fixture.server.faults.before("GetObject", lambda: copying.wait(300), skip=last)
     large_fixture.seal()
     assert copying.is_set()
     assert large_fixture.sealed_whole()
@@ -115,7 +115,7 @@ def test_copying_overlaps_signing(large_fixture: LargeDocumentFixture) -> None:
     sign = large_fixture.sealer_fixture.sign
 
     def sign_late(key: ApiKey, digest: bytes, *, timestamp: bool = False) -> bytes:
-        assert copying.wait(60)
+        assert copying.wait(300)
         return sign(key, digest, timestamp=timestamp)
 
     large_fixture.server.faults.before("UploadPartCopy", copying.set)

@@ -74,7 +74,7 @@ def by_pdfsig(document: bytes, folder: Path) -> Opinion:
     path = folder / "judged.pdf"
     path.write_bytes(document)
     done = subprocess.run(
-        ["pdfsig", "-nocert", str(path)], check=False, capture_output=True, timeout=60
+        ["pdfsig", "-nocert", str(path)], check=False, capture_output=True, timeout=300
     )
     genuine, whole = set(), set()
     for block in re.split(r"Signature #\d+:", done.stdout.decode("utf-8", "replace"))[1:]:

@@ -93,13 +93,13 @@ class GatewayDeployment:
             RotationRules={"AutomaticallyAfterDays": 30},
             RotateImmediately=False,
         )
-        outcome = self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
+        outcome = self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(minutes=5))
         assert outcome.succeeded, outcome
 
     def rotate(self) -> None:
         """What the schedule does."""
         answer = self.secrets.rotate_secret(SecretId=SECRET)
-        outcome = self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(seconds=60))
+        outcome = self.cloud.wait_for_rotation(SECRET, answer["VersionId"], timedelta(minutes=5))
         assert outcome.succeeded, outcome
 
     def reconcile(self, *secrets: str) -> dict[str, Any]:
