@@ -62,6 +62,7 @@ GROUPS: Final[dict[str, dict[str, _Listed]]] = {
         "attest": _Listed("Say that an unprovable key is dead", "rotation.cli.attest"),
         "evidence": _Listed("Show the records of incidents", "rotation.cli.evidence"),
         "exposure": _Listed("Show who could read, and who did", "rotation.cli.exposure.command"),
+        "leaver": _Listed("Rotate what somebody knew who leaves", "rotation.cli.exposure.leaver"),
     },
     "Audit": {
         "report": _Listed("Report on keys for an auditor", "rotation.cli.report.command"),

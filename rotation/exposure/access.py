@@ -96,6 +96,11 @@ class SecretFacts:
         """The account's id."""
         return self.arn.split(":")[4]
 
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """How a caller may name it: its name, its ARN, and the ARN without its suffix."""
+        return self.name, self.arn, self.arn[:-7]
+
 
 @dataclass(frozen=True)
 class Simulated:
@@ -266,6 +271,8 @@ class Readers:
     ) -> dict[str, Simulated]:
         found = dict.fromkeys(resources, Simulated())
         for start in range(0, len(resources), RESOURCES_AT_ONCE):
+            if len(resources) > RESOURCES_AT_ONCE:
+                self._progress(f"what {member.name} may do: {start} of {len(resources)}")
             part = resources[start : start + RESOURCES_AT_ONCE]
             context = _context(action, secrets)
             for result in self._iam.simulate(member.arn, [action], part, context):

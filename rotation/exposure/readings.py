@@ -155,8 +155,8 @@ def caller(identity: Mapping[str, Any]) -> CallerIdentity:
 
 
 def is_of(reading: SecretRead, secret: SecretFacts) -> bool:
-    """Whether a reading is of a secret: by its name, its ARN, or the ARN without its suffix."""
-    return reading.secret in (secret.name, secret.arn, secret.arn[:-7])
+    """Whether a reading is of a secret, however the caller named it."""
+    return reading.secret in secret.names
 
 
 def sessions_of(events: Iterable[Mapping[str, Any]]) -> dict[str, CallerIdentity]:

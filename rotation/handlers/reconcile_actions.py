@@ -35,6 +35,7 @@ from rotation.handlers.reconcile_events import (
     Declare,
     EndDrill,
     Evidence,
+    NoteDeparture,
     NoteFailure,
     Object,
     Reconcile,
@@ -53,6 +54,7 @@ from rotation.incident.rollback import keep_record, roll_back
 from rotation.journal.document import incident_members, step_failure_members
 from rotation.journal.model import (
     Declaration,
+    DepartureNote,
     Journal,
     Prolongation,
     StepFailure,
@@ -254,6 +256,23 @@ def _note_failure(request: NoteFailure, parts: ReconcileParts) -> dict[str, Any]
     return {"secret": snapshot.arn, "noted": True}
 
 
+def _note_departure(request: NoteDeparture, parts: ReconcileParts) -> dict[str, Any]:
+    """Write in the journal that the secret is rotated because somebody leaves. It rotates nothing.
+
+    ``wasCurrent`` says whether the rotation with this token has made its version current before:
+    whoever was interrupted learns that nothing is left to do.
+    """
+    snapshot = _own_secret(request.secret, parts)
+    now = whole_milliseconds(parts.services.clock())
+    note = DepartureNote(request.token, now, request.reason, request.actor)
+    journals = parts.services.journals
+    journal = journals.change(
+        read_journal(journals, snapshot), lambda found: found.with_departure(note)
+    )
+    current = snapshot.has(request.token, AWSCURRENT) or journal.was_current(request.token)
+    return {"secret": snapshot.arn, "wasCurrent": current}
+
+
 def _declaration(
     request: Declare | CondemnPool | RevokeFirst, parts: ReconcileParts, name: str = ""
 ) -> Declaration:
@@ -445,6 +464,7 @@ ACTIONS: Final[Mapping[type[ReconcileRequest], Callable[[Any, ReconcileParts], d
     Advance: _advance,
     Watch: _watch,
     NoteFailure: _note_failure,
+    NoteDeparture: _note_departure,
     Attest: _attest,
     Object: _object,
     RollBack: _roll_back,

@@ -161,6 +161,24 @@ class NoteFailure(ReconcileRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoteDeparture(ReconcileRequest):
+    """Write in the journal that a secret is rotated because somebody leaves.
+
+    Attributes:
+        secret: a name or ARN.
+        reason: who leaves.
+        actor: who has it rotated, as the caller says it.
+        token: the ClientRequestToken of the rotation.
+    """
+
+    action = "note-departure"
+    secret: str
+    reason: str
+    actor: str
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attest(ReconcileRequest):
     """Write down that ``actor`` attests the death of the key with the id ``key``."""
 
@@ -244,6 +262,7 @@ REQUESTS: Final[Mapping[str, type[ReconcileRequest]]] = {
         Advance,
         Watch,
         NoteFailure,
+        NoteDeparture,
         Attest,
         Object,
         RollBack,

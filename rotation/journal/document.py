@@ -17,6 +17,7 @@ from rotation.journal.model import (
     Closing,
     Death,
     Declaration,
+    DepartureNote,
     Incident,
     Journal,
     KeyLife,
@@ -41,6 +42,7 @@ def serialize(journal: Journal) -> bytes:
         "incidents": [incident_members(one) for one in journal.incidents],
         "stepFailures": step_failure_members(journal),
         "phases": None if journal.phases is None else _phases(journal.phases),
+        "departures": departure_members(journal),
     }
     return json.dumps(members).encode()
 
@@ -60,9 +62,10 @@ def parse(document: bytes, secret_arn: str, revision: str) -> Journal:
                 {one: _read_version(found) for one, found in members["versions"].items()},
                 {one: _read_key(found) for one, found in members["keys"].items()},
                 tuple(map(_read_incident, members["incidents"])),
-                # Journals of version 0.2 and older have neither of these members.
+                # Journals of version 0.2 and older have none of these members.
                 tuple(map(_read_step_failure, members.get("stepFailures", ()))),
                 _read_phases(members.get("phases")),
+                tuple(map(_read_departure, members.get("departures", ()))),
                 revision,
             )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -113,6 +116,14 @@ def step_failure_members(journal: Journal) -> list[dict[str, Any]]:
             "retryable": one.retryable,
         }
         for one in journal.step_failures
+    ]
+
+
+def departure_members(journal: Journal) -> list[dict[str, Any]]:
+    """The rotations because somebody left, as JSON members."""
+    return [
+        {"token": one.token, "at": _text(one.at), "reason": one.reason, "actor": one.actor}
+        for one in journal.departures
     ]
 
 
@@ -255,6 +266,15 @@ def _read_phases(members: Mapping[str, Any] | None) -> Phases | None:
             PhaseEvent(one["id"], one["phase"], datetime.fromisoformat(one["at"]), one["facts"])
             for one in members["waiting"]
         ),
+    )
+
+
+def _read_departure(members: Mapping[str, Any]) -> DepartureNote:
+    return DepartureNote(
+        members["token"],
+        datetime.fromisoformat(members["at"]),
+        members["reason"],
+        members["actor"],
     )
 
 

@@ -19,6 +19,9 @@ ATTESTED_BY: Final = "attestedBy"
 #: times, and a person needs the newest cause.
 MOST_STEP_FAILURES: Final = 20
 
+#: How many departures of people a journal keeps, the newest.
+MOST_DEPARTURES: Final = 20
+
 #: How many characters of the message of a failed step are kept.
 LONGEST_FAILURE_MESSAGE: Final = 1000
 
@@ -259,6 +262,23 @@ class Phases:
 
 
 @dataclass(frozen=True)
+class DepartureNote:
+    """That the secret is rotated because somebody who knew it leaves.
+
+    Attributes:
+        token: the ClientRequestToken of the rotation; a departure is noted once under it.
+        at: when it was noted, aware UTC.
+        reason: who leaves.
+        actor: who has it rotated, such as an ARN.
+    """
+
+    token: str
+    at: datetime
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True)
 class Journal:
     """What is known of one secret.
 
@@ -271,6 +291,7 @@ class Journal:
         incidents: its incidents, in the order in which they were opened.
         step_failures: the failed steps of the newest rotation that had any, in their order.
         phases: the phases that were announced; None: nothing is announced.
+        departures: the rotations because somebody left, in their order.
         revision: which state of the stored journal this was read from; None: none was stored.
     """
 
@@ -281,6 +302,7 @@ class Journal:
     incidents: tuple[Incident, ...] = ()
     step_failures: tuple[StepFailure, ...] = ()
     phases: Phases | None = None
+    departures: tuple[DepartureNote, ...] = ()
     revision: str | None = field(default=None, compare=False)
 
     @property
@@ -327,6 +349,12 @@ class Journal:
         """This journal with one more failed step; those of an earlier rotation are left out."""
         same = [one for one in self.step_failures if one.token == failure.token]
         return replace(self, step_failures=(*same, failure)[-MOST_STEP_FAILURES:])
+
+    def with_departure(self, note: DepartureNote) -> Journal:
+        """This journal with a departure noted, once under its token."""
+        if any(one.token == note.token for one in self.departures):
+            return self
+        return replace(self, departures=(*self.departures, note)[-MOST_DEPARTURES:])
 
     def suspects_alive(self, incident: Incident) -> Iterable[str]:
         """The suspect keys of an incident that are not proven dead."""

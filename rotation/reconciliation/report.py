@@ -13,7 +13,12 @@ from rotation.core.ports import IssuerCondition, VendorKey
 from rotation.credential import iso_utc
 from rotation.errors import RotationError
 from rotation.incident.declaration import tag_text
-from rotation.journal.document import incident_members, key_members, step_failure_members
+from rotation.journal.document import (
+    departure_members,
+    incident_members,
+    key_members,
+    step_failure_members,
+)
 from rotation.reconciliation.execution import ExecutionResult
 from rotation.reconciliation.key_warnings import KeyWarning
 from rotation.reconciliation.plan import Plan, Reason, Retirement
@@ -60,6 +65,7 @@ def secret_report(
         ],
         "incidents": [incident_members(one) for one in situation.journal.incidents],
         "stepFailures": step_failure_members(situation.journal),
+        "departures": departure_members(situation.journal),
         "vendorKeys": None
         if situation.listing is None
         else [_vendor_key(key) for key in situation.listing.keys],

@@ -48,7 +48,7 @@ def _run() -> _ForceRun:
 def test_a_function_that_cannot_be_asked_is_one_of_our_errors() -> None:
     """Whoever waits for an incident goes on in spite of a reconciliation that was not answered."""
     with pytest.raises(RotationError, match="Could not ask the reconcile function to reconcile"):
-        _run()._ask("reconcile", ARN)
+        _NoAnswer().ask_about("reconcile", ARN)
 
 
 def test_a_person_reads_what_could_not_be_asked() -> None:

@@ -352,6 +352,7 @@ def test_a_hold_is_set_and_released(operator: OperatorTerminal) -> None:
         "exposure",
         "force",
         "hold",
+        "leaver",
         "migrate",
         "pool",
         "release",

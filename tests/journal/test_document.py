@@ -16,6 +16,7 @@ from rotation.journal.model import (
     Closing,
     Death,
     Declaration,
+    DepartureNote,
     Incident,
     Journal,
     KeyLife,
@@ -60,6 +61,7 @@ FULL = Journal(
     ),
     (StepFailure("t1", NOW, "createSecret", "key_quota", "20 keys exist.", retryable=False),),
     Phases(frozenset({"dead k1"}), (PhaseEvent("e1", "dead", NOW, {"keyId": "k1"}),)),
+    (DepartureNote("t2", NOW, "left: user/ada", "arn:of-bob"),),
 )
 
 
@@ -150,12 +152,14 @@ def test_every_member_of_the_document_is_on_the_page() -> None:
     phases = named(table("The whole")["phases"])
     [waiting] = document["phases"]["waiting"]
     assert set(phases) == {*document["phases"], *waiting}
+    assert table("A departure").keys() == document["departures"][0].keys()
 
 
 def test_a_journal_of_an_older_version_is_read() -> None:
     """It says nothing of failed steps, of phases, and of graces that were prolonged."""
     members = json.loads(serialize(FULL))
-    del members["stepFailures"], members["phases"], members["keys"]["k1"]["prolongations"]
+    del members["stepFailures"], members["phases"], members["departures"]
+    del members["keys"]["k1"]["prolongations"]
     keys = {"k1": replace(FULL.keys["k1"], prolongations=())}
-    older = replace(FULL, keys=keys, step_failures=(), phases=None)
+    older = replace(FULL, keys=keys, step_failures=(), phases=None, departures=())
     assert parse(json.dumps(members).encode(), ARN, "1") == older

@@ -125,11 +125,12 @@ class Sources:
         except AccountReadError as error:
             return Gap("older", f"Calls of more than {KEPT.days} days ago are not told. {error}")
         places = ", ".join(f"{name} in s3://{bucket}" for name, bucket in found)
-        where = f"These trails may keep them: {places}." if found else "No trail keeps them here."
-        return Gap(
-            "older",
-            f"The event history has {KEPT.days} days. {where} They are not read by this command.",
+        where = (
+            f"These trails may keep more, and are not read here: {places}."
+            if found
+            else "This Region has no trail that would keep more."
         )
+        return Gap("older", f"The event history has {KEPT.days} days. {where}")
 
 
 def window_since(since: datetime | None) -> Window:

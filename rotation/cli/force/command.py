@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from rotation.cli.force.leaked_pool import LeakedPool, declare_pool_leaked
-from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.account import AwsAccount, NotAskedError
 from rotation.cli.shared.errors import error_text
 from rotation.cli.shared.options import (
     json_option,
@@ -35,10 +35,6 @@ _MAX_PARALLEL = 8
 REVOKE_FIRST = "revoke-first"
 #: Exit code: the new key is current, but something is left to do about an old one.
 EXIT_UNFINISHED = 3
-
-
-class _NotAskedError(RotationError):
-    """The reconcile function could not be asked, or refused or failed; the message says which."""
 
 
 @dataclass
@@ -97,7 +93,7 @@ class _ForceRun:
         """Contain the leak of one secret. An error ends this secret only, and not the others."""
         try:
             return ForceResult(name, self._contain(name))
-        except _NotAskedError as error:
+        except NotAskedError as error:
             problem = str(error)
         except RotationError as error:
             problem = error_text(error)
@@ -114,19 +110,12 @@ class _ForceRun:
         return contain(
             arn,
             declaration,
-            self._ask,
+            self.account.ask_about,
             log_act=partial(self.log.log, name),
             limit=self.limit,
             clocks=WaitClock(),
             again=self.again,
         )
-
-    def _ask(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
-        try:
-            return self.account.ask(action, [arn], alias=None, **members)
-        except click.ClickException as error:
-            # Whoever waits for an incident knows our errors, and may go on in spite of one.
-            raise _NotAskedError(error.message) from error
 
     def _revoke_first(self, name: str, arn: str, declaration: Declaration) -> None:
         """Have the keys declared compromised and revoked before there are new ones."""

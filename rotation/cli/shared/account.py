@@ -49,6 +49,10 @@ def refuse_unknown_region(region: str) -> None:
         ) from None
 
 
+class NotAskedError(RotationError):
+    """The reconcile function could not be asked, or refused or failed; the message says which."""
+
+
 class AwsAccount:
     """The account that the environment or the AWS profile names.
 
@@ -172,6 +176,19 @@ class AwsAccount:
                 "more."
             )
         return report
+
+    def ask_about(self, action: str, arn: str, **members: str | bool) -> dict[str, Any]:
+        """Ask the reconcile function to act on one secret, as `rotation.incident` does.
+
+        Whoever waits for an incident knows our errors, and may go on in spite of one.
+
+        Raises:
+            NotAskedError: the function could not be invoked, or failed.
+        """
+        try:
+            return self.ask(action, [arn], alias=None, **members)
+        except click.ClickException as error:
+            raise NotAskedError(error.message) from error
 
     def _full_arns(self, names: Sequence[str]) -> list[str]:
         """The full ARN of each, once."""

@@ -22,6 +22,7 @@ from rotation.sandbox.deployment import (
     Deployment,
 )
 from rotation.sandbox.vendor import Outage, PortalKey, Role
+from tests.cli.readers import READ, ReaderAccounts, policy
 from tests.docs.runbooks.regions import OTHER_REGION, STACK, TwoRegions
 from tests.paths import ROOT
 from tests.reused_deployment import ReusedDeployment
@@ -30,6 +31,14 @@ from tests.reused_deployment import ReusedDeployment
 RETRIES: Final = RetryPolicy(())
 PROPAGATION_LIMIT: Final = timedelta(seconds=0.5)
 PDF: Final = ROOT / "rotation" / "sandbox" / "documents" / "inspection.pdf"
+
+#: What the leaver of that runbook may read.
+READ_FEW: Final = {
+    **READ,
+    "Resource": [
+        f"arn:aws:secretsmanager:*:*:secret:{name}-*" for name in (SECRET, "archive-database")
+    ],
+}
 
 Act = Callable[[], None]
 
@@ -221,6 +230,24 @@ def promoted_replica(deployment: Deployment) -> Scenario:
     )
 
 
+def somebody_leaves(deployment: Deployment) -> Scenario:
+    """A user may read two secrets, one of which nothing rotates; the user is deleted in time."""
+    deployment.cloud.event_history.latency = timedelta(0)
+    _first_key(deployment)
+    accounts = ReaderAccounts(deployment)
+    accounts.create_user("alice")
+    accounts.iam.put_user_policy(
+        UserName="alice", PolicyName="read", PolicyDocument=policy(READ_FEW)
+    )
+    deployment.cloud.client("secretsmanager").create_secret(Name="archive-database")
+    accounts.client("secretsmanager", "alice").get_secret_value(SecretId=SECRET)
+
+    def delete() -> None:
+        accounts.iam.delete_user_policy(UserName="alice", PolicyName="read")
+
+    return Scenario(fill={"NAME": "alice"}, meanwhile={3: delete})
+
+
 PREPARE: Final[
     Mapping[str, tuple[Callable[[Path], Deployment], Callable[[Deployment], Scenario]]]
 ] = {
@@ -231,6 +258,7 @@ PREPARE: Final[
     "lost-admin-credential": (deploy, lost_admin_credential),
     "promoted-replica": (deploy_in_two_regions, promoted_replica),
     "rehearse-a-leak": (deploy, rehearse_a_leak),
+    "somebody-leaves": (deploy, somebody_leaves),
     "stuck-rotation": (deploy, stuck_rotation),
     "vendor-outage": (deploy, vendor_outage),
 }
