@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from rotation.sandbox.deployment import SECRET, Deployment
 from rotation.sandbox.page.server import SandboxPage
 from rotation.sandbox.vendor import Outage, VendorPortal
 from tests.browser import PATIENCE, Browser, chromium
+from tests.harness.screenshots.pictures import take
 from tests.paths import ROOT
 from tests.privacy.canary import Canary
 
@@ -297,6 +299,18 @@ def test_the_page_fits(seen: Seen, width: int, scheme: Any) -> None:
     assert seen.browser.driver.execute_script(f"return {root}.scrollWidth") == width
     colour = seen.browser.driver.execute_script("return getComputedStyle(document.body).color")
     assert (max(map(int, re.findall(r"\d+", colour)[:3])) > 128) == (scheme == "dark")
+
+
+def test_pictures_are_taken_of_it(seen: Seen, tmp_path: Path) -> None:
+    """As `make screenshots` takes them for the documentation, in the widths that it shows."""
+    pictures = take(seen.browser, seen.page.url, tmp_path, "sandbox")
+    assert [path.name.removeprefix("sandbox-") for path in pictures] == [
+        *("light.png", "dark.png", "narrow.png")
+    ]
+    # The PNG specification, 5.2 and 11.2.1: the signature, then IHDR, which begins with the width.
+    heads = [path.read_bytes()[:20] for path in pictures]
+    assert {head[:8] for head in heads} == {b"\x89PNG\r\n\x1a\n"}
+    assert [int.from_bytes(head[16:]) for head in heads] == [1280, 1280, 390]
 
 
 def test_nothing_moves_where_that_is_not_wanted(seen: Seen) -> None:
