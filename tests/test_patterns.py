@@ -23,27 +23,20 @@ LENGTH = 120
 #: Doubling the text may add half a work more, and a constant for its beginning.
 MOST_GROWTH = 2.5
 CONSTANT = 40
-_SCANS = {"search", "finditer", "findall", "sub", "subn", "split"}
+#: The name of what is looked for at every position of a text.
+_SCANNED = re.compile(r"\b(\w+)\.(?:search|finditer|findall|subn?|split)\(")
 
 
 def _patterns() -> Iterator[tuple[str, re.Pattern[Any], bool]]:
     """Each pattern that a module keeps, and whether it is searched for at every position."""
-    trees = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
-    scanned = {
-        node.func.value.id if isinstance(node.func.value, ast.Name) else node.func.value.attr
-        for tree in trees.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in _SCANS
-        and isinstance(node.func.value, ast.Name | ast.Attribute)
-    }
-    for path, tree in trees.items():
-        if "sandbox" in path.parts or "re.compile" not in path.read_text():
+    sources = {path: path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+    scanned = {name for source in sources.values() for name in _SCANNED.findall(source)}
+    for path, source in sources.items():
+        if "sandbox" in path.parts or "re.compile" not in source:
             continue
         name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         module = importlib.import_module(name)
-        for node in tree.body:
+        for node in ast.parse(source).body:
             targets = [node.target] if isinstance(node, ast.AnnAssign) else []
             for target in node.targets if isinstance(node, ast.Assign) else targets:
                 if isinstance(target, ast.Name):

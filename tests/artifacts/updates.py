@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
-
 from tests.artifacts.template import PSEUDO
 
 Changes = dict[str, set[str]]
@@ -52,6 +50,9 @@ def _by_parameter(causes: Mapping[str, set[str]]) -> Changes:
 
 def _fixed(resource: Mapping[str, Any]) -> list[Any]:
     """The values of the properties that can only be set at creation."""
+    # Costs a second to import.
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource["Type"]).schema
     named = [
         *schema.get("createOnlyProperties", ()),
