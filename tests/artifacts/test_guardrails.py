@@ -435,13 +435,23 @@ def _policy(key: str) -> dict[str, Any]:
     return {one["Sid"]: one for one in CREATED.properties(key)["KeyPolicy"]["Statement"]}
 
 
+@pytest.mark.parametrize("key", sorted(CREATED.created("AWS::KMS::Key")))
+def test_only_services_of_aws_are_given_grants(key: str) -> None:
+    """A grant would let somebody use a key whom no policy names."""
+    denied = _policy(key)["OnlyAwsServicesGrant"]
+    assert (denied["Effect"], denied["Principal"], denied["Resource"]) == ("Deny", "*", "*")
+    assert actions([denied]) == {"kms:CreateGrant"}
+    neither = {"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"}
+    assert denied["Condition"] == {"BoolIfExists": neither}
+
+
 @pytest.mark.parametrize(
     ("key", "service"),
     [("SecretsKey", "secretsmanager"), ("SourceKey", "s3"), ("DestinationKey", "s3")],
 )
 def test_a_key_for_data_is_used_through_the_service_that_keeps_it(key: str, service: str) -> None:
     """Even an administrator decrypts nothing beside it; to administer the key is not denied."""
-    administer, only = _policy(key).values()
+    administer, _, only = _policy(key).values()
     assert administer["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     assert (only["Effect"], only["Principal"]) == ("Deny", "*")
     assert actions([only]) == {
@@ -456,7 +466,7 @@ def test_a_key_for_data_is_used_through_the_service_that_keeps_it(key: str, serv
 
 def test_the_key_of_the_logs_serves_the_logs_of_this_stack_alone() -> None:
     """CloudWatch Logs, and whoever asks it; no log group of another stack or account."""
-    _, service, through = _policy("LogsKey").values()
+    _, _, service, through = _policy("LogsKey").values()
     assert service["Principal"] == {"Service": "logs.eu-central-1.amazonaws.com"}
     groups = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:signatures-*"
     for one in (service, through):
@@ -469,7 +479,7 @@ def test_the_key_of_the_logs_serves_the_logs_of_this_stack_alone() -> None:
 
 def test_the_key_of_the_queues_admits_eventbridge_and_nobody_else() -> None:
     """Readers have their right from their own policies."""
-    _, service = _policy("QueuesKey").values()
+    _, _, service = _policy("QueuesKey").values()
     assert service["Principal"] == {"Service": "events.amazonaws.com"}
     assert actions([service]) == {"kms:Decrypt", "kms:GenerateDataKey"}
 
