@@ -22,6 +22,7 @@
     ├─ NotificationError                 a person could not be notified; retryable if SNS says so
     ├─ EventBusError                     an event was not taken; retryable if EventBridge says so
     ├─ EvidenceError                     a record of an incident could not be kept
+    ├─ ReportError                       a report or a bundle cannot be made, or is none
     ├─ JournalError                      the journal could not be read or written
     │  └─ JournalConflictError           somebody else has changed it meanwhile: retryable
     ├─ AccountReadError                  AWS did not tell who may read, or who did; retryable if so
@@ -225,6 +226,12 @@ class EvidenceError(RotationError):
 
     code = "evidence"
     retryable = True
+
+
+class ReportError(RotationError):
+    """A report for auditors or its bundle cannot be made, or what is given is no bundle."""
+
+    code = "report"
 
 
 class JournalError(RotationError):

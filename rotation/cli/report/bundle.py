@@ -25,8 +25,6 @@ from hashlib import sha256
 from typing import Any, Final
 
 import rotation
-from rotation.cli.report.audit import read_audit
-from rotation.cli.report.deviations import deviations
 from rotation.cli.report.facts import report_facts
 from rotation.cli.report.page import report_page
 from rotation.cli.report.sources import (
@@ -36,7 +34,7 @@ from rotation.cli.report.sources import (
     source_members,
 )
 from rotation.credential import json_object
-from rotation.errors import EvidenceError
+from rotation.errors import ReportError
 from rotation.privacy.printable import outside_text
 from rotation.privacy.redaction import hide_keys
 
@@ -74,7 +72,8 @@ def bundle_of(sources: ReportSources) -> bytes:
     """The bundle of a report, as a zip file.
 
     Raises:
-        EvidenceError: a source holds what looks like a key; it is not handed on.
+        ReportError: a source holds what looks like a key; it is not handed on. Or no report can be
+            made of them.
     """
     _refuse_keys(sources)
     facts = report_facts(sources)
@@ -111,7 +110,7 @@ def _refuse_keys(sources: ReportSources) -> None:
     texts.append(("the description of the secret", json.dumps(source_members(sources))))
     for name, text in texts:
         if hide_keys(text) != text:
-            raise EvidenceError(
+            raise ReportError(
                 f"No bundle was made: {outside_text(name)} holds what looks like a key. Nothing of "
                 "the kind belongs there; find out who wrote it, and replace the key if it is one "
                 "(rotation force SECRET --reason key-compromise)."
@@ -166,34 +165,32 @@ def verify(bundle: bytes) -> VerifiedBundle:
     """Verify a bundle. Asks nobody, and writes no file.
 
     Raises:
-        EvidenceError: it is not a bundle at all.
+        ReportError: it is not a bundle at all.
     """
     files = _unpacked(bundle)
     digests = BundleCheck(
         "digests", "Every file has the digest that SHA256SUMS names.", _digests(files)
     )
-    sources = _sources(files)
-    checks = [digests]
-    if sources is None:
-        problem = "sources.json, and the states and records that it names, cannot be read."
-        checks.append(BundleCheck("sources", "The sources are whole.", (problem,)))
-    else:
-        checks += _of_the_sources(sources)
-        checks.append(
-            BundleCheck(
-                "report",
-                "The report, made anew from the sources, is the one in the bundle.",
-                tuple(_of_the_report(files, sources)),
-            )
-        )
-    return VerifiedBundle(sha256(bundle).hexdigest(), sources, tuple(checks))
+    try:
+        sources = _sources(files)
+        facts = report_facts(sources)
+    except ReportError as error:
+        unread = BundleCheck("sources", "The sources can be read.", (str(error),))
+        return VerifiedBundle(sha256(bundle).hexdigest(), None, (digests, unread))
+    report = BundleCheck(
+        "report",
+        "The report, made anew from the sources, is the one in the bundle.",
+        tuple(_of_the_report(files, sources, facts)),
+    )
+    checks = (digests, *_of_the_sources(sources, facts), report)
+    return VerifiedBundle(sha256(bundle).hexdigest(), sources, checks)
 
 
 def _unpacked(bundle: bytes) -> dict[str, bytes]:
     """The files of a bundle by name.
 
     Raises:
-        EvidenceError: it is no zip file, is too large, or has a file that no bundle has.
+        ReportError: it is no zip file, is too large, or has a file that no bundle has.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
@@ -202,13 +199,13 @@ def _unpacked(bundle: bytes) -> dict[str, bytes]:
             strange = [one for one in names if not _NAME.fullmatch(one)]
             if strange or len(set(names)) != len(names):
                 named = outside_text(strange[0]) if strange else "a file twice"
-                raise EvidenceError(f"This is no bundle of a report: it has {named}.")
+                raise ReportError(f"This is no bundle of a report: it has {named}.")
             sizes = [one.file_size for one in entries]
             if max(sizes, default=0) > MOST_BYTES_OF_A_FILE or sum(sizes) > MOST_BYTES:
-                raise EvidenceError("This is no bundle of a report: what it has is too large.")
+                raise ReportError("This is no bundle of a report: what it has is too large.")
             return {one.filename: archive.read(one) for one in entries}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise EvidenceError(
+        raise ReportError(
             f"This is no bundle of a report: it cannot be unpacked ({type(error).__name__})."
         ) from None
 
@@ -232,10 +229,8 @@ def _digests(files: Mapping[str, bytes]) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def _sources(files: Mapping[str, bytes]) -> ReportSources | None:
-    members = json_object(files.get("sources.json", b""))
-    if members is None:
-        return None
+def _sources(files: Mapping[str, bytes]) -> ReportSources:
+    members = json_object(files.get("sources.json", b"")) or {}
 
     def bodies(folder: str) -> list[bytes]:
         return [files[one] for one in sorted(files) if one.startswith(f"{folder}/")]
@@ -243,7 +238,8 @@ def _sources(files: Mapping[str, bytes]) -> ReportSources | None:
     try:
         return read_sources(members, bodies("states"), bodies("records"))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        pass
+    raise ReportError("sources.json, and the states and records that it names, do not fit.")
 
 
 #: Which exceptions of a report say that a source is not what it should be.
@@ -254,11 +250,8 @@ _OF_RECORDS: Final = (
 )
 
 
-def _of_the_sources(sources: ReportSources) -> Iterator[BundleCheck]:
-    found = [
-        (one.code, one.text)
-        for one in deviations(read_audit(sources), report_facts(sources)["rotations"])
-    ]
+def _of_the_sources(sources: ReportSources, facts: Mapping[str, Any]) -> Iterator[BundleCheck]:
+    found = [(one["code"], one["text"]) for one in facts["exceptions"]]
     times = [one.at for one in sources.states]
     order = () if times == sorted(times) else ("The states are not in the order of S3's times.",)
     for name, what, codes, more in (
@@ -269,14 +262,15 @@ def _of_the_sources(sources: ReportSources) -> Iterator[BundleCheck]:
         yield BundleCheck(name, what, (*(text for code, text in found if code in codes), *more))
 
 
-def _of_the_report(files: Mapping[str, bytes], sources: ReportSources) -> Iterator[str]:
+def _of_the_report(
+    files: Mapping[str, bytes], sources: ReportSources, facts: Mapping[str, Any]
+) -> Iterator[str]:
     if sources.made_with != rotation.__version__:
         yield (
             f"It was made with version {outside_text(sources.made_with)}, and this is "
             f"{rotation.__version__}, so the report was not compared. Verify it with that version."
         )
         return
-    facts = report_facts(sources)
     for name, content in (
         ("sources.json", _json(source_members(sources))),
         ("report.json", _json(facts)),

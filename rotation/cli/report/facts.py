@@ -18,6 +18,7 @@ from rotation.cli.report.lives import State, incident_timeline, said
 from rotation.cli.report.sources import EvidenceObject, ReportSources
 from rotation.core.policy import RECONCILIATION_INTERVAL, ROTATION_DAY
 from rotation.credential import iso_utc
+from rotation.errors import ReportError
 from rotation.journal.document import incident_members, key_members
 from rotation.journal.model import Incident
 from rotation.secrets_manager.labels import AWSCURRENT
@@ -25,9 +26,28 @@ from rotation.secrets_manager.snapshot import Snapshot
 
 SCHEMA: Final = "trusted-signatures-rotation/audit-report/1"
 
+# What reading members raises that have another form than ours.
+_MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 
 def report_facts(sources: ReportSources) -> dict[str, Any]:
-    """The report as JSON members; docs/audit-report.md describes each."""
+    """The report as JSON members; docs/audit-report.md describes them.
+
+    Raises:
+        ReportError: a source has a form that neither AWS nor our functions give it.
+    """
+    try:
+        return _facts(sources)
+    except _MALFORMED as error:
+        kind = type(error).__name__
+    raise ReportError(
+        f"No report can be made of {said(sources.arn)}: a state of the journal, or what AWS said "
+        f"of it, has a form that neither AWS nor our functions write ({kind}). Read the states "
+        "as docs/journal.md says, and find out who wrote them."
+    )
+
+
+def _facts(sources: ReportSources) -> dict[str, Any]:
     audit = read_audit(sources)
     rotations = _rotations(audit)
     return {

@@ -12,7 +12,7 @@ from rotation.cli.shared.errors import readable_errors
 from rotation.cli.shared.options import json_option
 from rotation.cli.shared.output import plain_console
 from rotation.credential import iso_utc
-from rotation.errors import EvidenceError
+from rotation.errors import ReportError
 from rotation.privacy.printable import outside_text
 
 
@@ -32,7 +32,7 @@ def verify_bundle(file: Path, as_json: bool) -> None:
         try:
             content = file.read_bytes()
         except OSError as error:
-            raise EvidenceError(f"{file} cannot be read: {error.strerror}.") from error
+            raise ReportError(f"{file} cannot be read: {error.strerror}.") from error
         found = verify(content)
     sources = found.sources
     if as_json:

@@ -14,7 +14,7 @@ import pytest
 from rotation.cli.report import bundle as bundles
 from rotation.cli.report.bundle import bundle_of, verify
 from rotation.cli.report.sources import ReportSources
-from rotation.errors import EvidenceError
+from rotation.errors import ReportError
 from tests.cli.report import story
 
 Files = dict[str, bytes]
@@ -130,21 +130,29 @@ def test_sources_that_cannot_be_read_end_the_verification(files: Files) -> None:
     assert wrong(packed(files | {"sources.json": b"no"})) == {"sources"}
 
 
+def test_a_state_of_a_strange_form_ends_the_verification(files: Files) -> None:
+    """Not the command: it says that no function writes such a state."""
+    strange = files["states/0009.json"].replace(b'"probes": [{', b'"probes": [5, {')
+    assert strange != files["states/0009.json"]
+    [_, check] = verify(packed(files | {"states/0009.json": strange})).checks
+    assert "neither AWS nor our functions" in check.problems[0]
+
+
 def test_what_is_no_bundle_is_refused(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """No zip, a strange name, a name twice, or too much: nothing of it is unpacked."""
-    with pytest.raises(EvidenceError, match="cannot be unpacked"):
+    with pytest.raises(ReportError, match="cannot be unpacked"):
         verify(b"PK")
-    with pytest.raises(EvidenceError, match=r"it has \.\./x"):
+    with pytest.raises(ReportError, match=r"it has \.\./x"):
         verify(packed({"../x": b""}))
     twice = io.BytesIO()
     with zipfile.ZipFile(twice, "w") as archive:
         archive.writestr("report.json", b"1")
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("report.json", b"2")
-    with pytest.raises(EvidenceError, match="a file twice"):
+    with pytest.raises(ReportError, match="a file twice"):
         verify(twice.getvalue())
     monkeypatch.setattr(bundles, "MOST_BYTES_OF_A_FILE", 10)
-    with pytest.raises(EvidenceError, match="too large"):
+    with pytest.raises(ReportError, match="too large"):
         verify(packed(files))
 
 
@@ -153,5 +161,5 @@ def test_a_bundle_with_a_key_is_not_made() -> None:
     key = b"0123456789abcdef" * 4
     made = story.sources()
     states = (*made.states[:-1], replace(made.states[-1], body=key))
-    with pytest.raises(EvidenceError, match="looks like a key"):
+    with pytest.raises(ReportError, match="looks like a key"):
         bundle_of(replace(made, states=states))
