@@ -398,6 +398,7 @@ CODES = {
     "JournalError": "journal",
     "JournalConflictError": "journal_conflict",
     "AccountReadError": "account_read",
+    "ReportError": "report",
     "SealVerificationError": "seal_verification",
     "CmsProfileError": "cms_profile",
     "SealingError": "sealing",
