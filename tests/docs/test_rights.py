@@ -20,7 +20,7 @@ TEMPLATES = [
 def holders() -> set[str]:
     """The roles of the stack, and the policies for people."""
     roles = {role for template in TEMPLATES for role in template.created("AWS::IAM::Role")}
-    return roles | {"ResponderPolicy", "BreakGlassPolicy"}
+    return roles | {"AuditorPolicy", "ResponderPolicy", "BreakGlassPolicy"}
 
 
 def allowed(holder: str) -> set[str]:

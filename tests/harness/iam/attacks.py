@@ -12,6 +12,8 @@ from tests.harness.iam.requests import Request
 _SECRETS: Final = (
     f"arn:aws:secretsmanager:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:secret"
 )
+_ACCOUNT: Final = PSEUDO["AWS::AccountId"]
+_AT: Final = f"{PSEUDO['AWS::Region']}:{_ACCOUNT}"
 _ALLOWED: Final = "secretsmanager:resource/AllowRotationLambdaArn"
 
 
@@ -111,6 +113,21 @@ def _people(policies: Policies, secret: str, ours: dict[str, str]) -> Iterator[t
         "a step of a rotation",
         Request.of(who, "lambda:InvokeFunction", policies.arn("RotationFunction")),
     )
+    auditor = "AuditorPolicy"
+    yield "the key", Request.of(auditor, "secretsmanager:GetSecretValue", secret, **ours)
+    yield (
+        "the key, with the key that encrypts it",
+        Request.of(auditor, "kms:Decrypt", f"arn:aws:kms:{_AT}:key/one"),
+    )
+    yield (
+        "the right to read it",
+        Request.of(auditor, "iam:PutUserPolicy", f"arn:aws:iam::{_ACCOUNT}:user/auditor"),
+    )
+    yield (
+        "a secret that names whom it likes",
+        Request.of(auditor, "secretsmanager:PutResourcePolicy", secret, **ours),
+    )
+    yield "an end of the trail", Request.of(auditor, "cloudtrail:StopLogging", "*")
     if policies.template.parameters["BreakGlassMfa"] == "true":
         yield (
             "an outage without a second factor",

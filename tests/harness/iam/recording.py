@@ -48,6 +48,9 @@ ROLES: Final = {
 }
 RESPONDER: Final = "ResponderPolicy"
 BREAK_GLASS: Final = "BreakGlassPolicy"
+AUDITOR: Final = "AuditorPolicy"
+#: The services whose interface is a form (the query protocol).
+_FORMS: Final = ("sns", "iam")
 
 _SIGNED: Final = re.compile(r"Credential=([^/,]+)/\d+/[^/]+/([^/]+)/")
 
@@ -99,7 +102,7 @@ def _read(environ: dict[str, Any]) -> tuple[str, str, str, str, Mapping[str, Any
     role, service = signed.groups()
     target = environ.get("HTTP_X_AMZ_TARGET")
     path = unquote(environ.get("PATH_INFO", ""))
-    if target is None and service != "sns":
+    if target is None and service not in _FORMS:
         headers = {
             name[5:].lower().replace("_", "-"): value
             for name, value in environ.items()
@@ -280,6 +283,7 @@ def _respond(deployed: RecordedDeployment) -> None:
     respond(RESPONDER, "hold", SECRET, "--release")
     respond(RESPONDER, "rollback", SECRET, "--apply")
     deployed.rotate()
+    _audit(deployed)
     respond(RESPONDER, "force", SECRET, "--reason", "key-compromise")
     respond(RESPONDER, "evidence", SECRET)
     respond(RESPONDER, "force", "--tag", "team=archive", "--reason", "key-compromise")
@@ -292,6 +296,17 @@ def _respond(deployed: RecordedDeployment) -> None:
         ClientRequestToken="5" * 32,
     )
     respond(RESPONDER, "unstick", SECRET, "--apply")
+
+
+def _audit(deployed: RecordedDeployment) -> None:
+    client: Any = deployed.cloud.client
+    iam, kms = client("iam"), client("kms")
+    iam.create_user(UserName="somebody")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    client("secretsmanager").create_secret(Name="of-others", SecretString="x", KmsKeyId=key)
+    deployed.command(AUDITOR, "exposure", SECRET)
+    deployed.command(AUDITOR, "leaver", "user/somebody", "--plan", f"{deployed.folder}/plan.json")
+    client("secretsmanager").delete_secret(SecretId="of-others", ForceDeleteWithoutRecovery=True)
 
 
 def _with_pool(folder: Path) -> Iterable[Call]:

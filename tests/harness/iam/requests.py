@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from rotation.sandbox.aws import ACCOUNT as SANDBOX_ACCOUNT
 from rotation.sandbox.deployment import (
     ADMIN_SECRET,
     DESTINATION_BUCKET,
@@ -23,11 +24,15 @@ from rotation.sandbox.deployment import (
 )
 from tests.artifacts.template import BUCKETS, PSEUDO
 from tests.harness.iam.policies import Policies
-from tests.harness.iam.recording import BREAK_GLASS, LEDGER, RESPONDER, ROLES, Call
+from tests.harness.iam.recording import AUDITOR, BREAK_GLASS, LEDGER, RESPONDER, ROLES, Call
 
 _REGION: Final = PSEUDO["AWS::Region"]
+_AT: Final = f"{_REGION}:{PSEUDO['AWS::AccountId']}"
+#: A secret, and its key, that the stack does not know.
+_OTHER_SECRET: Final = f"arn:aws:secretsmanager:{_AT}:secret:of-others-AbCdEf"
+_OTHER_KEY: Final = f"arn:aws:kms:{_AT}:key/of-others"
 _FUNCTIONS: Final = {ROTATE: "RotationFunction", RECONCILE: "ReconcileFunction"}
-_INVOKED: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+_FUNCTION: Final = re.compile(r"/2015-03-31/functions/([^/]+)/(invocations|configuration)")
 _ALLOWED: Final = "secretsmanager:resource/AllowRotationLambdaArn"
 
 
@@ -81,6 +86,9 @@ class Rights:
         if call.role == BREAK_GLASS and "Qualifier" not in call.members:
             # BreakGlassPolicy is held beside ResponderPolicy.
             call = replace(call, role=RESPONDER)
+        if call.role == AUDITOR and call.operation == "POST":
+            # AuditorPolicy is held beside it too: it asks the reconcile function.
+            call = replace(call, role=RESPONDER)
         for request in self._of(call):
             yield request
             rotated = request.resource == self._secrets[SECRET]
@@ -95,12 +103,9 @@ class Rights:
             case "s3":
                 yield from self._of_objects(call)
             case "lambda":
-                [name] = _INVOKED.findall(call.path)
-                arn = self._policies.arn(_FUNCTIONS[name.rpartition(":")[2]])
-                alias = call.members.get("Qualifier")
-                resource = f"{arn}:{alias}" if alias else arn
-                mfa = {"aws:MultiFactorAuthPresent": "true"} if alias else {}
-                yield Request.of(call.role, "lambda:InvokeFunction", resource, **mfa)
+                yield self._of_a_function(call)
+            case "iam" | "cloudtrail" | "kms":
+                yield _of_an_audit(call)
             case "sns":
                 yield from self._of_messages(call)
             case "events":
@@ -109,6 +114,16 @@ class Rights:
                     for entry in call.members["Entries"]:
                         source = {"events:source": entry["Source"]}
                         yield Request.of(call.role, "events:PutEvents", arn, **source)
+
+    def _of_a_function(self, call: Call) -> Request:
+        [(name, what)] = _FUNCTION.findall(call.path)
+        arn = self._policies.arn(_FUNCTIONS[name.rpartition(":")[2]])
+        if what == "configuration":
+            return Request.of(call.role, "lambda:GetFunctionConfiguration", arn)
+        alias = call.members.get("Qualifier")
+        resource = f"{arn}:{alias}" if alias else arn
+        mfa = {"aws:MultiFactorAuthPresent": "true"} if alias else {}
+        return Request.of(call.role, "lambda:InvokeFunction", resource, **mfa)
 
     def _of_secrets(self, call: Call) -> Iterator[Request]:
         members, action = call.members, f"secretsmanager:{call.operation}"
@@ -121,7 +136,7 @@ class Rights:
             None,
         }:
             return
-        arn = self._secrets[name]
+        arn = self._secrets.get(name, _OTHER_SECRET)
         function = self._policies.arn("RotationFunction")
         context: dict[str, Any] = {_ALLOWED: function} if name == SECRET else {}
         if "VersionStage" in members:
@@ -241,6 +256,18 @@ class Rights:
             for use in ("kms:GenerateDataKey", "kms:Decrypt"):
                 via = {"kms:ViaService": f"s3.{_REGION}.amazonaws.com"}
                 yield Request.of("JobRole", use, documents, **via)
+
+
+def _of_an_audit(call: Call) -> Request:
+    """Who looks for readers asks for every principal, and for keys that the stack does not know."""
+    resource = {
+        "SimulatePrincipalPolicy": call.members.get("PolicySourceArn", "").replace(
+            SANDBOX_ACCOUNT, PSEUDO["AWS::AccountId"]
+        ),
+        "DescribeKey": _OTHER_KEY,
+        "GetKeyPolicy": _OTHER_KEY,
+    }.get(call.operation, "*")
+    return Request.of(call.role, f"{call.service}:{call.operation}", resource)
 
 
 def _network(role: str) -> Iterator[Request]:
