@@ -47,6 +47,9 @@ def evidence(
         console.print(f"No incident of {answer['secret']} is on record.", markup=False)
     for one in answer["records"]:
         _print_record(console, one["where"], one["record"])
+    # A reconcile function of an older version keeps no readers.
+    for one in answer.get("readers", ()):
+        _print_readers(console, one["where"], one["record"])
 
 
 def _page(answer: dict[str, Any], wanted: str | None) -> str:
@@ -89,6 +92,23 @@ def _print_record(console: Console, where: str, record: dict[str, Any]) -> None:
     if current is not None:
         console.print(f"  replaced by key {current['keyId']}", markup=False)
     console.print(f"  closed {record['completedAt']}", markup=False)
+    console.print(f"  {where}", markup=False)
+    console.print()
+
+
+def _print_readers(console: Console, where: str, record: dict[str, Any]) -> None:
+    console.print(
+        f"readers of the keys of incident {record['incident']}, as {record['foundBy']} found them",
+        markup=False,
+    )
+    for one in record["readers"]:
+        through = f", assumed by {', '.join(one['through'])}" if one["through"] else ""
+        known = " (known)" if one["known"] else ""
+        console.print(
+            f"  {one['principal']}{known}{through}: {one['reads']} readings, last {one['lastAt']}",
+            markup=False,
+        )
+    console.print(f"  not known: {', '.join(one['code'] for one in record['gaps'])}", markup=False)
     console.print(f"  {where}", markup=False)
     console.print()
 

@@ -29,6 +29,7 @@ from rotation.exposure.readings import (
     readers,
     reading,
     sessions_of,
+    versions_read,
 )
 
 SCHEMA: Final = "trusted-signatures-rotation/exposure/1"
@@ -106,6 +107,16 @@ class Exposure:
     did: list[Reader] | None = None
     gaps: list[Gap] = field(default_factory=list)
 
+    def as_evidence(self) -> dict[str, Any]:
+        """Who read, and what is not known, as the reconcile function keeps it."""
+        members = self.as_json()
+        return {
+            "since": members["since"],
+            "until": members["until"],
+            "readers": members["did"] or [],
+            "gaps": members["gaps"],
+        }
+
     def as_json(self) -> dict[str, Any]:
         """As JSON members; ``docs/command-line.schema.json`` describes them."""
         could = None
@@ -169,6 +180,7 @@ def examine(
     window: Window,
     known: Collection[str],
     progress: Progress,
+    suspects: Collection[str] | None = None,
 ) -> Exposure:
     """Find out who could read a secret, and who did. What cannot be asked becomes a gap.
 
@@ -183,6 +195,8 @@ def examine(
         window: the time whose readings are told.
         known: names or ARNs of principals that are meant to read it; see `matches`.
         progress: is told what is being done.
+        suspects: the keys whose readers are told; None: all keys. A reading of which it is not
+            known which key it got counts.
     """
     found = Exposure(secret, window, set())
     found.gaps += ALWAYS_UNKNOWN
@@ -205,11 +219,21 @@ def examine(
         found.gaps.append(Gap("could", f"Who may read it is not known. {error}"))
         found.known = {*found.known, *known}
     try:
-        read = [one for one in all_readings(history, window) if is_of(one, secret)]
+        read = [
+            one
+            for one in all_readings(history, window)
+            if is_of(one, secret) and (suspects is None or _may_be_of(one, suspects, lives))
+        ]
         found.did = readers(read, found_sessions(read, history, window, found.gaps), lives)
     except AccountReadError as error:
         found.gaps.append(Gap("did", f"Who read it is not known. {error}"))
     return found
+
+
+def _may_be_of(one: SecretRead, suspects: Collection[str], lives: Sequence[VersionLife]) -> bool:
+    """Whether a reading was answered with one of the keys, as far as is known."""
+    keys = [key for key, _, _ in versions_read(one, lives)]
+    return one.error is None and any(key is None or key in suspects for key in keys)
 
 
 def all_readings(history: CallHistory, window: Window) -> list[SecretRead]:

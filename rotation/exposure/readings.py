@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rotation.exposure.access import SecretFacts
@@ -16,6 +16,8 @@ from rotation.secrets_manager.labels import AWSCURRENT
 
 #: How many addresses and sessions of one reader are named.
 MOST_NAMED: Final = 20
+#: CloudTrail tells the beginning of the second in which a call was made (API_Event, EventTime).
+_PRECISION: Final = timedelta(seconds=1)
 #: How many roles in a row a session is followed back.
 _MOST_SESSIONS: Final = 8
 
@@ -79,7 +81,7 @@ class VersionLife:
 
     def may_be_current(self, at: datetime) -> bool:
         """Whether it can have been current then."""
-        begun = self.created_at is None or self.created_at <= at
+        begun = self.created_at is None or self.created_at < at + _PRECISION
         return begun and (self.displaced_at is None or at <= self.displaced_at)
 
 

@@ -37,6 +37,7 @@ from rotation.handlers.reconcile_events import (
     Evidence,
     NoteDeparture,
     NoteFailure,
+    NoteReaders,
     Object,
     Reconcile,
     ReconcileRequest,
@@ -49,6 +50,8 @@ from rotation.handlers.reconcile_events import (
 from rotation.incident.closing import record_folder
 from rotation.incident.declaration import tag_text
 from rotation.incident.drill import drill_record, drill_record_name, measured, refuse_other_secrets
+from rotation.incident.readers import SCHEMA as READERS
+from rotation.incident.readers import newest_closed, readers_name, readers_record
 from rotation.incident.revoke_first import revoke_first
 from rotation.incident.rollback import keep_record, roll_back
 from rotation.journal.document import incident_members, step_failure_members
@@ -366,15 +369,33 @@ def _evidence(request: Evidence, parts: ReconcileParts) -> dict[str, Any]:
         *evidence.records(record_folder(found.arn)),
         *evidence.records(f"incidents/{found.name}/"),
     ]
-    records = [(place, json.loads(record)) for place, record in kept]
+    records = [
+        {"where": place, "record": record}
+        for place, text in kept
+        if (record := json.loads(text))["secret"]["arn"] == found.arn
+    ]
     return {
         "secret": found.arn,
-        "records": [
-            {"where": place, "record": record}
-            for place, record in records
-            if record["secret"]["arn"] == found.arn
-        ],
+        "records": [one for one in records if one["record"].get("schema") != READERS],
+        "readers": [one for one in records if one["record"].get("schema") == READERS],
     }
+
+
+def _note_readers(request: NoteReaders, parts: ReconcileParts) -> dict[str, Any]:
+    """Keep who read the suspect keys of the newest closed incident, beside its record."""
+    snapshot, services = _own_secret(request.secret, parts), parts.services
+    journal = read_journal(services.journals, snapshot)
+    incident, now = newest_closed(journal), whole_milliseconds(services.clock())
+    body = readers_record(
+        journal,
+        incident,
+        request.found,
+        secret_name=snapshot.name,
+        actor=request.actor,
+        at=now,
+    )
+    place = services.evidence.keep(readers_name(snapshot.arn, incident, now), body)
+    return {"secret": snapshot.arn, "incident": incident.id, "where": place}
 
 
 def _end_drill(request: EndDrill, parts: ReconcileParts) -> dict[str, Any]:
@@ -469,6 +490,7 @@ ACTIONS: Final[Mapping[type[ReconcileRequest], Callable[[Any, ReconcileParts], d
     Object: _object,
     RollBack: _roll_back,
     Evidence: _evidence,
+    NoteReaders: _note_readers,
     EndDrill: _end_drill,
     CondemnPool: _condemn_pool,
     RevokeFirst: _revoke_first,

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 from rotation.core.steps import STEPS
 from rotation.errors import InvalidEventError
 from rotation.handlers.objection import is_objection, objection_request
+from rotation.incident.readers import refuse_malformed
 from rotation.incident.tag_text import ACTOR, REASON
 from rotation.journal.model import LONGEST_FAILURE_MESSAGE
 
@@ -222,6 +223,22 @@ class Evidence(ReconcileRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoteReaders(ReconcileRequest):
+    """Keep who read the suspect keys of the newest closed incident of a secret.
+
+    Attributes:
+        secret: a name or ARN.
+        actor: who found it out, as the caller says it.
+        found: what was found; `rotation.incident.readers` has its form.
+    """
+
+    action = "note-readers"
+    secret: str
+    actor: str
+    found: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndDrill(ReconcileRequest):
     """End the drill of a secret: its keys die, and the record of its times is kept."""
 
@@ -267,6 +284,7 @@ REQUESTS: Final[Mapping[str, type[ReconcileRequest]]] = {
         Object,
         RollBack,
         Evidence,
+        NoteReaders,
         EndDrill,
         CondemnPool,
         RevokeFirst,
@@ -333,6 +351,8 @@ def _validate(name: str, members: Mapping[str, Any], *, names_one: bool) -> None
             raise InvalidEventError(
                 f'"{member}" is empty, too long, or has a character that it may not have.'
             )
+    if "found" in members:
+        refuse_malformed(members["found"])
     if "until" in members and not _is_time(members["until"]):
         raise InvalidEventError('"until" is no time.')
 

@@ -72,6 +72,10 @@ class ReaderAccounts:
         self.iam.create_user(UserName=name)
         self._keys[name] = self.iam.create_access_key(UserName=name)["AccessKey"]
 
+    def arn_of(self, name: str) -> str:
+        """The ARN of a user."""
+        return user(name)
+
     def client(self, service: str, name: str) -> Any:
         """A client that signs with the access key of a user."""
         return self._client(service, self._keys[name])

@@ -95,6 +95,39 @@ def test_those_who_could_and_those_who_did_are_named(
     assert {one["code"] for one in found["gaps"]} == {"copies", "policies", "latency", "older"}
 
 
+def test_the_readers_of_a_leaked_key_are_evidence(
+    accounts: ReaderAccounts, operator: OperatorTerminal
+) -> None:
+    """Those who read it before it died, and not who reads the new key; kept beside the record."""
+    said = operator.run("exposure", SECRET, "--incident", code=1)
+    assert "has no incident that is closed" in said
+    leaked = operator.deployment.key_id("AWSCURRENT")
+    accounts.read_as_alice_through_the_role()
+    accounts.read_as_dave_in_vain()
+    operator.run("force", SECRET, "--reason", "key-compromise")
+    accounts.read_as_carol()
+    found = operator.run_json("exposure", SECRET, "--incident")
+    assert found["incident"]["suspects"] == [leaked]
+    strangers = [
+        one for one in found["did"] if not one["known"] and one["kind"] not in ("Root", "IAMUser")
+    ]
+    assert [(names([one["principal"]]), names(one["through"])) for one in strangers] == [
+        (["operators"], ["alice"])
+    ]
+    assert [one for one in found["did"] if one["kind"] == "IAMUser"] == []
+    assert strangers[0]["keys"][0]["keyId"] == leaked
+
+    [kept] = operator.run_json("evidence", SECRET)["readers"]
+    assert kept["where"] == found["incident"]["where"]
+    record = kept["record"]
+    assert record["readers"] == found["did"]
+    assert record["keys"][0]["death"] is not None
+    assert {one["code"] for one in record["gaps"]} >= {"copies", "latency", "older"}
+    told = operator.run("evidence", SECRET)
+    assert f"role/operators, assumed by {accounts.arn_of('alice')}: 1 readings" in told
+    assert "not known: copies, policies, latency, older" in told
+
+
 def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
     accounts: ReaderAccounts, operator: OperatorTerminal
 ) -> None:

@@ -22,7 +22,7 @@ from tests.exposure.accounts import NOW, arn, secret_arn
 SECRET = SecretFacts(secret_arn("s"), "s")
 HOUR = timedelta(hours=1)
 LIVES = [
-    VersionLife("v1", "k1", NOW - 10 * HOUR, NOW - 4 * HOUR),
+    VersionLife("v1", "k1", NOW - 10 * HOUR + timedelta(seconds=0.5), NOW - 4 * HOUR),
     VersionLife("v2", "k2", NOW - 5 * HOUR, None),
 ]
 
@@ -62,6 +62,7 @@ def session(role: str, key: str) -> dict[str, Any]:
         (NOW - 4.5 * HOUR, {}, [("k1", "v1", "one-of"), ("k2", "v2", "one-of")]),
         (NOW, {"versionStage": "AWSPENDING"}, [(None, None, "unknown")]),
         (NOW - 11 * HOUR, {}, [(None, None, "unknown")]),
+        (NOW - 10 * HOUR + timedelta(seconds=0.7), {}, [("k1", "v1", "time")]),
     ],
 )
 def test_which_key_a_reading_got(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -16,7 +16,8 @@ from rotation.cli.shared.errors import readable_errors
 from rotation.cli.shared.options import json_option, reconcile_function_option
 from rotation.cli.shared.output import plain_console
 from rotation.cli.shared.times import moment
-from rotation.exposure.examination import Exposure, examine
+from rotation.exposure.examination import Exposure, Window, examine, lives_of
+from rotation.incident.tag_text import actor_for_tag
 
 #: How sure it is which key a reading got.
 _HOW = {
@@ -44,6 +45,13 @@ _BY = {"identity": "its own policies", "resource-policy": "the secret's policy",
     help="A user or role that is meant to read it: an ARN, user/NAME, role/NAME or "
     "permission-set/NAME. May be given several times.",
 )
+@click.option(
+    "--incident",
+    "of_incident",
+    is_flag=True,
+    help="Tell who read the suspect keys of the newest closed incident, from their making to their "
+    "death, and have it kept as evidence beside its record.",
+)
 @json_option
 @reconcile_function_option
 def exposure(
@@ -51,6 +59,7 @@ def exposure(
     secret: str,
     since: datetime | None,
     known: tuple[str, ...],
+    of_incident: bool,
     as_json: bool,
     reconcile_function: str,
 ) -> None:
@@ -68,11 +77,27 @@ def exposure(
         account = AwsAccount(reconcile_function)
         arn = account.arn(secret)
         with progress_told() as progress:
-            found = _examine(account, arn, progress, since=since, known=known)
+            found, incident = _examine(
+                account, arn, progress, since=since, known=known, of_incident=of_incident
+            )
+        members = {**found.as_json(), "incident": None}
+        if incident is not None:
+            kept = account.ask(
+                "note-readers",
+                [arn],
+                actor=actor_for_tag(account.actor()),
+                found=found.as_evidence(),
+            )
+            suspects = sorted(incident["suspects"])
+            members["incident"] = {
+                "id": kept["incident"],
+                "suspects": suspects,
+                "where": kept["where"],
+            }
     if as_json:
-        click.echo(json.dumps(found.as_json()))
+        click.echo(json.dumps(members))
     else:
-        print_exposure(plain_console(), found.as_json(), found.window.until)
+        print_exposure(plain_console(), members, datetime.now(UTC))
 
 
 def _examine(
@@ -82,23 +107,55 @@ def _examine(
     *,
     since: datetime | None,
     known: tuple[str, ...],
-) -> Exposure:
+    of_incident: bool,
+) -> tuple[Exposure, dict[str, Any] | None]:
+    """The exposure of a secret, and the incident whose suspect keys it tells of, if any."""
     sources = Sources(account, progress)
     facts, gaps = sources.secret(arn)
-    lives, more = sources.lives(arn)
+    report, more = sources.report(arn)
+    incident, window = None, window_since(since)
+    if of_incident:
+        incident = _newest_closed(arn, report)
+        window = _life_of(incident, report or {}, window)
     functions = [account.reconcile_function, *filter(None, [facts.rotation_function])]
     roles, unknown = sources.functions_roles(functions)
     found = examine(
         facts,
         sources.iam,
         sources.history,
-        lives=lives,
-        window=window_since(since),
+        lives=[] if report is None else lives_of(report),
+        window=window,
         known={*known, *roles},
         progress=progress,
+        suspects=None if incident is None else incident["suspects"].keys(),
     )
     found.gaps += [*gaps, *more, *unknown, sources.trails()]
-    return found
+    return found, incident
+
+
+def _newest_closed(arn: str, report: dict[str, Any] | None) -> dict[str, Any]:
+    """The incident that was closed last."""
+    closed = [one for one in (report or {}).get("incidents", ()) if one["closing"] is not None]
+    if not closed:
+        raise click.ClickException(
+            f"{arn} has no incident that is closed, as far as the reconcile function says. See "
+            f"how far it is: rotation status {arn}"
+        )
+    newest: dict[str, Any] = closed[-1]
+    return newest
+
+
+def _life_of(incident: dict[str, Any], report: dict[str, Any], most: Window) -> Window:
+    """From the making of the first suspect key to the death of the last, as far as is known."""
+    suspects = incident["suspects"].keys()
+    keys = [one for one in report["keys"] if one["keyId"] in suspects]
+    made = [one["createdAt"] for one in report["versions"] if one["keyId"] in suspects] + [
+        one["firstSeenAt"] for one in keys
+    ]
+    died = [one["death"]["at"] for one in keys if one["death"] is not None]
+    since = min((datetime.fromisoformat(one) for one in made if one), default=most.since)
+    until = max(map(datetime.fromisoformat, died), default=most.until)
+    return Window(max(since, most.since), min(until, most.until))
 
 
 def print_exposure(console: Console, found: dict[str, Any], now: datetime) -> None:
@@ -110,6 +167,9 @@ def print_exposure(console: Console, found: dict[str, Any], now: datetime) -> No
         now: when it was found, aware UTC.
     """
     console.print(found["name"], style="bold", markup=False)
+    if (incident := found["incident"]) is not None:
+        console.print(f"of the suspect keys of incident {incident['id']}", markup=False)
+        console.print(f"  evidence: {incident['where']}", markup=False)
     for line in (*_could_lines(found), *_did_lines(found, now)):
         console.print(line, markup=False)
     console.print("not known:", style="yellow")

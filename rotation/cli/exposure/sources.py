@@ -18,8 +18,7 @@ from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.output import progress_shown
 from rotation.errors import AccountReadError
 from rotation.exposure.access import SecretFacts
-from rotation.exposure.examination import Gap, Window, lives_of
-from rotation.exposure.readings import VersionLife
+from rotation.exposure.examination import Gap, Window
 from rotation.reconciliation.rate_limiter import RateLimiter
 
 #: IAM publishes no rate of its API; a few calls a second leave room for others, and botocore
@@ -93,17 +92,17 @@ class Sources:
         )
         return facts, gaps
 
-    def lives(self, arn: str) -> tuple[list[VersionLife], list[Gap]]:
-        """The lives of the versions of a secret, as the reconcile function reports them."""
+    def report(self, arn: str) -> tuple[dict[str, Any] | None, list[Gap]]:
+        """What the reconcile function reports of a secret: the lives of its keys, its incidents."""
         try:
             [report] = self._account.ask("report", [arn])["secrets"]
             if "versions" in report:
-                return lives_of(report), []
+                return report, []
             problem = "; ".join(one["message"] for one in report["failures"])
         except click.ClickException as error:
             problem = error.message
         gap = Gap("lives", f"Which key a reading got is told only where it named one. {problem}")
-        return [], [gap]
+        return None, [gap]
 
     def functions_roles(self, functions: Collection[str]) -> tuple[set[str], list[Gap]]:
         """The roles of the stack's functions."""

@@ -135,7 +135,7 @@ class AwsAccount:
         secrets: Sequence[str] | None = None,
         *,
         alias: str | None = None,
-        **more: str | bool,
+        **more: str | bool | dict[str, Any],
     ) -> dict[str, Any]:
         """Ask the reconcile function to act; returns its report.
 
