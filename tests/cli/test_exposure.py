@@ -13,6 +13,7 @@ from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import RECONCILE, ROTATE, SECRET
 from tests.cli.operator_terminal import OperatorTerminal
 from tests.cli.readers import ReaderAccounts
+from tests.privacy.canary import Canary
 from tests.reused_deployment import ReusedDeployment
 
 pytestmark = pytest.mark.slow
@@ -168,7 +169,12 @@ def test_people_read_it_in_words(accounts: ReaderAccounts, operator: OperatorTer
     assert "  user/carol  once, last today" in said
     assert f"role/{ROTATE}-role (known)" in said
     assert "copies: Who got the key from somebody" in said
-    assert held["apiKey"] not in said + json.dumps(operator.run_json("exposure", SECRET))
+    canary = Canary()
+    canary.plant(held["apiKey"], "the current key")
+    told = said + json.dumps(operator.run_json("exposure", SECRET))
+    history: Any = operator.deployment.cloud.client
+    told += str(history("cloudtrail").lookup_events())
+    assert canary.find(told.encode()) is None
     assert "is not in the past" in operator.run("exposure", SECRET, "--since", "2999-01-01", code=2)
 
 
