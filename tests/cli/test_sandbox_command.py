@@ -182,7 +182,7 @@ def test_what_it_prints_can_be_sourced_and_ends_with_ctrl_c(tmp_path: Path) -> N
         )
         sourced = dict(text.split("=", 1) for text in done.stdout.splitlines())
         assert sandbox.environment.items() <= sourced.items()
-        page = requests.get(sourced["SANDBOX_PAGE"], timeout=120)
+        page = requests.get(sourced["SANDBOX_PAGE"], timeout=300)
         assert "Keys over time" in page.text
         sandbox.process.send_signal(signal.SIGINT)
         _, said = sandbox.process.communicate(timeout=300)

@@ -15,7 +15,7 @@ from tests.browser import chromium
 from tests.harness.screenshots.pictures import take
 from tests.paths import ROOT
 
-_PATIENCE = timedelta(minutes=2)
+_PATIENCE = timedelta(minutes=5)
 
 
 def main() -> None:

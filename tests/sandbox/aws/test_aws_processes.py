@@ -203,7 +203,7 @@ class TestPool:
             answer = pool.submit(ask_wrongly, function, gate=str(gate))
             with gate.open("wb"):
                 assert function.kill() == 1
-                assert answer.result(120)["errorType"] == "Runtime.ExitError"
+                assert answer.result(300)["errorType"] == "Runtime.ExitError"
         assert function.kill() == 0
         assert ask(function, gate=os.devnull)
 

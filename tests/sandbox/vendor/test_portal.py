@@ -41,12 +41,12 @@ def test_a_key_that_was_made_elsewhere_is_shown_once(portal: VendorPortal) -> No
     key_id, revoked = portal.make(), portal.make()
     assert portal.revoke(revoked)[0] == 200
     assert portal.not_shown() == {key_id}
-    shown = requests.get(f"{portal.url}/{key_id}", timeout=60)
+    shown = requests.get(f"{portal.url}/{key_id}", timeout=300)
     held = portal.keys.accepted(key_id)
     assert held is not None
     assert shown.json()["apiKey"] == held.material
     for gone in (key_id, revoked):
-        assert requests.get(f"{portal.url}/{gone}", timeout=60).status_code == 404
+        assert requests.get(f"{portal.url}/{gone}", timeout=300).status_code == 404
 
 
 def test_what_the_portal_does_not_know_changes_nothing(portal: VendorPortal) -> None:
