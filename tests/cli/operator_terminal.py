@@ -35,13 +35,15 @@ class OperatorTerminal:
     """A terminal with the credentials of ``caller``.
 
     ``trusts_vendor`` sets SIGNER_TRUST_ANCHORS to the vendor's root; ``region`` is another region
-    than the deployment's.
+    than the deployment's; with ``is_screen`` commands take what they print on for a terminal, and
+    not for a pipe.
     """
 
     deployment: Deployment
     caller: str = DEFAULT_CALLER
     trusts_vendor: bool = False
     region: str | None = None
+    is_screen: bool = False
 
     def environment(self) -> dict[str, str]:
         """All variables of the terminal."""
@@ -51,6 +53,8 @@ class OperatorTerminal:
         environment["VENDOR_URL"] = self.deployment.vendor.url
         if self.trusts_vendor:
             environment["SIGNER_TRUST_ANCHORS"] = str(self.deployment.trust_root)
+        if self.is_screen:
+            environment |= {"FORCE_COLOR": "1", "COLUMNS": "200"}
         return {"PATH": os.environ["PATH"], **environment}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

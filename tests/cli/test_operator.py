@@ -233,7 +233,8 @@ def test_rolling_back_and_forth(operator: OperatorTerminal) -> None:
     operator.run("rotate", SECRET)
     said = operator.run("rollback", SECRET)
     assert "Nothing was done" in said
-    said = operator.run("rollback", SECRET, "--apply")
+    said = OperatorTerminal(operator.deployment, is_screen=True).run("rollback", SECRET, "--apply")
+    assert "waiting for the reconcile function, which has the previous key sign first" in said
     assert f"key {old} is current" in said
     assert f"s3://{EVIDENCE_BUCKET}/rollbacks/" in said
     assert operator.deployment.key_id("AWSCURRENT") == old

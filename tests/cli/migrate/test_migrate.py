@@ -59,6 +59,19 @@ def day() -> str:
     return f"{datetime.now(UTC) + timedelta(days=200):%Y-%m-%d}"
 
 
+def test_a_terminal_shows_what_is_waited_for(
+    rotation_fixture: RotationFixture, run_command: CommandRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the answer, which a program may read from standard output."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    done = run_command("--apply", typed=typed(rotation_fixture.vendor.keys.create()))
+    for awaited in ("the vendor, which is asked for a test seal", "Secrets Manager, which stores"):
+        assert f"waiting for {awaited}" in done.stderr
+    assert "waiting for" not in done.stdout
+    assert "Done: arn:" in done.stdout
+
+
 def test_a_secret_without_a_value_is_adopted(
     rotation_fixture: RotationFixture, run_command: CommandRunner
 ) -> None:
