@@ -65,7 +65,7 @@ def refuse_malformed(found: object) -> None:
         InvalidEventError: it has another form, is too long, or holds what may be a key.
     """
     if not _has(found, _FOUND) or len(text := json.dumps(found)) > LONGEST:
-        raise InvalidEventError('"found" is too long, or not what `rotation exposure` finds.')
+        raise InvalidEventError('"found" is too long, or has another form than an exposure.')
     readers, gaps = found["readers"], found["gaps"]
     if not all(_is_reader(one) for one in readers) or not all(_has(one, _GAP) for one in gaps):
         raise InvalidEventError('"found" has a reader or a gap of another form.')

@@ -62,13 +62,10 @@ def test_no_key_is_ever_an_argument() -> None:
     assert set(values) == {"file:///dev/stdin"}
 
 
-def test_the_page_names_every_parameter_with_its_default() -> None:
-    """The table of parameters is the template's."""
-    declared = Template.read().document["Parameters"]
-    rows = re.findall(r"^\| (`.+?`) \| (.*?) \|", _page, re.MULTILINE)
-    named = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
-    assert named.keys() == declared.keys()
-    for name, parameter in declared.items():
-        default = str(parameter.get("Default", ""))
-        if default and not default.startswith("https://"):
-            assert default in named[name]
+def test_the_page_names_parameters_of_the_template() -> None:
+    """The tables lead from parameters that exist; the page of all of them is generated."""
+    declared = Template.read().document["Parameters"].keys()
+    cells = re.findall(r"^\| (`[A-Z].+?) \|", _page, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`(\w+)[`=]", cell)}
+    assert len(named) > 30
+    assert named - declared <= {"Seal"}

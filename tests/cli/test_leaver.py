@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import botocore.client
@@ -32,8 +33,20 @@ READ_ONCE: Final = ("read-0",)
 BY_HAND: Final = ("own-by-hand",)
 OTHERS: Final = tuple(f"other-{number}" for number in range(12))
 ROTATED: Final = {*OWN, *THROUGH, *NAMED, *READ_ONCE}
-#: The calls at which a run is killed, in one run after the other.
-POINTS: Final = (1, 2, 4, 7, 11, 16, 20, 25, 31, 38)
+#: The calls at which a run is killed, in one run after the other: the operation, which of its
+#: calls, and whether it took effect. They begin fewer than seven rotations, so each is reached.
+POINTS: Final = (
+    ("GetCallerIdentity", 1, True),
+    ("Invoke", 1, False),
+    ("Invoke", 1, True),
+    ("Invoke", 3, True),
+    ("DescribeSecret", 1, False),
+    ("DescribeSecret", 3, True),
+    ("RotateSecret", 1, False),
+    ("RotateSecret", 1, True),
+    ("RotateSecret", 2, False),
+    ("RotateSecret", 2, True),
+)
 
 
 class Killed(BaseException):
@@ -107,16 +120,22 @@ def versions(deployment: ReusedDeployment, name: str) -> int:
     return len(listed["Versions"])
 
 
-def kill_at(monkeypatch: pytest.MonkeyPatch, point: int) -> None:
-    """End the process at its call number ``point``: before it, or when it took effect."""
-    made, original = [], botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
+def kill_at(
+    monkeypatch: pytest.MonkeyPatch, operation: str, number: int, took_effect: bool
+) -> None:
+    """End the process at a call: before it, or when it took effect. No call is made after it."""
+    made: list[str] = []
+    lock, original = Lock(), botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
 
-    def call(client: Any, operation: str, members: Any) -> Any:
-        made.append(operation)
-        if len(made) > point or (len(made) == point and point % 2):
+    def call(client: Any, called: str, members: Any) -> Any:
+        with lock:
+            over = made.count(operation) >= number
+            made.append(called)
+            last = not over and made.count(operation) >= number
+        if over or (last and not took_effect):
             raise Killed
-        answer = original(client, operation, members)
-        if len(made) == point:
+        answer = original(client, called, members)
+        if last:
             raise Killed
         return answer
 
@@ -159,7 +178,7 @@ def test_exactly_what_a_leaver_knew_is_rotated_once_however_often_a_run_is_kille
     accounts.iam.delete_user_policy(UserName="alice", PolicyName="read")
     for point in POINTS:
         with monkeypatch.context() as patched:
-            kill_at(patched, point)
+            kill_at(patched, *point)
             with pytest.raises(Killed):
                 operator.run("leaver", "user/alice", "--plan", plan, "--apply", code=3)
     done = operator.run_json("leaver", "user/alice", "--plan", plan, "--apply", code=3)

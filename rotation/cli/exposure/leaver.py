@@ -60,7 +60,7 @@ EXIT_UNFINISHED: Final = 3
 @click.option(
     "--compromised",
     is_flag=True,
-    help="The leaver is a danger: replace the keys as `rotation force` does, without grace.",
+    help="The leaver is a danger: replace the keys as after a leak, without grace.",
 )
 @timeout_option(900, "Seconds to wait for each new key, and with --compromised for each death.")
 @json_option
@@ -159,8 +159,8 @@ def _planned(account: AwsAccount, known: Knowledge) -> dict[str, Any]:
     if secret.rotation_function is None:
         action = "person"
         advice = (
-            "No function rotates it. Make a new value where it is used, store it with `aws "
-            f"secretsmanager put-secret-value --secret-id {secret.arn}`, and end the old one."
+            "No function rotates it. Make a new value where it is used, store it in this secret "
+            "(PutSecretValue), and end the old one."
         )
     else:
         try:

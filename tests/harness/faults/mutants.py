@@ -411,7 +411,7 @@ MUTANTS = (
     ),
     Mutant(
         "closes an incident before its keys are dead",
-        ((closing, "_over", _closes_early),),
+        ((Journal, "resolved", _closes_early),),
         *("force", "5 closed", (FaultKind.BEFORE, FaultKind.KILLED_BEFORE), "revoke key"),
     ),
     Mutant(
