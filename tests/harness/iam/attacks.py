@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.artifacts.template import PSEUDO
 from tests.harness.iam.policies import Policies
-from tests.harness.iam.requests import Request
+from tests.harness.iam.requests import SOURCES, Request, event_bus
 
 _SECRETS: Final = (
     f"arn:aws:secretsmanager:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:secret"
@@ -60,6 +60,16 @@ def attacks(policies: Policies) -> Iterator[tuple[str, Request]]:
                 "secretsmanager:RotateSecret",
                 secret,
                 **{**ours, "secretsmanager:ModifyRotationRules": "false", **context},
+            ),
+        )
+    if bus := policies.template.parameters["PhaseEventsBusName"]:
+        yield (
+            "an event in the name of somebody else, beside one of ours",
+            Request.of(
+                "ReconcileRole",
+                "events:PutEvents",
+                event_bus(bus),
+                **{SOURCES: ("trusted-signatures-consumer.billing", "trusted-signatures-rotation")},
             ),
         )
     for role in ("SealingRole", "SealEventsRole", "SealBatchRole"):

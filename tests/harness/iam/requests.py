@@ -51,6 +51,15 @@ class Request:
         return cls(role, action, resource, tuple(sorted(context.items())))
 
 
+#: The sources of all entries of a call (Service Authorization Reference, list_amazoneventbridge).
+SOURCES: Final = "events:source"
+
+
+def event_bus(name: str) -> str:
+    """The ARN of an event bus in the account of the template."""
+    return f"arn:aws:events:{_REGION}:{PSEUDO['AWS::AccountId']}:event-bus/{name}"
+
+
 class Rights:
     """Translates calls of the sandbox to requests on the resources of the template."""
 
@@ -110,10 +119,10 @@ class Rights:
                 yield from self._of_messages(call)
             case "events":
                 if bus := self._parameters["PhaseEventsBusName"]:
-                    arn = f"arn:aws:events:{_REGION}:{PSEUDO['AWS::AccountId']}:event-bus/{bus}"
-                    for entry in call.members["Entries"]:
-                        source = {"events:source": entry["Source"]}
-                        yield Request.of(call.role, "events:PutEvents", arn, **source)
+                    sources = tuple(sorted({one["Source"] for one in call.members["Entries"]}))
+                    yield Request.of(
+                        call.role, "events:PutEvents", event_bus(bus), **{SOURCES: sources}
+                    )
 
     def _of_a_function(self, call: Call) -> Request:
         [(name, what)] = _FUNCTION.findall(call.path)
