@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from rotation.aws.event_bus import SOURCE
 from rotation.sandbox.aws.functions import FunctionRunner, InvocationResult
 from rotation.sandbox.aws.processes import ProcessFunction
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.aws.traffic import AwsError
 from rotation.sandbox.deployment import ROTATE, SECRET, SOURCE_BUCKET, Deployment
 from rotation.sandbox.vendor import VendorFault
+from tests.client.fixtures import client_of
 from tests.privacy.canary import PIECE, Canary, debug_log, everything_said
 
 MATERIAL = "5d41402abc4b2a76b9719d911017c592ae25f1c0d3b94e6a8f7c1e2d3b4a5968"
@@ -44,6 +46,23 @@ def plant_keys(canary: Canary, deployment: Deployment) -> None:
         canary.plant(key.material, f"key {key.id}")
 
 
+def hear_phases(deployment: Deployment) -> None:
+    """From now on a queue takes every event about a phase."""
+    events, queues = (client_of(deployment.cloud, name) for name in ("events", "sqs"))
+    queues.create_queue(QueueName="phases")
+    events.put_rule(Name="phases", EventPattern=json.dumps({"source": [SOURCE]}))
+    arn = f"arn:aws:sqs:{deployment.cloud.region}:{deployment.cloud.account}:phases"
+    events.put_targets(Rule="phases", Targets=[{"Id": "queue", "Arn": arn}])
+
+
+def heard_phases(deployment: Deployment) -> list[str]:
+    """The events that the queue has taken."""
+    queues = client_of(deployment.cloud, "sqs")
+    url = queues.get_queue_url(QueueName="phases")["QueueUrl"]
+    answer = queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+    return [one["Body"] for one in answer.get("Messages", ())]
+
+
 @pytest.mark.slow
 def test_a_loud_rotation_and_seal_say_no_key(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -64,10 +83,14 @@ def test_a_loud_rotation_and_seal_say_no_key(
     delays = (timedelta(0),) * 4
     with (
         debug_log() as invoking_side,
-        Deployment(tmp_path, retries=RetryPolicy(delays), make_runner=make_runner) as deployment,
+        Deployment(
+            tmp_path, retries=RetryPolicy(delays), make_runner=make_runner, phase_events=True
+        ) as deployment,
     ):
         deployment.store_first_key()
         deployment.turn_on_rotation()
+        deployment.reconcile()
+        hear_phases(deployment)
         deployment.vendor.faults.next("create", VendorFault.TRUNCATED_JSON)
         deployment.vendor.faults.next("sign", VendorFault.STRANGER)
         deployment.cloud.faults.before("PutSecretValue", AwsError("AccessDeniedException"))
@@ -78,6 +101,8 @@ def test_a_loud_rotation_and_seal_say_no_key(
         s3 = deployment.cloud.client("s3")
         s3.put_object(Bucket=SOURCE_BUCKET, Key="no.pdf", Body=b"not a PDF")
         assert deployment.seal("no.pdf", "sealed.pdf")["status"] == "error"
+        deployment.reconcile()
+        (tmp_path / "events.json").write_text(json.dumps(heard_phases(deployment)))
         plant_keys(canary, deployment)
     (tmp_path / "invoking-side.log").write_text(invoking_side.getvalue())
     (tmp_path / "terminal.log").write_text("".join(capfd.readouterr()))
@@ -86,6 +111,7 @@ def test_a_loud_rotation_and_seal_say_no_key(
     assert "Response body" in logs, "botocore's own debugging must be in what is searched"
     assert "Locals" in logs or "error = " in logs, "frames with locals must be in it too"
     assert "PutSecretValue" in invoking_side.getvalue()
+    assert "promoted" in (tmp_path / "events.json").read_text()
     assert len(canary.planted) >= 5
     assert canary.findings(tmp_path) == []
 
