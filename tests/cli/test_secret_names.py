@@ -68,6 +68,7 @@ def test_evidence_is_asked_for_by_any_name(operator: OperatorTerminal) -> None:
             "action": "evidence",
             "secret": arn,
             "records": [],
+            "readers": [],
         }
 
 
