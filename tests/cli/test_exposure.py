@@ -91,7 +91,8 @@ def test_those_who_could_and_those_who_did_are_named(
     }
     assert names(did["operators"]["through"]) == ["alice"]
     assert did["operators"]["sessions"] == ["night-shift"]
-    assert did["operators"]["keys"][0]["keyId"] == first
+    # CloudTrail's times are whole seconds: the key that followed in the same one is possible too.
+    assert first in {one["keyId"] for one in did["operators"]["keys"]}
     assert did["dave"]["refused"] == 1
     assert {one["code"] for one in found["gaps"]} == {"copies", "policies", "latency", "older"}
 
@@ -116,7 +117,7 @@ def test_the_readers_of_a_leaked_key_are_evidence(
         (["operators"], ["alice"])
     ]
     assert [one for one in found["did"] if one["kind"] == "IAMUser"] == []
-    assert strangers[0]["keys"][0]["keyId"] == leaked
+    assert leaked in {one["keyId"] for one in strangers[0]["keys"]}
 
     [kept] = operator.run_json("evidence", SECRET)["readers"]
     assert kept["where"] == found["incident"]["where"]
