@@ -15,6 +15,7 @@ from rotation.aws.event_history import KEPT, LOOKUPS_PER_SECOND, CloudTrailHisto
 from rotation.aws.iam_account import IamPrincipals
 from rotation.aws.secret_policies import SecretPolicies
 from rotation.cli.shared.account import AwsAccount
+from rotation.cli.shared.options import parse_time
 from rotation.cli.shared.output import progress_shown
 from rotation.errors import AccountReadError
 from rotation.exposure.access import SecretFacts
@@ -140,14 +141,10 @@ def window_since(since: datetime | None) -> Window:
 
 
 def parse_since(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
-    """Parse a date, or a date and time, in the past; without an offset it is UTC."""
+    """Parse a time in the past."""
     if value is None:
         return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value} is not a date such as 2027-03-31.") from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    time = parse_time(value)
     if time > datetime.now(UTC):
         raise click.BadParameter(f"{value} is not in the past.")
     return time

@@ -46,15 +46,24 @@ def timeout_option(default: int, help_text: str) -> Callable[[_Command], _Comman
     )
 
 
-def _expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
-    """Parse a date, or a date and time; without an offset it is UTC."""
-    if value is None:
-        return None
+def parse_time(value: str) -> datetime:
+    """Parse a date, or a date and time, to aware UTC; without an offset it is UTC.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
     try:
         time = datetime.fromisoformat(value)
     except ValueError:
         raise click.BadParameter(f"{value} is not a date such as 2027-03-31.") from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """Parse when a key expires, within the next year."""
+    if value is None:
+        return None
+    time = parse_time(value)
     if not datetime.now(UTC) < time <= datetime.now(UTC) + LONGEST_KEY_LIFE:
         raise click.BadParameter(f"{value} is not within the next year; no key lives longer.")
     return time
