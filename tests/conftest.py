@@ -26,6 +26,13 @@ pytest_plugins = ("tests.fast_tier",)
 # it is made, and (see `pytest_collection_finish`) not in any of its later rounds.
 gc.disable()
 
+# How long an example takes says something of the machine, not of the code. Every run of the tests
+# tries the same examples, so that it fails only for what was changed. `--hypothesis-profile=search`
+# draws others.
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("same")
+
 WHOLE_RUN = WholeRun()
 HARNESS_TESTS = ROOT / "tests" / "harness_tests"
 #: What the processes of a run in parallel have found.
@@ -34,9 +41,6 @@ FOUND: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to listen before the first test."""
-    # How long an example takes says something of the machine, not of the code.
-    hypothesis.settings.register_profile("no-deadline", deadline=None)
-    hypothesis.settings.load_profile("no-deadline")
     config.addinivalue_line("markers", "last: runs after all other tests")
     WHOLE_RUN.listen()
 
