@@ -12,6 +12,10 @@ of one secret before they are replaced; only through the function's alias ``revo
 
 from __future__ import annotations
 
+from rotation.handlers.cold_start import loaded
+
+# isort: split
+
 from functools import cache
 from typing import Any
 
@@ -24,6 +28,7 @@ from rotation.privacy.observability import logger, metrics
 from rotation.settings.rotation import ReconcileSettings
 
 protect_process()
+loaded()
 
 
 @cache

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from rotation.handlers.cold_start import loaded
+
+# isort: split
+
 import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 protect_process()
+loaded()
 
 
 @cache

@@ -6,6 +6,10 @@ no exception leaves this module: its traceback would lead through frames that ho
 
 from __future__ import annotations
 
+from rotation.handlers.cold_start import loaded
+
+# isort: split
+
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -22,6 +26,7 @@ from rotation.sealing.sealer import Sealer, error_answer, make_error_answer, rec
 from rotation.settings.sealing import SealingSettings
 
 protect_process()
+loaded()
 
 
 @cache

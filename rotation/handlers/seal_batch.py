@@ -6,6 +6,10 @@ temporarily, and puts the result's text into the job's completion report.
 
 from __future__ import annotations
 
+from rotation.handlers.cold_start import loaded
+
+# isort: split
+
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias
@@ -42,6 +46,7 @@ _NAMES: Final = VARIABLES | {
 }
 
 protect_process()
+loaded()
 
 
 @cache

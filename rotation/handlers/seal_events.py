@@ -11,6 +11,10 @@ most of the time, and the wait is billed.
 
 from __future__ import annotations
 
+from rotation.handlers.cold_start import loaded
+
+# isort: split
+
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
 protect_process()
+loaded()
 
 
 @cache
