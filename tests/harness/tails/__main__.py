@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 from datetime import UTC, datetime
@@ -23,15 +24,21 @@ def main() -> int:
     chosen = list(combinations())
     if given.sample:
         chosen = random.Random(given.seed).sample(chosen, min(given.sample, len(chosen)))
+    # pyHanko logs each finding that it reports, and here its verdict is judged.
+    logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
     tails = Tails(Pki.create(datetime.now(UTC)))
     wrong: list[str] = []
     with TemporaryDirectory() as folder:
-        for kind, base in chosen:
+        for number, (kind, base) in enumerate(chosen, 1):
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r\x1b[K{number} of {len(chosen)}")
             found = problems(tails, kind, base, Path(folder))
             for problem in found:
                 sys.stdout.write(f"{problem}\n")
                 sys.stdout.flush()
             wrong += found
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
     sys.stdout.write(f"{len(chosen)} tails judged, {len(wrong)} not as they must be\n")
     return 1 if wrong else 0
 
