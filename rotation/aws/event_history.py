@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rotation.aws.answers import reading_answer
-from rotation.aws.errors import AWS_CALL_ERRORS, AwsCallError, error_code, is_retryable
+from rotation.aws.errors import AWS_CALL_ERRORS
+from rotation.aws.trail_bucket import Trail
+from rotation.aws.unread import account_unread
 from rotation.credential import json_object
-from rotation.errors import AccountReadError
 
 #: API_LookupEvents: how far back it looks, and how many requests a second it takes from an account
 #: in a Region. A few less are sent, so that the clocks need not agree.
@@ -51,7 +52,7 @@ class CloudTrailHistory:
                     )
                     records = [_record(one["CloudTrailEvent"]) for one in page["Events"]]
             except AWS_CALL_ERRORS as error:
-                raise _refused("LookupEvents", error) from error
+                raise account_unread("cloudtrail:LookupEvents", error) from error
             yield from records
             seen += len(records)
             self._progress(f"{seen} events {name}")
@@ -59,8 +60,8 @@ class CloudTrailHistory:
                 return
             more = {"NextToken": page["NextToken"]}
 
-    def trails(self) -> list[tuple[str, str]]:
-        """The name and the bucket of each trail that this Region has.
+    def trails(self) -> list[Trail]:
+        """Each trail that this Region has, those of other Regions and of the organization too.
 
         Raises:
             AccountReadError: CloudTrail did not tell.
@@ -68,9 +69,31 @@ class CloudTrailHistory:
         try:
             with reading_answer():
                 found = self._client.describe_trails()["trailList"]
-                return [(one["Name"], one["S3BucketName"]) for one in found]
+                return [
+                    Trail(
+                        one["Name"],
+                        one["TrailARN"],
+                        one["S3BucketName"],
+                        one.get("S3KeyPrefix", ""),
+                        one["IsOrganizationTrail"],
+                    )
+                    for one in found
+                ]
         except AWS_CALL_ERRORS as error:
-            raise _refused("DescribeTrails", error) from error
+            raise account_unread("cloudtrail:DescribeTrails", error) from error
+
+    def selectors(self, trail: Trail) -> Mapping[str, Any]:
+        """Which calls a trail keeps, as GetEventSelectors answers.
+
+        Raises:
+            AccountReadError: CloudTrail did not tell.
+        """
+        try:
+            with reading_answer():
+                found: Mapping[str, Any] = self._client.get_event_selectors(TrailName=trail.arn)
+                return found
+        except AWS_CALL_ERRORS as error:
+            raise account_unread("cloudtrail:GetEventSelectors", error) from error
 
 
 def _record(text: str) -> Mapping[str, Any]:
@@ -78,11 +101,3 @@ def _record(text: str) -> Mapping[str, Any]:
     if record is None:
         raise ValueError("CloudTrailEvent")
     return record
-
-
-def _refused(operation: str, error: AwsCallError) -> AccountReadError:
-    return AccountReadError(
-        f"cloudtrail:{operation} failed: {error_code(error)}. Allow it to this caller's role.",
-        aws_code=error_code(error),
-        retryable=is_retryable(error),
-    )

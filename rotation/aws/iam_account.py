@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 from rotation.aws.answers import reading_answer
-from rotation.aws.errors import AWS_CALL_ERRORS, error_code, is_retryable
-from rotation.errors import AccountReadError
+from rotation.aws.errors import AWS_CALL_ERRORS
+from rotation.aws.unread import account_unread
 
 #: API_GetAccountAuthorizationDetails and API_SimulatePrincipalPolicy, MaxItems: 1000 at most. IAM
 #: may answer less.
@@ -94,9 +94,5 @@ class IamPrincipals:
                 for member in (*members, "IsTruncated"):
                     page[member]
         except AWS_CALL_ERRORS as error:
-            raise AccountReadError(
-                f"iam:{operation} failed: {error_code(error)}. Allow it to this caller's role.",
-                aws_code=error_code(error),
-                retryable=is_retryable(error),
-            ) from error
+            raise account_unread(f"iam:{operation}", error) from error
         return page

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Final
 
 from rotation.aws.answers import reading_answer
-from rotation.aws.errors import AWS_CALL_ERRORS, error_code, is_retryable
+from rotation.aws.errors import AWS_CALL_ERRORS
+from rotation.aws.unread import account_unread
 from rotation.credential import json_object
-from rotation.errors import AccountReadError
 
 #: The alias of the key that AWS manages (UserGuide security-encryption).
 _MANAGED: Final = "alias/aws/secretsmanager"
@@ -121,9 +121,5 @@ class SecretPolicies:
                 answer = call()
                 answer[member]
         except AWS_CALL_ERRORS as error:
-            raise AccountReadError(
-                f"{action} failed: {error_code(error)}. Allow it to this caller's role.",
-                aws_code=error_code(error),
-                retryable=is_retryable(error),
-            ) from error
+            raise account_unread(action, error) from error
         return answer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -187,3 +187,94 @@ def test_the_newest_calls_are_not_told_yet(
     operator.deployment.cloud.event_history.latency = timedelta(minutes=5)
     found: dict[str, Any] = operator.run_json("exposure", SECRET)
     assert found["did"] == []
+
+
+@pytest.fixture
+def long_ago(accounts: ReaderAccounts, deployment: ReusedDeployment) -> str:
+    """Carol read the secret before the event history begins; a day before that."""
+    deployment.ahead = -timedelta(days=120)
+    try:
+        accounts.read_as_carol()
+        accounts.read_as_alice_through_the_role()
+    finally:
+        deployment.ahead = timedelta(0)
+    accounts.read_as_carol()
+    return f"{datetime.now(UTC) - timedelta(days=121):%Y-%m-%d}"
+
+
+def make_trail(deployment: ReusedDeployment) -> None:
+    """A trail that has written its log files."""
+    make: Any = deployment.cloud.client
+    make("s3").create_bucket(Bucket="trail-logs")
+    make("cloudtrail").create_trail(Name="all", S3BucketName="trail-logs", IsMultiRegionTrail=True)
+    make("cloudtrail").start_logging(Name="all")
+    deployment.cloud.deliver_log_files()
+
+
+def make_store(deployment: ReusedDeployment) -> None:
+    """An event data store of CloudTrail Lake."""
+    make: Any = deployment.cloud.client
+    make("cloudtrail").create_event_data_store(Name="lake")
+
+
+def reads(found: dict[str, Any]) -> dict[str, tuple[int, list[str]]]:
+    return {
+        one["principal"].rpartition("/")[2]: (one["reads"], names(one["through"]))
+        for one in found["did"]
+        if not one["known"] and one["kind"] != "Root"
+    }
+
+
+@pytest.mark.parametrize(
+    ("keep", "name"),
+    [
+        (make_trail, "the trail all in s3://trail-logs"),
+        (make_store, "the event data store lake of CloudTrail Lake"),
+    ],
+)
+def test_calls_that_the_event_history_has_no_more_are_read_where_they_are(
+    deployment: ReusedDeployment,
+    operator: OperatorTerminal,
+    long_ago: str,
+    keep: Callable[[ReusedDeployment], None],
+    name: str,
+) -> None:
+    """Only when an earlier day is named; each call counts once, and sessions are followed back."""
+    keep(deployment)
+    found = operator.run_json("exposure", SECRET)
+    assert reads(found) == {"carol": (1, [])}
+    found = operator.run_json("exposure", SECRET, "--since", long_ago)
+    assert reads(found) == {"carol": (2, []), "operators": (1, ["alice"])}
+    assert found["since"].startswith(long_ago)
+    [gap] = [one["message"] for one in found["gaps"] if one["code"] == "older"]
+    assert f"are told by {name}." in gap
+    assert "What was deleted there, or never came there, cannot be told." in gap
+
+
+def test_a_trail_that_keeps_no_reads_is_not_asked_who_read(
+    deployment: ReusedDeployment, operator: OperatorTerminal, long_ago: str
+) -> None:
+    """Its silence would mean nothing: the older calls are said to be unknown."""
+    make_trail(deployment)
+    make: Any = deployment.cloud.client
+    make("cloudtrail").put_event_selectors(
+        TrailName="all",
+        EventSelectors=[{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}],
+    )
+    found = operator.run_json("exposure", SECRET, "--since", long_ago)
+    assert reads(found) == {"carol": (1, [])}
+    [gap] = [one["message"] for one in found["gaps"] if one["code"] == "older"]
+    assert "No event data store and no trail of this Region keeps calls that read." in gap
+
+
+def test_who_may_not_read_the_log_files_is_told_the_newer_calls(
+    deployment: ReusedDeployment, operator: OperatorTerminal, long_ago: str
+) -> None:
+    """And which right is missing."""
+    make_trail(deployment)
+    auditor = OperatorTerminal(deployment, AUDITOR)
+    deployment.cloud.deny(AUDITOR, "GET /trail-logs")
+    found = auditor.run_json("exposure", SECRET, "--since", long_ago)
+    assert reads(found) == {"carol": (1, [])}
+    [gap] = [one["message"] for one in found["gaps"] if one["code"] == "older"]
+    assert "s3:ListBucket on trail-logs failed: AccessDenied." in gap

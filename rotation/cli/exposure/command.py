@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rotation.cli.exposure.sources import Sources, parse_since, progress_told, window_since
+from rotation.cli.exposure.sources import Sources, parse_since, progress_told
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.errors import readable_errors
 from rotation.cli.shared.options import json_option, reconcile_function_option
@@ -35,7 +35,8 @@ _BY = {"identity": "its own policies", "resource-policy": "the secret's policy",
     "--since",
     metavar="DATE",
     callback=parse_since,
-    help="Tell readings since then; else of the last 90 days, which is all that CloudTrail has.",
+    help="Tell readings since then; else of the last 90 days. What is older is read from an event "
+    "data store of CloudTrail Lake, which costs by what it scans, or from a trail's bucket.",
 )
 @click.option(
     "--known",
@@ -110,10 +111,10 @@ def _examine(
     of_incident: bool,
 ) -> tuple[Exposure, dict[str, Any] | None]:
     """The exposure of a secret, and the incident whose suspect keys it tells of, if any."""
-    sources = Sources(account, progress)
+    sources = Sources(account, progress, since)
     facts, gaps = sources.secret(arn)
     report, more = sources.report(arn)
-    incident, window = None, window_since(since)
+    incident, window = None, sources.window
     if of_incident:
         incident = _newest_closed(arn, report)
         window = _life_of(incident, report or {}, window)
@@ -129,7 +130,7 @@ def _examine(
         progress=progress,
         suspects=None if incident is None else incident["suspects"].keys(),
     )
-    found.gaps += [*gaps, *more, *unknown, sources.trails()]
+    found.gaps += [*gaps, *more, *unknown, sources.older()]
     return found, incident
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from rotation.cli.exposure.command import short
 from rotation.cli.exposure.plan_file import SCHEMA, PlanFile
-from rotation.cli.exposure.sources import Sources, parse_since, progress_told, window_since
+from rotation.cli.exposure.sources import Sources, parse_since, progress_told
 from rotation.cli.rotate import RotationWait
 from rotation.cli.shared.account import AwsAccount, NotAskedError
 from rotation.cli.shared.errors import error_text, readable_errors
@@ -123,10 +123,10 @@ def _made(
     account: AwsAccount, path: Path, principals: Sequence[str], since: datetime | None
 ) -> PlanFile:
     """A new plan for the principals."""
-    window = window_since(since)
     gaps: list[dict[str, str]] = []
     with progress_told() as progress:
-        sources = Sources(account, progress)
+        sources = Sources(account, progress, since)
+        window = sources.window
         secrets: list[SecretFacts] = []
         for described in sources.policies.list_secrets():
             facts, missing = sources.facts(described)
@@ -137,7 +137,7 @@ def _made(
             principals, secrets, sources.iam, sources.history, window=window, progress=progress
         )
         planned = [_planned(account, one) for one in found.known]
-    general = [*found.gaps, sources.trails()]
+    general = [*found.gaps, sources.older()]
     plan = {
         "schema": SCHEMA,
         "id": str(uuid.uuid4()),

@@ -11,15 +11,18 @@ import boto3
 import click
 
 from rotation.aws.client_config import OPERATOR
+from rotation.aws.event_data_store import EventDataStore, event_data_stores
 from rotation.aws.event_history import KEPT, LOOKUPS_PER_SECOND, CloudTrailHistory
 from rotation.aws.iam_account import IamPrincipals
 from rotation.aws.secret_policies import SecretPolicies
+from rotation.aws.trail_bucket import TrailBucket
 from rotation.cli.shared.account import AwsAccount
 from rotation.cli.shared.options import parse_time
 from rotation.cli.shared.output import progress_shown
 from rotation.errors import AccountReadError
 from rotation.exposure.access import SecretFacts
 from rotation.exposure.examination import Gap, Window
+from rotation.exposure.older_calls import LongHistory, OlderCalls, keeps_reads
 from rotation.reconciliation.rate_limiter import RateLimiter
 
 #: IAM publishes no rate of its API; a few calls a second leave room for others, and botocore
@@ -43,14 +46,23 @@ class Sources:
     Args:
         account: the account, and its reconcile function.
         progress: is told what is being done.
+        since: since when calls are told; None: since CloudTrail's event history has them.
+
+    Attributes:
+        window: the time whose calls are told.
+        history: the calls.
     """
 
-    def __init__(self, account: AwsAccount, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, account: AwsAccount, progress: Callable[[str], None], since: datetime | None
+    ) -> None:
         make: Any = boto3.client
         self._account = account
+        self._progress = progress
         self.iam = IamPrincipals(make("iam", config=OPERATOR), RateLimiter(_IAM_PER_SECOND))
-        self.history = CloudTrailHistory(
-            make("cloudtrail", config=OPERATOR), RateLimiter(LOOKUPS_PER_SECOND), progress
+        self._cloudtrail = make("cloudtrail", config=OPERATOR)
+        self._recent = CloudTrailHistory(
+            self._cloudtrail, RateLimiter(LOOKUPS_PER_SECOND), progress
         )
         self.policies = SecretPolicies(
             account.secrets,
@@ -58,6 +70,14 @@ class Sources:
             make("lambda", config=OPERATOR),
             RateLimiter(_SECRETS_PER_SECOND),
         )
+        now = datetime.now(UTC)
+        oldest = now - KEPT
+        self._unfound = ""
+        older = self._older_calls() if since is not None and since < oldest else None
+        self.window = Window(
+            since if since is not None and older else max(since or oldest, oldest), now
+        )
+        self.history = LongHistory(self._recent, older, oldest)
 
     def secret(self, name: str) -> tuple[SecretFacts, list[Gap]]:
         """A secret with its policies, and what of them could not be read.
@@ -118,26 +138,56 @@ class Sources:
                 )
         return roles, gaps
 
-    def trails(self) -> Gap:
-        """Where calls of more than 90 days ago are, if anywhere."""
+    def older(self) -> Gap:
+        """What is not known of the calls that the event history has no more."""
+        begun = f"{self.history.boundary:%Y-%m-%d}"
+        if self.history.older is not None:
+            told = [f"Calls of before {begun} are told by {self.history.older.name}."]
+            told += self.history.missing()
+            told.append("What was deleted there, or never came there, cannot be told.")
+            return Gap("older", " ".join(told))
+        if self._unfound:
+            return Gap("older", f"Calls of before {begun} are not told. {self._unfound}")
         try:
-            found = self.history.trails()
+            found = self._recent.trails()
         except AccountReadError as error:
-            return Gap("older", f"Calls of more than {KEPT.days} days ago are not told. {error}")
-        places = ", ".join(f"{name} in s3://{bucket}" for name, bucket in found)
+            return Gap("older", f"Calls of before {begun} are not told. {error}")
+        places = ", ".join(f"{one.name} in s3://{one.bucket}" for one in found)
         where = (
-            f"These trails may keep more, and are not read here: {places}."
+            f"These trails may have more: {places}. Name an earlier day with --since to have them "
+            "read."
             if found
             else "This Region has no trail that would keep more."
         )
         return Gap("older", f"The event history has {KEPT.days} days. {where}")
 
+    def _older_calls(self) -> OlderCalls | None:
+        """Who has the calls that the event history has no more: CloudTrail Lake, or a trail.
 
-def window_since(since: datetime | None) -> Window:
-    """The time whose readings are told: since a time, or as long as CloudTrail remembers."""
-    now = datetime.now(UTC)
-    oldest = now - KEPT
-    return Window(oldest if since is None else max(since, oldest), now)
+        None where nobody has, or where that could not be found out; `older` says which.
+        """
+        _, _, number = self._account.actor().partition("::")
+        place = number.partition(":")[0], self._cloudtrail.meta.region_name
+        if not number:
+            self._unfound = "sts:GetCallerIdentity did not tell which account this is."
+            return None
+        problems: list[str] = []
+        try:
+            for store in event_data_stores(self._cloudtrail):
+                if keeps_reads(store.selectors):
+                    return EventDataStore(self._cloudtrail, store, *place, self._progress)
+        except AccountReadError as error:
+            problems.append(str(error))
+        try:
+            for trail in self._recent.trails():
+                if keeps_reads(self._recent.selectors(trail)):
+                    s3: Any = boto3.client("s3", config=OPERATOR)
+                    return TrailBucket(s3, trail, *place, self._progress)
+        except AccountReadError as error:
+            problems.append(str(error))
+        nobody = "No event data store and no trail of this Region keeps calls that read."
+        self._unfound = " ".join(problems) or nobody
+        return None
 
 
 def parse_since(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:

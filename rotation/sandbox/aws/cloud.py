@@ -39,8 +39,9 @@ from moto.secretsmanager.models import secretsmanager_backends
 from rotation.aws.client_config import SANDBOX
 from rotation.sandbox.aws import ACCOUNT, REGION
 from rotation.sandbox.aws.callers import Callers
+from rotation.sandbox.aws.cloudtrail import EventDataStores, HistoryResponse, deliver_log_files
 from rotation.sandbox.aws.event_bus import FaithfulEvents
-from rotation.sandbox.aws.event_history import EventHistory, HistoryResponse
+from rotation.sandbox.aws.event_history import EventHistory
 from rotation.sandbox.aws.functions import (
     EventRetries,
     FunctionRunner,
@@ -120,6 +121,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         self.object_writes = ObjectWrites()
         self._callers = Callers(self.account)
         self.event_history = EventHistory(self._callers, clock)
+        self._stores = EventDataStores(self.event_history, self.account, self.region)
         self._rotations.announce = self.event_history.record_service_event
         self._traffic = Traffic(MotoApplication(), self.account, self.event_history)
         self._registered: dict[str, tuple[timedelta, int]] = {}
@@ -314,6 +316,12 @@ class Cloud(AbstractContextManager["Cloud"]):
                 self._lambda().register(name, timeout, memory_mb)
         self._traffic.reset()
         self.event_history.reset()
+        self._stores.reset()
+
+    def deliver_log_files(self) -> None:
+        """Have each trail write what it has not written yet into its bucket."""
+        make: Any = self.client
+        deliver_log_files(self.event_history, make("cloudtrail"), make("s3"))
 
     def _install(self, undo: ExitStack) -> None:
         secrets = partial(FaithfulSecretsManager, rotations=self._rotations, clock=self._clock)
@@ -339,6 +347,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         undo.callback(cloudtrail_urls.url_paths.update, dict(cloudtrail_urls.url_paths))
         cloudtrail_urls.url_paths["{0}/$"] = HistoryResponse.dispatch
         HistoryResponse.history = self.event_history
+        HistoryResponse.stores = self._stores
         undo.callback(iam_urls.url_paths.update, dict(iam_urls.url_paths))
         iam_urls.url_paths["{0}/$"] = PrincipalsResponse.dispatch
         undo.callback(default_user_config["lambda"].update, dict(default_user_config["lambda"]))

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Final
 
-from moto.cloudtrail.responses import CloudTrailResponse
 from moto.core.exceptions import JsonRESTError
 
 from rotation.sandbox.aws.callers import Callers, user_name
@@ -113,11 +112,17 @@ class EventHistory:
         self._events: deque[tuple[datetime, dict[str, Any]]] = deque(maxlen=_MOST_EVENTS)
         self.seconds: Callable[[], float] = time.monotonic
         self._allowance, self._asked = float(PER_SECOND), 0.0
+        self._delivered: dict[str, set[str]] = {}
+
+    def now(self) -> datetime:
+        """The time here, aware UTC."""
+        return self._clock()
 
     def reset(self) -> None:
         """Forget every event."""
         with self._lock:
             self._events.clear()
+            self._delivered.clear()
 
     def record(
         self, request: ServedRequest, *, error: tuple[str, str] | None, answer: Mapping[str, Any]
@@ -178,6 +183,19 @@ class EventHistory:
         start, end = int(token), int(token) + size
         more = {"NextToken": str(end)} if end < len(found) else {}
         return {"Events": found[start:end], **more}
+
+    def kept(self, since: datetime, until: datetime) -> list[str]:
+        """The CloudTrail records of every event in a time, ``until`` not included, as JSON."""
+        with self._lock:
+            return [event["CloudTrailEvent"] for at, event in self._events if since <= at < until]
+
+    def undelivered(self, trail: str) -> list[str]:
+        """The records of every event that was not asked for on behalf of this trail before."""
+        with self._lock:
+            done = self._delivered.setdefault(trail, set())
+            new = [event for _, event in self._events if event["EventId"] not in done]
+            done.update(event["EventId"] for event in new)
+            return [event["CloudTrailEvent"] for event in new]
 
     def _take_turn(self) -> None:
         with self._lock:
@@ -270,20 +288,6 @@ class EventHistory:
         if identity["type"] != "AWSService":
             listed |= {"AccessKeyId": identity["accessKeyId"], "Username": user_name(identity)}
         return listed
-
-
-class HistoryResponse(CloudTrailResponse):  # type: ignore[misc]
-    """moto's trails, and the event history, which moto does not have.
-
-    Attributes:
-        history: the events of the Cloud that runs.
-    """
-
-    history: EventHistory
-
-    def lookup_events(self) -> str:
-        """API_LookupEvents."""
-        return json.dumps(self.history.lookup(json.loads(self.body or "{}")))
 
 
 def _matches(event: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:

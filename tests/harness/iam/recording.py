@@ -35,6 +35,8 @@ from tests.sealing.pdfs import large, pdf
 from tests.unattended.fixtures import task
 
 LEDGER: Final = "ledger"
+#: Where the trail of CloudTrail writes.
+TRAIL_BUCKET: Final = "trail-logs"
 BUS: Final = "keys"
 TOPIC: Final = f"arn:aws:sns:{REGION}:{ACCOUNT}:key-keepers"
 EVENTS: Final = "trusted-signatures-events"
@@ -305,6 +307,18 @@ def _audit(deployed: RecordedDeployment) -> None:
     key = kms.create_key()["KeyMetadata"]["Arn"]
     client("secretsmanager").create_secret(Name="of-others", SecretString="x", KmsKeyId=key)
     deployed.command(AUDITOR, "exposure", SECRET)
+    # The history, then what a trail has written, then CloudTrail Lake.
+    client("s3").create_bucket(Bucket=TRAIL_BUCKET)
+    client("cloudtrail").create_trail(Name="all", S3BucketName=TRAIL_BUCKET)
+    client("cloudtrail").start_logging(Name="all")
+    deployed.ahead = -timedelta(days=120)
+    client("secretsmanager").get_secret_value(SecretId=SECRET)
+    deployed.ahead = timedelta(0)
+    deployed.cloud.deliver_log_files()
+    since = f"{datetime.now(UTC) - timedelta(days=121):%Y-%m-%d}"
+    deployed.command(AUDITOR, "exposure", SECRET, "--since", since)
+    client("cloudtrail").create_event_data_store(Name="lake")
+    deployed.command(AUDITOR, "exposure", SECRET, "--since", since)
     deployed.command(AUDITOR, "leaver", "user/somebody", "--plan", f"{deployed.folder}/plan.json")
     client("secretsmanager").delete_secret(SecretId="of-others", ForceDeleteWithoutRecovery=True)
 

@@ -24,13 +24,22 @@ from rotation.sandbox.deployment import (
 )
 from tests.artifacts.template import BUCKETS, PSEUDO
 from tests.harness.iam.policies import Policies
-from tests.harness.iam.recording import AUDITOR, BREAK_GLASS, LEDGER, RESPONDER, ROLES, Call
+from tests.harness.iam.recording import (
+    AUDITOR,
+    BREAK_GLASS,
+    LEDGER,
+    RESPONDER,
+    ROLES,
+    TRAIL_BUCKET,
+    Call,
+)
 
 _REGION: Final = PSEUDO["AWS::Region"]
 _AT: Final = f"{_REGION}:{PSEUDO['AWS::AccountId']}"
 #: A secret, and its key, that the stack does not know.
 _OTHER_SECRET: Final = f"arn:aws:secretsmanager:{_AT}:secret:of-others-AbCdEf"
 _OTHER_KEY: Final = f"arn:aws:kms:{_AT}:key/of-others"
+_STORE: Final = f"arn:aws:cloudtrail:{_AT}:eventdatastore/0f1e2d3c"
 _FUNCTIONS: Final = {ROTATE: "RotationFunction", RECONCILE: "ReconcileFunction"}
 _FUNCTION: Final = re.compile(r"/2015-03-31/functions/([^/]+)/(invocations|configuration)")
 _ALLOWED: Final = "secretsmanager:resource/AllowRotationLambdaArn"
@@ -76,6 +85,7 @@ class Rights:
             DESTINATION_BUCKET: parameters["DestinationBucketName"] or BUCKETS["DestinationBucket"],
             EVIDENCE_BUCKET: "EvidenceBucket",
             LEDGER: parameters["LedgerBucketName"],
+            TRAIL_BUCKET: parameters["TrailBucketName"],
         }
         self._policies, self._parameters = policies, parameters
         further = parameters["FurtherSecretArns"].replace("*", "another-AbCdEf")
@@ -207,6 +217,8 @@ class Rights:
             DESTINATION_BUCKET: self._destination_key,
             EVIDENCE_BUCKET: self._parameters["EvidenceKmsKeyArn"],
             LEDGER: self._parameters["LedgerKmsKeyArn"],
+            # Its policy lets the auditor decrypt: the stack does not know it.
+            TRAIL_BUCKET: "",
         }
         if (used := keys[bucket]) and key:
             # UserGuide UsingKMSEncryption: a multipart upload, which documents may be, needs both.
@@ -268,13 +280,17 @@ class Rights:
 
 
 def _of_an_audit(call: Call) -> Request:
-    """Who looks for readers asks for every principal, and for keys that the stack does not know."""
+    """Who looks for readers asks for every principal, and for what the stack does not know."""
     resource = {
         "SimulatePrincipalPolicy": call.members.get("PolicySourceArn", "").replace(
             SANDBOX_ACCOUNT, PSEUDO["AWS::AccountId"]
         ),
         "DescribeKey": _OTHER_KEY,
         "GetKeyPolicy": _OTHER_KEY,
+        "GetEventSelectors": f"arn:aws:cloudtrail:{_AT}:trail/all",
+        "GetEventDataStore": _STORE,
+        "GetQueryResults": _STORE,
+        "StartQuery": _STORE,
     }.get(call.operation, "*")
     return Request.of(call.role, f"{call.service}:{call.operation}", resource)
 
