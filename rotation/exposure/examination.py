@@ -18,8 +18,9 @@ from rotation.exposure.access import (
     members,
     strangers,
 )
+from rotation.exposure.findings import AnalyzerFinding, findings_of
 from rotation.exposure.policies import Certainty
-from rotation.exposure.ports import CallHistory, IamAccount
+from rotation.exposure.ports import AccessFindings, CallHistory, IamAccount
 from rotation.exposure.readings import (
     CallerIdentity,
     Reader,
@@ -94,6 +95,7 @@ class Exposure:
         principals: how many users and roles were looked at; None: they could not be listed.
         could: who may read it; None: that could not be found out.
         outsiders: whom policies let in besides the account's users and roles, and by which role.
+        findings: what IAM Access Analyzer found of the secret and of its KMS key.
         did: who read it; None: that could not be found out.
         gaps: what is not known.
     """
@@ -104,6 +106,7 @@ class Exposure:
     principals: int | None = None
     could: list[Access] | None = None
     outsiders: list[tuple[str, str | None]] = field(default_factory=list)
+    findings: list[AnalyzerFinding] = field(default_factory=list)
     did: list[Reader] | None = None
     gaps: list[Gap] = field(default_factory=list)
 
@@ -133,6 +136,7 @@ class Exposure:
             "since": iso_utc(self.window.since),
             "until": iso_utc(self.window.until),
             "could": could,
+            "findings": [one.as_json() for one in self.findings],
             "did": None if self.did is None else [self._reader(one) for one in self.did],
             "gaps": [one.as_json() for one in self.gaps],
         }
@@ -175,6 +179,7 @@ def examine(
     secret: SecretFacts,
     iam: IamAccount,
     history: CallHistory,
+    analyzer: AccessFindings,
     *,
     lives: Sequence[VersionLife],
     window: Window,
@@ -185,12 +190,13 @@ def examine(
     """Find out who could read a secret, and who did. What cannot be asked becomes a gap.
 
     It sends one request for each page of principals, one or two for each principal, as many again
-    for each role in a row that is assumed, and one for each 50 events.
+    for each role in a row that is assumed, one for each 50 events, and a few to Access Analyzer.
 
     Args:
         secret: the secret.
         iam: the account.
         history: the history of calls.
+        analyzer: IAM Access Analyzer.
         lives: the lives of the secret's versions; none: they are not known.
         window: the time whose readings are told.
         known: names or ARNs of principals that are meant to read it; see `matches`.
@@ -218,6 +224,7 @@ def examine(
     except AccountReadError as error:
         found.gaps.append(Gap("could", f"Who may read it is not known. {error}"))
         found.known = {*found.known, *known}
+    found.findings = _findings(secret, analyzer, found.gaps)
     try:
         read = [
             one
@@ -227,6 +234,25 @@ def examine(
         found.did = readers(read, found_sessions(read, history, window, found.gaps), lives)
     except AccountReadError as error:
         found.gaps.append(Gap("did", f"Who read it is not known. {error}"))
+    return found
+
+
+def _findings(
+    secret: SecretFacts, analyzer: AccessFindings, gaps: list[Gap]
+) -> list[AnalyzerFinding]:
+    """What Access Analyzer found; a gap is added where it is off, or does not tell."""
+    found: list[AnalyzerFinding] = []
+    try:
+        analyzers = analyzer.analyzers()
+        if not analyzers:
+            message = "IAM Access Analyzer is off in this Region, so its findings are not told."
+            gaps.append(Gap("analyzer", message))
+        for one in analyzers:
+            for resource in filter(None, (secret.arn, secret.key)):
+                for told in analyzer.findings(one, resource):
+                    found += findings_of(one, told)
+    except AccountReadError as error:
+        gaps.append(Gap("analyzer", f"Findings of IAM Access Analyzer are not known. {error}"))
     return found
 
 

@@ -1,8 +1,11 @@
-"""What the judgement needs of an account: its principals, a simulator, and the history of calls."""
+"""What the judgement needs of an account.
+
+Its principals, a simulator of policies, the history of calls, and what Access Analyzer found.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -40,4 +43,21 @@ class CallHistory(Protocol):
             name: the event's name, such as ``GetSecretValue``.
             since: the earliest time, aware UTC.
             until: the latest time, aware UTC.
+        """
+
+
+class AccessFindings(Protocol):
+    """IAM Access Analyzer. Every method may raise AccountReadError."""
+
+    def analyzers(self) -> list[str]:
+        """The ARNs of the analyzers that are on and tell who may use resources."""
+
+    def findings(self, analyzer: str, resource: str) -> Iterable[Mapping[str, Any]]:
+        """The active findings of an analyzer about a resource, as GetFindingV2 answers.
+
+        One with many details is told in several parts.
+
+        Args:
+            analyzer: the ARN of the analyzer.
+            resource: the ARN of the resource.
         """

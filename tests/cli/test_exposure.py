@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +13,7 @@ import pytest
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.deployment import RECONCILE, ROTATE, SECRET
 from tests.cli.operator_terminal import OperatorTerminal
-from tests.cli.readers import ReaderAccounts
+from tests.cli.readers import READ, ReaderAccounts, policy, user
 from tests.privacy.canary import Canary
 from tests.reused_deployment import ReusedDeployment
 
@@ -94,7 +95,13 @@ def test_those_who_could_and_those_who_did_are_named(
     # CloudTrail's times are whole seconds: the key that followed in the same one is possible too.
     assert first in {one["keyId"] for one in did["operators"]["keys"]}
     assert did["dave"]["refused"] == 1
-    assert {one["code"] for one in found["gaps"]} == {"copies", "policies", "latency", "older"}
+    assert {one["code"] for one in found["gaps"]} == {
+        "copies",
+        "policies",
+        "latency",
+        "older",
+        "analyzer",
+    }
 
 
 def test_the_readers_of_a_leaked_key_are_evidence(
@@ -127,7 +134,7 @@ def test_the_readers_of_a_leaked_key_are_evidence(
     assert {one["code"] for one in record["gaps"]} >= {"copies", "latency", "older"}
     told = operator.run("evidence", SECRET)
     assert f"role/operators, assumed by {accounts.arn_of('alice')}: 1 readings" in told
-    assert "not known: copies, policies, latency, older" in told
+    assert "not known: copies, policies, latency, analyzer, older" in told
 
 
 def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
@@ -278,3 +285,48 @@ def test_who_may_not_read_the_log_files_is_told_the_newer_calls(
     assert reads(found) == {"carol": (1, [])}
     [gap] = [one["message"] for one in found["gaps"] if one["code"] == "older"]
     assert "s3:ListBucket on trail-logs failed: AccessDenied." in gap
+
+
+@pytest.fixture
+def analyzer(accounts: ReaderAccounts, deployment: ReusedDeployment) -> str:
+    """IAM Access Analyzer is on, and the secret's policy lets in another account."""
+    make: Any = deployment.cloud.client
+    make("accessanalyzer").create_analyzer(analyzerName="account", type="ACCOUNT")
+    statements = [
+        {**READ, "Principal": {"AWS": [user("carol"), "arn:aws:iam::999999999999:root"]}},
+        {
+            **READ,
+            "Principal": "*",
+            "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-exampleorgid"}},
+        },
+    ]
+    make("secretsmanager").put_resource_policy(SecretId=SECRET, ResourcePolicy=policy(*statements))
+    return accounts.arn_of("carol")
+
+
+def test_findings_of_access_analyzer_are_shown(operator: OperatorTerminal, analyzer: str) -> None:
+    """Whom the secret's policy lets in from outside, what they may do, and on what it depends."""
+    found = operator.run_json("exposure", SECRET)
+    assert [(one["principals"], one["conditions"]) for one in found["findings"]] == [
+        (["arn:aws:iam::999999999999:root"], []),
+        (["*"], ["aws:PrincipalOrgID"]),
+    ]
+    assert analyzer not in json.dumps(found["findings"])
+    assert "analyzer" not in {one["code"] for one in found["gaps"]}
+    said = operator.run("exposure", SECRET)
+    assert "IAM Access Analyzer found: 2" in said
+    assert "* may use the secret (secretsmanager:GetSecretValue), depending on aws:Princip" in said
+
+
+@pytest.mark.usefixtures("analyzer")
+@pytest.mark.parametrize("operation", ["GET /analyzer", "POST /findingv2"])
+def test_who_may_not_ask_access_analyzer_is_told_the_rest(
+    deployment: ReusedDeployment, operation: str
+) -> None:
+    """The gap names the right that is missing."""
+    auditor = OperatorTerminal(deployment, AUDITOR)
+    deployment.cloud.deny(AUDITOR, operation)
+    found = auditor.run_json("exposure", SECRET)
+    assert found["could"]["readers"]
+    [gap] = [one["message"] for one in found["gaps"] if one["code"] == "analyzer"]
+    assert re.search(r"access-analyzer:List\w+ failed: AccessDenied\w*\. Allow it to this", gap)

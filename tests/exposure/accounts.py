@@ -106,3 +106,16 @@ class MemoryHistory:
         assert since < until
         self.requests[name] += 1
         yield from self.records.get(name, [])
+
+
+class MemoryAnalyzer:
+    """IAM Access Analyzer, on, with findings that are given as GetFindingV2 answers them."""
+
+    def __init__(self, *findings: Mapping[str, Any]) -> None:
+        self._findings = findings
+
+    def analyzers(self) -> list[str]:
+        return ["arn:analyzer"]
+
+    def findings(self, analyzer: str, resource: str) -> list[Mapping[str, Any]]:
+        return [one for one in self._findings if one["resource"] == resource]

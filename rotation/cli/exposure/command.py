@@ -124,6 +124,7 @@ def _examine(
         facts,
         sources.iam,
         sources.history,
+        sources.analyzer,
         lives=[] if report is None else lives_of(report),
         window=window,
         known={*known, *roles},
@@ -171,7 +172,7 @@ def print_exposure(console: Console, found: dict[str, Any], now: datetime) -> No
     if (incident := found["incident"]) is not None:
         console.print(f"of the suspect keys of incident {incident['id']}", markup=False)
         console.print(f"  evidence: {incident['where']}", markup=False)
-    for line in (*_could_lines(found), *_did_lines(found, now)):
+    for line in (*_could_lines(found), *_finding_lines(found), *_did_lines(found, now)):
         console.print(line, markup=False)
     console.print("not known:", style="yellow")
     for gap in found["gaps"]:
@@ -193,6 +194,18 @@ def _could_lines(found: dict[str, Any]) -> Iterator[str]:
     for one in could["outsiders"]:
         through = f", through {short(one['through'])}" if one["through"] else ""
         yield f"  outside of the account's users and roles: {one['name']}{through}"
+
+
+def _finding_lines(found: dict[str, Any]) -> Iterator[str]:
+    if found["findings"]:
+        yield f"IAM Access Analyzer found: {len(found['findings'])}"
+    for one in found["findings"]:
+        what = "the secret" if one["resource"] == found["secret"] else "its KMS key"
+        condition = f", depending on {', '.join(one['conditions'])}" if one["conditions"] else ""
+        yield (
+            f"  {', '.join(map(short, one['principals']))} may use {what} "
+            f"({', '.join(one['actions'])}){condition}: finding {one['id']}"
+        )
 
 
 def _did_lines(found: dict[str, Any], now: datetime) -> Iterator[str]:

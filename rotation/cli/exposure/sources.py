@@ -10,6 +10,7 @@ from typing import Any, Final
 import boto3
 import click
 
+from rotation.aws.access_analyzer import AccessAnalyzer
 from rotation.aws.client_config import OPERATOR
 from rotation.aws.event_data_store import EventDataStore, event_data_stores
 from rotation.aws.event_history import KEPT, LOOKUPS_PER_SECOND, CloudTrailHistory
@@ -60,6 +61,9 @@ class Sources:
         self._account = account
         self._progress = progress
         self.iam = IamPrincipals(make("iam", config=OPERATOR), RateLimiter(_IAM_PER_SECOND))
+        self.analyzer = AccessAnalyzer(
+            make("accessanalyzer", config=OPERATOR), RateLimiter(_IAM_PER_SECOND)
+        )
         self._cloudtrail = make("cloudtrail", config=OPERATOR)
         self._recent = CloudTrailHistory(
             self._cloudtrail, RateLimiter(LOOKUPS_PER_SECOND), progress

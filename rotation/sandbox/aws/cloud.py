@@ -38,6 +38,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 
 from rotation.aws.client_config import SANDBOX
 from rotation.sandbox.aws import ACCOUNT, REGION
+from rotation.sandbox.aws.access_analyzer import AccessAnalyzerService
 from rotation.sandbox.aws.callers import Callers
 from rotation.sandbox.aws.cloudtrail import EventDataStores, HistoryResponse, deliver_log_files
 from rotation.sandbox.aws.event_bus import FaithfulEvents
@@ -123,7 +124,10 @@ class Cloud(AbstractContextManager["Cloud"]):
         self.event_history = EventHistory(self._callers, clock)
         self._stores = EventDataStores(self.event_history, self.account, self.region)
         self._rotations.announce = self.event_history.record_service_event
-        self._traffic = Traffic(MotoApplication(), self.account, self.event_history)
+        self._analyzer = AccessAnalyzerService(
+            MotoApplication(), self.account, self.region, self._resource_policies
+        )
+        self._traffic = Traffic(self._analyzer, self.account, self.event_history)
         self._registered: dict[str, tuple[timedelta, int]] = {}
         self._session = isolated_session()
         self._running = ExitStack()
@@ -317,6 +321,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._traffic.reset()
         self.event_history.reset()
         self._stores.reset()
+        self._analyzer.reset()
 
     def deliver_log_files(self) -> None:
         """Have each trail write what it has not written yet into its bucket."""
@@ -362,6 +367,10 @@ class Cloud(AbstractContextManager["Cloud"]):
         with self._rotations.lock:
             self._rotations.forget()
             BackendDict.reset()
+
+    def _resource_policies(self) -> dict[str, str]:
+        secrets = secretsmanager_backends[self.account][self.region].secrets.values()
+        return {one.arn: one.policy for one in secrets if one.policy}
 
     def _invoke(self, function_arn: str, payload: bytes) -> InvocationResult:
         return self._lambda().run(function_arn, payload)

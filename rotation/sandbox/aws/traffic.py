@@ -149,7 +149,7 @@ class Traffic:
             if request is not None:
                 self._history.record(request, error=(denial.code, denial.message), answer={})
             query = request is not None and operation == "POST /"
-            return _answer(denial, operation, start_response, query=query)
+            return _answer(denial, start_response, query=query, s3=_is_s3(environ, operation))
         planned = self.faults.take(operation)
         if planned is None:
             if request is None:
@@ -167,7 +167,7 @@ class Traffic:
             with contextlib.suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError("injected by the sandbox")
-        return _answer(fault, operation, start_response)
+        return _answer(fault, start_response, s3=_is_s3(environ, operation))
 
     def _observed(
         self, request: ServedRequest, environ: Environ, start_response: StartResponse
@@ -217,9 +217,11 @@ def _denial(caller: str, operation: str) -> AwsError:
     return AwsError("AccessDeniedException", what)
 
 
-def _is_s3(operation: str) -> bool:
-    """Whether it is ``GET /bucket/key``; services of the query protocol have the path ``/``."""
-    return " /" in operation and not operation.endswith(" /")
+def _is_s3(environ: Environ, operation: str) -> bool:
+    """Whether it is ``GET /bucket/key`` and no other service's REST interface is signed for."""
+    signed = _credential.search(environ.get("HTTP_AUTHORIZATION", ""))
+    service = signed[3] if signed is not None else None
+    return " /" in operation and not operation.endswith(" /") and service in ("s3", None)
 
 
 def _read(environ: Environ) -> tuple[str, dict[str, Any]]:
@@ -287,10 +289,10 @@ def _shown_of(operation: str, body: bytes) -> dict[str, Any]:
 
 
 def _answer(
-    fault: AwsError, operation: str, start_response: StartResponse, *, query: bool = False
+    fault: AwsError, start_response: StartResponse, *, s3: bool, query: bool = False
 ) -> Iterable[bytes]:
     """Answer with an error, in S3's form, in that of the query protocol, or as JSON."""
-    if _is_s3(operation):
+    if s3:
         status, headers, text = xml_error(fault.status, fault.code, fault.message)
         body = text.encode()
     elif query:

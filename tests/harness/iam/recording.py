@@ -307,6 +307,16 @@ def _audit(deployed: RecordedDeployment) -> None:
     key = kms.create_key()["KeyMetadata"]["Arn"]
     client("secretsmanager").create_secret(Name="of-others", SecretString="x", KmsKeyId=key)
     deployed.command(AUDITOR, "exposure", SECRET)
+    policy = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "999999999999"},
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "*",
+    }
+    client("secretsmanager").put_resource_policy(
+        SecretId=SECRET, ResourcePolicy=json.dumps({"Statement": [policy]})
+    )
+    client("accessanalyzer").create_analyzer(analyzerName="account", type="ACCOUNT")
     # The history, then what a trail has written, then CloudTrail Lake.
     client("s3").create_bucket(Bucket=TRAIL_BUCKET)
     client("cloudtrail").create_trail(Name="all", S3BucketName=TRAIL_BUCKET)

@@ -105,7 +105,7 @@ class Rights:
         if call.role == BREAK_GLASS and "Qualifier" not in call.members:
             # BreakGlassPolicy is held beside ResponderPolicy.
             call = replace(call, role=RESPONDER)
-        if call.role == AUDITOR and call.operation == "POST":
+        if call.role == AUDITOR and call.service == "lambda" and call.operation == "POST":
             # AuditorPolicy is held beside it too: it asks the reconcile function.
             call = replace(call, role=RESPONDER)
         for request in self._of(call):
@@ -125,6 +125,8 @@ class Rights:
                 yield self._of_a_function(call)
             case "iam" | "cloudtrail" | "kms":
                 yield _of_an_audit(call)
+            case "access-analyzer":
+                yield _of_findings(call)
             case "sns":
                 yield from self._of_messages(call)
             case "events":
@@ -293,6 +295,18 @@ def _of_an_audit(call: Call) -> Request:
         "StartQuery": _STORE,
     }.get(call.operation, "*")
     return Request.of(call.role, f"{call.service}:{call.operation}", resource)
+
+
+def _of_findings(call: Call) -> Request:
+    """API_ListFindingsV2, API_GetFindingV2: the actions are those without V2."""
+    analyzer = f"arn:aws:access-analyzer:{_AT}:analyzer/account"
+    match call.path.split("/")[1:]:
+        case ["analyzer"]:
+            return Request.of(call.role, "access-analyzer:ListAnalyzers", "*")
+        case ["findingv2"]:
+            return Request.of(call.role, "access-analyzer:ListFindings", analyzer)
+        case _:
+            return Request.of(call.role, "access-analyzer:GetFinding", analyzer)
 
 
 def _network(role: str) -> Iterator[Request]:
