@@ -26,6 +26,7 @@ import boto3
 import botocore.session
 import moto.s3.models
 import moto.s3.responses
+import moto.sqs.models
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.cloudtrail import urls as cloudtrail_urls
 from moto.core.base_backend import AccountSpecificBackend, BackendDict
@@ -47,9 +48,11 @@ from rotation.sandbox.aws.functions import (
     EventRetries,
     FunctionRunner,
     Functions,
+    Invocation,
     InvocationResult,
 )
 from rotation.sandbox.aws.lambda_service import FaithfulLambda, role_of
+from rotation.sandbox.aws.metrics import measure_queues, publish_invocation
 from rotation.sandbox.aws.object_store import (
     FaithfulS3,
     FaithfulS3Response,
@@ -117,7 +120,8 @@ class Cloud(AbstractContextManager["Cloud"]):
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._clock = clock
-        self._functions = Functions(event_retries or EventRetries())
+        self._functions = Functions(event_retries or EventRetries(), clock)
+        self._functions.watch = self._count_invocation
         self._rotations = Rotations(self._invoke, retries or RetryPolicy(), clock)
         self.object_writes = ObjectWrites()
         self._callers = Callers(self.account)
@@ -311,9 +315,14 @@ class Cloud(AbstractContextManager["Cloud"]):
         """
         self._functions.wait_for_events(timeout)
 
+    def measure_queues(self) -> None:
+        """Publish the metrics of every queue, as SQS does once a minute. Nothing does it here."""
+        measure_queues(self._clock())
+
     def reset(self) -> None:
         """Forget secrets, objects, calls, faults and history. Functions stay, with their ARNs."""
         self._functions.forget_events()
+        self._functions.forget_reservations()
         with self._rotations.lock:
             self._forget_state()
             for name, (timeout, memory_mb) in self._registered.items():
@@ -345,6 +354,10 @@ class Cloud(AbstractContextManager["Cloud"]):
         # moto loads the module with the URLs of S3 again each time; it takes the class from here.
         _replace(undo, moto.s3.responses, "S3Response", FaithfulS3Response)
         _replace(undo, moto.s3.models, "utcnow", moto_time(self._clock))
+        _replace(undo, moto.sqs.models, "unix_time", lambda: self._clock().timestamp())
+        _replace(
+            undo, moto.sqs.models, "unix_time_millis", lambda: self._clock().timestamp() * 1000
+        )
         # moto would read the host's profile here, and fail on one that does not exist.
         _replace(undo, AccountSpecificBackend, "get_session", lambda: self._session)
         undo.callback(secretsmanager_urls.url_paths.update, dict(secretsmanager_urls.url_paths))
@@ -371,6 +384,10 @@ class Cloud(AbstractContextManager["Cloud"]):
     def _resource_policies(self) -> dict[str, str]:
         secrets = secretsmanager_backends[self.account][self.region].secrets.values()
         return {one.arn: one.policy for one in secrets if one.policy}
+
+    def _count_invocation(self, invocation: Invocation) -> None:
+        if (registered := self._registered.get(invocation.function)) is not None:
+            publish_invocation(invocation, timeout=registered[0])
 
     def _invoke(self, function_arn: str, payload: bytes) -> InvocationResult:
         return self._lambda().run(function_arn, payload)

@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from flask import request
-from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.exceptions import LambdaClientError, UnknownFunctionException
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.iam.models import iam_backends
 
-from rotation.sandbox.aws.functions import Functions, InvocationResult
+from rotation.sandbox.aws.functions import Functions, InvocationResult, ThrottledError
 
 _MOST_RETRIES: Final = 2
 _MOST_AGE: Final = timedelta(hours=6)
@@ -39,6 +39,22 @@ _TRUST: Final = json.dumps(
 def role_of(function: str) -> str:
     """The name of the role that the function ``function`` has."""
     return f"{function}-role"
+
+
+class TooManyRequestsError(LambdaClientError):  # type: ignore[misc]
+    """API_Invoke, TooManyRequestsException: the reserved concurrency is in use."""
+
+    code = 429
+
+    def __init__(self) -> None:
+        super().__init__("TooManyRequestsException", "Rate Exceeded.")
+        self.description = json.dumps(
+            {
+                "Reason": "ReservedFunctionConcurrentInvocationLimitExceeded",
+                "Type": "User",
+                "message": self.message,
+            }
+        )
 
 
 class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
@@ -81,8 +97,26 @@ class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
         return str(function.function_arn)
 
     def run(self, function_name: str, payload: bytes) -> InvocationResult:
-        """Invoke a function, by name or ARN, and wait for its answer."""
-        return self._functions.run(self.get_function(function_name).function_name, payload)
+        """Invoke a function for Secrets Manager, by name or ARN, and wait for its answer.
+
+        One that is throttled is answered as a failure.
+        """
+        try:
+            return self._functions.run(self.get_function(function_name).function_name, payload)
+        except ThrottledError as error:
+            return InvocationResult.failure("TooManyRequestsException", str(error))
+
+    def put_function_concurrency(self, function_name: str, reserved_concurrency: str) -> str:
+        """API_PutFunctionConcurrency: the function runs so often at once, and no more."""
+        answer: str = super().put_function_concurrency(function_name, reserved_concurrency)
+        function = self.get_function(function_name).function_name
+        self._functions.reserve(function, int(reserved_concurrency))
+        return answer
+
+    def delete_function_concurrency(self, function_name: str) -> None:
+        """API_DeleteFunctionConcurrency: nothing is reserved, and nothing limited."""
+        super().delete_function_concurrency(function_name)
+        self._functions.reserve(self.get_function(function_name).function_name, None)
 
     def invoke(
         self,
@@ -96,6 +130,7 @@ class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
 
         Raises:
             UnknownFunctionException: no such function.
+            TooManyRequestsError: what is reserved for it is in use. An event waits instead.
         """
         # moto looks for "qualifier"; the parameter is "Qualifier" (API_Invoke).
         name = self._named(function_name, qualifier or request.args.get("Qualifier"))
@@ -115,7 +150,10 @@ class FaithfulLambda(LambdaSimpleBackend):  # type: ignore[misc]
                 ),
             )
             return b""
-        result = self._functions.run(name, payload)
+        try:
+            result = self._functions.run(name, payload)
+        except ThrottledError as error:
+            raise TooManyRequestsError from error
         response_headers["X-Amz-Executed-Version"] = "$LATEST"
         if result.error:
             response_headers["X-Amz-Function-Error"] = "Unhandled"
