@@ -1,4 +1,4 @@
-"""CloudWatch as far as an alarm needs it: metrics from printed lines, and the alarm's state.
+"""CloudWatch as far as an alarm needs it: metrics printed or published, and the alarm's state.
 
 The rules are those of the CloudWatch UserGuide: CloudWatch_Embedded_Metric_Format_Specification,
 and AlarmThatSendsEmail, "Evaluating an alarm" and "Configuring how CloudWatch alarms treat missing
@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
+
+from rotation.sandbox.aws.cloud import Cloud
 
 _STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "Sum": sum,
@@ -50,6 +53,37 @@ def printed(log: str, alarm: Mapping[str, Any], names: Mapping[str, str]) -> lis
             ):
                 values = event[alarm["MetricName"]]
                 found += values if isinstance(values, list) else [values]
+    return found
+
+
+def raised(
+    cloud: Cloud, alarms: Mapping[str, Mapping[str, Any]], since: datetime, until: datetime
+) -> set[str]:
+    """The alarms that the metrics of AWS's services have raised within a time, by name.
+
+    Args:
+        cloud: where they were published.
+        alarms: the properties by name, with the names of what was created. Each looks at one
+            period.
+        since: aware UTC.
+        until: the same, and later.
+    """
+    client: Any = cloud.client("cloudwatch")  # type: ignore[call-overload]
+    found: set[str] = set()
+    for name, alarm in alarms.items():
+        assert alarm["EvaluationPeriods"] == 1
+        answer = client.get_metric_statistics(
+            Namespace=alarm["Namespace"],
+            MetricName=alarm["MetricName"],
+            Dimensions=alarm["Dimensions"],
+            StartTime=since,
+            EndTime=until + timedelta(seconds=1),
+            Period=alarm["Period"],
+            Statistics=[alarm["Statistic"]],
+        )
+        periods = [one[alarm["Statistic"]] for one in answer["Datapoints"]]
+        if any(fires(alarm, [[value]]) for value in periods):
+            found.add(name)
     return found
 
 

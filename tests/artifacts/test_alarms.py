@@ -1,4 +1,7 @@
-"""Every alarm of the template hears what the functions print, and does not fire without cause."""
+"""Every alarm on our own metrics hears what the functions print, and has a cause.
+
+Those on metrics of AWS are in `test_service_alarms`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,6 @@ TOPIC = "arn:aws:sns:eu-central-1:012345678912:on-call"
 OWN_TOPIC = "arn:aws:sns:eu-central-1:012345678912:signatures-AlarmTopic"
 NAMES = {"ReconcileFunction": RECONCILE, "SealingFunction": SEAL}
 LOGS = {"ReconcileFunction": RECONCILE, "SealingFunction": SEAL}
-FUNCTIONS = ("Rotation", "Reconcile", "Sealing", "SealEvents", "SealBatch")
 
 
 def alarms(**parameters: str) -> dict[str, Any]:
@@ -223,52 +225,6 @@ def test_seals_that_fail_raise_an_alarm(deployment: Deployment) -> None:
     assert not fires(alarm("SealsFailedAlarm"), [values[1:]])
     patient = alarms(SealFailuresPerAlarm="6")["SealsFailedAlarm"]
     assert not fires(patient, [values])
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_what_lambda_counts_of_each_function_raises_an_alarm(function: str) -> None:
-    """Errors, throttles, and a duration near the timeout.
-
-    Lambda developer guide, monitoring-metrics-types: a duration is in milliseconds.
-    """
-    template = Template.read(**EVERYTHING)
-    watching = template.created("AWS::CloudWatch::Alarm")
-    errors = {"Rotation": "RotationFailedAlarm"}.get(function, f"{function}ErrorAlarm")
-    timeout = template.properties(f"{function}Function")["Timeout"] * 1000
-    for name, metric, quiet, raised in (
-        (errors, "Errors", [0.0, 0.0], [0.0, 1.0]),
-        (f"{function}ThrottledAlarm", "Throttles", [0.0], [1.0]),
-        (f"{function}SlowAlarm", "Duration", [timeout * 0.79], [100.0, timeout * 0.8]),
-    ):
-        properties = watching[name]
-        assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", metric)
-        assert properties["Dimensions"] == [
-            {"Name": "FunctionName", "Value": f"{function}Function"}
-        ]
-        assert fires(properties, [raised])
-        assert not fires(properties, [quiet])
-        assert not fires(properties, [[]])
-
-
-@pytest.mark.parametrize(
-    ("name", "queue", "metric", "quiet", "raised"),
-    [
-        ("UnsealedAlarm", "UnsealedQueue", "ApproximateNumberOfMessagesVisible", 0, 1),
-        ("ArrivalsOldAlarm", "ArrivalsQueue", "ApproximateAgeOfOldestMessage", 1799, 3600),
-    ],
-)
-def test_what_sqs_counts_of_each_queue_raises_an_alarm(
-    name: str, queue: str, metric: str, quiet: int, raised: int
-) -> None:
-    """A dead letter at once; a document that waits for longer than one attempt.
-
-    SQS developer guide, sqs-available-cloudwatch-metrics.
-    """
-    properties = alarm(name)
-    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/SQS", metric)
-    assert properties["Dimensions"] == [{"Name": "QueueName", "Value": f"{queue}.QueueName"}]
-    assert fires(properties, [[raised]])
-    assert not fires(properties, [[quiet]])
 
 
 def test_the_stack_s_own_topic_admits_cloudwatch_and_eventbridge() -> None:
