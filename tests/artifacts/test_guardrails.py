@@ -379,6 +379,11 @@ def test_keys_that_are_given_are_not_made() -> None:
     assert some.exists("QueuesKey")
 
 
+def test_no_key_of_the_stack_encrypts_evidence() -> None:
+    """Whoever deletes a key destroys what it encrypts, which no lock of an object prevents."""
+    assert "BucketEncryption" not in CREATED.properties("EvidenceBucket")
+
+
 def test_sealed_documents_get_the_source_s_key_if_no_other_is_given() -> None:
     """One key for both, and one statement for it."""
     key = GIVEN_KEYS["DocumentsKmsKeyArn"]
