@@ -43,6 +43,19 @@ UNREADABLE: Final = (
 )
 
 
+def is_whole(value: Any) -> bool:
+    """Whether everything in an object of asn1crypto can be read, and nothing follows it.
+
+    asn1crypto parses only what is looked at, so a malformed part may stay unnoticed until somebody
+    else looks at it.
+    """
+    try:
+        _ = type(value).load(value.dump(), strict=True).native
+    except UNREADABLE:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class SignedData:
     """A SignedData, and the signature of its first signer.

@@ -8,7 +8,7 @@ from asyncio import to_thread
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-from asn1crypto import tsp
+from asn1crypto import crl, ocsp, pem, tsp
 from pyhanko.sign.timestamps.api import TimeStamper
 from pyhanko.sign.timestamps.common_utils import TimestampRequestError
 from pyhanko_certvalidator.fetchers.api import Fetchers, FetchLimits
@@ -20,6 +20,7 @@ from pyhanko_certvalidator.fetchers.requests_fetchers.crl_client import Requests
 from pyhanko_certvalidator.fetchers.requests_fetchers.ocsp_client import RequestsOCSPFetcher
 from pyhanko_certvalidator.fetchers.requests_fetchers.util import RequestsFetcherMixin
 
+from rotation.cms.signed_data import is_whole
 from rotation.sealing.levels.services import ServiceAnswer, ServiceError, ServiceHttp
 
 # A chain has a handful of certificates, and each of them a service or two.
@@ -31,6 +32,10 @@ class _OverServices(RequestsFetcherMixin):
 
     http: ServiceHttp
 
+    @staticmethod
+    def load(content: bytes) -> Any:
+        """What must be whole in an answer, as asn1crypto has it; None: nothing."""
+
     def _get(self, url: str, *, acceptable_content_types: Iterable[str]) -> Awaitable[Any]:
         return self._ask("GET", url, {"Accept": ",".join(acceptable_content_types)}, None)
 
@@ -40,18 +45,28 @@ class _OverServices(RequestsFetcherMixin):
         headers = {"Accept": ",".join(acceptable_content_types), "Content-Type": content_type}
         return self._ask("POST", url, headers, data)
 
-    def _ask(
+    async def _ask(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None
-    ) -> Awaitable[ServiceAnswer]:
-        return to_thread(self.http.exchange, method, url, headers, body)
+    ) -> ServiceAnswer:
+        answer = await to_thread(self.http.exchange, method, url, headers, body)
+        loaded = self.load(answer.content)
+        # One that is not whole would make a DSS that validators refuse.
+        if loaded is not None and not is_whole(loaded):
+            raise ServiceError(f"The answer of {url} is malformed.")
+        return answer
 
 
 class _OcspFetcher(_OverServices, RequestsOCSPFetcher):
-    pass
+    load = ocsp.OCSPResponse.load
 
 
 class _CrlFetcher(_OverServices, RequestsCRLFetcher):
-    pass
+    @staticmethod
+    def load(content: bytes) -> Any:
+        """A CRL, which pyHanko takes as PEM too."""
+        if pem.detect(content):
+            _, _, content = pem.unarmor(content)
+        return crl.CertificateList.load(content)
 
 
 class _CertificateFetcher(_OverServices, RequestsCertificateFetcher):

@@ -20,7 +20,7 @@ from pyhanko_certvalidator.errors import (
 )
 from pyhanko_certvalidator.fetchers.api import Fetchers
 
-from rotation.cms.signed_data import UNREADABLE, SignedData
+from rotation.cms.signed_data import UNREADABLE, SignedData, is_whole
 from rotation.errors import LevelError
 
 _LONGEST_REASON: Final = 300
@@ -82,7 +82,7 @@ async def collect(
     Raises:
         LevelError: something is missing, or a certificate was revoked.
     """
-    enclosed = [one for each in signed for one in (each.certificate, *each.others)]
+    enclosed = [one for each in signed for one in (each.certificate, *each.others) if is_whole(one)]
     others = [*enclosed, *known.certificates.values()]
     anchors = list(roots) or [one for one in enclosed if one.self_signed != "no"]
     context = ValidationContext(
@@ -109,6 +109,8 @@ async def collect(
             problem = LevelError(f"The chain of {subject} cannot be proven: {_short(error)}")
             problem.retryable = True
             raise problem from error
+        if not all(map(is_whole, path)):
+            raise LevelError("A certificate of the chain is malformed.")
         found.add(certificates=path)
     found.add(enclosed, context.ocsps, context.crls)
     return found

@@ -17,7 +17,7 @@ from cryptography import x509 as pyca_x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
 
-from rotation.cms.signed_data import MOST_CERTIFICATES
+from rotation.cms.signed_data import MOST_CERTIFICATES, is_whole
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class TrustAnchors:
     def _path_exists(
         self, certificate: x509.Certificate, others: Sequence[x509.Certificate], at: datetime
     ) -> bool:
+        # What cannot be read helps nobody, and must not stand in the way of what can.
+        readable = [one for one in others[:MOST_CERTIFICATES] if is_whole(one)]
         context = ValidationContext(
             trust_roots=list(self.certificates), allow_fetching=False, moment=at
         )
-        validator = CertificateValidator(
-            certificate, list(others)[:MOST_CERTIFICATES], validation_context=context
-        )
         try:
+            validator = CertificateValidator(certificate, readable, validation_context=context)
             asyncio.run(validator.async_validate_path())
         except Exception:  # noqa: BLE001 - a certificate that cannot be read raises any type
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -44,12 +45,17 @@ from rotation.sandbox.vendor import (
     VendorProfile,
 )
 from rotation.sealing.request import Level
+from rotation.sealing.verification.report import FileVerdict
 from rotation.sealing.verify import examine
 from tests.harness.s3_server import S3Server
 from tests.harness.s3_server.store import Bucket
 from tests.paths import ROOT
 from tests.sealing.conftest import now
 from tests.sealing.levels.conftest import LevelFixture
+from tests.sealing.malformed_certificates import (
+    ocsp_with_a_malformed_certificate,
+    timestamp_with_a_malformed_certificate,
+)
 from tests.sealing.pdf_tools import qpdf_check, trusted_by_pdfsig
 from tests.sealing.pdfs import encrypted, pdf
 from tests.sealing.storage.large_documents import write_sparse_pdf
@@ -210,6 +216,30 @@ def test_a_service_that_fails_is_said(
     assert answer["level"]["name"] == reached
     assert (answer["level"]["problem"] is None) == (asked is reached)
     assert valid(level_fixture.sealed(), level_fixture.pki, long_term=reached.reaches(Level.B_LT))
+
+
+@pytest.mark.parametrize(
+    ("service", "changed"),
+    [
+        (ValidationService.TSA, timestamp_with_a_malformed_certificate),
+        (ValidationService.OCSP, ocsp_with_a_malformed_certificate),
+    ],
+)
+def test_a_malformed_certificate_of_a_service_spoils_no_document(
+    level_fixture: LevelFixture,
+    service: ValidationService,
+    changed: Callable[[bytes], bytes],
+) -> None:
+    """Nothing needs it, so it is left out. A CRL takes the place of a malformed OCSP response."""
+    assert level_fixture.services is not None
+    level_fixture.services.alter = lambda asked, content: (
+        changed(content) if asked is service else content
+    )
+    answer = seal(level_fixture, Level.B_LTA)
+    assert (answer["level"]["name"], answer["level"]["problem"]) == (Level.B_LTA, None)
+    report = examine(BytesIO(level_fixture.sealed()), level_fixture.pki.root_pem)
+    assert report.verdict is FileVerdict.OK
+    assert valid(level_fixture.sealed(), level_fixture.pki, long_term=True)
 
 
 def test_a_level_that_is_demanded_is_reached_or_nothing_is_stored(

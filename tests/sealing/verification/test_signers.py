@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -27,10 +28,12 @@ from pyhanko.sign.signers.pdf_cms import SimpleSigner
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from rotation.sandbox.vendor import Pki
+from rotation.sandbox.vendor.cms import sign
 from rotation.sealing.pdf import prepare
 from rotation.sealing.request import SealOptions
 from rotation.sealing.verification.report import FileVerdict, Problem, SealReport
 from rotation.sealing.verify import examine
+from tests.sealing.malformed_certificates import with_a_malformed_certificate
 from tests.sealing.pdfs import pdf
 
 NOW = datetime.now(UTC)
@@ -188,3 +191,17 @@ def test_the_digest_of_the_file_may_be_what_is_signed(pki: Pki) -> None:
     assert [finding.problem for finding in seal.findings] == [Problem.WEAK_ALGORITHM]
     changed = (empty[:end] + placed + empty[start:]).replace(b"200 200", b"200 201")
     assert not report_of(changed, None)[0].intact
+
+
+@pytest.mark.parametrize("timestamped", [False, True])
+def test_a_malformed_certificate_that_nothing_needs_changes_no_verdict(
+    pki: Pki, *, timestamped: bool
+) -> None:
+    """Whoever encloses one does not make the signer unknown, nor the timestamp unreadable."""
+    prepared = prepare(BytesIO(pdf()), SealOptions(), NOW)
+    plain = sign(prepared.digest, pki.signer, timestamp=(pki.tsa, NOW) if timestamped else None)
+    [good] = examine(BytesIO(prepared.embed(plain)), pki.root_pem).seals
+    odd = with_a_malformed_certificate(plain)
+    [seal] = examine(BytesIO(prepared.embed(odd)), pki.root_pem).seals
+    assert good.findings == ()
+    assert seal == replace(good, digest=seal.digest)
