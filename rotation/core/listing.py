@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rotation.core.ports import KeyIssuer, KeyListing
+from rotation.core.ports import KeyIssuer, KeyListing, VendorKey
 
 
 def list_own_keys(issuer: KeyIssuer, installations: Sequence[str], secret_arn: str) -> KeyListing:
@@ -25,7 +25,13 @@ def list_own_keys(issuer: KeyIssuer, installations: Sequence[str], secret_arn: s
         VendorError: the issuer could not be asked.
     """
     listings = [issuer.list_keys(installation, secret_arn) for installation in installations]
-    keys = {key.id: key for listing in listings for key in listing.keys}
+    keys: dict[str, VendorKey] = {}
+    for key in (key for listing in listings for key in listing.keys):
+        known = keys.get(key.id)
+        # Pages can show one key twice, before and after its end. Only one answer says that it may
+        # still work, and that is the one to believe.
+        if known is None or (key.active and not known.active):
+            keys[key.id] = key
     return KeyListing(
         tuple(keys.values()),
         min(listing.vendor_time for listing in listings),

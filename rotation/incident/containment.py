@@ -117,6 +117,7 @@ class _Wait:
         clocks: the clocks of this process.
         containment: the result, as far as it is known.
         step_failures: the failed steps of the newest rotation that had any, as they were logged.
+        last_act: what the function did last before a new key was current; empty: nothing yet.
     """
 
     ask: Ask
@@ -125,6 +126,7 @@ class _Wait:
     clocks: WaitClock
     containment: Containment
     step_failures: list[Mapping[str, Any]] = field(default_factory=list)
+    last_act: str = ""
 
     def elapsed(self, since: float) -> timedelta:
         return timedelta(seconds=self.clocks.monotonic() - since)
@@ -192,8 +194,11 @@ def _rotate(wait: _Wait) -> Stage:
     room, pause = _ROOM_EVERY, _FIRST_PAUSE
     while True:
         answer = wait.ask("advance", containment.arn, declaration=containment.declaration.id)
+        _read(wait, answer["incident"])
         for act in answer["acts"]:
-            wait.log_act(act)
+            if act != wait.last_act:
+                wait.log_act(act)
+            wait.last_act = act
         containment.current = answer["currentVersion"]
         stage = Stage[answer["stage"].upper()]
         waited = wait.elapsed(begun)
@@ -244,7 +249,8 @@ def _no_rotation_text(wait: _Wait) -> str:
     if not wait.step_failures:
         return (
             "no rotation got through yet, and no step has said that it failed: if the rotation "
-            "function is ended by Lambda or cannot be run, only its log says so"
+            "function is ended by Lambda or cannot be run, only its log says so. The last act was: "
+            f"{wait.last_act or 'none'}"
         )
     return (
         f"no rotation got through: {failure_text(wait.step_failures[-1])}. When that is mended: "
@@ -285,8 +291,20 @@ def _reconcile(wait: _Wait) -> Mapping[str, Any]:
     return report
 
 
-def _read(wait: _Wait, incident: Mapping[str, Any]) -> None:
-    """Take over what the journal says of the incident with this declaration."""
+def _read(wait: _Wait, incident: Mapping[str, Any] | None) -> None:
+    """Take over what the journal says of the incident with this declaration.
+
+    Raises:
+        JournalError: it says nothing of it any more, so somebody has stored an older state.
+    """
+    arn, declaration = wait.containment.arn, wait.containment.declaration.id
+    if incident is None or all(one["id"] != declaration for one in incident["declarations"]):
+        raise JournalError(
+            f"The journal of {arn} has lost the declaration {declaration}: somebody has stored an "
+            "older state of it. Find out who (docs/journal.md), and run this command again: it "
+            "declares anew.",
+            retryable=False,
+        )
     containment, attested = wait.containment, set(incident.get("attested", ()))
     proven = incident["deaths"].keys() - attested
     for key_id in sorted(proven - set(containment.proven_dead)):
@@ -299,12 +317,10 @@ def _read(wait: _Wait, incident: Mapping[str, Any]) -> None:
     containment.set_aside = incident["setAside"]
     closing = incident["closing"]
     containment.evidence = closing["evidence"] if closing else None
-    named = any(one["id"] == containment.declaration.id for one in incident["declarations"])
-    containment.contained = (
-        named
-        and containment.evidence is not None
-        and {*containment.proven_dead, *containment.attested} == set(containment.suspects)
-    )
+    containment.contained = containment.evidence is not None and {
+        *containment.proven_dead,
+        *containment.attested,
+    } == set(containment.suspects)
 
 
 def _unfinished(containment: Containment, report: Mapping[str, Any]) -> list[str]:
@@ -324,6 +340,7 @@ def _unfinished(containment: Containment, report: Mapping[str, Any]) -> list[str
 _WORTH_SAYING: Final = frozenset(
     {
         "manual_revocation_needed",
+        "death_unproven",
         "key_alive_after_incident",
         "journal_unusable",
         "vendor_unavailable",

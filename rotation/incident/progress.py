@@ -67,11 +67,13 @@ class Progress:
         stage: what it waits for.
         journal: the journal after the acts.
         acts: what was done just now, each as a sentence.
+        problem: why no rotation could be begun just now; the next look tries again.
     """
 
     stage: Stage
     journal: Journal
     acts: tuple[str, ...] = ()
+    problem: SecretStoreError | None = None
 
 
 def advance(
@@ -114,8 +116,8 @@ def advance(
     if pending is not None:
         secret.remove_label(AWSPENDING, pending)
         acts.append(f"took a stuck AWSPENDING off {pending}")
-    journal = _rotate(secret, journal, incident, keeper=keeper, now=now, acts=acts)
-    return Progress(Stage.ROTATING, journal, tuple(acts))
+    journal, problem = _rotate(secret, journal, incident, keeper=keeper, now=now, acts=acts)
+    return Progress(Stage.ROTATING, journal, tuple(acts), problem)
 
 
 def _show(secret: SecretVersions, incident: Incident, state: CurrentState, acts: list[str]) -> None:
@@ -139,34 +141,46 @@ def _rotate(
     keeper: JournalKeeper,
     now: datetime,
     acts: list[str],
-) -> Journal:
-    """Begin the next rotation, once, however many ask for it at the same time."""
+) -> tuple[Journal, SecretStoreError | None]:
+    """Begin the next rotation, once, however many ask for it at the same time.
+
+    Returns:
+        the journal, and the error that keeps a rotation from being begun but may pass.
+    """
     token = rotation_token(secret.arn, incident)
+    # Another function, whose clock was ahead, may have declared. The key of this rotation must not
+    # count as one that existed then.
+    beginning = BegunRotation(token, max(now, incident.declared_at))
 
     def begin(found: Journal) -> Journal:
         latest = found.open_incident
         if latest is None or latest.id != incident.id or latest.rotations != incident.rotations:
             # Somebody else has begun a rotation, or has closed the incident.
             return found
-        return found.with_incident(
-            replace(latest, rotations=(*latest.begun, BegunRotation(token, now)))
-        )
+        return found.with_incident(replace(latest, rotations=(*latest.begun, beginning)))
 
     changed = keeper.change(journal, begin)
     latest = changed.open_incident
-    if latest is None or not latest.rotations or latest.rotations[-1] != BegunRotation(token, now):
+    if latest is None or not latest.rotations or latest.rotations[-1] != beginning:
         acts.append("another run works on this incident")
-        return changed
+        return changed, None
     try:
         secret.rotate(token)
     except SecretStoreError as error:
-        if error.aws_code != "InvalidRequestException":
+        if error.aws_code == "InvalidRequestException":
+            # A step that was running put its pending version back; the next look takes it off.
+            acts.append("a rotation was refused: another is under way")
+            problem = None
+        elif error.retryable:
+            # It may have begun all the same. The next look uses the same token, and that begins no
+            # second one (API_RotateSecret).
+            acts.append(f"no rotation was begun, and the next look tries again: {error}")
+            problem = error
+        else:
             raise
-        # A step that was running put its pending version back; the next look takes it off again.
-        acts.append("a rotation was refused: another is under way")
-        return keeper.change(changed, lambda found: _refused(found, token))
+        return keeper.change(changed, lambda found: _refused(found, token)), problem
     acts.append(f"began rotation {len(latest.begun)}")
-    return changed
+    return changed, None
 
 
 def _refused(journal: Journal, token: str) -> Journal:

@@ -143,7 +143,7 @@ class BegunRotation:
     Attributes:
         token: its ClientRequestToken.
         at: when it was begun, aware UTC.
-        refused: whether Secrets Manager refused to begin it.
+        refused: whether Secrets Manager refused to begin it, or gave no answer.
     """
 
     token: str
@@ -202,7 +202,7 @@ class Incident:
 
     @property
     def begun(self) -> tuple[BegunRotation, ...]:
-        """The rotations that Secrets Manager did not refuse to begin."""
+        """The rotations that Secrets Manager has said to have begun."""
         return tuple(one for one in self.rotations if not one.refused)
 
     def names(self, declaration: str) -> bool:

@@ -47,7 +47,7 @@ from rotation.reconciliation.proof_of_death import (
 )
 from rotation.reconciliation.rate_limiter import RateLimiter
 from rotation.reconciliation.situation import Situation
-from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAG
+from rotation.secrets_manager.labels import AWSCURRENT, AWSPENDING, INCIDENT_TAG
 from rotation.secrets_manager.versions import SecretVersions
 
 
@@ -184,9 +184,11 @@ class Execution:
         """
         self.result.deaths = dict(deaths)
         dead = [one for one in self._due if self._try_bool(partial(self._is_dead, one))]
-        self._journal = self._services.journals.change(
-            self._journal, partial(self._conclusions, dead=dead)
-        )
+        conclusions = partial(self._conclusions, dead=dead)
+        incident = self._journal.open_incident
+        if incident is not None and conclusions(self._journal).open_incident is None:
+            self._try(self._look_at_current)
+        self._journal = self._services.journals.change(self._journal, conclusions)
         self.result.dead = {one.key_id for one in dead}
         for one in dead:
             # The issuer forgets last: the next run could not find a key that it does not list.
@@ -380,6 +382,21 @@ class Execution:
             journal = journal.with_key(one.key_id, life)
         return self._closed(journal, now)
 
+    def _look_at_current(self) -> None:
+        """Take the control key for one that is not current any more, unless it still is.
+
+        A proof of death takes minutes. Whoever moves AWSCURRENT meanwhile may have made a suspect
+        key current, which is dead by now. The incident then stays open, and the next run rotates.
+        """
+        control, self._control = self._control, None
+        snapshot, current = self._secret.snapshot(), self._situation.current
+        if (
+            current is not None
+            and snapshot.deleted_at is None
+            and snapshot.version_with(AWSCURRENT) == current.id
+        ):
+            self._control = control
+
     def _closed(self, journal: Journal, now: datetime) -> Journal:
         """The journal with the open incident closed, if nothing is left to do about it."""
         current, incident = self._situation.current, journal.open_incident
@@ -434,7 +451,7 @@ class Execution:
         if death is None or death.verdict is not DeathVerdict.ALIVE:
             self.result.warn(
                 WarningCode.DEATH_UNPROVEN,
-                f"Key {key_id} is not proven dead yet; the next run tries.",
+                f"Key {key_id} is not proven dead yet{_why(death)}; the next run tries.",
             )
             return
         compromised = retirement.reason is Reason.COMPROMISED
@@ -468,3 +485,9 @@ class Execution:
 
     def _log(self, fact: str, **ids: object) -> None:
         logger.info(fact, extra={"secret": self._secret.arn} | ids, stacklevel=2)
+
+
+def _why(death: ProbeHistory | None) -> str:
+    """Why probes of a key proved nothing, as words that follow "not proven dead yet"."""
+    details = {probe.detail for probe in death.probes if probe.detail} if death else set()
+    return f" (probes that prove nothing: {', '.join(sorted(details))})" if details else ""

@@ -80,7 +80,7 @@ class KeyWarning:
 def secret_warnings(situation: Situation, plan: Plan) -> tuple[KeyWarning, ...]:
     """The warnings that follow from what was found, before anything is done."""
     if situation.snapshot.deleted_at is not None:
-        return ()
+        return tuple(_incident(situation))
     return (
         *_current(situation),
         *_schedule(situation),
@@ -163,17 +163,27 @@ def _schedule(situation: Situation) -> Iterator[KeyWarning]:
         )
 
 
-def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
+def _incident(situation: Situation) -> Iterator[KeyWarning]:
     incident = situation.journal.open_incident
-    if incident is not None:
-        alive = sorted(situation.journal.suspects_alive(incident))
-        yield KeyWarning(
-            WarningCode.INCIDENT_OPEN,
-            f"{len(alive)} keys were declared compromised and are not yet proven dead: "
-            f"{', '.join(alive)}."
-            if alive
-            else "Every key that was declared compromised is dead; the incident is not closed yet.",
+    if incident is None:
+        return
+    alive = sorted(situation.journal.suspects_alive(incident))
+    message = (
+        f"{len(alive)} keys were declared compromised and are not yet proven dead: "
+        f"{', '.join(alive)}."
+        if alive
+        else "Every key that was declared compromised is dead; the incident is not closed yet."
+    )
+    if situation.snapshot.deleted_at is not None:
+        message += (
+            " The secret is scheduled for deletion, so nothing is done about them: restore it, or "
+            "revoke them in the vendor's portal."
         )
+    yield KeyWarning(WarningCode.INCIDENT_OPEN, message)
+
+
+def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
+    yield from _incident(situation)
     current = situation.current
     if current is not None and situation.suspect(current):
         yield KeyWarning(
@@ -181,6 +191,14 @@ def _retirement(situation: Situation, plan: Plan) -> Iterator[KeyWarning]:
             f"Version {current.id} holds a key that was declared compromised, and is current: the "
             "key is not revoked before another one is promoted. Rotate now.",
         )
+    for key_id, arn in sorted(situation.suspect_elsewhere.items()):
+        if key_id in situation.in_use and not situation.journal.suspect(key_id):
+            yield KeyWarning(
+                WarningCode.COMPROMISED_KEY_CURRENT,
+                f"The current key {key_id} was declared compromised with {arn}, which holds it "
+                "too, and dies with that incident. Replace it here as well: `rotation force "
+                f"{situation.snapshot.arn} --reason key-compromise`.",
+            )
     for key_id, versions in situation.holders.items():
         displaced = [version.id for version in versions if version.displaced and version.labels]
         dead = situation.journal.dead(key_id)

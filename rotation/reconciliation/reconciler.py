@@ -58,6 +58,7 @@ from rotation.reconciliation.run_order import RunOrder
 from rotation.reconciliation.situation import Reading, Situation
 from rotation.secrets_manager.discovery import ListedSecret
 from rotation.secrets_manager.labels import AWSPENDING, INCIDENT_TAG
+from rotation.secrets_manager.snapshot import Snapshot
 from rotation.secrets_manager.versions import SecretVersions
 
 _T = TypeVar("_T")
@@ -238,11 +239,7 @@ class Reconciler:
             SecretStoreError, JournalError: it may not be declared; asking again is safe.
         """
         run, look = self._only(secret)
-        if look.snapshot.deleted_at is not None:
-            raise VersionStateError(
-                f"{run.arn} is scheduled for deletion. Restore it first (aws secretsmanager "
-                f"restore-secret --secret-id {run.arn}), or revoke its keys in the vendor's portal."
-            )
+        _refuse_deleted(look.snapshot)
         listed = look.listing.keys if look.listing else ()
         keys: dict[str, tuple[str, ...]] = {key.id: () for key in listed if key.active}
         versions = {*look.snapshot.labels, *(one.id for one in run.secret.list_versions())}
@@ -258,7 +255,7 @@ class Reconciler:
         """Do what the open incident of ``secret`` needs next, and return what was found before.
 
         Raises:
-            VersionStateError: another function rotates the secret.
+            VersionStateError: another function rotates the secret, or it is scheduled for deletion.
             SecretStoreError, JournalError: asking again is safe.
         """
         examiner = self._examiner()
@@ -379,6 +376,8 @@ class Reconciler:
         if situation.journal.open_incident is None or look is None:
             return
         progress = run.isolate(lambda: self._advance(run, situation))
+        if progress is not None and progress.problem is not None:
+            run.failures.append(progress.problem)
         if progress is None or not progress.acts:
             return
         again = run.isolate(lambda: examiner.look(run.secret))
@@ -389,6 +388,7 @@ class Reconciler:
                 situation=replace(
                     found.situation,
                     in_use_elsewhere=situation.in_use_elsewhere,
+                    suspect_elsewhere=situation.suspect_elsewhere,
                     whole=situation.whole,
                     all_seen=situation.all_seen,
                 ),
@@ -397,6 +397,7 @@ class Reconciler:
     def _advance(self, run: _SecretRun, situation: Situation) -> Progress:
         if situation.journal.open_incident is None:
             return Progress(Stage.NONE, situation.journal)
+        _refuse_deleted(situation.snapshot)
         progress = advance(
             run.secret,
             situation.journal,
@@ -522,20 +523,47 @@ class Reconciler:
         run.probed = run.isolate(execution.execute)
 
 
+def _refuse_deleted(snapshot: Snapshot) -> None:
+    """Refuse an incident of a secret that is scheduled for deletion: nothing rotates it.
+
+    Raises:
+        VersionStateError: it is; the message says what to do.
+    """
+    if snapshot.deleted_at is not None:
+        raise VersionStateError(
+            f"{snapshot.arn} is scheduled for deletion. Restore it first (aws secretsmanager "
+            f"restore-secret --secret-id {snapshot.arn}), or revoke its keys in the vendor's "
+            "portal."
+        )
+
+
 def _relate(runs: Sequence[_SecretRun], *, whole: bool) -> None:
-    """Tell each secret which of its keys the others use."""
+    """Tell each secret which of its keys the others use, or were declared compromised with."""
     examined = [(run, run.examination) for run in runs if run.examination is not None]
     all_seen = whole and len(examined) == len(runs)
     users: Counter[str] = Counter()
     for _, examination in examined:
         users.update(examination.situation.in_use | examination.situation.in_flight)
+    declared = [
+        (key, run.arn)
+        for run, examination in examined
+        for incident in examination.situation.journal.incidents
+        for key in incident.suspects
+    ]
     for run, examination in examined:
         situation = examination.situation
         own = situation.in_use | situation.in_flight
         listed = (key.id for key in (situation.listing.keys if situation.listing else ()))
         known = {*situation.holders, *situation.journal.keys, *listed}
         elsewhere = frozenset(key for key in known if users[key] > (1 if key in own else 0))
-        situation = replace(situation, in_use_elsewhere=elsewhere, whole=whole, all_seen=all_seen)
+        suspect = {key: arn for key, arn in declared if arn != run.arn and key in own}
+        situation = replace(
+            situation,
+            in_use_elsewhere=elsewhere,
+            suspect_elsewhere=suspect,
+            whole=whole,
+            all_seen=all_seen,
+        )
         run.examination = replace(examination, situation=situation)
 
 

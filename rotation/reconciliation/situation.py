@@ -102,6 +102,8 @@ class Situation:
         answers: whether the vendor accepts each key that it was asked about just now.
         in_use_elsewhere: the keys that other secrets use, or are about to use, as far as this run
             saw those secrets.
+        suspect_elsewhere: the keys of this secret that were declared compromised with another one,
+            each with that secret's ARN, as far as this run saw those secrets.
         whole: whether this run was to look at every secret, and not at named ones alone.
         all_seen: whether it could look at every secret.
     """
@@ -113,6 +115,7 @@ class Situation:
     journal: Journal
     answers: Mapping[str, bool | None] = field(default_factory=dict)
     in_use_elsewhere: frozenset[str] = frozenset()
+    suspect_elsewhere: Mapping[str, str] = field(default_factory=dict)
     whole: bool = True
     all_seen: bool = True
 

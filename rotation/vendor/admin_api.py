@@ -93,6 +93,7 @@ class AdminApi:
         prefix = _SEPARATOR.join((installation, secret_arn, ""))
         keys: list[VendorKey] = []
         cursor: str | None = None
+        seen: set[str] = set()
         for _ in range(_MOST_PAGES):
             query = {"label": prefix} | ({"cursor": cursor} if cursor else {})
             request = VendorRequest("list keys", "GET", self._path, repeatable=True, query=query)
@@ -105,6 +106,9 @@ class AdminApi:
             keys += [key for key in found if _join(key.label).startswith(prefix)]
             if cursor is None:
                 return KeyListing(tuple(keys), response.date)
+            if cursor in seen:
+                break
+            seen.add(cursor)
         raise _malformed("list keys", response)
 
     def revoke(self, key_id: str) -> Revocation:

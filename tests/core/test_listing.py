@@ -56,6 +56,26 @@ def test_a_listing_that_fails_for_one_id_fails_as_a_whole(
         list_own_keys(rotation_fixture.issuer, ("fixture", "old-stack"), rotation_fixture.arn)
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_key_that_is_listed_twice_is_active_if_either_says_so(
+    rotation_fixture: RotationFixture, newest_first: bool
+) -> None:
+    """Pages that repeat a key, once as revoked, kill nobody's key and prove no death."""
+    key = rotation_fixture.stage_key(rotation_fixture.stage())
+
+    class Repeating:
+        """An issuer whose pages overlap."""
+
+        def list_keys(self, installation: str, secret_arn: str) -> object:
+            listing = rotation_fixture.issuer.list_keys(installation, secret_arn)
+            twice = [listing.keys[0], replace(listing.keys[0], active=False)]
+            return replace(listing, keys=twice if newest_first else twice[::-1])
+
+    issuer: KeyIssuer = Repeating()  # type: ignore[assignment]
+    [listed] = list_own_keys(issuer, ("fixture",), rotation_fixture.arn).keys
+    assert (listed.id, listed.active) == (key.id, True)
+
+
 def test_the_earliest_of_the_vendor_s_times_counts(rotation_fixture: RotationFixture) -> None:
     """By it no key looks older than it is."""
     times = [datetime(2026, 11, 26, 12, second, tzinfo=UTC) for second in (7, 3, 5)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rotation.core.ports import KeyListing, Revocation
-from rotation.errors import VendorUnavailableError
+from rotation.errors import JournalError, VendorUnavailableError
 from rotation.incident.containment import Containment, WaitClock, contain, needs_mending
 from rotation.journal.model import Declaration
 from rotation.sandbox.vendor import VendorFault
@@ -77,19 +77,25 @@ def test_the_closed_entry_with_this_declaration_and_every_death_is_the_end() -> 
     [
         {"closing": None},
         {"closing": {"evidence": None}},
-        {"declarations": [{"id": "another-declaration", "at": "2026-03-01T12:00:00.000Z"}]},
         {"deaths": {}},
         {"suspects": {"old": ["v1"], "older": []}},
         {"closing": None, "suspects": {}, "deaths": {}},
     ],
 )
 def test_nothing_else_is_the_end(change: dict[str, Any]) -> None:
-    """Open, without a record, of another declaration, or with a suspect key that is not dead."""
+    """Open, without a record, or with a suspect key that is not dead."""
     answers = RecordedAnswers(ENTRY | change)
     done = answers.contain()
     assert not done.contained
     assert done.unfinished
     assert answers.slept > 60
+
+
+def test_an_incident_of_another_declaration_is_not_the_end() -> None:
+    """The journal has lost this one, so nobody may say what became of it."""
+    other = [{"id": "another-declaration", "at": "2026-03-01T12:00:00.000Z"}]
+    with pytest.raises(JournalError, match="this-declaration"):
+        RecordedAnswers(ENTRY | {"declarations": other}).contain()
 
 
 def test_what_only_a_person_can_do_is_not_waited_for() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rotation.errors import VersionStateError
+from rotation.errors import JournalError, VersionStateError
 from rotation.incident.containment import Containment
 from tests.incident.incident_fixture import IncidentFixture
 
@@ -137,6 +137,90 @@ def test_a_suspect_key_that_is_stored_while_it_is_retired_is_rotated_away_from(
     incident.run_steps()
     fixture.put(value)
     assert_contained(incident, incident.force(), leaked)
+
+
+def test_a_suspect_key_that_becomes_current_while_deaths_are_proven_is_replaced(
+    incident: IncidentFixture,
+) -> None:
+    """Somebody moves AWSCURRENT back during the proofs: it is not over with a dead current key."""
+    fixture, pause = incident.reconciliation.rotation, incident.reconciliation.rotation.pause
+    leaked, old = incident.alive(), str(fixture.version("AWSCURRENT"))
+    moved: list[str] = []
+
+    def move(seconds: float) -> None:
+        current = str(fixture.version("AWSCURRENT"))
+        asked = any(life.asked_at for life in incident.journal().keys.values())
+        if not moved and asked and current != old:
+            moved.append(current)
+            fixture.client.update_secret_version_stage(
+                SecretId=fixture.arn,
+                VersionStage="AWSCURRENT",
+                MoveToVersionId=old,
+                RemoveFromVersionId=current,
+            )
+        pause(seconds)
+
+    fixture.pause = move  # type: ignore[method-assign]
+    done = incident.force()
+    assert moved
+    assert_contained(incident, done, leaked)
+
+
+def test_a_rotation_that_is_throttled_does_not_end_the_command(incident: IncidentFixture) -> None:
+    """It says so once, waits, and goes on."""
+    leaked = incident.alive()
+    answers = ["ThrottlingException"] * 3
+
+    def throttle(_: dict[str, Any]) -> str | None:
+        return answers.pop() if answers else None
+
+    with incident.answering("RotateSecret", throttle):
+        done = incident.force()
+    assert answers == []
+    assert_contained(incident, done, leaked)
+    assert sum("ThrottlingException" in act for act in incident.acts) == 1
+
+
+def test_what_keeps_a_rotation_from_being_begun_is_said_at_the_end(
+    incident: IncidentFixture,
+) -> None:
+    """No step ever ran, so none can say why."""
+    with incident.answering("RotateSecret", lambda _: "ThrottlingException"):
+        done = incident.force(limit=timedelta(seconds=30))
+    assert not done.contained
+    [text] = done.unfinished
+    assert "ThrottlingException" in text
+
+
+@pytest.mark.parametrize("when", ["while it rotates", "while deaths are proven"])
+def test_a_journal_that_somebody_sets_back_ends_in_an_error_that_says_so(
+    incident: IncidentFixture, when: str
+) -> None:
+    """The declaration is lost with the newer state; who runs the command again declares anew."""
+    fixture, leaked = incident.reconciliation.rotation, incident.alive()
+    incident.reconciliation.reconcile()
+    store, pause = fixture.journal_store, fixture.pause
+    earlier = store.read(fixture.arn)
+    assert earlier is not None
+
+    def set_back() -> None:
+        incident.while_waiting, fixture.pause = lambda: None, pause  # type: ignore[method-assign]
+        found = store.read(fixture.arn)
+        assert found is not None
+        store.write(fixture.arn, earlier[0], found[1])
+
+    def set_back_in_proof(seconds: float) -> None:
+        if any(life.asked_at for life in incident.journal().keys.values()):
+            set_back()
+        pause(seconds)
+
+    if when == "while it rotates":
+        incident.while_waiting = set_back
+    else:
+        fixture.pause = set_back_in_proof  # type: ignore[method-assign]
+    with pytest.raises(JournalError, match="older state"):
+        incident.force()
+    assert_contained(incident, incident.force(), leaked & incident.alive())
 
 
 def test_a_later_declaration_for_all_keys_keeps_the_incident_open(

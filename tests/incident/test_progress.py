@@ -225,8 +225,8 @@ def test_whoever_comes_next_goes_on_where_it_stopped(
     leaked = incident.alive()
     incident.declare()
     getattr(fixture.cloud.faults, when)(operation, Dropped(), times=20)
-    if operation == "TagResource":
-        # Nothing depends on the tag.
+    if operation in {"TagResource", "RotateSecret"}:
+        # Nothing depends on the tag. A rotation is begun by the next look, under the same token.
         incident.ask("advance")
     else:
         with pytest.raises(SecretStoreError):
@@ -305,6 +305,62 @@ def test_a_rotation_that_is_refused_is_begun_again(incident: IncidentFixture) ->
     incident.ask("advance")
     assert len(incident.incident().begun) == 1
     assert fixture.version("AWSPENDING") == last_token(incident)
+
+
+def test_a_rotation_that_is_throttled_uses_up_no_attempt(incident: IncidentFixture) -> None:
+    """However often it cannot be begun, the next look tries again, under the same token."""
+    incident.declare()
+    with incident.answering("RotateSecret", lambda _: "ThrottlingException"):
+        for _ in range(MOST_ATTEMPTS + 1):
+            assert incident.ask("advance")["stage"] == "rotating"
+            settle(incident)
+    [refused] = incident.incident().rotations
+    assert refused.refused
+    incident.ask("advance")
+    assert [one.token for one in incident.incident().begun] == [refused.token]
+    assert incident.reconciliation.rotation.version("AWSPENDING") == refused.token
+
+
+def test_a_run_reports_a_rotation_that_it_could_not_begin(incident: IncidentFixture) -> None:
+    """The hourly run names the error, and counts as failed."""
+    fixture = incident.reconciliation.rotation
+    incident.declare()
+    with incident.answering("RotateSecret", lambda _: "ThrottlingException"):
+        report = incident.reconciliation.run(fixture.arn)["secrets"][0]
+    assert any("ThrottlingException" in one["message"] for one in report["failures"])
+
+
+@pytest.mark.parametrize("minutes", [10, -10])
+def test_a_function_whose_clock_is_wrong_may_declare(
+    incident: IncidentFixture, minutes: int
+) -> None:
+    """The key of the incident's own rotation is not suspect, whatever time the declaration has."""
+    fixture = incident.reconciliation.rotation
+    leaked, wrong = incident.alive(), timedelta(minutes=minutes)
+    fixture.offset += wrong
+    incident.declare()
+    fixture.offset -= wrong
+    incident.ask("advance")
+    incident.run_steps()
+    answer = incident.ask("advance")
+    assert answer["stage"] == "retiring"
+    assert suspects(incident) == leaked
+
+
+def test_an_incident_of_a_secret_that_is_being_deleted_says_so(incident: IncidentFixture) -> None:
+    """Nothing rotates it: the answer and the report say what to do, and nothing is begun."""
+    fixture = incident.reconciliation.rotation
+    leaked = incident.alive()
+    incident.declare()
+    fixture.client.delete_secret(SecretId=fixture.arn, RecoveryWindowInDays=7)
+    with pytest.raises(VersionStateError, match="restore-secret"):
+        incident.ask("advance")
+    report = incident.reconciliation.run(fixture.arn)["secrets"][0]
+    [warning] = [one for one in report["warnings"] if one["code"] == "incident_open"]
+    assert "scheduled for deletion" in warning["message"]
+    assert incident.incident().rotations == ()
+    fixture.client.restore_secret(SecretId=fixture.arn)
+    assert_ends_well(incident, leaked)
 
 
 def test_two_who_advance_at_once_begin_one_rotation(incident: IncidentFixture) -> None:

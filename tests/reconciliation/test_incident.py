@@ -175,6 +175,37 @@ def test_a_promotion_that_began_before_the_declaration_meets_no_dead_key(
     assert incident.current_key() in incident.alive()
 
 
+def test_another_secret_that_holds_the_compromised_key_is_told(incident: IncidentFixture) -> None:
+    """The key dies for both: the run over all secrets says with which one it was declared."""
+    fixture = incident.reconciliation.rotation
+    value, [old] = fixture.value("AWSCURRENT"), incident.alive()
+    other = fixture.client.create_secret(Name="holds-the-same-key")["ARN"]
+    with incident.on(other):
+        fixture.stage()
+        fixture.put(value)
+    declare_and_rotate(incident)
+    for _ in range(2):
+        reports = {one["arn"]: one for one in incident.reconciliation.run()["secrets"]}
+        [warning] = [
+            one for one in reports[other]["warnings"] if one["code"] == "compromised_key_current"
+        ]
+        assert old in warning["message"]
+        assert fixture.arn in warning["message"]
+        assert "compromised_key_current" not in codes(reports[fixture.arn])
+    with incident.on(other):
+        incident.force()
+        assert incident.current_key() in incident.alive()
+
+
+def test_why_a_death_is_not_proven_is_said(incident: IncidentFixture) -> None:
+    """Clocks that are twelve seconds apart: no rejection counts, and both warnings name that."""
+    fixture = incident.reconciliation.rotation
+    fixture.offset += timedelta(seconds=12)
+    done = incident.force(limit=timedelta(minutes=2))
+    assert not done.contained
+    assert any("clock_skew" in one for one in done.unfinished)
+
+
 def test_a_hold_does_not_protect_a_compromised_key(incident: IncidentFixture) -> None:
     """Neither does a grace that is not over, and the hold stays."""
     fixture = incident.reconciliation

@@ -224,6 +224,24 @@ def test_a_key_is_revoked_or_gone_only_if_the_vendor_says_so(
         api.revoke(str(uuid.uuid4()))
 
 
+def test_pages_that_go_round_in_a_circle_are_no_list(client: Client) -> None:
+    """A cursor that comes twice ends the listing at once, and not after a thousand pages."""
+    asked: list[object] = []
+
+    class Circle(Rewritten):
+        """The same page again and again."""
+
+        def call(self, *request: object) -> VendorResponse:
+            asked.append(request)
+            return super().call(*request)
+
+    page = Circle(200, b'{"keys": [], "next": "again"}')
+    api = AdminApi(page, "/v1/keys", lambda: client.key, client.now)  # type: ignore[arg-type]
+    with pytest.raises(MalformedResponseError, match="list keys"):
+        api.list_keys("fixture", ARN)
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("missing", ["id", "key", "label", "expiresAt"])
 def test_an_issued_key_that_lacks_a_member_is_refused(client: Client, missing: str) -> None:
     """A key whose label or expiry nobody knows could not be retired later."""

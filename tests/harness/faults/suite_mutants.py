@@ -458,6 +458,11 @@ SUITE_MUTANTS = (
         "incident/test_containment.py::test_it_is_not_over_while_the_list_of_keys_is_not_whole",
     ),
     SuiteMutant(
+        "closes an incident without another look at AWSCURRENT",
+        ((Execution, "_look_at_current", lambda _: None),),
+        _FORCED + "test_a_suspect_key_that_becomes_current_while_deaths_are_proven_is_replaced",
+    ),
+    SuiteMutant(
         "gives up when all tags are in use",
         ((progress, "_show", _insists_on_the_tag),),
         _FORCED + "test_a_full_quota_of_labels_and_tags_does_not_stop_it",
