@@ -180,6 +180,8 @@ def contain(
     stage = _rotate(wait)
     containment.parts["rotated"] = wait.elapsed(begun)
     if stage is Stage.ROTATING or stage is Stage.EXHAUSTED:
+        # No new key is needed for the death of the suspects that are not current.
+        _revoke_what_is_not_current(wait)
         containment.unfinished.append(_no_rotation_text(wait))
         return containment
     log_act(f"version {containment.current} is current, and its key is not suspect")
@@ -209,7 +211,7 @@ def _rotate(wait: _Wait) -> Stage:
         if not full and any(needs_mending(one) for one in failed):
             return stage
         if full or waited >= room:
-            _make_room(wait)
+            _revoke_what_is_not_current(wait)
             room = wait.elapsed(begun) + _ROOM_EVERY
         wait.clocks.sleep(pause.total_seconds())
         pause = min(pause * _PAUSE_GROWS_BY, _LONGEST_PAUSE)
@@ -258,8 +260,8 @@ def _no_rotation_text(wait: _Wait) -> str:
     )
 
 
-def _make_room(wait: _Wait) -> None:
-    """Have the suspects that are not current revoked: they may fill the vendor's quota of keys."""
+def _revoke_what_is_not_current(wait: _Wait) -> None:
+    """Have the suspects that are not current revoked. They may fill the vendor's quota of keys."""
     try:
         _reconcile(wait)
     except RotationError as error:
