@@ -14,7 +14,7 @@ export VIRTUAL_ENV :=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-fast first-hour faults explore iam soak corpus tails fuzz bench glyphs diagrams screenshots docs check format clean lock audit
+.PHONY: help demo sandbox test test-fast first-hour faults explore iam ministack soak corpus tails fuzz bench glyphs diagrams screenshots docs check format clean lock audit
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,12 @@ $(VENV)/.judges: .ci/locks/judges.txt .ci/locks/guard.txt | $(VENV)/.developers
 		-C $(VENV)/tools/guard package/bin/ubuntu package/rules
 	@touch $@
 
+$(VENV)/.ministack: .ci/locks/ministack.txt | $(VENV)/.developers
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/tools/ministack
+	@$(UV) pip sync --quiet --python $(VENV)/tools/ministack --only-binary :all: --require-hashes \
+		.ci/locks/ministack.txt
+	@touch $@
+
 demo: $(VENV)/.people  ## Rotate a key and seal a PDF, on this machine alone
 	@$(BIN)/rotation demo
 
@@ -79,6 +85,9 @@ explore: $(VENV)/.developers  ## Try every order of several hands (EXPLORE=--sho
 iam: $(VENV)/.developers  ## Prove that the template's rights suffice, and that all are needed (needs npm)
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/harness/iam
 	@$(BIN)/python -m tests.harness.iam
+
+ministack: $(VENV)/.developers $(VENV)/.ministack  ## Run the flows in a second emulator of AWS, which enforces the rights
+	@$(BIN)/python -m tests.harness.ministack
 
 soak: $(VENV)/.developers  ## Seal without pause through rotations and trouble (SOAK=--short for half a minute)
 	@$(BIN)/python -m tests.harness.soak $(SOAK)

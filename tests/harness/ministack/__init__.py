@@ -1,0 +1,1 @@
+"""Runs the flows in a second emulator of AWS, under the rights of the template."""
