@@ -12,6 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from rotation.privacy.observability import metrics
 from rotation.sandbox.aws.cloud import Cloud
 from rotation.sandbox.aws.rotations import RetryPolicy
 from rotation.sandbox.vendor import Pki, VendorEmulator
@@ -149,3 +150,10 @@ def rotation_fixture(
     shared_cloud.reset()
     yield RotationFixture(shared_cloud, emulator, pki)
     shared_cloud.reset()
+
+
+@pytest.fixture(autouse=True)
+def _metrics_are_of_one_test() -> Iterator[None]:
+    """What a test counts outside of a handler nobody sends, and the next test must not find it."""
+    yield
+    metrics.clear_metrics()

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from rotation.credential import iso_utc
 from rotation.errors import JournalError
@@ -29,6 +29,8 @@ from rotation.journal.model import (
 )
 
 SCHEMA: Final = "trusted-signatures-rotation/journal/1"
+
+Value = TypeVar("Value")
 
 
 def serialize(journal: Journal) -> bytes:
@@ -58,14 +60,14 @@ def parse(document: bytes, secret_arn: str, revision: str) -> Journal:
         if members["schema"] == SCHEMA and members["secret"] == secret_arn:
             return Journal(
                 secret_arn,
-                _time(members["begunAt"]),
+                _optional(_time, members["begunAt"]),
                 {one: _read_version(found) for one, found in members["versions"].items()},
                 {one: _read_key(found) for one, found in members["keys"].items()},
-                tuple(map(_read_incident, members["incidents"])),
+                tuple(map(_read_incident, _list(members["incidents"]))),
                 # Journals of version 0.2 and older have none of these members.
-                tuple(map(_read_step_failure, members.get("stepFailures", ()))),
-                _read_phases(members.get("phases")),
-                tuple(map(_read_departure, members.get("departures", ()))),
+                tuple(map(_read_step_failure, _list(members.get("stepFailures", [])))),
+                _optional(_read_phases, members.get("phases")),
+                tuple(map(_read_departure, _list(members.get("departures", [])))),
                 revision,
             )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -171,79 +173,86 @@ def _version(record: VersionRecord) -> dict[str, Any]:
 
 def _read_version(members: Mapping[str, Any]) -> VersionRecord:
     return VersionRecord(
-        members["keyId"],
-        members["wasCurrent"],
-        _time(members["issuedAt"]),
-        _time(members["expiresAt"]),
+        _optional(_string, members["keyId"]),
+        _flag(members["wasCurrent"]),
+        _optional(_time, members["issuedAt"]),
+        _optional(_time, members["expiresAt"]),
     )
 
 
 def _read_key(members: Mapping[str, Any]) -> KeyLife:
-    death = members["death"]
     return KeyLife(
-        datetime.fromisoformat(members["firstSeenAt"]),
-        _time(members["displacedAt"]),
-        _time(members["retireAfter"]),
-        _time(members["askedAt"]),
-        members["outcome"],
-        _time(members["answeredAt"]),
-        members["accepted"],
-        tuple(members["probes"]),
-        None if death is None else Death(datetime.fromisoformat(death["at"]), death["proof"]),
+        _time(members["firstSeenAt"]),
+        _optional(_time, members["displacedAt"]),
+        _optional(_time, members["retireAfter"]),
+        _optional(_time, members["askedAt"]),
+        _optional(_string, members["outcome"]),
+        _optional(_time, members["answeredAt"]),
+        _optional(_flag, members["accepted"]),
+        tuple(map(_object, _list(members["probes"]))),
+        _optional(_read_death, members["death"]),
         # Journals of version 0.2 and older have no such member.
         tuple(
             Prolongation(
-                one["by"],
-                datetime.fromisoformat(one["at"]),
-                datetime.fromisoformat(one["until"]),
-                datetime.fromisoformat(one["formerEnd"]),
-                one["reason"],
+                _string(one["by"]),
+                _time(one["at"]),
+                _time(one["until"]),
+                _time(one["formerEnd"]),
+                _string(one["reason"]),
             )
-            for one in members.get("prolongations", ())
+            for one in _list(members.get("prolongations", []))
         ),
     )
 
 
+def _read_death(members: Mapping[str, Any]) -> Death:
+    return Death(_time(members["at"]), _object(members["proof"]))
+
+
 def _read_incident(members: Mapping[str, Any]) -> Incident:
-    closing = members["closing"]
     return Incident(
-        id=members["id"],
+        id=_string(members["id"]),
         declarations=tuple(
             Declaration(
-                one["id"],
-                datetime.fromisoformat(one["at"]),
-                one["reason"],
-                one["actor"],
-                one["ofAllKeys"],
+                _string(one["id"]),
+                _time(one["at"]),
+                _string(one["reason"]),
+                _string(one["actor"]),
+                _flag(one["ofAllKeys"]),
             )
-            for one in members["declarations"]
+            for one in _list(members["declarations"])
         ),
-        suspects={one: tuple(versions) for one, versions in members["suspects"].items()},
-        versions=frozenset(members["versions"]),
-        set_aside=members["setAside"],
+        suspects={
+            one: tuple(map(_string, _list(versions)))
+            for one, versions in _object(members["suspects"]).items()
+        },
+        versions=frozenset(map(_string, _list(members["versions"]))),
+        set_aside={one: _string(problem) for one, problem in _object(members["setAside"]).items()},
         rotations=tuple(
-            BegunRotation(one["token"], datetime.fromisoformat(one["at"]), one["refused"])
-            for one in members["rotations"]
+            BegunRotation(_string(one["token"]), _time(one["at"]), _flag(one["refused"]))
+            for one in _list(members["rotations"])
         ),
-        closing=None
-        if closing is None
-        else Closing(
-            datetime.fromisoformat(closing["at"]),
-            closing["currentKey"],
-            closing["currentVersion"],
-            closing["evidence"],
-        ),
+        closing=_optional(_read_closing, members["closing"]),
+    )
+
+
+def _read_closing(members: Mapping[str, Any]) -> Closing:
+    return Closing(
+        _time(members["at"]),
+        _string(members["currentKey"]),
+        _string(members["currentVersion"]),
+        _optional(_string, members["evidence"]),
     )
 
 
 def _read_step_failure(members: Mapping[str, Any]) -> StepFailure:
     return StepFailure(
-        members["token"],
-        datetime.fromisoformat(members["at"]),
-        members["step"],
-        members["code"],
-        members["message"],
-        members["retryable"],
+        _string(members["token"]),
+        _time(members["at"]),
+        _string(members["step"]),
+        _string(members["code"]),
+        _string(members["message"]),
+        _flag(members["retryable"]),
     )
 
 
@@ -257,24 +266,24 @@ def _phases(phases: Phases) -> dict[str, Any]:
     }
 
 
-def _read_phases(members: Mapping[str, Any] | None) -> Phases | None:
-    if members is None:
-        return None
+def _read_phases(members: Mapping[str, Any]) -> Phases:
     return Phases(
-        frozenset(members["known"]),
+        frozenset(map(_string, _list(members["known"]))),
         tuple(
-            PhaseEvent(one["id"], one["phase"], datetime.fromisoformat(one["at"]), one["facts"])
-            for one in members["waiting"]
+            PhaseEvent(
+                _string(one["id"]), _string(one["phase"]), _time(one["at"]), _object(one["facts"])
+            )
+            for one in _list(members["waiting"])
         ),
     )
 
 
 def _read_departure(members: Mapping[str, Any]) -> DepartureNote:
     return DepartureNote(
-        members["token"],
-        datetime.fromisoformat(members["at"]),
-        members["reason"],
-        members["actor"],
+        _string(members["token"]),
+        _time(members["at"]),
+        _string(members["reason"]),
+        _string(members["actor"]),
     )
 
 
@@ -282,5 +291,37 @@ def _text(time: datetime | None) -> str | None:
     return None if time is None else iso_utc(time)
 
 
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
+def _optional(read: Callable[[Any], Value], value: Any) -> Value | None:
+    return None if value is None else read(value)
+
+
+def _time(text: Any) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("a time without its offset from UTC")
+    return time.astimezone(UTC)
+
+
+def _string(value: Any) -> str:
+    return _of(str, value)
+
+
+def _flag(value: Any) -> bool:
+    return _of(bool, value)
+
+
+def _list(value: Any) -> list[Any]:
+    found: list[Any] = _of(list, value)
+    return found
+
+
+def _object(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = _of(dict, value)
+    return found
+
+
+def _of(kind: type[Value], value: Any) -> Value:
+    """The value, if it is of the kind that the member must have: nothing else is believed."""
+    if not isinstance(value, kind):
+        raise TypeError(kind.__name__)
+    return value

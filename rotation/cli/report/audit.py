@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rotation.cli.report.lives import Event, State, key_events
@@ -37,10 +38,13 @@ class Audit:
         return self.states[-1].journal if self.states else Journal(self.sources.arn)
 
 
-def read_audit(sources: ReportSources) -> Audit:
-    """Read the states of the journal."""
+def read_audit(sources: ReportSources, odd: Collection[int] = ()) -> Audit:
+    """Read the states of the journal; the numbers in ``odd`` count as unreadable."""
     states, unreadable = [], []
     for number, stored in enumerate(sources.states, start=1):
+        if number in odd:
+            unreadable.append(number)
+            continue
         try:
             journal = parse(stored.body, sources.arn, stored.version)
         except JournalError:

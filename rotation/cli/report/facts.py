@@ -7,6 +7,7 @@ member is null; nothing is concluded from what is missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -34,21 +35,38 @@ def report_facts(sources: ReportSources) -> dict[str, Any]:
     """The report as JSON members; docs/audit-report.md describes them.
 
     Raises:
-        ReportError: a source has a form that neither AWS nor our functions give it.
+        ReportError: what AWS said of the secret has a form that AWS does not give it. A state of
+            the journal that nobody can read is an exception in the report.
     """
     try:
         return _facts(sources)
+    except _MALFORMED:
+        # What a proof says is not prescribed, so a journal that can be read may hold an odd one.
+        odd = frozenset(
+            number
+            for number, state in enumerate(sources.states, start=1)
+            if not _can_be_told(replace(sources, states=(state,)))
+        )
+    try:
+        return _facts(sources, odd)
     except _MALFORMED as error:
         kind = type(error).__name__
     raise ReportError(
-        f"No report can be made of {said(sources.arn)}: a state of the journal, or what AWS said "
-        f"of it, has a form that neither AWS nor our functions write ({kind}). Read the states "
-        "as docs/journal.md says, and find out who wrote them."
+        f"No report can be made of {said(sources.arn)}: what AWS said of it has a form that AWS "
+        f"does not give it ({kind}). Find out what stands between this command and AWS."
     )
 
 
-def _facts(sources: ReportSources) -> dict[str, Any]:
-    audit = read_audit(sources)
+def _can_be_told(sources: ReportSources) -> bool:
+    try:
+        _facts(sources)
+    except _MALFORMED:
+        return False
+    return True
+
+
+def _facts(sources: ReportSources, odd: frozenset[int] = frozenset()) -> dict[str, Any]:
+    audit = read_audit(sources, odd)
     rotations = _rotations(audit)
     return {
         "schema": SCHEMA,

@@ -130,12 +130,16 @@ def test_sources_that_cannot_be_read_end_the_verification(files: Files) -> None:
     assert wrong(packed(files | {"sources.json": b"no"})) == {"sources"}
 
 
-def test_a_state_of_a_strange_form_ends_the_verification(files: Files) -> None:
-    """Not the command: it says that no function writes such a state."""
+def test_a_state_of_a_strange_form_is_found_and_the_others_are_verified(files: Files) -> None:
+    """It has another digest, and a report of it does not say what the one in the bundle says."""
     strange = files["states/0009.json"].replace(b'"probes": [{', b'"probes": [5, {')
     assert strange != files["states/0009.json"]
-    [_, check] = verify(packed(files | {"states/0009.json": strange})).checks
-    assert "neither AWS nor our functions" in check.problems[0]
+    checks = verify(packed(files | {"states/0009.json": strange})).checks
+    problems = {one.name: one.problems for one in checks}
+    assert problems["storage"] == ("State 9 differs from the checksum that S3 keeps.",)
+    [unread] = problems["states"]
+    assert unread.startswith("State 9 is not a journal of this secret")
+    assert problems["report"]
 
 
 def test_what_is_no_bundle_is_refused(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

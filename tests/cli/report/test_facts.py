@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import pytest
@@ -166,6 +169,35 @@ def test_what_deviates_is_an_exception(sources: Any, code: str) -> None:
     found = report_facts(made)["exceptions"]
     assert code in {one["code"] for one in found}
     assert {one["section"] for one in found} <= SECTIONS.keys()
+
+
+WRONG: list[Any] = [None, 7, -1.5, True, "x", "", [], [7], {}, {"a": 7}, "2026-01-01T00:00:00"]
+
+
+def places(members: Any) -> Iterator[tuple[Any, ...]]:
+    """The way to everything in a JSON document."""
+    entries: dict[Any, Any] = {}
+    if isinstance(members, dict):
+        entries = members
+    elif isinstance(members, list):
+        entries = dict(enumerate(members))
+    for name, value in entries.items():
+        yield (name,)
+        yield from ((name, *more) for more in places(value))
+
+
+def test_a_report_is_made_whatever_somebody_wrote_into_the_journal() -> None:
+    """Of each member of the newest state: it is read, or the state is said to be unreadable."""
+    whole = story.sources().states[-1].body
+    unreadable = 0
+    for *way, name in places(json.loads(whole)):
+        for wrong in WRONG:
+            members = json.loads(whole)
+            reduce(getitem, way, members)[name] = wrong
+            found = report_facts(with_body(json.dumps(members).encode()))
+            assert json.dumps(found)
+            unreadable += not found["journal"]["states"][-1]["readable"]
+    assert unreadable > 500
 
 
 def test_statements_about_reading_are_shown_as_they_are() -> None:
