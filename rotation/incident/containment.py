@@ -5,7 +5,8 @@ may die at any point: whoever runs it again goes on, and if nobody does, the hou
 finishes. It needs no right but to invoke that function.
 
 An incident is contained if the journal, as it was read back, has it closed, with this declaration
-in it and a death for every suspect key, and if the record was kept. Nothing else counts.
+in it and a death for every suspect key, if the record was kept, and if the key that is current then
+is not suspect. Nothing else counts.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class _Wait:
         clocks: the clocks of this process.
         containment: the result, as far as it is known.
         step_failures: the failed steps of the newest rotation that had any, as they were logged.
+        suspect_is_current: whether a suspect key was current when the secret was looked at last.
         last_act: what the function did last before a new key was current; empty: nothing yet.
     """
 
@@ -126,6 +128,7 @@ class _Wait:
     clocks: WaitClock
     containment: Containment
     step_failures: list[Mapping[str, Any]] = field(default_factory=list)
+    suspect_is_current: bool = True
     last_act: str = ""
 
     def elapsed(self, since: float) -> timedelta:
@@ -275,6 +278,15 @@ def _retire(wait: _Wait) -> None:
         if containment.contained:
             containment.unfinished = []
             return
+        if containment.evidence is not None and wait.suspect_is_current:
+            # The incident is closed, so nobody rotates any more unless a person does.
+            text = (
+                f"version {containment.current} is current again, and its key was declared "
+                "compromised: somebody has moved AWSCURRENT. Rotate once more: rotation rotate "
+                f"{containment.arn}"
+            )
+            containment.unfinished = [text]
+            return
         containment.unfinished = _unfinished(containment, report)
         if wait.elapsed(begun) > wait.limit or _needs_a_person(report):
             return
@@ -290,6 +302,8 @@ def _reconcile(wait: _Wait) -> Mapping[str, Any]:
     answer = wait.ask("advance", containment.arn, declaration=containment.declaration.id)
     containment.current = answer["currentVersion"]
     _read(wait, answer["incident"])
+    wait.suspect_is_current = answer["currentKey"] in containment.suspects
+    containment.contained = containment.contained and not wait.suspect_is_current
     return report
 
 

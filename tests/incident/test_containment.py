@@ -46,7 +46,7 @@ class RecordedAnswers:
         if action == "reconcile":
             return {"secrets": [self.report]}
         incident = {"stage": "none", "acts": [], "currentVersion": "v2", "incident": self.entry}
-        return {"secret": arn} | incident
+        return {"secret": arn, "currentKey": "new"} | incident
 
     def contain(self) -> Containment:
         return contain(

@@ -166,6 +166,32 @@ def test_a_suspect_key_that_becomes_current_while_deaths_are_proven_is_replaced(
     assert_contained(incident, done, leaked)
 
 
+def test_a_suspect_key_that_becomes_current_after_the_end_is_said(
+    incident: IncidentFixture,
+) -> None:
+    """Somebody moves AWSCURRENT back once it is closed: the command says so."""
+    fixture, ask = incident.reconciliation.rotation, incident.ask
+    old = str(fixture.version("AWSCURRENT"))
+
+    def and_then_move(action: str, arn: str | None = None, **members: Any) -> dict[str, Any]:
+        answer = ask(action, arn, **members)
+        if action == "reconcile":
+            fixture.client.update_secret_version_stage(
+                SecretId=fixture.arn,
+                VersionStage="AWSCURRENT",
+                MoveToVersionId=old,
+                RemoveFromVersionId=str(fixture.version("AWSCURRENT")),
+            )
+        return answer
+
+    incident.ask = and_then_move  # type: ignore[method-assign]
+    done = incident.force()
+    assert incident.incident().closing is not None
+    assert not done.contained
+    [text] = done.unfinished
+    assert f"rotation rotate {fixture.arn}" in text
+
+
 def test_a_rotation_that_is_throttled_does_not_end_the_command(incident: IncidentFixture) -> None:
     """It says so once, waits, and goes on."""
     leaked = incident.alive()
