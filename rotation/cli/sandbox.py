@@ -62,7 +62,9 @@ def _run(console: Console, folder: Path, *, as_json: bool, empty: bool, key_pool
         signal.signal(number, end)
     logs = LogGroups(folder.resolve() / "logs", (ROTATE, RECONCILE, SEAL))
     with (
-        Deployment(folder, validation_services=True, key_pool=key_pool) as deployment,
+        Deployment(
+            folder, validation_services=True, key_pool=key_pool, phase_events=True
+        ) as deployment,
         VendorPortal(deployment.vendor.keys) as portal,
         SandboxPage(deployment, portal) as page,
     ):

@@ -187,7 +187,6 @@ def contain(
         _revoke_what_is_not_current(wait)
         containment.unfinished.append(_no_rotation_text(wait))
         return containment
-    log_act(f"version {containment.current} is current, and its key is not suspect")
     begun = clocks.monotonic()
     _retire(wait)
     containment.parts["proven dead"] = wait.elapsed(begun)
@@ -199,13 +198,15 @@ def _rotate(wait: _Wait) -> Stage:
     room, pause = _ROOM_EVERY, _FIRST_PAUSE
     while True:
         answer = wait.ask("advance", containment.arn, declaration=containment.declaration.id)
-        _read(wait, answer["incident"])
         for act in answer["acts"]:
             if act != wait.last_act:
                 wait.log_act(act)
             wait.last_act = act
         containment.current = answer["currentVersion"]
         stage = Stage[answer["stage"].upper()]
+        if stage not in (Stage.ROTATING, Stage.EXHAUSTED):
+            wait.log_act(f"version {containment.current} is current, and its key is not suspect")
+        _read(wait, answer["incident"])
         waited = wait.elapsed(begun)
         failed = _new_failures(wait, answer)
         full = any(one["code"] == KeyQuotaError.code for one in failed)
