@@ -88,6 +88,8 @@ def _print_record(console: Console, where: str, record: dict[str, Any]) -> None:
         console.print(f"  key {key['keyId']}: dead, {how}", markup=False)
     for line in _seal_lines(record.get("seals")):
         console.print(f"  {line}", markup=False)
+    for gap in record.get("gaps", ()):
+        console.print(f"  not told: {gap['message']}", markup=False)
     current = record["current"]
     if current is not None:
         console.print(f"  replaced by key {current['keyId']}", markup=False)

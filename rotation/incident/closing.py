@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -96,9 +96,31 @@ def record(
             if (death := journal.keys[key_id].death) is not None and death.attested
         ),
         "seals": seals,
+        "gaps": list(_gaps(journal.secret_arn, incident, ledger=seals is not None)),
         "current": {"keyId": closing.current_key, "versionId": closing.current_version},
     }
     return json.dumps(document, indent=2).encode()
+
+
+def readers_folder(secret_arn: str, incident: Incident) -> str:
+    """The folder in which those are kept who read the keys, beside the incident's record."""
+    return f"{record_folder(secret_arn)}{quote(incident.id, safe='')}.readers/"
+
+
+def _gaps(secret_arn: str, incident: Incident, *, ledger: bool) -> Iterator[dict[str, str]]:
+    """What the record does not tell of the keys, and who can find it out."""
+    yield {
+        "code": "readers",
+        "message": "This record does not tell who read the keys. Ask: rotation exposure "
+        f"{secret_arn} --incident. What was found is kept below "
+        f"{readers_folder(secret_arn, incident)}",
+    }
+    if not ledger:
+        yield {
+            "code": "seals",
+            "message": "No ledger of seals is kept, so nobody can tell which seals by these keys "
+            "are the organisation's own.",
+        }
 
 
 def with_evidence(journal: Journal, incident_id: str, place: str) -> Journal:

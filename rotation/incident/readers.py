@@ -12,11 +12,10 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeGuard
-from urllib.parse import quote
 
 from rotation.credential import iso_utc
 from rotation.errors import InvalidEventError, VersionStateError
-from rotation.incident.closing import record_folder
+from rotation.incident.closing import readers_folder
 from rotation.journal.document import key_members
 from rotation.journal.model import Incident, Journal
 from rotation.privacy.redaction import scrub
@@ -89,7 +88,7 @@ def newest_closed(journal: Journal) -> Incident:
 
 def readers_name(secret_arn: str, incident: Incident, at: datetime) -> str:
     """Where the readers that were found at this time are kept: beside the incident's record."""
-    return f"{record_folder(secret_arn)}{quote(incident.id, safe='')}.readers/{iso_utc(at)}.json"
+    return f"{readers_folder(secret_arn, incident)}{iso_utc(at)}.json"
 
 
 def readers_record(

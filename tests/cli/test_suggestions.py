@@ -19,11 +19,11 @@ from tests.cli.suggestions import FIELD, suggestions
 
 pytestmark = pytest.mark.slow
 
-#: What runs in tests of its own: test_demo.py, test_drill.py, test_sandbox_command.py and
-#: test_operator.py beside this.
+#: What runs in tests of its own: test_demo.py, test_drill.py, test_exposure.py,
+#: test_sandbox_command.py and test_operator.py beside this.
 ELSEWHERE = (
     *("rotation demo", "rotation drill FIELD", "rotation sandbox", "rotation seal"),
-    "rotation verify-bundle",
+    *("rotation exposure FIELD --incident", "rotation verify-bundle"),
 )
 
 

@@ -26,4 +26,6 @@ def record_page(record: Mapping[str, Any], place: str, seals: Sequence[str]) -> 
         "installation": said(record["installation"]),
         "place": said(place),
     }
-    return incident_page(about, facts, [said(one) for one in seals])
+    # Records of version 0.2 have no gaps.
+    gaps = [said(one["message"]) for one in record.get("gaps", ())]
+    return incident_page(about, facts, [said(one) for one in seals], gaps)

@@ -39,7 +39,10 @@ def report_page(facts: Mapping[str, Any]) -> str:
 
 
 def incident_page(
-    record: Mapping[str, str], incident: Mapping[str, Any], seals: Sequence[str]
+    record: Mapping[str, str],
+    incident: Mapping[str, Any],
+    seals: Sequence[str],
+    gaps: Sequence[str],
 ) -> str:
     """The page of one incident.
 
@@ -47,6 +50,7 @@ def incident_page(
         record: of its record ``arn``, ``secret`` (the name), ``installation`` and ``place``.
         incident: its facts, as `rotation.cli.report.facts.incident_facts` makes them.
         seals: sentences on the seals that were made with its keys.
+        gaps: sentences on what its record does not tell.
     """
     return _page(
         "incident.html",
@@ -54,6 +58,7 @@ def incident_page(
         record=record,
         incident=incident,
         seals=seals,
+        gaps=gaps,
     )
 
 
