@@ -55,8 +55,8 @@ ROTATION_DAY: Final = _DAY
 
 #: How long before the date of a rotation those who depend on the key hear that it is planned.
 ROTATION_NOTICE: Final = _DAY
-#: So many events about phases wait for the bus at most, for each secret. A rotation makes four, so
-#: these are those of the last rotations; older ones are no use to anybody.
+#: So many events about phases wait for the bus at most, for each secret, so that the journal does
+#: not grow for as long as a bus fails. A rotation makes four.
 MOST_WAITING_EVENTS: Final = 40
 
 # When a key may be revoked.

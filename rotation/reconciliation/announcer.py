@@ -6,14 +6,14 @@ anywhere loses none: the next run finds it, and sends it, perhaps once more, wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotation.core.ports import EventBus
 from rotation.errors import EventBusError, RotationError
 from rotation.journal.keeper import JournalKeeper
-from rotation.journal.model import Journal
+from rotation.journal.model import Journal, PhaseEvent
 from rotation.privacy.observability import logger
 from rotation.reconciliation.phases import event_members, note_phases, without_events
 from rotation.reconciliation.situation import Situation
@@ -40,8 +40,9 @@ class PhaseAnnouncer:
     ) -> tuple[Journal, RotationError | None]:
         """Send an event for each phase that is new, and those that are still waiting.
 
-        A bus that fails holds nothing up: its error is returned. Where nothing is announced any
-        more, the journal forgets what was, so that nobody is told late of it.
+        Events that were too many to wait in the journal together are sent in turns. A bus that
+        fails holds nothing up: its error is returned. Where nothing is announced any more, the
+        journal forgets what was, so that nobody is told late of it.
 
         Args:
             journal: the journal of the secret.
@@ -58,28 +59,35 @@ class PhaseAnnouncer:
             if bus is None:
                 journal = self.journals.change(journal, lambda found: replace(found, phases=None))
                 return journal, None
-            journal = self.journals.change(
-                journal, lambda found: note_phases(found, before, situation, now)
-            )
-            waiting = journal.phases.waiting if journal.phases else ()
-            if not waiting:
-                return journal, None
             failure: EventBusError | None = None
-            accepted = frozenset(one.id for one in waiting)
-            try:
-                bus.put(
-                    journal.secret_arn,
-                    [event_members(one, journal.secret_arn, self.installation) for one in waiting],
+            while failure is None:
+                journal = self.journals.change(
+                    journal, lambda found: note_phases(found, before, situation, now)
                 )
-            except EventBusError as error:
-                failure, accepted = error, error.accepted
-            for one in waiting:
-                if one.id in accepted:
-                    logger.info(
-                        "phase announced",
-                        extra={"secret": journal.secret_arn, "phase": one.phase, "event": one.id},
-                    )
-            journal = self.journals.change(journal, lambda found: without_events(found, accepted))
+                waiting = journal.phases.waiting if journal.phases else ()
+                if not waiting:
+                    break
+                journal, failure = self._send(bus, journal, waiting)
         except RotationError as error:
             return journal, error
         return journal, failure
+
+    def _send(
+        self, bus: EventBus, journal: Journal, waiting: Sequence[PhaseEvent]
+    ) -> tuple[Journal, EventBusError | None]:
+        """Send the events; the journal without those that the bus took, and its error."""
+        failure, accepted = None, frozenset(one.id for one in waiting)
+        try:
+            bus.put(
+                journal.secret_arn,
+                [event_members(one, journal.secret_arn, self.installation) for one in waiting],
+            )
+        except EventBusError as error:
+            failure, accepted = error, error.accepted
+        for one in waiting:
+            if one.id in accepted:
+                logger.info(
+                    "phase announced",
+                    extra={"secret": journal.secret_arn, "phase": one.phase, "event": one.id},
+                )
+        return self.journals.change(journal, lambda found: without_events(found, accepted)), failure

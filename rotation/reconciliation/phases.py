@@ -75,6 +75,9 @@ def note_phases(
     What the journal said before events were turned on is no news: a journal without phases begins
     with those of ``before``.
 
+    At most `MOST_WAITING_EVENTS` wait. A new phase for which there is no room stays unknown, so
+    that a later run finds it anew, for as long as the journal tells of it. Does NOT drop an event.
+
     Args:
         journal: the journal, which others may have changed since the run read it.
         before: the journal as it was before this run.
@@ -86,9 +89,10 @@ def note_phases(
     names = frozenset(one.name for one in found)
     lasting = _lasting(phases.known, found)
     new = [one for one in found if one.name not in phases.known]
-    events = tuple(_event(journal.secret_arn, one, now) for one in new)
-    waiting = (*phases.waiting, *events)[-MOST_WAITING_EVENTS:]
-    return replace(journal, phases=Phases(names | lasting, waiting))
+    room = max(0, MOST_WAITING_EVENTS - len(phases.waiting))
+    events = tuple(_event(journal.secret_arn, one, now) for one in new[:room])
+    left = {one.name for one in new[room:]}
+    return replace(journal, phases=Phases((names - left) | lasting, (*phases.waiting, *events)))
 
 
 def without_events(journal: Journal, ids: frozenset[str]) -> Journal:

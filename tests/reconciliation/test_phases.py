@@ -31,6 +31,7 @@ from tests.reconciliation.situations import (
     due,
     held,
     incident,
+    journal_of,
     situation,
 )
 
@@ -165,15 +166,29 @@ def test_another_end_of_the_grace_is_told() -> None:
     assert event.facts == {"keyId": "k-old", "retiresAfter": iso_utc(NOW + 2 * HOUR)}
 
 
-def test_events_wait_and_the_oldest_give_way() -> None:
+def test_no_more_events_wait_than_the_journal_has_room_for() -> None:
     """A bus that never answers does not let the journal grow for ever."""
     journal = noted(situation(held("v", CURRENT)))
     for number in range(MOST_WAITING_EVENTS + 5):
         journal = note_phases(journal, journal, situation(held(f"v{number}", CURRENT)), NOW)
     assert journal.phases is not None
-    waiting = [one.facts["versionId"] for one in journal.phases.waiting]
-    assert len(waiting) == MOST_WAITING_EVENTS
-    assert waiting[-1] == f"v{MOST_WAITING_EVENTS + 4}"
+    assert len(journal.phases.waiting) == MOST_WAITING_EVENTS
+
+
+def test_an_event_without_room_comes_later_and_is_not_lost() -> None:
+    """Those of an incident come first, and what is left is found anew when there is room."""
+    lives = {f"k{number:03}": dead() for number in range(MOST_WAITING_EVENTS + 5)}
+    closed = incident(*lives, closed=True)
+    empty = journal_of((), {}, ())
+    begun = replace(empty, phases=Phases())
+    journal = note_phases(replace(begun, keys=lives, incidents=(closed,)), begun, None, NOW)
+    told: list[str] = []
+    while journal.phases is not None and journal.phases.waiting:
+        told += [one.phase for one in journal.phases.waiting]
+        sent = without_events(journal, frozenset(one.id for one in journal.phases.waiting))
+        journal = note_phases(sent, sent, None, NOW)
+    assert told[:2] == ["incident_opened", "contained"]
+    assert told[2:] == ["dead"] * len(lives)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from rotation.journal.keeper import JournalKeeper
 from rotation.journal.model import Death, Journal
 from rotation.key_pool import document
 from rotation.key_pool.pool_secret import PoolSecret
-from rotation.reconciliation import examination, execution, observation, reconciler
+from rotation.reconciliation import examination, execution, observation, phases, reconciler
 from rotation.reconciliation import plan as planning
 from rotation.reconciliation import proof_of_death as death_watch
 from rotation.reconciliation.execution import Execution
@@ -103,6 +103,13 @@ def _run(mutant: SuiteMutant | None, test: str) -> None:
 
 def _nothing(*_: Any, **__: Any) -> None:
     """A check that never refuses."""
+
+
+def _drops_events(journal: Any, before: Any, situation: Any, now: Any) -> Any:
+    noted = sound_note_phases(journal, before, situation, now)
+    assert noted.phases is not None
+    known = noted.phases.known | {one.name for one in phases._recorded(journal)}
+    return replace(noted, phases=replace(noted.phases, known=known))
 
 
 def _labelled_versions_only(self: Any) -> Any:
@@ -263,6 +270,7 @@ sound_is_dead = Execution._is_dead
 sound_read_keys = examination.read_keys
 sound_may_go_ahead = planning._may_go_ahead
 sound_relabel = Execution._relabel
+sound_note_phases = phases.note_phases
 sound_keeper_read = JournalKeeper.read
 
 _STEPS = "core/test_steps.py::"
@@ -527,6 +535,11 @@ SUITE_MUTANTS = (
         "ignores what an old command line declares",
         ((observation, "is_compromised", _no),),
         "reconciliation/test_observation.py",
+    ),
+    SuiteMutant(
+        "drops an event for which there is no room",
+        ((phases, "note_phases", _drops_events),),
+        "reconciliation/test_phases.py::test_an_event_without_room_comes_later_and_is_not_lost",
     ),
     SuiteMutant(
         "asks about a dead key for half a minute with each document",
