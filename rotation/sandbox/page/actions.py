@@ -19,6 +19,9 @@ from rotation.sandbox.vendor.faults import Operation
 #: How far one press of the button moves the clock: past the grace period of a displaced key.
 CLOCK_STEP: Final = timedelta(hours=3)
 
+#: As in a sandbox that was started with ``--empty``.
+_NO_KEY: Final = "the secret has no current key yet. Rotate first, which issues one."
+
 _OPERATIONS: Final[tuple[Operation, ...]] = ("sign", "create", "list", "delete", "signatures")
 
 
@@ -81,7 +84,7 @@ class Actions:
         try:
             key_id = self._deployment.key_id(AWSCURRENT)
         except (ClientError, ValueError, KeyError):
-            raise ActionRefusedError("The secret has no current key that could leak.") from None
+            raise ActionRefusedError(f"No key can leak: {_NO_KEY}") from None
         return self._thief_signs(key_id)
 
     def steal_again(self, form: Mapping[str, str]) -> str:
@@ -159,8 +162,8 @@ class Actions:
         name = f"inspection-{self._deployment.now():%H%M%S}.pdf"
         try:
             answer = self._deployment.seal(DOCUMENT, name)
-        except (ValueError, KeyError):
-            raise ActionRefusedError("The secret has no current key to seal with.") from None
+        except (ClientError, ValueError, KeyError):
+            raise ActionRefusedError(f"Not sealed: {_NO_KEY}") from None
         if answer.get("status") == "error":
             raise ActionRefusedError(f"Not sealed: {answer['error']['message']}")
         if "errorMessage" in answer:
