@@ -85,12 +85,13 @@ class TrailBucket:
             AccountReadError: S3 refused, or did not answer.
         """
         prefixes = self._prefixes()
-        day = since.astimezone(UTC).date()
+        first, last = since.astimezone(UTC).date(), until.astimezone(UTC).date()
+        day = first
         # A file holds calls from before it was delivered, also from the evening before.
-        while day <= (until.astimezone(UTC) + _DAY).date():
+        while day <= last + _DAY:
             self._progress(f"{name} in the log files of {day:%Y-%m-%d}")
             keys = [key for prefix in prefixes for key in self._keys(f"{prefix}{day:%Y/%m/%d}/")]
-            if not keys and since.date() < day < until.date():
+            if not keys and first < day < last:
                 self._empty.add(day)
             with ThreadPoolExecutor(_FETCHED) as pool:
                 for records in pool.map(lambda key: self._records(key, name), keys):
