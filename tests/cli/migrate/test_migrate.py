@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -382,3 +384,26 @@ def test_a_customer_managed_key(
     kms = "arn:aws:kms:us-east-1:012345678912:key/0c5f2d3e-5a6b-4c7d-8e9f-a0b1c2d3e4f5"
     run_command("new-secret", "--apply", "--kms-key", kms, typed=typed(key))
     assert rotation_fixture.client.describe_secret(SecretId="new-secret")["KmsKeyId"] == kms
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Dropped]:
+    """Ctrl-C is pressed while AWS stores the key, and no answer comes."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield Dropped(first=lambda: os.kill(os.getpid(), signal.SIGINT))
+    signal.signal(signal.SIGINT, before)
+
+
+def test_who_presses_ctrl_c_while_the_key_is_stored_is_told_how_to_go_on(
+    rotation_fixture: RotationFixture, run_command: CommandRunner, ctrl_c: Dropped
+) -> None:
+    """The command that it names finds the key stored, and stores it no second time."""
+    key = rotation_fixture.vendor.keys.create()
+    rotation_fixture.cloud.faults.after("CreateSecret", ctrl_c)
+    said = run_command("new-secret", "--apply", typed=typed(key), code=130).output
+    assert "Interrupted. The key may be stored or not. Run the command again" in said
+    stored = rotation_fixture.client.describe_secret(SecretId="new-secret")["VersionIdsToStages"]
+    again = run_command("new-secret", "--apply", typed=typed(key)).output
+    assert f"holds key {key.id} already: there is nothing to store." in again
+    now = rotation_fixture.client.describe_secret(SecretId="new-secret")["VersionIdsToStages"]
+    assert now == stored
